@@ -1,0 +1,28 @@
+//! The pure core of Postrider: every decision of a mail transfer agent, and no input or output.
+//!
+//! ```text
+//! bytes ─▶ wire ─▶ session ─▶ cleanup ─▶ queue ─▶ schedule ─▶ delivery ─▶ wire ─▶ bytes
+//!          parse    judge      rewrite     keep     choose      hand over    emit
+//!                                └─ report (a bounce is a new message: it enters at cleanup) ◀─┘
+//! ```
+//!
+//! Rooms do not call each other: each turns facts into requests. The joints ([`inbound`], [`outbound`],
+//! [`manager`]) say where each request goes. docs/ARCHITECTURE.md is the map.
+
+#![forbid(unsafe_code)]
+
+pub mod ask;
+pub mod event;
+pub mod limits;
+pub mod machine;
+pub mod mail;
+pub mod prng;
+pub mod time;
+pub mod wire;
+
+pub mod queue;
+pub mod report;
+
+pub mod inbound;
+pub mod manager;
+pub mod outbound;

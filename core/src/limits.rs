@@ -1,0 +1,15 @@
+//! Every fixed bound, with its unit and the reason for its value. What operators may change is a parameter instead.
+
+/// Questions of one decision (an access list, a routing, an expansion): a decision that asks more is a loop in the
+/// configuration and is answered "try again later". Postfix has no such bound; a restriction list of 1000 table lookups is beyond use.
+pub const QUESTIONS_PER_DECISION_MAX: usize = 10_000;
+
+/// Octets of a content that lie in the log itself; a larger one is streamed to a file of its own, so that a
+/// slow client or an aborted large message pins no segment.
+pub const INLINE_CONTENT_MAX: u64 = 128 * 1024;
+
+/// Octets that a driver hands to a machine at once.
+pub const CHUNK_MAX: usize = 64 * 1024;
+
+/// Octets of replies and commands that one machine lets wait; beyond it asks the driver to stop reading.
+pub const BACKLOG_MAX: usize = 16 * 1024;

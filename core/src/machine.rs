@@ -1,0 +1,111 @@
+//! The contract of every machine in core.
+//!
+//! A machine is told facts and the time, and says what it wants done. One stimulus, drain, next:
+//! after each `handle_*` call the driver takes outputs until `None`, and only then brings the next fact.
+//! The [`Outbox`] asserts it, so a careless driver fails in its first test.
+//!
+//! Knows no clock, socket, file, thread, channel, lock, or chance.
+
+use crate::time::{Instant, Now};
+use std::collections::VecDeque;
+
+/// A pure state machine: facts and time in, requests out.
+pub trait Machine {
+    /// A fact; it may borrow the caller's buffer.
+    type Input<'a>;
+    /// A request (an effect, as data); it owns what it needs.
+    type Output;
+
+    /// Takes one fact. All outputs of the stimulus before must have been polled.
+    fn handle_input(&mut self, now: Now, input: Self::Input<'_>);
+
+    /// Lets time pass. A call before [`Machine::next_timeout`] changes nothing.
+    fn handle_timeout(&mut self, now: Now);
+
+    /// The next request, or `None` when drained.
+    #[must_use]
+    fn poll_output(&mut self) -> Option<Self::Output>;
+
+    /// When [`Machine::handle_timeout`] wants to be called; meaningful when drained.
+    #[must_use]
+    fn next_timeout(&self) -> Option<Instant>;
+}
+
+/// The outputs of one stimulus, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Outbox<O> {
+    items: VecDeque<O>,
+}
+
+impl<O> Outbox<O> {
+    /// An empty outbox.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { items: VecDeque::new() }
+    }
+
+    /// Adds a request behind the others.
+    pub fn put(&mut self, output: O) {
+        self.items.push_back(output);
+    }
+
+    /// Takes the oldest request.
+    pub fn take(&mut self) -> Option<O> {
+        self.items.pop_front()
+    }
+
+    /// True when nothing waits to be polled.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// How many requests wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The rule "one stimulus, drain, next".
+    ///
+    /// # Panics
+    /// When a driver brings a fact before it took all outputs of the one before: a bug of that driver.
+    #[track_caller]
+    pub fn assert_drained(&self) {
+        assert!(
+            self.items.is_empty(),
+            "the driver brought a fact before it drained {} outputs",
+            self.items.len()
+        );
+    }
+}
+
+impl<O> Default for Outbox<O> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outbox;
+
+    #[test]
+    fn outputs_leave_in_the_order_in_which_they_were_put() {
+        let mut outbox = Outbox::new();
+        outbox.put(1);
+        outbox.put(2);
+        assert_eq!(outbox.take(), Some(1));
+        assert_eq!(outbox.take(), Some(2));
+        assert_eq!(outbox.take(), None);
+        outbox.assert_drained();
+    }
+
+    #[test]
+    #[should_panic(expected = "before it drained 1 outputs")]
+    fn a_driver_that_does_not_drain_is_caught() {
+        let mut outbox = Outbox::new();
+        outbox.put(1);
+        outbox.assert_drained();
+    }
+}

@@ -1,0 +1,23 @@
+//! The nouns: what rooms hand to one another.
+//!
+//! No behaviour in time, no I/O. A queue id is never a bare integer, the null sender never an empty string.
+
+mod attempt;
+mod content;
+mod envelope;
+mod ids;
+mod order;
+mod outcome;
+mod record;
+mod route;
+
+pub use attempt::{Attempt, AttemptRecipient, Feedback, Settled};
+pub use content::{ContentPlace, Piece, Pieces};
+pub use envelope::{
+    BodyType, ClientFacts, Envelope, Notify, OriginalRecipient, Recipient, Ret, Sender, TlsFacts,
+};
+pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
+pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
+pub use outcome::{Diagnosis, Outcome};
+pub use record::{Change, Loaded, Message, Origin, Refusal, Settlement, Standing, Summary};
+pub use route::{Route, RouteClass};

@@ -1,0 +1,127 @@
+//! Joint: delivery + hosts for one outbound attempt at a time.
+
+use crate::ask::{Answer, Question};
+use crate::event::Event;
+use crate::mail::{Attempt, QueueId, Settled, TlsFacts};
+use crate::time::Duration;
+use std::net::IpAddr;
+
+/// Where a connection goes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Endpoint {
+    /// TCP.
+    Inet {
+        /// Address of the server.
+        address: IpAddr,
+        /// Port.
+        port: u16,
+        /// Our own address to connect from, if one is configured.
+        bind: Option<IpAddr>,
+    },
+    /// A socket of this host; the path is absolute or relative to the queue directory.
+    Unix(String),
+}
+
+/// Everything that makes two connections the same (design.md 5): a connection is reused under an equal key only.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnectionKey {
+    /// Service of master.cf.
+    pub transport: String,
+    /// Where to.
+    pub endpoint: Endpoint,
+    /// Level of TLS, and the name that the certificate must show.
+    pub tls: TlsDemand,
+}
+
+/// What a connection must prove.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum TlsDemand {
+    /// Cleartext.
+    #[default]
+    None,
+    /// Encrypt if the server offers it, whoever it is.
+    Opportunistic {
+        /// Server name for SNI and logs.
+        name: String,
+    },
+    /// Encrypt, whoever it is.
+    Encrypt {
+        /// Server name for SNI and logs.
+        name: String,
+    },
+}
+
+/// Why no connection came about, or how one ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Loss {
+    /// Nobody listens.
+    Refused,
+    /// No answer in time.
+    TimedOut,
+    /// The peer closed.
+    Closed,
+    /// Anything else, in words.
+    Failed(String),
+}
+
+/// What the driver tells the outbound joint.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Deliver this. Allowed when idle: at the start, or on a kept connection.
+    Attempt(Box<Attempt>),
+    /// The answer to the one open [`Effect::Ask`].
+    Answer(Answer),
+    /// [`Effect::Connect`] succeeded.
+    Connected,
+    /// [`Effect::Connect`] failed, or the connection ended.
+    Lost(Loss),
+    /// Octets from the server, after TLS.
+    Bytes(&'a [u8]),
+    /// The handshake is done.
+    Secured(TlsFacts),
+    /// The handshake failed: why.
+    TlsFailed(String),
+    /// Everything that [`Effect::Send`] gave has been handed to the kernel.
+    Drained,
+    /// The octets that [`Effect::Read`] asked for; empty at the end of the content.
+    Content(&'a [u8]),
+    /// The content could not be read: why.
+    ContentLost(String),
+    /// The outcomes of [`Effect::Settle`] are written: the next command may be said.
+    Written,
+    /// Nobody needs this kept connection any more: QUIT.
+    Retire,
+}
+
+/// What the driver shall do.
+#[derive(Debug)]
+pub enum Effect {
+    /// Answer this with [`Input::Answer`]; always the last output of a drain.
+    Ask(Question),
+    /// Connect, within `timeout`; a connection before is closed.
+    Connect {
+        /// Where to.
+        endpoint: Endpoint,
+        /// Zero: as the kernel pleases.
+        timeout: Duration,
+    },
+    /// Write these octets to the server.
+    Send(Vec<u8>),
+    /// Read the next octets of the content of this message, at most `limits::CHUNK_MAX`; from its start when `restart`.
+    Read {
+        /// Which message.
+        message: QueueId,
+        /// From the start.
+        restart: bool,
+    },
+    /// Start a TLS handshake once all is written.
+    StartTls(TlsDemand),
+    /// Close the connection once all is written.
+    Close,
+    /// The attempt has ended.
+    Settle(Box<Settled>),
+    /// The connection is idle and worth keeping: it takes another [`Input::Attempt`] for the same destination until it says [`Effect::Close`].
+    Park(ConnectionKey),
+    /// Log this.
+    Event(Event),
+}

@@ -1,0 +1,125 @@
+//! The spool: an append-only, segmented log of checksummed records under group commit.
+//!
+//! docs/decisions and design.md 4 say why. [`Log`] decides; the driver only carries out [`Op`]s and says how they went.
+//! Knows nothing of schedules, routes or sessions.
+
+use crate::event::Event;
+use crate::mail::{Change, Loaded, QueueId, Refusal, Summary};
+
+/// Names a request to the log; the asker chooses it and gets it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Names an operation; the log chooses it and gets it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OpId(pub u64);
+
+/// A file of the spool directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum File {
+    /// A segment of the log: `log/NNNNNNNNNNNNNNNN`.
+    Segment(u64),
+    /// A content of its own: `contents/QUEUEID`.
+    Content(QueueId),
+    /// Damaged octets set aside for a person: `corrupt/NNNNNNNNNNNNNNNN-OFFSET` (segment, offset).
+    Corrupt(u64, u64),
+}
+
+/// One operation on the disk.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Op {
+    /// Which files there are, with their sizes.
+    List,
+    /// Make a file (it must not exist) with space for `size` octets.
+    Create { file: File, size: u64 },
+    /// Write octets at an offset.
+    Write { file: File, offset: u64, octets: Vec<Vec<u8>> },
+    /// Make all written octets of a file durable.
+    Sync(File),
+    /// Make the names in all spool directories durable.
+    SyncDirectory,
+    /// Remove a file.
+    Unlink(File),
+    /// Read octets; fewer than asked for at the end of the file.
+    Read { file: File, offset: u64, length: u64 },
+}
+
+/// How an operation went well.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Done {
+    /// Create, Write, Sync, SyncDirectory, Unlink.
+    Nothing,
+    /// List.
+    Files(Vec<(File, u64)>),
+    /// Read.
+    Octets(Vec<u8>),
+}
+
+/// How an operation went wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum DiskError {
+    /// No space, no quota, no inodes.
+    Full,
+    /// It does not exist.
+    Missing,
+    /// Anything else (EIO, EROFS …): in words.
+    Failed(String),
+}
+
+/// What the driver tells the log.
+#[derive(Debug)]
+pub enum Input {
+    /// Recover what is on disk. The first input, once.
+    Open,
+    /// Make these changes durable, all or none. `content` is the staged content of the `Commit` among them, if its place is inline.
+    Append {
+        /// Returned with the answer.
+        ticket: Ticket,
+        /// At least one.
+        changes: Vec<Change>,
+        /// The staged octets, in the chunks they came in: never copied on the way.
+        content: Vec<Vec<u8>>,
+    },
+    /// Read a message and where its recipients stand.
+    Load {
+        /// Returned with the answer.
+        ticket: Ticket,
+        /// Which.
+        id: QueueId,
+    },
+    /// An operation ended.
+    Did {
+        /// Which.
+        op: OpId,
+        /// How.
+        result: Result<Done, DiskError>,
+    },
+}
+
+/// What the driver shall do, or pass on.
+#[derive(Debug)]
+pub enum Output {
+    /// Carry out an operation and say [`Input::Did`].
+    Do(OpId, Op),
+    /// A message that was on disk: for the manager.
+    Recovered(Summary),
+    /// Recovery is over. `last` is the highest id ever seen, so that ids are not repeated.
+    Ready { last: QueueId },
+    /// The changes are durable, or refused.
+    Appended { ticket: Ticket, result: Result<(), Refusal> },
+    /// The message, or `None` when it is gone or damaged.
+    Loaded { ticket: Ticket, loaded: Option<Box<Loaded>> },
+    /// Log this.
+    Event(Event),
+}
+
+/// Where a driver finds the stored octets of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Whereabouts {
+    /// Which file.
+    pub file: File,
+    /// Where they start.
+    pub offset: u64,
+    /// How many.
+    pub length: u64,
+}

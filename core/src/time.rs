@@ -1,0 +1,102 @@
+//! Time as an argument.
+//!
+//! There are two clocks. [`Instant`] is monotonic and is all that schedules while we run. [`Timestamp`] is the
+//! wall clock: ages, headers, logs; it survives a restart and may jump. [`Now`] carries both.
+//! Nothing in core reads a clock.
+
+pub use core::time::Duration;
+
+/// A point on the monotonic clock: nanoseconds since an origin of the driver's choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Instant(pub u64);
+
+impl Instant {
+    /// The instant `duration` later; the end of time when that does not fit.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero when it lies in the future.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// A point on the wall clock: microseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
+)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From whole seconds since 1970.
+    #[must_use]
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// Whole seconds since 1970, rounded down.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(1_000_000)
+    }
+
+    /// The microseconds beyond [`Timestamp::seconds`], 0..1_000_000.
+    #[must_use]
+    pub const fn microseconds(self) -> u32 {
+        self.0.rem_euclid(1_000_000) as u32
+    }
+
+    /// The timestamp `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero when the wall clock has jumped back past it.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// What the clocks say at the moment of a stimulus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Now {
+    /// The monotonic clock: time-outs and schedules.
+    pub mono: Instant,
+    /// The wall clock: ages, headers, logs.
+    pub wall: Timestamp,
+}
+
+impl Now {
+    /// Both clocks moved on by `duration`.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self { mono: self.mono.after(duration), wall: self.wall.after(duration) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_never_become_negative_when_the_wall_clock_jumps_back() {
+        let arrived = Timestamp::from_seconds(1_000);
+        assert_eq!(Timestamp::from_seconds(10).since(arrived), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_end_of_time_is_not_passed() {
+        assert_eq!(Instant(u64::MAX).after(Duration::from_secs(1)), Instant(u64::MAX));
+    }
+
+    #[test]
+    fn seconds_before_1970_round_down() {
+        assert_eq!(Timestamp(-1).seconds(), -1);
+        assert_eq!(Timestamp(-1).microseconds(), 999_999);
+    }
+}

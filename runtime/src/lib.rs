@@ -1,0 +1,1 @@
+//! Postrider: the daemon.
