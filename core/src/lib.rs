@@ -12,11 +12,15 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+pub mod cleanup;
 pub mod event;
 pub mod limits;
 pub mod machine;
 pub mod mail;
+pub mod params;
+pub mod policy;
 pub mod prng;
+pub mod rewrite;
 pub mod time;
 pub mod wire;
 
