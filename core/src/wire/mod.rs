@@ -3,10 +3,14 @@
 //! Each file is one syntax, both ways. Total functions over arbitrary octets, no state but a cursor. The law of
 //! every codec: what it emits, it parses back to the same value.
 
-mod path;
+pub mod command;
+pub mod content;
+pub mod line;
+pub(crate) mod path;
 mod reply;
+pub mod xtext;
 
-pub use path::Mailbox;
+pub use path::{Mailbox, Path};
 pub use reply::{EnhancedStatus, Reply};
 
 /// Octets to a value and back.
@@ -28,4 +32,12 @@ pub struct SyntaxError {
     pub at: usize,
     /// What would have fitted.
     pub expected: &'static str,
+}
+
+impl SyntaxError {
+    /// The same error seen from `offset` octets further in front.
+    #[must_use]
+    pub(crate) const fn behind(self, offset: usize) -> Self {
+        Self { at: self.at + offset, expected: self.expected }
+    }
 }
