@@ -3,11 +3,13 @@
 //! Each file is one syntax, both ways. Total functions over arbitrary octets, no state but a cursor. The law of
 //! every codec: what it emits, it parses back to the same value.
 
+mod content_out;
 mod path;
 mod reply;
 
+pub use content_out::ContentEncoder;
 pub use path::Mailbox;
-pub use reply::{EnhancedStatus, Reply};
+pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
 
 /// Octets to a value and back.
 pub trait Wire: Sized {
