@@ -1,7 +1,7 @@
 //! One try: what a delivery agent is given, and what it gives back.
 
 use crate::mail::{AttemptId, BodyType, Diagnosis, Notify, OriginalRecipient, Outcome, QueueId, Ret, Sender};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::Mailbox;
 
 /// A recipient of an attempt.
@@ -71,4 +71,8 @@ pub struct Settled {
     pub outcomes: Vec<(u32, Outcome)>,
     /// For the scheduler.
     pub feedback: Feedback,
+    /// Time spent until a server was ready for the message: names, connections, greetings, TLS (third of `delays=`).
+    pub connect: Duration,
+    /// Time spent handing the message over (fourth of `delays=`).
+    pub transfer: Duration,
 }

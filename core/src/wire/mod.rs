@@ -5,13 +5,15 @@
 
 pub mod command;
 pub mod content;
+mod content_out;
 pub mod line;
 pub(crate) mod path;
 mod reply;
 pub mod xtext;
 
+pub use content_out::ContentEncoder;
 pub use path::{Mailbox, Path};
-pub use reply::{EnhancedStatus, Reply};
+pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
 
 /// Octets to a value and back.
 pub trait Wire: Sized {
