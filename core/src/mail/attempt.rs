@@ -1,7 +1,7 @@
 //! One try: what a delivery agent is given, and what it gives back.
 
 use crate::mail::{AttemptId, BodyType, Diagnosis, Notify, OriginalRecipient, Outcome, QueueId, Ret, Sender};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::wire::Mailbox;
 
 /// A recipient of an attempt.
@@ -71,4 +71,8 @@ pub struct Settled {
     pub outcomes: Vec<(u32, Outcome)>,
     /// For the scheduler.
     pub feedback: Feedback,
+    /// How long it took to be ready to send: names, connection, greeting (third of the log's `delays=`).
+    pub connect: Duration,
+    /// How long it took from there to the last reply (fourth of the log's `delays=`).
+    pub transfer: Duration,
 }
