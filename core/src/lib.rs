@@ -27,6 +27,7 @@ pub mod wire;
 
 pub mod queue;
 pub mod report;
+pub mod schedule;
 
 pub mod inbound;
 pub mod manager;
