@@ -3,6 +3,9 @@
 //! Each file is one syntax, both ways. Total functions over arbitrary octets, no state but a cursor. The law of
 //! every codec: what it emits, it parses back to the same value.
 
+pub mod address_list;
+pub mod date;
+pub mod header;
 mod path;
 mod reply;
 
