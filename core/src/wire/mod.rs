@@ -3,9 +3,12 @@
 //! Each file is one syntax, both ways. Total functions over arbitrary octets, no state but a cursor. The law of
 //! every codec: what it emits, it parses back to the same value.
 
+pub mod address_list;
 pub mod command;
 pub mod content;
 mod content_out;
+pub mod date;
+pub mod header;
 pub mod line;
 pub(crate) mod path;
 mod reply;
