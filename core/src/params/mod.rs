@@ -17,7 +17,13 @@ impl Settings {
     /// When the name is not in the table: a bug of ours, found by the test that reads our sources for such names.
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
-        self.values.get(name).map_or_else(|| panic!("parameter {name} is not in the table"), String::as_str)
+        self.custom(name).unwrap_or_else(|| panic!("parameter {name} is not in the table"))
+    }
+
+    /// The expanded text of a name that the configuration itself may have made: a restriction class.
+    #[must_use]
+    pub fn custom(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(String::as_str)
     }
 
     /// A yes/no value.
