@@ -57,6 +57,12 @@ impl MatchList {
         Ok(Self { form, parents, items: parse_items(text, form)? })
     }
 
+    /// A list that matches nothing.
+    #[must_use]
+    pub const fn empty(form: Form) -> Self {
+        Self { form, parents: false, items: Vec::new() }
+    }
+
     /// True when it matches nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -17,6 +17,7 @@ mod text;
 
 pub use cidr::Network;
 pub use lines::items;
+pub(crate) use match_list::domain_keys;
 pub use match_list::{Form, MatchList};
 pub use spec::{Source, TableSpec};
 
