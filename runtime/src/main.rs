@@ -2,7 +2,8 @@
 
 #[cfg(not(madsim))]
 fn main() -> std::process::ExitCode {
-    let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    let arguments: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     std::process::ExitCode::from(postrider::cli::main(&arguments))
 }
 

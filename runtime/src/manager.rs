@@ -135,20 +135,19 @@ impl<E: Environment> Office<E> {
 
     fn attempt(self: &Arc<Self>, attempt: Box<Attempt>) {
         let site = self.site();
-        match site.transports.get(&attempt.transport).map(|transport| &transport.agent) {
-            Some(Agent::Remote(config)) => {
+        match site.transports.get(&attempt.transport) {
+            Some(Agent::Remote(config, tls)) => {
                 let Err(attempt) = self.links.pool.reuse(attempt) else { return };
                 let seed = self.links.shared.env.entropy();
                 let machine = Outbound::new(Arc::clone(config), seed);
                 let answers = Arc::clone(&site.answers);
-                let connection =
-                    Connection::new(Arc::clone(&self.links), answers, Arc::clone(&site.client_tls), machine);
+                let connection = Connection::new(Arc::clone(&self.links), answers, Arc::clone(tls), machine);
                 tokio::spawn(connection.run(attempt));
             }
-            Some(Agent::Final(agent)) => {
-                let (office, agent) = (Arc::clone(self), *agent);
+            Some(Agent::Final(agent, params)) => {
+                let (office, agent, params) = (Arc::clone(self), *agent, Arc::clone(params));
                 tokio::spawn(async move {
-                    let settled = deposit::deliver(&office.links.shared, &site, agent, *attempt).await;
+                    let settled = deposit::deliver(&office.links.shared, &site, agent, &params, *attempt).await;
                     office.tell(Input::Settled(settled));
                 });
             }

@@ -11,12 +11,12 @@ use nix::cmsg_space;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
 };
-use nix::unistd::{Gid, Group, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -331,11 +331,11 @@ fn c_string(text: &str) -> Result<std::ffi::CString, String> {
     std::ffi::CString::new(text).map_err(|_| format!("mail_owner = {text} contains a NUL"))
 }
 
-/// Gives a directory and what lies in it to `mail_owner`; what has its own owner already is left alone.
+/// Gives a directory and what lies in it to `mail_owner`; folders named in `except` keep what lies in them.
 ///
 /// # Errors
 /// The system refuses.
-pub fn give_away(path: &Path, owner: &nix::unistd::User) -> io::Result<()> {
+pub fn give_away(path: &Path, owner: &nix::unistd::User, except: &[&str]) -> io::Result<()> {
     let data = fs::symlink_metadata(path)?;
     if data.file_type().is_symlink() {
         return Ok(());
@@ -343,27 +343,11 @@ pub fn give_away(path: &Path, owner: &nix::unistd::User) -> io::Result<()> {
     if data.uid() != owner.uid.as_raw() {
         std::os::unix::fs::lchown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
     }
-    if data.is_dir() {
+    let kept = path.file_name().is_some_and(|name| except.iter().any(|other| name == *other));
+    if data.is_dir() && !kept {
         for entry in fs::read_dir(path)? {
-            give_away(&entry?.path(), owner)?;
+            give_away(&entry?.path(), owner, except)?;
         }
     }
     Ok(())
-}
-
-/// The group of this name.
-#[must_use]
-pub fn group(name: &str) -> Option<u32> {
-    Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw())
-}
-
-/// A listener that the helper made.
-#[must_use]
-pub fn listener(file: OwnedFd) -> TcpListener {
-    TcpListener::from(file)
-}
-
-/// Keeps a descriptor open for ever.
-pub fn leak(file: OwnedFd) {
-    _ = file.into_raw_fd();
 }

@@ -40,7 +40,9 @@ impl Names {
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok((count, from)) = socket.recv_from(&mut buffer) {
-                if let Some(reply) = Message::from_bytes(&buffer[..count]).ok().and_then(|m| inside.answer(&m)) {
+                if let Some(reply) =
+                    Message::from_bytes(&buffer[..count]).ok().and_then(|m| inside.answer(&m))
+                {
                     _ = socket.send_to(&reply.to_bytes().expect("our own records encode"), from);
                 }
             }

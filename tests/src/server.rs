@@ -145,14 +145,17 @@ impl Server {
                         message.recipients.push(line.get(8..).unwrap_or_default().to_owned());
                     }
                     writer.write_all(usual(&verb).as_bytes())?;
-                    if verb == "DATA" && !self.content(&mut reader, &mut writer, script, &mut message, lmtp)? {
+                    if verb == "DATA"
+                        && !self.content(&mut reader, &mut writer, script, &mut message, lmtp)?
+                    {
                         return Ok(());
                     }
                 }
             }
             match verb.as_str() {
                 "MAIL" => {
-                    message = Taken { mail: line.get(10..).unwrap_or_default().to_owned(), ..Taken::default() };
+                    message =
+                        Taken { mail: line.get(10..).unwrap_or_default().to_owned(), ..Taken::default() };
                 }
                 "QUIT" => return Ok(()),
                 _ => {}
@@ -218,7 +221,9 @@ fn verb_of(line: &str) -> String {
 fn usual(verb: &str) -> &'static str {
     match verb {
         "GREETING" => "220 server.test ESMTP\r\n",
-        "EHLO" | "LHLO" => "250-server.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n",
+        "EHLO" | "LHLO" => {
+            "250-server.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
+        }
         "DATA" => "354 go on\r\n",
         "QUIT" => "221 2.0.0 bye\r\n",
         _ => "250 2.0.0 Ok\r\n",

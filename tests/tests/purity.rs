@@ -8,8 +8,20 @@ use std::process::Command;
 
 /// Crates that reach for the world, and must not be linked into core.
 const WORLDLY: [&str; 14] = [
-    "tokio", "mio", "socket2", "async-std", "smol", "futures-executor", "rustls", "ring", "nix", "rustix", "chrono",
-    "parking_lot", "crossbeam", "fastrand",
+    "tokio",
+    "mio",
+    "socket2",
+    "async-std",
+    "smol",
+    "futures-executor",
+    "rustls",
+    "ring",
+    "nix",
+    "rustix",
+    "chrono",
+    "parking_lot",
+    "crossbeam",
+    "fastrand",
 ];
 /// Pulled in by hickory-proto's codec, never called by us: see docs/ARCHITECTURE.md.
 const LISTED: [&str; 2] = ["rand", "getrandom"];
@@ -42,12 +54,26 @@ fn core_links_nothing_that_reaches_for_the_world() {
 fn the_listed_exceptions_come_from_the_dns_codec_alone() {
     for name in LISTED {
         let output = Command::new(env!("CARGO"))
-            .args(["tree", "--locked", "-p", "postrider-core", "-e", "normal", "--depth", "1", "--prefix", "none"])
+            .args([
+                "tree",
+                "--locked",
+                "-p",
+                "postrider-core",
+                "-e",
+                "normal",
+                "--depth",
+                "1",
+                "--prefix",
+                "none",
+            ])
             .current_dir(root())
             .output()
             .expect("cargo runs");
         let direct = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(!direct.lines().any(|line| line.starts_with(&format!("{name} "))), "core itself asks for {name}");
+        assert!(
+            !direct.lines().any(|line| line.starts_with(&format!("{name} "))),
+            "core itself asks for {name}"
+        );
     }
 }
 
@@ -71,16 +97,37 @@ fn shipped(text: &str) -> String {
 #[test]
 fn core_names_no_clock_socket_file_thread_lock_or_chance() {
     let forbidden = [
-        "std::fs", "std::net::Tcp", "std::net::Udp", "std::os", "std::thread", "std::process", "std::env",
-        "std::sync::Mutex", "std::sync::RwLock", "std::sync::mpsc", "std::sync::atomic", "std::time", "HashMap",
-        "HashSet", "Instant::now", "SystemTime", "async fn", ".await", "rand::", "getrandom", "unsafe ", "println!",
-        "eprintln!", "thread_local!",
+        "std::fs",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::os",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "std::sync::Mutex",
+        "std::sync::RwLock",
+        "std::sync::mpsc",
+        "std::sync::atomic",
+        "std::time",
+        "HashMap",
+        "HashSet",
+        "Instant::now",
+        "SystemTime",
+        "async fn",
+        ".await",
+        "rand::",
+        "getrandom",
+        "unsafe ",
+        "println!",
+        "eprintln!",
+        "thread_local!",
     ];
     let mut files = Vec::new();
     sources(&root().join("core/src"), &mut files);
     assert!(files.len() > 20, "the sources were found");
     for file in files {
-        if file.file_name().is_some_and(|name| name == "tests.rs") || file.components().any(|part| part.as_os_str() == "tests")
+        if file.file_name().is_some_and(|name| name == "tests.rs")
+            || file.components().any(|part| part.as_os_str() == "tests")
         {
             continue;
         }

@@ -79,6 +79,11 @@ pub trait Files: Send + Sync + 'static {
     /// # Errors
     /// As the system says.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The files of a directory.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn list(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>>;
     /// Something that changes when the file does; `None` when it does not exist.
     fn stamp(&self, path: &Path) -> Option<u64>;
 }

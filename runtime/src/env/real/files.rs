@@ -21,6 +21,12 @@ impl Files for RealFiles {
         std::fs::read(path)
     }
 
+    fn list(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>> {
+        let mut paths: Vec<_> = std::fs::read_dir(path)?.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
     fn stamp(&self, path: &Path) -> Option<u64> {
         let data = std::fs::metadata(path).ok()?;
         // Inode too: a file replaced by rename within one clock tick is another file.
