@@ -30,3 +30,4 @@ pub mod report;
 pub mod inbound;
 pub mod manager;
 pub mod outbound;
+pub mod submission;
