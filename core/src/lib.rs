@@ -33,3 +33,4 @@ pub mod schedule;
 pub mod inbound;
 pub mod manager;
 pub mod outbound;
+pub mod submission;
