@@ -13,3 +13,13 @@ pub const CHUNK_MAX: usize = 64 * 1024;
 
 /// Octets of replies and commands that one machine lets wait; beyond it asks the driver to stop reading.
 pub const BACKLOG_MAX: usize = 16 * 1024;
+
+/// Messages that the manager has the log read at once: enough to keep a disk busy, few enough that a backlog after a restart
+/// does not fill memory with envelopes before the first is delivered.
+pub const LOADS_MAX: usize = 64;
+
+/// Recipients of one message that are routed at once; the rest of a large mailing waits unrouted.
+pub const ROUTE_PAGE_MAX: usize = 2_000;
+
+/// Changes that the manager has written in one batch for many messages (an order, a dead destination).
+pub const CHANGES_PER_APPEND_MAX: usize = 500;
