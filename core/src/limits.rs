@@ -28,3 +28,13 @@ pub const PIPELINED_MAX: usize = 8 * 1024;
 /// Mail exchangers of one domain that are looked up, best first. Postfix has no bound here, though it tries no more than
 /// `smtp_mx_address_limit` addresses.
 pub const MX_HOSTS_MAX: usize = 50;
+
+/// Messages that the manager has the log read at once: enough to keep a disk busy, few enough that a backlog after a restart
+/// does not fill memory with envelopes before the first is delivered.
+pub const LOADS_MAX: usize = 64;
+
+/// Recipients of one message that are routed at once; the rest of a large mailing waits unrouted.
+pub const ROUTE_PAGE_MAX: usize = 2_000;
+
+/// Changes that the manager has written in one batch for many messages (an order, a dead destination).
+pub const CHANGES_PER_APPEND_MAX: usize = 500;

@@ -179,11 +179,11 @@ impl Scheduler {
         None
     }
 
-    /// The destination of a running attempt.
+    /// The destination of a running attempt, as [`Target::name`] names it, and how many entries wait for it.
     #[must_use]
-    pub fn target_of(&self, place: Place) -> Option<(usize, &str)> {
-        let key = self.transports.get(place.transport)?.key(place.destination)?;
-        Some((place.transport, key))
+    pub fn waiting_at(&self, place: Place) -> Option<((usize, &str), u32)> {
+        let (key, entries) = self.transports.get(place.transport)?.waiting_at(place.destination)?;
+        Some(((place.transport, key), entries))
     }
 
     /// An attempt has ended. When its destination counts as dead now, what waited for it comes back.

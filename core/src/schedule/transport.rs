@@ -74,9 +74,9 @@ impl Transport {
         self.destinations.get(self.names.get(key)?)
     }
 
-    /// The key of a destination, if it is still known.
-    pub(super) fn key(&self, id: DestinationId) -> Option<&str> {
-        self.destinations.get(&id).map(|destination| destination.key.as_str())
+    /// The key of a destination and how many entries wait for it, if it is still known.
+    pub(super) fn waiting_at(&self, id: DestinationId) -> Option<(&str, u32)> {
+        self.destinations.get(&id).map(|destination| (destination.key.as_str(), destination.entries))
     }
 
     fn named(&mut self, key: &str, nexthop: &str) -> DestinationId {
