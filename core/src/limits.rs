@@ -28,3 +28,6 @@ pub const PIPELINED_MAX: usize = 8 * 1024;
 /// Mail exchangers of one domain that are looked up, best first. Postfix has no bound here, though it tries no more than
 /// `smtp_mx_address_limit` addresses.
 pub const MX_HOSTS_MAX: usize = 50;
+
+/// Next hops of one attempt, fallback relays among them. A list beyond it is a mistake in a table.
+pub const NEXTHOPS_MAX: usize = 100;
