@@ -13,6 +13,7 @@
 
 pub mod ask;
 pub mod cleanup;
+pub mod delivery;
 pub mod dns;
 pub mod event;
 pub mod limits;

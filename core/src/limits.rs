@@ -38,3 +38,6 @@ pub const ROUTE_PAGE_MAX: usize = 2_000;
 
 /// Changes that the manager has written in one batch for many messages (an order, a dead destination).
 pub const CHANGES_PER_APPEND_MAX: usize = 500;
+
+/// Next hops of one attempt, fallback relays among them. A list beyond it is a mistake in a table.
+pub const NEXTHOPS_MAX: usize = 100;

@@ -241,7 +241,8 @@ impl ReplyReader {
         let code = digits.iter().try_fold(0u16, |code, digit| {
             digit.is_ascii_digit().then(|| code * 10 + u16::from(digit - b'0'))
         });
-        let code = code.filter(|code| (100..=599).contains(code)).ok_or(BadReply::NotAReply)?;
+        // RFC 5321 4.2.1: there are no replies of class 1.
+        let code = code.filter(|code| (200..=599).contains(code)).ok_or(BadReply::NotAReply)?;
         let (last, text) = match rest.split_first() {
             None => (true, &[][..]),
             Some((b' ', text)) => (true, text),
@@ -317,9 +318,16 @@ mod tests {
 
     #[test]
     fn garbage_is_no_reply() {
-        for garbage in
-            [&b"hello\r\n"[..], b"\r\n", b"25\r\n", b"2500 x\r\n", b"250x\r\n", b"600 x\r\n", b"\0\n"]
-        {
+        for garbage in [
+            &b"hello\r\n"[..],
+            b"\r\n",
+            b"25\r\n",
+            b"2500 x\r\n",
+            b"250x\r\n",
+            b"600 x\r\n",
+            b"150 x\r\n",
+            b"\0\n",
+        ] {
             assert_eq!(read_all(garbage), [Err(BadReply::NotAReply)], "{garbage:?}");
         }
     }
