@@ -10,3 +10,6 @@ pub const MAILDROP_LOOK: Duration = Duration::from_secs(60);
 
 /// Messages of the maildrop that are taken in at a time: the commands that left them do not wait.
 pub const MAILDROP_AT_ONCE: usize = 20;
+
+/// Octets of a message that are read at once for a report that returns it.
+pub const REPORT_CHUNK: usize = 64 * 1024;
