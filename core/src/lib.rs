@@ -23,6 +23,7 @@ pub mod params;
 pub mod policy;
 pub mod prng;
 pub mod rewrite;
+pub mod session;
 pub mod tables;
 pub mod time;
 pub mod wire;
