@@ -8,7 +8,8 @@ use super::problem::{File, Place, Problem};
 use super::scope::{READ_ONLY, Scope, Transports};
 use super::table::{self, Kind, Works};
 use super::{Settings, unused};
-use std::collections::BTreeMap;
+use crate::ask::TableName;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -112,6 +113,31 @@ impl Config {
             })
         };
         self.services.iter().filter_map(listener).collect()
+    }
+
+    /// Every table that a value of main.cf or of a service names, so that it can be read before it is needed.
+    #[must_use]
+    pub fn table_names(&self) -> BTreeSet<TableName> {
+        let mut names = BTreeSet::new();
+        let services = self.services.iter().map(|service| Some(service.key()));
+        for service in std::iter::once(None).chain(services) {
+            let settings = self.settings(service.as_deref());
+            for (name, value) in settings.values.iter() {
+                if !matches!(super::scope::kind_of(name), Kind::Tables | Kind::Matches | Kind::Restrictions) {
+                    continue;
+                }
+                let items = super::check::items(value);
+                let tables = items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
+                names.extend(tables.map(|item| TableName(item.to_owned())));
+            }
+        }
+        names
+    }
+
+    /// Where a name is set, for messages: `main.cf:12`, or `main.cf` when it is not.
+    #[must_use]
+    pub fn line_of(&self, name: &str) -> String {
+        self.place(name, None).to_string()
     }
 
     /// The addresses that receive mail: inet_interfaces and inet_protocols over the interfaces of the host.
@@ -271,4 +297,11 @@ fn undefined_name(place: Place, name: &str, other: &str) -> Problem {
         None => format!("define {other}, or write $$ for a dollar"),
     };
     Problem::warning(place, text, remedy)
+}
+
+/// `type:name` with a type that we know by name, and no host with a port.
+fn is_table(item: &str) -> bool {
+    item.split_once(':').is_some_and(|(kind, rest)| {
+        !rest.is_empty() && kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.chars().all(|c| c.is_ascii_alphanumeric())
+    })
 }

@@ -14,7 +14,7 @@ mod route;
 pub(crate) mod tests;
 
 pub use listed::{Role, Unlisted};
-pub(crate) use maps::ask;
+
 pub use maps::{Found, parse_address, parse_addresses};
 pub use params::Params;
 pub use resolve::Resolved;

@@ -62,6 +62,7 @@ pub(super) fn attempt(nexthop: &str, recipients: &[&str]) -> Attempt {
         sender: Sender::Mailbox(mailbox("a@client.example")),
         recipients: recipients.iter().enumerate().map(recipient).collect(),
         size: 24,
+        pieces: std::sync::Arc::default(),
         body: BodyType::SevenBit,
         smtputf8: false,
         envid: None,
