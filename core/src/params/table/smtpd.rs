@@ -6,7 +6,7 @@ rows! { SMTPD:
     "access_map_defer_code" CODE = "450", Smtpd, Works, since "2.6";
     "access_map_reject_code" CODE = "554", Smtpd, Works;
     "allow_untrusted_routing" FLAG = "no", Smtpd, NotYet;
-    "authorized_verp_clients" MATCHES = "", Smtpd, NotYet, since "1.1";
+    "authorized_verp_clients" MATCHES = OLD, Smtpd, NotYet, since "1.1";
     "canonical_maps" TABLES = "", Smtpd, Works;
     "default_rbl_reply" RAW = "$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}", Smtpd, NotYet, since "2.0";
     "default_verp_delimiters" TEXT = "+=", Smtpd, NotYet;
