@@ -9,6 +9,7 @@ use super::scope::{READ_ONLY, Scope, Transports, transport_row};
 use super::table::{self, Kind, Works};
 use super::{Settings, unused};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The transports of Debian's master.cf, for [`Settings::of`].
@@ -111,6 +112,19 @@ impl Config {
             })
         };
         self.services.iter().filter_map(listener).collect()
+    }
+
+    /// The addresses that receive mail: inet_interfaces and inet_protocols over the interfaces of the host.
+    #[must_use]
+    pub fn own_addresses(&self) -> Vec<IpAddr> {
+        let settings = self.settings(None);
+        self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
+    }
+
+    /// The addresses of a host name that a listener names, as far as the host's facts have them.
+    #[must_use]
+    pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        self.host.addresses_of(name)
     }
 
     /// The service that postscreen hands its sessions to.
