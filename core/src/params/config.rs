@@ -3,9 +3,9 @@
 use super::check::check;
 use super::host::Host;
 use super::main_cf::{self, Assigned};
-use super::master_cf::{self, Host as ListenHost, Role, Service, ServiceType};
+use super::master_cf::{self, Delivery, Host as ListenHost, Role, Service, ServiceType};
 use super::problem::{File, Place, Problem};
-use super::scope::{READ_ONLY, Scope, Transports};
+use super::scope::{READ_ONLY, Scope, Transports, transport_row};
 use super::table::{self, Kind, Works};
 use super::{Settings, unused};
 use crate::ask::TableName;
@@ -147,10 +147,10 @@ impl Config {
         self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
     }
 
-    /// The addresses of a host name that a service of master.cf listens on, as far as the host's facts have them.
+    /// The addresses of a host name that a listener names, as far as the host's facts have them.
     #[must_use]
     pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
-        self.host.names.get(name).cloned().unwrap_or_default()
+        self.host.addresses_of(name)
     }
 
     /// The service that postscreen hands its sessions to.
@@ -278,16 +278,16 @@ impl Config {
         if let Some(row) = table::row(name) {
             return Some(row.works);
         }
-        let (transport, row) = table::transport_row(name)?;
-        self.transports.get(transport)?;
+        let row = transport_row(&self.transports, name)?;
         table::row(row.fallback).map(|row| row.works)
     }
 }
 
-fn transport(service: &Service) -> Option<(String, bool)> {
-    let runs_commands = matches!(service.command.as_str(), "pipe" | "spawn");
-    let delivers = matches!(service.role, Role::Transport(_)) && service.kind == ServiceType::Unix;
-    delivers.then(|| (service.name.clone(), runs_commands))
+fn transport(service: &Service) -> Option<(String, Delivery)> {
+    match service.role {
+        Role::Transport(delivery) => Some((service.name.clone(), delivery)),
+        _ => None,
+    }
 }
 
 fn undefined_name(place: Place, name: &str, other: &str) -> Problem {

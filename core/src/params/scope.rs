@@ -6,15 +6,31 @@
 use super::expand::{Expanded, expand};
 use super::host::{Host, NO_DOMAIN, mydomain};
 use super::main_cf::Assigned;
-use super::table::{self, Kind, Row};
+use super::master_cf::Delivery;
+use super::table::{self, Kind, Row, TransportRow};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The names that no configuration may set.
 pub(super) const READ_ONLY: [&str; 3] = ["process_id", "process_name", "service_name"];
 
-/// The transports of a configuration: name, and whether it runs commands (`pipe`, `spawn`).
-pub(super) type Transports = BTreeMap<String, bool>;
+/// The transports of a configuration by name.
+pub(super) type Transports = BTreeMap<String, Delivery>;
+
+/// Whether a transport has a parameter: those that run commands have a time limit, and spawn has nothing else.
+fn has(delivery: Delivery, row: &TransportRow) -> bool {
+    match delivery {
+        Delivery::Pipe => true,
+        Delivery::Spawn => row.commands_only,
+        _ => !row.commands_only,
+    }
+}
+
+/// The row of a parameter that one of these transports has.
+pub(super) fn transport_row(transports: &Transports, name: &str) -> Option<&'static TransportRow> {
+    let (transport, row) = table::transport_row(name)?;
+    has(*transports.get(transport)?, row).then_some(row)
+}
 
 /// The names of one service.
 #[derive(Debug, Clone)]
@@ -85,9 +101,7 @@ impl<'a> Scope<'a> {
         if let Some(row) = table::row(name) {
             return row.expression().map(Cow::Borrowed);
         }
-        let (transport, row) = table::transport_row(name)?;
-        let runs_commands = self.transports.get(transport)?;
-        (*runs_commands || !row.commands_only).then(|| Cow::Owned(format!("${}", row.fallback)))
+        transport_row(self.transports, name).map(|row| Cow::Owned(format!("${}", row.fallback)))
     }
 
     pub(super) fn expand(&self, text: &str) -> Result<Expanded, String> {
@@ -96,11 +110,9 @@ impl<'a> Scope<'a> {
 
     /// Every name that has a value: the table's, the transports', and those that main.cf or `-o` set.
     pub(super) fn names(&self) -> Vec<String> {
-        let transports = self.transports.iter().flat_map(|(transport, runs_commands)| {
-            table::TRANSPORT
-                .iter()
-                .filter(|row| *runs_commands || !row.commands_only)
-                .map(move |row| format!("{transport}_{}", row.suffix))
+        let transports = self.transports.iter().flat_map(|(transport, delivery)| {
+            let rows = table::TRANSPORT.iter().filter(|row| has(*delivery, row));
+            rows.map(move |row| format!("{transport}_{}", row.suffix))
         });
         let mut names: Vec<String> = table::all().map(|row| row.name.to_owned()).chain(transports).collect();
         names.extend(self.main.keys().cloned());
@@ -108,6 +120,13 @@ impl<'a> Scope<'a> {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// True for the parameters of a discard transport: they hold, but postconf(1) does not list them.
+    pub(super) fn is_unlisted(&self, name: &str) -> bool {
+        table::row(name).is_none()
+            && table::transport_row(name)
+                .is_some_and(|(transport, _)| self.transports.get(transport) == Some(&Delivery::Discard))
     }
 
     /// How the value of a name is checked and read.
