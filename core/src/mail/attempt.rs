@@ -71,8 +71,8 @@ pub struct Settled {
     pub outcomes: Vec<(u32, Outcome)>,
     /// For the scheduler.
     pub feedback: Feedback,
-    /// How long it took to be ready to send: names, connection, greeting (third of the log's `delays=`).
+    /// Time spent until a server was ready for the message: names, connections, greetings, TLS (third of `delays=`).
     pub connect: Duration,
-    /// How long it took from there to the last reply (fourth of the log's `delays=`).
+    /// Time spent handing the message over (fourth of `delays=`).
     pub transfer: Duration,
 }

@@ -27,11 +27,13 @@ fn a_black_hole_leaves_active_places_to_others() {
         toy.send(2 + 2 * n, &["b@abyss.example"]);
     }
     assert!(toy.manager.active_messages() < 20);
+    assert_eq!(toy.logged("of 20 active queue entries"), 1);
     toy.send(999, &["a@yes.example"]);
     assert!(!toy.disk.contains_key(&QueueId(999)), "it went past 400");
     toy.release("hole.example", Manner::Takes);
     toy.release("abyss.example", Manner::Takes);
     assert!(toy.disk.is_empty(), "those set aside came without waiting: {} left", toy.disk.len());
+    assert_eq!(toy.logged("(queue active)"), 401, "one line for each");
 }
 
 #[test]
@@ -110,7 +112,7 @@ proptest::proptest! {
     fn every_recipient_has_exactly_one_fate(
         active_limit in 1usize..12,
         mails in proptest::collection::vec((0u8..3, proptest::collection::vec(0u8..9, 1..5)), 1..25),
-        faults in proptest::collection::vec((0u8..6, 1u64..900), 0..25),
+        faults in proptest::collection::vec((0u8..10, 1u64..900), 0..25),
     ) {
         let mut setup = params();
         setup.active_limit = active_limit;
@@ -141,6 +143,10 @@ proptest::proptest! {
                     1 => toy.reports_refused = !toy.reports_refused,
                     2 => toy.tables_broken = !toy.tables_broken,
                     3 => _ = toy.order(Order::Flush(crate::mail::Selection::All(None))),
+                    5 if !toy.disk_refuses => _ = toy.order(Order::Hold(crate::mail::Selection::All(None))),
+                    6 if !toy.disk_refuses => _ = toy.order(Order::Requeue(crate::mail::Selection::All(None))),
+                    7 if !toy.disk_refuses => _ = toy.order(Order::Release(crate::mail::Selection::All(None))),
+                    8 if !toy.disk_refuses => toy = toy.restart(setup.clone(), seconds(*pause)),
                     4 => { toy.release("d4.example", Manner::Takes); toy.manner("d4.example", Manner::Hangs); }
                     _ => toy.tell(Input::Reload(Box::new(setup.clone()))),
                 }
@@ -151,6 +157,7 @@ proptest::proptest! {
         // Faults end; everything settles.
         (toy.disk_refuses, toy.reports_refused, toy.tables_broken) = (false, false, false);
         toy.pass(seconds(100));
+        toy.order(Order::Release(crate::mail::Selection::All(None)));
         toy.release("d4.example", Manner::Takes);
         toy.pass(DAY);
         let failed: BTreeSet<(QueueId, u32)> = toy.reports.iter()

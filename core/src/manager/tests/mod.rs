@@ -369,7 +369,7 @@ fn route(envelope: &Envelope, number: u32) -> Route {
         transport: transport.to_owned(),
         nexthop: recipient.domain().to_owned(),
         recipient: recipient.clone(),
-        class: RouteClass::Default,
+        class: if transport == "local" { RouteClass::Local } else { RouteClass::Default },
     };
     match recipient.domain() {
         "missing.example" => to("uucp"),
