@@ -8,7 +8,7 @@
 use crate::event::Event;
 use crate::limits::CHANGES_PER_APPEND_MAX;
 use crate::mail::{Change, Order, OrderResult, QueueId, Refusal, Selection};
-use crate::manager::active::Wish;
+use crate::manager::active::{Leaving, Wish};
 use crate::manager::index::{Entry, Queue};
 use crate::manager::writing::Write;
 use crate::manager::{Manager, Output};
@@ -190,6 +190,7 @@ impl Manager {
     fn changes(&mut self, now: Now, verb: Verb, id: QueueId, queue: Queue) -> Option<Vec<Change>> {
         match (verb, queue) {
             (Verb::Hold, Queue::Hold) => None,
+            (_, Queue::Active) if self.is_ending(id) => None,
             (Verb::Hold, _) => Some(vec![Change::Hold(id)]),
             (Verb::Release, Queue::Hold) => Some(vec![Change::Release(id)]),
             (Verb::Release, Queue::Active) if self.has_wish(id, Wish::Hold) => {
@@ -216,6 +217,11 @@ impl Manager {
 
     fn has_wish(&self, id: QueueId, wish: Wish) -> bool {
         self.active.get(&id).is_some_and(|active| active.wish == wish)
+    }
+
+    /// True when its removal is being written: nothing may be written behind it.
+    fn is_ending(&self, id: QueueId) -> bool {
+        self.active.get(&id).is_some_and(|active| active.leaving == Some(Leaving::Gone))
     }
 
     /// Nothing more is started for an active message.
