@@ -13,6 +13,8 @@
 
 pub mod ask;
 pub mod cleanup;
+pub mod delivery;
+pub mod dns;
 pub mod event;
 pub mod limits;
 pub mod machine;
@@ -21,6 +23,8 @@ pub mod params;
 pub mod policy;
 pub mod prng;
 pub mod rewrite;
+pub mod session;
+pub mod tables;
 pub mod time;
 pub mod wire;
 
@@ -31,3 +35,4 @@ pub mod schedule;
 pub mod inbound;
 pub mod manager;
 pub mod outbound;
+pub mod submission;

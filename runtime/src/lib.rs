@@ -1,1 +1,34 @@
-//! Postrider: the daemon.
+//! Postrider: the daemon and its commands.
+//!
+//! Executes what core asks for, and decides nothing. docs/ARCHITECTURE.md is the map.
+
+#![deny(unsafe_code)]
+
+pub mod answers;
+pub mod content;
+pub mod deposit;
+pub mod env;
+pub mod inbound;
+pub mod listen;
+pub mod manager;
+pub mod outbound;
+pub mod report;
+pub mod resolve;
+pub mod serve;
+pub mod site;
+pub mod spool;
+pub mod staging;
+pub mod stream;
+pub mod submit;
+pub mod tables;
+pub mod tls;
+
+#[cfg(not(madsim))]
+pub mod cli;
+#[cfg(not(madsim))]
+pub mod control;
+#[cfg(not(madsim))]
+pub mod maildrop;
+pub mod observe;
+#[cfg(not(madsim))]
+pub mod privilege;
