@@ -59,6 +59,8 @@ pub(super) struct Active {
     /// Reports still to be made; the first is being made when `reporting`.
     pub(super) drafts: VecDeque<Draft>,
     pub(super) reporting: bool,
+    /// The log has its line.
+    pub(super) announced: bool,
     pub(super) leaving: Option<Leaving>,
     pub(super) wish: Wish,
 }
@@ -80,6 +82,7 @@ impl Active {
             writing: 0,
             drafts: VecDeque::new(),
             reporting: false,
+            announced: false,
             leaving: None,
             wish: Wish::None,
         }

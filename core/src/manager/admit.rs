@@ -79,16 +79,11 @@ impl Manager {
     /// It is in memory: its recipients are routed, or what is left to do for it is done.
     fn begin(&mut self, now: Now, id: QueueId, message: Box<Message>, standing: Vec<Standing>) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let size = message.pieces.size();
         active.fill(message, standing);
         let Some(message) = &active.message else { return };
         self.index.learn_sites(id, &message.envelope, &active.standing);
         if active.wish == Wish::Delete || active.wish == Wish::Hold {
             active.unread.clear();
-        } else if active.waits() {
-            let sender = message.envelope.sender.external();
-            let recipients = active.count_waiting();
-            self.outbox.put(Output::Event(Event::Activated { id, sender, size, recipients }));
         }
         self.read_page(id);
         self.conclude(now, id);

@@ -129,6 +129,8 @@ pub struct Manager {
     parked: BTreeMap<(usize, String), BTreeSet<QueueId>>,
     /// When a transport that is not there was last warned of.
     warned: BTreeMap<String, Instant>,
+    /// When a destination with too much mail was last warned of.
+    clogged: Option<Instant>,
     last_sequence: u64,
     last_attempt: u64,
 }
@@ -152,6 +154,7 @@ impl Manager {
             tasks: BTreeMap::new(),
             parked: BTreeMap::new(),
             warned: BTreeMap::new(),
+            clogged: None,
             last_sequence: 0,
             last_attempt: 0,
         }

@@ -8,7 +8,7 @@
 use crate::event::Event;
 use crate::limits::CHANGES_PER_APPEND_MAX;
 use crate::mail::{Change, Order, OrderResult, QueueId, Refusal, Selection};
-use crate::manager::active::Wish;
+use crate::manager::active::{Leaving, Wish};
 use crate::manager::index::{Entry, Queue};
 use crate::manager::writing::Write;
 use crate::manager::{Manager, Output};
@@ -131,25 +131,40 @@ impl Manager {
         self.outbox.put(Output::Ordered(ticket, OrderResult::Done(ids.len() as u64)));
     }
 
-    /// The next messages of an order. Those that are under way are told; the others are written first.
+    /// Goes on with an order until something must be written, or to its end.
     fn step(&mut self, now: Now, ticket: Ticket) {
-        let Some(task) = self.tasks.get(&ticket) else { return };
-        let Some(start) = task.next else { return self.finish(ticket) };
-        let (verb, only) = (task.verb, matches!(task.selection, Selection::Id(_)));
+        while self.tasks.get(&ticket).is_some_and(|task| task.next.is_some()) {
+            let chosen = self.choose(ticket);
+            if self.change(now, ticket, chosen) {
+                return;
+            }
+        }
+        if let Some(task) = self.tasks.remove(&ticket) {
+            self.outbox.put(Output::Ordered(ticket, OrderResult::Done(task.done)));
+        }
+    }
+
+    /// The next messages that an order may be for.
+    fn choose(&mut self, ticket: Ticket) -> Vec<QueueId> {
+        let Some(task) = self.tasks.get_mut(&ticket) else { return Vec::new() };
+        let Some(start) = task.next.take() else { return Vec::new() };
+        let only = matches!(task.selection, Selection::Id(_));
         let mut chosen = Vec::new();
-        let mut next = None;
         for (id, entry) in self.index.from(start).take_while(|(id, _)| !only || *id == start) {
             if chosen.len() >= CHANGES_PER_APPEND_MAX {
-                next = Some(id);
+                task.next = Some(id);
                 break;
             }
             if !entry.locked && selects(&task.selection, id, entry) {
                 chosen.push(id);
             }
         }
-        if let Some(task) = self.tasks.get_mut(&ticket) {
-            task.next = next;
-        }
+        chosen
+    }
+
+    /// Tells messages that are under way, and has the others' changes written; true when there are such.
+    fn change(&mut self, now: Now, ticket: Ticket, chosen: Vec<QueueId>) -> bool {
+        let Some(verb) = self.tasks.get(&ticket).map(|task| task.verb) else { return false };
         let mut write = Write { order: Some(ticket), ..Write::default() };
         let mut done = 0;
         for id in chosen {
@@ -164,17 +179,18 @@ impl Manager {
         if let Some(task) = self.tasks.get_mut(&ticket) {
             task.done += done;
         }
-        if write.changes.is_empty() {
-            self.step(now, ticket);
-        } else {
+        let must_write = !write.changes.is_empty();
+        if must_write {
             self.write(write);
         }
+        must_write
     }
 
     /// What an order changes on disk; `None` when it does not concern the message, nothing when it acts at once.
     fn changes(&mut self, now: Now, verb: Verb, id: QueueId, queue: Queue) -> Option<Vec<Change>> {
         match (verb, queue) {
             (Verb::Hold, Queue::Hold) => None,
+            (_, Queue::Active) if self.is_ending(id) => None,
             (Verb::Hold, _) => Some(vec![Change::Hold(id)]),
             (Verb::Release, Queue::Hold) => Some(vec![Change::Release(id)]),
             (Verb::Release, Queue::Active) if self.has_wish(id, Wish::Hold) => {
@@ -201,6 +217,11 @@ impl Manager {
 
     fn has_wish(&self, id: QueueId, wish: Wish) -> bool {
         self.active.get(&id).is_some_and(|active| active.wish == wish)
+    }
+
+    /// True when its removal is being written: nothing may be written behind it.
+    fn is_ending(&self, id: QueueId) -> bool {
+        self.active.get(&id).is_some_and(|active| active.leaving == Some(Leaving::Gone))
     }
 
     /// Nothing more is started for an active message.
@@ -242,8 +263,8 @@ impl Manager {
     }
 
     /// A step of an order could not be written: what it was for stays as it is.
-    pub(super) fn order_refused(&mut self, _now: Now, ticket: Ticket, write: Write, refusal: Refusal) {
-        for id in write.changes.iter().map(Change::id) {
+    pub(super) fn order_refused(&mut self, ticket: Ticket, changes: &[Change], refusal: Refusal) {
+        for id in changes.iter().map(Change::id) {
             self.index.lock(id, false);
         }
         self.tasks.remove(&ticket);
@@ -253,11 +274,5 @@ impl Manager {
         };
         let result = OrderResult::Failed(why.to_owned());
         self.outbox.put(Output::Ordered(ticket, result));
-    }
-
-    fn finish(&mut self, ticket: Ticket) {
-        if let Some(task) = self.tasks.remove(&ticket) {
-            self.outbox.put(Output::Ordered(ticket, OrderResult::Done(task.done)));
-        }
     }
 }

@@ -24,6 +24,11 @@ pub struct Params {
     pub defer_transports: Vec<String>,
     /// Pause between warnings of a transport that is not there (`transport_retry_time`).
     pub transport_retry: Duration,
+    /// Pause between warnings that one destination has too much mail (`qmgr_clog_warn_time`); zero: never.
+    pub clog_warning: Duration,
+    /// Local part of the address that reports to the postmaster come from; mail for it is thrown away
+    /// (`double_bounce_sender`).
+    pub double_bounce_sender: String,
     /// Who hears of mail that nobody else hears of.
     pub reports: ReportRule,
 }
@@ -39,6 +44,8 @@ impl Default for Params {
             soft_bounce: false,
             defer_transports: Vec::new(),
             transport_retry: Duration::from_secs(60),
+            clog_warning: Duration::from_secs(300),
+            double_bounce_sender: "double-bounce".to_owned(),
             reports: ReportRule::default(),
         }
     }
@@ -70,6 +77,8 @@ impl Params {
             soft_bounce: settings.flag("soft_bounce"),
             defer_transports: settings.list("defer_transports"),
             transport_retry: settings.time("transport_retry_time"),
+            clog_warning: settings.time("qmgr_clog_warn_time"),
+            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             reports: ReportRule::new(settings),
         })
     }

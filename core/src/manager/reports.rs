@@ -64,10 +64,10 @@ fn kind_of(recipient: &Recipient, outcome: &Outcome) -> Option<Kind> {
     let notify = recipient.notify;
     match outcome {
         Outcome::Failed(_) => notify.failure.then_some(Kind::Failure),
-        Outcome::Delivered { last_hop_for_dsn: true, .. } | Outcome::Expanded(_) => {
+        Outcome::Delivered { last_hop_for_dsn: true, .. } | Outcome::Expanded(_) | Outcome::Discarded(_) => {
             notify.success.then_some(Kind::Success)
         }
-        Outcome::Delivered { .. } | Outcome::Deferred(_) | Outcome::Discarded(_) => None,
+        Outcome::Delivered { .. } | Outcome::Deferred(_) => None,
     }
 }
 

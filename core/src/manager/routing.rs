@@ -4,13 +4,14 @@
 //! answers, but slowly, may take as many active places as are free beside it, and the rest is set aside until it has
 //! less to do. So no destination, and no number of them, keeps the others out.
 
+use crate::event::Event;
 use crate::limits::ROUTE_PAGE_MAX;
-use crate::mail::{Diagnosis, Outcome, QueueId, Route};
-use crate::manager::Manager;
+use crate::mail::{Diagnosis, Outcome, QueueId, Route, RouteClass};
 use crate::manager::active::Wish;
 use crate::manager::attempts::Via;
 use crate::manager::index::Queue;
 use crate::manager::writing::Write;
+use crate::manager::{Manager, Output};
 use crate::schedule::{Standing, Target};
 use crate::time::Now;
 use crate::wire::{EnhancedStatus, Mailbox};
@@ -36,11 +37,19 @@ fn deferred(detail: (u16, u16), text: impl Into<String>) -> Outcome {
     Outcome::Deferred(Diagnosis::ours(EnhancedStatus::new(4, detail.0, detail.1), text))
 }
 
+/// The answer of a remote system to a report to the postmaster: the end of a loop.
+fn discarded() -> Outcome {
+    let text = "undeliverable postmaster notification discarded";
+    Outcome::Discarded(Diagnosis::ours(EnhancedStatus::new(2, 0, 0), text))
+}
+
 /// Why mail for a destination that rests is not tried.
 pub(super) fn suspended(why: &Diagnosis) -> Outcome {
     let text = format!("delivery temporarily suspended: {}", why.text);
     let remote_mta = why.remote_mta.clone();
-    Outcome::Deferred(Diagnosis { remote_mta, ..Diagnosis::ours(why.status, text) })
+    // A greeting of 5xx also says that a destination is dead; this mail is deferred all the same.
+    let status = EnhancedStatus { class: 4, ..why.status };
+    Outcome::Deferred(Diagnosis { remote_mta, ..Diagnosis::ours(status, text) })
 }
 
 impl Manager {
@@ -74,6 +83,11 @@ impl Manager {
         let mut sorted = Sorted::default();
         for number in asked {
             match routes.remove(number) {
+                Some(Route::To { class: RouteClass::Local, recipient, .. })
+                    if recipient.local().eq_ignore_ascii_case(&self.params.double_bounce_sender) =>
+                {
+                    sorted.outcomes.push((*number, discarded()));
+                }
                 Some(Route::To { transport, nexthop, recipient, .. }) => {
                     self.sort_one(id, *number, (transport, &nexthop, recipient), &mut sorted);
                 }
@@ -117,11 +131,12 @@ impl Manager {
         if let Some(entry) = self.index.get_mut(id) {
             entry.tried |= sorted.tried;
         }
-        for transport in sorted.missing {
-            self.warn_of_transport(now, id, transport);
-        }
         if sorted.outcomes.is_empty() && self.park(now, id, &sorted.targets) {
             return;
+        }
+        self.announce(id);
+        for transport in sorted.missing {
+            self.warn_of_transport(now, id, transport);
         }
         for (target, recipients) in sorted.targets {
             self.offer(now, id, &target, recipients);
@@ -135,6 +150,18 @@ impl Manager {
         for name in sorted.resting.into_iter().collect::<std::collections::BTreeSet<_>>() {
             self.wake_parked(now, &name, 1);
         }
+    }
+
+    /// Logs that the message is active: not before it is known that it stays so.
+    fn announce(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let Some(message) = &active.message else { return };
+        if std::mem::replace(&mut active.announced, true) {
+            return;
+        }
+        let sender = message.envelope.sender.external();
+        let (size, recipients) = (message.pieces.size(), active.count_waiting());
+        self.outbox.put(Output::Event(Event::Activated { id, sender, size, recipients }));
     }
 
     fn offer(&mut self, now: Now, id: QueueId, target: &Target, recipients: Vec<(u32, Mailbox)>) {
@@ -165,6 +192,9 @@ impl Manager {
         let (transport, key) = first.name();
         let name = (transport, key.to_owned());
         let aboard = active.aboard.len();
+        if let Standing::Open(entries) = self.scheduler.standing(first) {
+            self.warn_of_clog(now, &name.1, entries);
+        }
         self.active.remove(&id);
         self.aboard = self.aboard.saturating_sub(aboard);
         _ = self.scheduler.withdraw(now.mono, id);
@@ -216,6 +246,17 @@ impl Manager {
         }
         self.warn(Some(id), format!("transport {transport} is not in master.cf: mail for it is deferred"));
         self.warned.insert(transport, now.mono);
+    }
+
+    fn warn_of_clog(&mut self, now: Now, destination: &str, entries: u32) {
+        let pause = self.params.clog_warning;
+        if pause.is_zero() || self.clogged.is_some_and(|at| now.mono.since(at) < pause) {
+            return;
+        }
+        self.clogged = Some(now.mono);
+        let limit = self.params.active_limit;
+        let text = format!("mail for {destination} is using up {entries} of {limit} active queue entries");
+        self.warn(None, text);
     }
 
     /// These recipients are not aboard any more.

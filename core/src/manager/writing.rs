@@ -77,13 +77,13 @@ impl Manager {
     pub(super) fn appended(&mut self, now: Now, ticket: Ticket, result: Result<(), Refusal>) {
         let Some(write) = self.writer.pending.remove(&ticket) else { return };
         match (result, write.order) {
-            (Ok(()), _) => self.written(now, write),
-            (Err(refusal), Some(order)) => self.order_refused(now, order, write, refusal),
+            (Ok(()), _) => self.written(now, &write),
+            (Err(refusal), Some(order)) => self.order_refused(order, &write.changes, refusal),
             (Err(refusal), None) => self.refused(now, write, refusal),
         }
     }
 
-    fn written(&mut self, now: Now, write: Write) {
+    fn written(&mut self, now: Now, write: &Write) {
         if self.writer.refused.is_empty() && self.writer.retry_at.take().is_some() {
             let text = "the queue takes changes again".to_owned();
             self.outbox.put(Output::Event(Event::Note { program: "qmgr", text }));

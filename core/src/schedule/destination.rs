@@ -100,7 +100,11 @@ impl Destination {
     pub(super) fn release(&mut self, now: Instant, verdict: Verdict) -> bool {
         self.busy = self.busy.saturating_sub(1);
         // Every limiter hears of it, also behind one that says dead.
-        self.limiters.iter_mut().fold(false, |dead, limiter| limiter.release(now, verdict) || dead)
+        let mut dead = false;
+        for limiter in &mut self.limiters {
+            dead |= limiter.release(now, verdict);
+        }
+        dead
     }
 
     /// It rests no longer.

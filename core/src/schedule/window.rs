@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn the_window_follows_the_manual_s_arithmetic() {
-        let table: &[(&str, u32, &str, &str, &str, &[u32])] = &[
+        type Row = (&'static str, u32, &'static str, &'static str, &'static str, &'static [u32]);
+        let table: &[Row] = &[
             ("fixed 1: one more after each", 5, "1", "1", "+++", &[6, 7, 8]),
             ("fixed 1: one less after each", 5, "1", "1", "---", &[4, 3, 2]),
             ("1/N: one more after a cohort", 3, "1/concurrency", "1", "+++++++", &[3, 3, 4, 4, 4, 4, 5]),

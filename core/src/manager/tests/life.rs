@@ -198,3 +198,11 @@ fn draining_starts_nothing_and_ends_when_the_last_attempt_has() {
     assert!(toy.drained && toy.taken.len() == 1 && toy.disk.len() == 1);
     assert_eq!(toy.manager.next_timeout(), None);
 }
+
+#[test]
+fn mail_for_the_sender_of_double_bounces_is_thrown_away() {
+    let mut toy = Toy::new(params());
+    toy.send(1, &["Double-Bounce@here.example"]);
+    assert_eq!(toy.logged("status=sent (undeliverable postmaster notification discarded)"), 1);
+    assert!(toy.disk.is_empty() && toy.started == 0 && toy.reports.is_empty());
+}

@@ -27,11 +27,13 @@ fn a_black_hole_leaves_active_places_to_others() {
         toy.send(2 + 2 * n, &["b@abyss.example"]);
     }
     assert!(toy.manager.active_messages() < 20);
+    assert_eq!(toy.logged("of 20 active queue entries"), 1);
     toy.send(999, &["a@yes.example"]);
     assert!(!toy.disk.contains_key(&QueueId(999)), "it went past 400");
     toy.release("hole.example", Manner::Takes);
     toy.release("abyss.example", Manner::Takes);
     assert!(toy.disk.is_empty(), "those set aside came without waiting: {} left", toy.disk.len());
+    assert_eq!(toy.logged("(queue active)"), 401, "one line for each");
 }
 
 #[test]
@@ -104,70 +106,117 @@ fn a_letter_costs_the_same_however_many_are_deferred() {
     assert!(many <= few * 1.1 && few < 20.0, "{few} and {many} steps");
 }
 
+type Fate = (QueueId, u32);
+
+const DOMAINS: [&str; 9] = [
+    "takes.example",
+    "refuses.example",
+    "defers.example",
+    "dead.example",
+    "hangs.example",
+    "other.example",
+    "missing.example",
+    "nowhere.example",
+    "here.example",
+];
+
+/// Something that happens to the world.
+fn disturb(toy: &mut Toy, setup: &Params, fault: u8) {
+    let all = || crate::mail::Selection::All(None);
+    let ticket = Ticket(u64::from(fault) + 1_000 * toy.ordered.len() as u64);
+    match fault {
+        0 => toy.disk_refuses = !toy.disk_refuses,
+        1 => toy.reports_refused = !toy.reports_refused,
+        2 => toy.tables_broken = !toy.tables_broken,
+        3 => toy.tell(Input::Order(ticket, Order::Flush(all()))),
+        4 => toy.tell(Input::Order(ticket, Order::Hold(all()))),
+        5 => toy.tell(Input::Order(ticket, Order::Requeue(all()))),
+        6 => toy.tell(Input::Order(ticket, Order::Release(all()))),
+        7 => {
+            toy.release("hangs.example", Manner::Takes);
+            toy.manner("hangs.example", Manner::Hangs);
+        }
+        8 => toy.manner("defers.example", Manner::Takes),
+        _ => toy.tell(Input::Reload(Box::new(setup.clone()))),
+    }
+}
+
+/// A world with a bit of everything, in which everything has its end after an hour.
+fn world(active_limit: usize) -> (Toy, Params) {
+    let mut setup = params();
+    setup.active_limit = active_limit;
+    setup.retry.lifetime = seconds(3_000);
+    setup.retry.delay_warning = seconds(1_000);
+    setup.schedule.transports[0].window.initial = 2;
+    let mut toy = Toy::new(setup.clone());
+    let manners = [Manner::Takes, Manner::Refuses, Manner::Defers, Manner::IsDead, Manner::Hangs];
+    for (domain, manner) in DOMAINS.into_iter().zip(manners) {
+        toy.manner(domain, manner);
+    }
+    (toy, setup)
+}
+
+/// Faults end, and everything settles.
+fn heal(toy: &mut Toy) {
+    (toy.disk_refuses, toy.reports_refused, toy.tables_broken, toy.chaos) = (false, false, false, None);
+    toy.answer();
+    toy.pass(seconds(100));
+    toy.order(Order::Release(crate::mail::Selection::All(None)));
+    toy.release("hangs.example", Manner::Takes);
+    toy.pass(DAY);
+}
+
+/// Each recipient was taken once, or reported once, or waits for a transport that is not there.
+fn judge(toy: &Toy, people: &BTreeSet<Fate>) {
+    let failures = || toy.reports.iter().filter(|plan| plan.kind == Kind::Failure);
+    let told = |plan: &Plan| plan.recipients.iter().map(|(n, _)| (plan.about.id, *n)).collect::<Vec<_>>();
+    let failed: BTreeSet<Fate> = failures().flat_map(told).collect();
+    assert_eq!(failures().map(|plan| plan.recipients.len()).sum::<usize>(), failed.len(), "reported once");
+    assert!(toy.taken.values().all(|&times| times == 1), "taken once");
+    let taken: BTreeSet<Fate> = toy.taken.keys().copied().collect();
+    for fate in people {
+        let standing = toy.disk.get(&fate.0).map(|stored| &stored.standing[fate.1 as usize]);
+        let waits = matches!(standing, Some(Standing::Waiting(_)));
+        let fates = [taken.contains(fate), failed.contains(fate), waits];
+        assert_eq!(fates.iter().filter(|&&is| is).count(), 1, "{fate:?}: taken, failed, waits: {fates:?}");
+    }
+    assert_eq!(toy.manager.messages(), toy.disk.len());
+    assert_eq!((toy.manager.active_messages(), toy.manager.aboard, toy.manager.loading), (0, 0, 0));
+}
+
 proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(48))]
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
     #[test]
     fn every_recipient_has_exactly_one_fate(
         active_limit in 1usize..12,
-        mails in proptest::collection::vec((0u8..3, proptest::collection::vec(0u8..9, 1..5)), 1..25),
-        faults in proptest::collection::vec((0u8..6, 1u64..900), 0..25),
+        chaos in proptest::option::of(0u64..1_000_000),
+        mails in proptest::collection::vec((0u8..3, proptest::collection::vec(0usize..9, 1..5)), 1..25),
+        faults in proptest::collection::vec((0u8..11, 1u64..900), 0..25),
     ) {
-        let mut setup = params();
-        setup.active_limit = active_limit;
-        setup.retry.lifetime = seconds(3_000);
-        setup.retry.delay_warning = seconds(1_000);
-        setup.schedule.transports[0].window.initial = 2;
-        let mut toy = Toy::new(setup.clone());
-        let domain = |n: u8| format!("d{n}.example");
-        for (n, manner) in [Manner::Takes, Manner::Refuses, Manner::Defers, Manner::IsDead, Manner::Hangs].into_iter().enumerate() {
-            toy.manner(&domain(n as u8), manner);
-        }
-        let names = ["d0.example", "d1.example", "d2.example", "d3.example", "d4.example", "d5.example",
-            "missing.example", "nowhere.example", "here.example"];
-        let mut fates: BTreeSet<(QueueId, u32)> = BTreeSet::new();
-        for (number, (kind, people)) in mails.iter().enumerate() {
-            let people: Vec<String> =
-                people.iter().enumerate().map(|(n, d)| format!("u{n}@{}", names[usize::from(*d)])).collect();
-            let people: Vec<&str> = people.iter().map(String::as_str).collect();
-            let mut message = toy.message(number as u64 + 1, &people);
+        let (mut toy, setup) = world(active_limit);
+        toy.chaos = chaos.map(Prng::new);
+        let mut people: BTreeSet<Fate> = BTreeSet::new();
+        for (number, (kind, domains)) in mails.iter().enumerate() {
+            let names: Vec<String> =
+                domains.iter().enumerate().map(|(n, d)| format!("u{n}@{}", DOMAINS[*d])).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let mut message = toy.message(number as u64 + 1, &names);
             if *kind == 1 {
                 message.envelope.recipients.iter_mut().for_each(|r| r.notify = notify(true, true, true));
             }
-            fates.extend((0..people.len() as u32).map(|n| (message.id, n)));
+            people.extend((0..names.len() as u32).map(|n| (message.id, n)));
             toy.commit(message);
             if let Some((fault, pause)) = faults.get(number) {
-                match fault {
-                    0 => toy.disk_refuses = !toy.disk_refuses,
-                    1 => toy.reports_refused = !toy.reports_refused,
-                    2 => toy.tables_broken = !toy.tables_broken,
-                    3 => _ = toy.order(Order::Flush(crate::mail::Selection::All(None))),
-                    4 => { toy.release("d4.example", Manner::Takes); toy.manner("d4.example", Manner::Hangs); }
-                    _ => toy.tell(Input::Reload(Box::new(setup.clone()))),
+                if *fault == 10 && toy.manager.writer.is_empty() && toy.chaos.is_none() {
+                    toy = toy.restart(setup.clone(), seconds(*pause));
+                } else {
+                    disturb(&mut toy, &setup, *fault);
                 }
                 toy.pass(seconds(*pause));
             }
             assert!(toy.manager.active_messages() <= active_limit);
         }
-        // Faults end; everything settles.
-        (toy.disk_refuses, toy.reports_refused, toy.tables_broken) = (false, false, false);
-        toy.pass(seconds(100));
-        toy.release("d4.example", Manner::Takes);
-        toy.pass(DAY);
-        let failed: BTreeSet<(QueueId, u32)> = toy.reports.iter()
-            .filter(|plan| plan.kind == Kind::Failure)
-            .flat_map(|plan| plan.recipients.iter().map(|(n, _)| (plan.about.id, *n)))
-            .collect();
-        let reported = toy.reports.iter().filter(|p| p.kind == Kind::Failure).map(|p| p.recipients.len()).sum::<usize>();
-        assert_eq!(reported, failed.len(), "reported once");
-        assert!(toy.taken.values().all(|&times| times == 1), "taken once");
-        let taken: BTreeSet<(QueueId, u32)> = toy.taken.keys().copied().collect();
-        assert!(taken.is_disjoint(&failed));
-        // What is left waits for the transport that is not there.
-        for fate in fates {
-            let waits = toy.disk.get(&fate.0).is_some_and(|s| matches!(s.standing[fate.1 as usize], Standing::Waiting(_)));
-            assert_eq!(u8::from(taken.contains(&fate)) + u8::from(failed.contains(&fate)) + u8::from(waits), 1, "{fate:?}");
-        }
-        assert_eq!(toy.manager.messages(), toy.disk.len());
-        assert_eq!((toy.manager.active_messages(), toy.manager.aboard), (0, 0));
+        heal(&mut toy);
+        judge(&toy, &people);
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Toy {
     pub(super) written: Vec<AttemptId>,
     pub(super) loads: usize,
     pub(super) started: usize,
+    /// Answers come in any order, and late; only the disk keeps its order.
+    pub(super) chaos: Option<Prng>,
     inputs: VecDeque<Input>,
 }
 
@@ -98,6 +100,7 @@ impl Toy {
             written: Vec::new(),
             loads: 0,
             started: 0,
+            chaos: None,
             inputs: VecDeque::new(),
         }
     }
@@ -163,7 +166,7 @@ impl Toy {
     }
 
     pub(super) fn order(&mut self, order: Order) -> OrderResult {
-        let ticket = Ticket(1_000 + self.ordered.len() as u64);
+        let ticket = Ticket(1_000_000 + self.ordered.len() as u64);
         self.tell(Input::Order(ticket, order));
         let (answered, result) = self.ordered.last().cloned().expect("an answer");
         assert_eq!(answered, ticket);
@@ -173,10 +176,27 @@ impl Toy {
     /// Brings a fact, and everything that follows from it at this moment.
     pub(super) fn tell(&mut self, input: Input) {
         self.inputs.push_back(input);
-        while let Some(input) = self.inputs.pop_front() {
+        self.answer();
+    }
+
+    /// Brings the answers to what the manager asked for.
+    pub(super) fn answer(&mut self) {
+        while let Some(input) = self.next_input() {
             self.manager.handle_input(self.now, input);
             self.drain();
         }
+    }
+
+    fn next_input(&mut self) -> Option<Input> {
+        let Some(chaos) = &mut self.chaos else { return self.inputs.pop_front() };
+        if chaos.chance(1, 9) {
+            return None;
+        }
+        let mut at = chaos.below(self.inputs.len() as u64) as usize;
+        if matches!(self.inputs.get(at), Some(Input::Appended(..))) {
+            at = self.inputs.iter().position(|input| matches!(input, Input::Appended(..)))?;
+        }
+        self.inputs.remove(at)
     }
 
     fn drain(&mut self) {
@@ -276,10 +296,7 @@ impl Toy {
     pub(super) fn release(&mut self, domain: &str, manner: Manner) {
         self.manner(domain, manner);
         self.settle_ready();
-        while let Some(input) = self.inputs.pop_front() {
-            self.manager.handle_input(self.now, input);
-            self.drain();
-        }
+        self.answer();
     }
 
     fn fold(&mut self, change: Change) {
@@ -323,10 +340,7 @@ impl Toy {
             self.now = self.now.after(next.since(self.now.mono));
             self.manager.handle_timeout(self.now);
             self.drain();
-            while let Some(input) = self.inputs.pop_front() {
-                self.manager.handle_input(self.now, input);
-                self.drain();
-            }
+            self.answer();
         }
         self.now = self.now.after(end.since(self.now.mono));
     }
@@ -369,7 +383,7 @@ fn route(envelope: &Envelope, number: u32) -> Route {
         transport: transport.to_owned(),
         nexthop: recipient.domain().to_owned(),
         recipient: recipient.clone(),
-        class: RouteClass::Default,
+        class: if transport == "local" { RouteClass::Local } else { RouteClass::Default },
     };
     match recipient.domain() {
         "missing.example" => to("uucp"),

@@ -129,3 +129,16 @@ fn a_reload_keeps_what_runs_and_routes_the_rest_again() {
     assert!(toy.disk.is_empty());
     assert!(toy.taken.len() == 8 && toy.taken.values().all(|&times| times == 1));
 }
+
+#[test]
+fn a_call_before_its_time_changes_nothing() {
+    let mut toy = Toy::new(params());
+    toy.manner("later.example", Manner::Defers);
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(1, &["a@later.example", "b@x.example"]);
+    toy.send(2, &["a@later.example"]);
+    let (before, now) = (toy.manager.clone(), toy.now.after(seconds(299)));
+    toy.manager.handle_timeout(now);
+    assert_eq!(toy.manager.poll_output(), None);
+    assert_eq!(toy.manager, before);
+}
