@@ -4,6 +4,7 @@ mod dialogues;
 mod hostile;
 mod keeping;
 mod matrix;
+mod sending;
 
 use super::{Config, Effect, Input, Loss, Outbound};
 use crate::ask::{Answer, DnsAnswer, DnsFailure, DnsRecord, DnsRecords, Question, RecordKind};
