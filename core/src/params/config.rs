@@ -32,6 +32,7 @@ pub struct Config {
     services: Vec<Service>,
     pub(super) host: Host,
     pub(super) transports: Transports,
+    origin: Option<String>,
 }
 
 /// An SMTP server to start.
@@ -57,7 +58,7 @@ impl Config {
         let (services, more) = master_cf::parse(master_cf);
         problems.extend(more);
         let transports = services.iter().filter_map(transport).collect();
-        let config = Self { main, services, host, transports };
+        let config = Self { main, services, host, transports, origin: None };
         config.judge(&mut problems);
         problems.sort();
         problems.dedup();
@@ -94,7 +95,21 @@ impl Config {
 
     fn settings_with(&self, service: Option<&str>, extra: &[(&str, &str)]) -> Settings {
         let service = service.and_then(|name| self.service(name));
-        self.build(&self.scope(service, extra), service, &mut Vec::new())
+        let mut scope = self.scope(service, extra);
+        scope.origin = self.origin.as_deref();
+        self.build(&scope, service, &mut Vec::new())
+    }
+
+    /// The file whose first line is the value of myorigin, when that is a path, as on Debian (`/etc/mailname`).
+    #[must_use]
+    pub fn origin_file(&self) -> Option<String> {
+        let settings = self.settings(None);
+        Some(settings.text("myorigin")).filter(|value| value.starts_with('/')).map(str::to_owned)
+    }
+
+    /// Says what stands in that file. What is printed stays the path.
+    pub fn set_origin(&mut self, text: &str) {
+        self.origin = text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty());
     }
 
     /// The SMTP servers to start.
@@ -102,14 +117,16 @@ impl Config {
     pub fn listeners(&self) -> Vec<Listener> {
         let listener = |service: &Service| {
             let Role::Listener { host, port } = &service.role else { return None };
-            let limit = if service.command == "postscreen" { self.behind_postscreen() } else { None };
-            let behind = limit.unwrap_or(service);
+            let behind = self.behind(service);
+            // The process limit of postscreen itself is 1, and says nothing about sessions.
+            let sessions =
+                if behind.command == "postscreen" { Some(master_cf::SESSIONS_DEFAULT) } else { behind.limit };
             Some(Listener {
                 service: service.key(),
                 settings: behind.key(),
                 host: host.clone(),
                 port: *port,
-                sessions: behind.limit,
+                sessions,
             })
         };
         self.services.iter().filter_map(listener).collect()
@@ -153,10 +170,15 @@ impl Config {
         self.host.addresses_of(name)
     }
 
-    /// The service that postscreen hands its sessions to.
-    fn behind_postscreen(&self) -> Option<&Service> {
-        let name = self.settings(None).text("smtpd_service_name").to_owned();
-        self.services.iter().find(|service| service.kind == ServiceType::Pass && service.name == name)
+    /// The service that serves the sessions of another: for postscreen the one that it hands them to.
+    fn behind<'a>(&'a self, service: &'a Service) -> &'a Service {
+        if service.command != "postscreen" {
+            return service;
+        }
+        let settings = self.settings(Some(&service.key()));
+        let name = settings.text("smtpd_service_name");
+        let is_behind = |other: &&Service| other.kind == ServiceType::Pass && other.name == name;
+        self.services.iter().find(is_behind).unwrap_or(service)
     }
 
     /// The same services and host with an empty main.cf.
@@ -183,8 +205,8 @@ impl Config {
         for name in scope.names() {
             let Some(raw) = scope.raw(&name) else { continue };
             if scope.kind(&name) == Kind::Raw || !raw.contains('$') {
-                let raw = raw.into_owned();
-                values.insert(name, raw);
+                let value = canonical(scope.kind(&name), raw.into_owned());
+                values.insert(name, value);
                 continue;
             }
             let place = self.place(&name, service);
@@ -194,7 +216,8 @@ impl Config {
                         let undefined = expanded.undefined.iter();
                         problems.extend(undefined.map(|other| undefined_name(place, &name, other)));
                     }
-                    values.insert(name, expanded.text);
+                    let kind = scope.kind(&name);
+                    values.insert(name, canonical(kind, expanded.text));
                 }
                 Err(wrong) => {
                     let remedy = "see \"postconf(5)\" for the forms of $name and ${name}";
@@ -281,6 +304,12 @@ impl Config {
         let row = transport_row(&self.transports, name)?;
         table::row(row.fallback).map(|row| row.works)
     }
+}
+
+/// A word as the table writes it: words are the same in any case, and rooms compare them as they are.
+fn canonical(kind: Kind, value: String) -> String {
+    let Kind::Word(words) = kind else { return value };
+    words.iter().find(|word| word.eq_ignore_ascii_case(&value)).map_or(value, |word| (*word).to_owned())
 }
 
 fn transport(service: &Service) -> Option<(String, Delivery)> {

@@ -39,6 +39,8 @@ pub(super) struct Scope<'a> {
     overrides: BTreeMap<&'a str, &'a str>,
     computed: BTreeMap<&'static str, String>,
     transports: &'a Transports,
+    /// What stands in the file that myorigin names.
+    pub(super) origin: Option<&'a str>,
 }
 
 impl<'a> Scope<'a> {
@@ -49,7 +51,7 @@ impl<'a> Scope<'a> {
         transports: &'a Transports,
         host: &Host,
     ) -> Self {
-        let mut scope = Self { main, overrides, computed: BTreeMap::new(), transports };
+        let mut scope = Self { main, overrides, computed: BTreeMap::new(), transports, origin: None };
         scope.compute(service_name, host);
         scope
     }
@@ -88,6 +90,9 @@ impl<'a> Scope<'a> {
     /// What a name stands for.
     pub(super) fn raw(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.assigned(name) {
+            Some(path) if name == "myorigin" && path.starts_with('/') => {
+                Some(Cow::Borrowed(self.origin.unwrap_or(path)))
+            }
             Some(value) => Some(Cow::Borrowed(value)),
             None => self.default(name),
         }

@@ -5,13 +5,17 @@ use super::*;
 rows! { GENERAL:
     /// The tables that `newaliases` compiles.
     "alias_database" TABLES = "hash:/etc/aliases", Commands, Works;
+    /// Configuration directories that commands may name with `-c`.
     "alternate_config_directories" LIST = "", Commands, NotYet;
     /// The time over which rates of clients are counted.
     "anvil_rate_time_unit" SECONDS = "60s", Anvil, NotYet;
     "anvil_status_update_time" SECONDS = "600s", Anvil, Moot;
     "application_event_drain_time" SECONDS = "100s", Every, Moot;
+    /// Who may flush the queue.
     "authorized_flush_users" MATCHES = "static:anyone", Commands, NotYet;
+    /// Who may look at the queue.
     "authorized_mailq_users" MATCHES = "static:anyone", Commands, NotYet;
+    /// Who may submit mail with the sendmail command.
     "authorized_submit_users" MATCHES = "static:anyone", Commands, NotYet;
     "berkeley_db_create_buffer_size" COUNT = "16777216", Commands, Moot;
     "berkeley_db_read_buffer_size" COUNT = "131072", Commands, Moot;
@@ -20,6 +24,7 @@ rows! { GENERAL:
     "cleanup_service_name" TEXT = "cleanup", Every, Works;
     /// Where the commands are installed.
     "command_directory" TEXT = "/usr/sbin", Smtpd, Moot;
+    /// The directory in which mailbox_command runs.
     "command_execution_directory" RAW = "", Local, NotYet;
     /// The release of Postfix whose defaults hold: some defaults ask `$compatibility_level`. Set it to the
     /// release that the configuration was written for.
@@ -30,8 +35,10 @@ rows! { GENERAL:
     "connection_cache_protocol_timeout" time(Unit::Seconds, 1, INT_MAX) = "5s", Smtp, Moot, since "2.3";
     "connection_cache_service_name" TEXT = "scache", Every, Moot;
     "connection_cache_status_update_time" SECONDS = "600s", Scache, Moot;
+    /// The longest time that any connection is kept.
     "connection_cache_ttl_limit" SECONDS = "2s", Scache, NotYet;
     "daemon_directory" TEXT = "/usr/lib/postfix/sbin", Master, Moot;
+    /// End a daemon when a table can not be opened, instead of deferring what needs it.
     "daemon_table_open_error_is_fatal" FLAG = "no", Every, NotYet;
     /// After how long a hanging daemon of Postfix ends itself.
     "daemon_timeout" time(Unit::Seconds, 1, INT_MAX) = "18000s", Every, Moot;
@@ -47,16 +54,23 @@ rows! { GENERAL:
     "delay_logging_resolution_limit" COUNT = "2", Every, NotYet;
     /// Send 8-bit content as it is, even to a server that does not announce 8BITMIME.
     "disable_mime_output_conversion" FLAG = "no", Smtp, Works, since "2.0";
+    /// Do not use variable envelope return paths in reports.
     "disable_verp_bounces" FLAG = "no", Every, NotYet;
+    /// Trust the time to live of negative answers.
     "dns_ncache_ttl_fix_enable" FLAG = "no", Postscreen, NotYet;
+    /// The question with which DNSSEC is tested.
     "dnssec_probe" TEXT = "ns:.", Smtp, NotYet;
     "dont_remove" number(0, INT_MAX) = "0", Every, Moot;
+    /// The key under which local_login_sender_maps is asked for the null sender.
     "empty_address_local_login_sender_maps_lookup_key" TEXT = "<>", Commands, NotYet;
     /// Who is told of the faults that notify_classes lists and that concern no other recipient.
     "error_notice_recipient" TEXT = "postmaster", Smtpd, Works;
     "error_service_name" TEXT = "error", Every, Moot;
+    /// Domains whose mail ETRN may flush.
     "fast_flush_domains" MATCHES = "$relay_domains", Flush, NotYet;
+    /// After how long an unused record of such a domain is dropped.
     "fast_flush_purge_time" time(Unit::Days, 0, INT_MAX) = "7d", Flush, NotYet;
+    /// After how long such a record is renewed.
     "fast_flush_refresh_time" time(Unit::Hours, 0, INT_MAX) = "12h", Flush, NotYet;
     "fault_injection_code" number(0, INT_MAX) = "0", Every, Moot;
     "flush_service_name" TEXT = "flush", Every, Moot;
@@ -66,6 +80,7 @@ rows! { GENERAL:
     "hash_queue_names" LIST = "deferred, defer", Commands, Moot;
     /// Where Postfix's manual is, for programs that ask.
     "html_directory" TEXT = "/usr/share/doc/postfix/html", Commands, KnownElsewhere;
+    /// Variables that are taken from the environment at start.
     "import_environment" LIST = "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME", Every, NotYet;
     /// The addresses at which mail is received: `all`, `loopback-only`, or addresses and host names. They also
     /// tell which literal addresses, and which MX hosts, are ourselves.
@@ -81,6 +96,7 @@ rows! { GENERAL:
     /// Ports by service name, for hosts without /etc/services.
     "known_tcp_ports" LIST = "lmtp=24, smtp=25, smtps=submissions=465, submission=587", Every, NotYet;
     "lmdb_map_size" COUNT = "16777216", Commands, Moot;
+    /// Which senders a local user may give with the sendmail command.
     "local_login_sender_maps" TABLES = "static:*", Commands, NotYet;
     /// The name of the software in the greeting, in Received fields and in reports. Postfix says `Postfix`
     /// here.
@@ -95,23 +111,32 @@ rows! { GENERAL:
     "mail_version" TEXT = env!("CARGO_PKG_VERSION"), Every, KnownElsewhere;
     /// The file that the log goes to; `/dev/stdout` for standard output; empty for syslog.
     "maillog_file" TEXT = "", Master, Works;
+    /// The command that compresses an old log.
     "maillog_file_compressor" TEXT = "gzip", Commands, NotYet;
+    /// Where maillog_file may lie.
     "maillog_file_prefixes" LIST = "/var, /dev/stdout", Commands, NotYet;
+    /// What is added to the name of an old log.
     "maillog_file_rotate_suffix" TEXT = "%Y%m%d-%H%M%S", Commands, NotYet;
     "mailq_path" TEXT = "/usr/bin/mailq", Commands, KnownElsewhere;
     "manpage_directory" TEXT = "/usr/share/man", Commands, KnownElsewhere;
+    /// Block lists of reject_maps_rbl, which is superseded by reject_rbl_client.
     "maps_rbl_domains" LIST = "", Every, NotYet;
+    /// Services of master.cf that are not started: `name/type`, or a type.
     "master_service_disable" MATCHES = "", Master, NotYet;
     /// After how long an idle daemon of Postfix ends itself.
     "max_idle" time(Unit::Seconds, 1, INT_MAX) = "100s", Every, Moot;
     /// After how many clients a daemon of Postfix ends itself.
     "max_use" COUNT = "100", Every, Moot;
     "meta_directory" TEXT = "/etc/postfix", Commands, KnownElsewhere;
+    /// The configuration directories of other instances.
     "multi_instance_directories" LIST = "", Commands, NotYet;
+    /// Whether this instance is started with the others.
     "multi_instance_enable" FLAG = "no", Commands, NotYet;
+    /// The group of instances that this one belongs to.
     "multi_instance_group" TEXT = "", Commands, NotYet;
     /// A name for this instance, used in syslog_name, when several share a host.
     "multi_instance_name" TEXT = "", Commands, Works;
+    /// The command that manages several instances.
     "multi_instance_wrapper" TEXT = "", Commands, NotYet;
     /// The domain of this host: by default myhostname without its first part.
     "mydomain" TEXT = HOST, Every, Works;
@@ -136,9 +161,13 @@ rows! { GENERAL:
     "proxy_write_maps" LIST = "$smtp_sasl_auth_cache_name $lmtp_sasl_auth_cache_name $address_verify_map $postscreen_cache_map", Proxymap, Moot;
     "proxymap_service_name" TEXT = "proxymap", Every, Moot;
     "proxywrite_service_name" TEXT = "proxywrite", Every, Moot;
+    /// Clients that may use QMQP.
     "qmqpd_authorized_clients" MATCHES = "", Qmqpd, NotYet;
+    /// Log the port of QMQP clients.
     "qmqpd_client_port_logging" FLAG = "no", Qmqpd, NotYet;
+    /// The pause before a refusal by QMQP.
     "qmqpd_error_delay" SECONDS = "1s", Qmqpd, NotYet;
+    /// How long a QMQP client may be silent.
     "qmqpd_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Qmqpd, NotYet;
     /// The root of the queue: everything we answer for lies in `postrider/` below it. Socket paths are relative
     /// to it.
@@ -146,10 +175,13 @@ rows! { GENERAL:
     "queue_service_name" TEXT = "qmgr", Every, Moot;
     /// Where Postfix's README files are, for programs that ask.
     "readme_directory" TEXT = "/usr/share/doc/postfix", Commands, KnownElsewhere;
+    /// Deliver only to users whose home directory is there.
     "require_home_directory" FLAG = "no", Local, NotYet;
+    /// Words in the log: allowlist and denylist.
     "respectful_logging" FLAG = "${{$compatibility_level} <level {3.6} ? {no} : {yes}}", Postscreen, NotYet;
     "rewrite_service_name" TEXT = "rewrite", Every, Moot;
     "sample_directory" TEXT = "/etc/postfix", Every, KnownElsewhere;
+    /// What the sendmail command does with CR at the end of lines.
     "sendmail_fix_line_endings" word(&["always", "strict", "never"]) = "always", Commands, NotYet;
     "sendmail_path" TEXT = "/usr/sbin/sendmail", Commands, KnownElsewhere;
     /// The master.cf name of the service; read-only.

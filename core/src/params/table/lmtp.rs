@@ -7,6 +7,7 @@ rows! { LMTP:
     "lmtp_address_preference" word(&["any", "ipv4", "ipv6"]) = "any", Lmtp, Works;
     /// As smtp_address_verify_target, for LMTP.
     "lmtp_address_verify_target" word(&["rcpt", "data"]) = "rcpt", Lmtp, NotYet;
+    /// Say in success reports that the delivery was the final one.
     "lmtp_assume_final" FLAG = "no", Lmtp, NotYet;
     /// As smtp_balance_inet_protocols, for LMTP.
     "lmtp_balance_inet_protocols" FLAG = "yes", Lmtp, Works;
@@ -181,7 +182,7 @@ rows! { LMTP:
     /// As smtp_tls_key_file, for LMTP.
     "lmtp_tls_key_file" TEXT = "$lmtp_tls_cert_file", Lmtp, NotYet;
     /// As smtp_tls_loglevel, for LMTP.
-    "lmtp_tls_loglevel" number(0, 4) = "0", Lmtp, Works;
+    "lmtp_tls_loglevel" COUNT = "0", Lmtp, Works;
     /// As smtp_tls_mandatory_ciphers, for LMTP.
     "lmtp_tls_mandatory_ciphers" word(&["export", "low", "medium", "high", "null"]) = "medium", Lmtp, NotYet;
     /// As smtp_tls_mandatory_exclude_ciphers, for LMTP.

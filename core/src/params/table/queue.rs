@@ -59,8 +59,11 @@ rows! { QUEUE:
     "defer_transports" LIST = "", Qmgr, Works;
     /// Who gets copies of delay warnings, under notify_classes.
     "delay_notice_recipient" TEXT = "postmaster", Bounce, Works;
+    /// How often locking a mailbox is tried.
     "deliver_lock_attempts" COUNT = "20", Bounce, NotYet;
+    /// The pause between.
     "deliver_lock_delay" SECONDS = "1s", Bounce, NotYet;
+    /// Log each step of a destination's window.
     "destination_concurrency_feedback_debug" FLAG = "no", Qmgr, NotYet;
     /// Write References and In-Reply-To into reports.
     "enable_threaded_bounces" FLAG = "no", Bounce, NotYet;
@@ -78,6 +81,7 @@ rows! { QUEUE:
     /// How often the log warns that a destination holds up much of the active queue; 0 for never.
     "qmgr_clog_warn_time" SECONDS = "300s", Qmgr, Works;
     "qmgr_daemon_timeout" time(Unit::Seconds, 1, INT_MAX) = "1000s", Qmgr, Moot;
+    /// A factor of old schedulers.
     "qmgr_fudge_factor" COUNT = "100", Every, NotYet;
     "qmgr_ipc_timeout" time(Unit::Seconds, 1, INT_MAX) = "60s", Qmgr, Moot;
     /// Messages in the active queue.

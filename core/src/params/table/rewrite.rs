@@ -17,6 +17,7 @@ rows! { REWRITE:
     "empty_address_default_transport_maps_lookup_key" TEXT = "<>", Rewrite, Works;
     /// The key under which sender_dependent_relayhost_maps is asked for the null sender.
     "empty_address_relayhost_maps_lookup_key" TEXT = "<>", Rewrite, Works;
+    /// Log warnings about likely mistakes.
     "helpful_warnings" FLAG = "yes", Qmgr, NotYet;
     /// The `transport:nexthop` of mydestination and of our own addresses.
     "local_transport" TEXT = "local:$myhostname", Rewrite, Works;

@@ -41,12 +41,15 @@ rows! { SASL:
     "smtpd_sasl_exceptions_networks" MATCHES = "", Smtpd, NotYet, since "2.1";
     /// The realm of login names without one.
     "smtpd_sasl_local_domain" TEXT = "", Smtpd, NotYet;
+    /// The SASL mechanisms that are announced.
     "smtpd_sasl_mechanism_filter" MATCHES = "!external, static:rest", Smtpd, NotYet;
     /// Configuration handed to the SASL implementation: for Dovecot the path of its socket.
     "smtpd_sasl_path" TEXT = "smtpd", Smtpd, NotYet, since "2.3";
+    /// Octets of a client's SASL response.
     "smtpd_sasl_response_limit" COUNT = "12288", Smtpd, NotYet;
     /// What an announced SASL mechanism must not be.
     "smtpd_sasl_security_options" LIST = "noanonymous", Smtpd, NotYet;
+    /// The service name that is given to the SASL implementation.
     "smtpd_sasl_service" TEXT = "smtp", Smtpd, NotYet;
     /// The same within TLS.
     "smtpd_sasl_tls_security_options" LIST = "$smtpd_sasl_security_options", Smtpd, NotYet;

@@ -14,6 +14,7 @@ rows! { SMTP:
     "ignore_mx_lookup_error" FLAG = "no", Smtp, Works;
     /// Which addresses of a host come first: `ipv4`, `ipv6`, or `any`.
     "smtp_address_preference" word(&["any", "ipv4", "ipv6"]) = "any", Smtp, Works;
+    /// The command at which a probe ends: RCPT TO or the content.
     "smtp_address_verify_target" word(&["rcpt", "data"]) = "rcpt", Smtp, NotYet;
     /// Greet with EHLO even when the server's greeting does not say ESMTP.
     "smtp_always_send_ehlo" FLAG = "yes", Smtp, Works;
@@ -23,6 +24,7 @@ rows! { SMTP:
     "smtp_bind_address" TEXT = "", Smtp, Works;
     /// The IPv6 address to connect from.
     "smtp_bind_address6" TEXT = "", Smtp, Works;
+    /// Defer when the address to connect from can not be used.
     "smtp_bind_address_enforce" FLAG = "no", Smtp, NotYet;
     /// Rules for content lines, applied when mail is delivered.
     "smtp_body_checks" TABLES = "", Smtp, NotYet, since "2.5";
@@ -62,7 +64,9 @@ rows! { SMTP:
     "smtp_discard_ehlo_keyword_address_maps" TABLES = "", Smtp, NotYet, since "2.2";
     /// EHLO keywords of servers to overlook.
     "smtp_discard_ehlo_keywords" LIST = "", Smtp, Works, since "2.2";
+    /// Rules that drop DNS records.
     "smtp_dns_reply_filter" TABLES = "", Smtp, NotYet;
+    /// Options of the resolver.
     "smtp_dns_resolver_options" LIST = "", Smtp, NotYet;
     /// How far DNS is used: `disabled`, `enabled`, or `dnssec`.
     "smtp_dns_support_level" word(&["", "disabled", "enabled", "dnssec"]) = "", Smtp, NotYet;
@@ -94,6 +98,7 @@ rows! { SMTP:
     "smtp_nested_header_checks" TABLES = "", Smtp, NotYet, since "2.5";
     /// Greet with HELO always.
     "smtp_never_send_ehlo" FLAG = "no", Smtp, Works;
+    /// The name of smtp_per_request_deadline in old configurations; its default refers to this one.
     "smtp_per_record_deadline" TEXT = OLD, Smtp, NotYet;
     /// Apply time-outs to whole commands and replies instead of single reads and writes.
     "smtp_per_request_deadline" FLAG = "${smtp_per_record_deadline?{$smtp_per_record_deadline}:{no}}", Smtp, NotYet;
@@ -117,6 +122,7 @@ rows! { SMTP:
     "smtp_reply_filter" TABLES = "", Smtp, NotYet;
     /// How long the server may take for its reply to RSET.
     "smtp_rset_timeout" time(Unit::Seconds, 1, INT_MAX) = "20s", Smtp, Works, since "2.1";
+    /// Send `AUTH=<>` with MAIL FROM to servers that know AUTH.
     "smtp_send_dummy_mail_auth" FLAG = "no", Smtp, NotYet;
     /// Pass the client's name, address and protocol on to a server that knows XFORWARD.
     "smtp_send_xforward_command" FLAG = "no", Smtp, NotYet, since "2.1";

@@ -118,6 +118,7 @@ rows! { SMTPD:
     "smtpd_discard_ehlo_keyword_address_maps" TABLES = "", Smtpd, Works, since "2.2";
     /// EHLO keywords that are not announced.
     "smtpd_discard_ehlo_keywords" LIST = "", Smtpd, Works, since "2.2";
+    /// Rules that drop DNS records.
     "smtpd_dns_reply_filter" TABLES = "", Smtpd, NotYet;
     /// Asked at the end of the content.
     "smtpd_end_of_data_restrictions" RESTRICTIONS = "", Smtpd, Works, since "2.2";
@@ -151,6 +152,7 @@ rows! { SMTPD:
     "smtpd_history_flush_threshold" COUNT = "100", Smtpd, NotYet;
     /// NOOP, VRFY, RSET and such since the last message, beyond which each counts as an error.
     "smtpd_junk_command_limit" number(1, INT_MAX) = "${stress?{1}:{100}}", Smtpd, Works;
+    /// Restrictions whose permission is logged.
     "smtpd_log_access_permit_actions" MATCHES = "", Smtpd, NotYet;
     /// Octets in a second that a client must at least send, under smtpd_per_request_deadline.
     "smtpd_min_data_rate" COUNT = "500", Smtpd, Works;
@@ -164,16 +166,21 @@ rows! { SMTPD:
     "smtpd_per_record_deadline" TEXT = OLD, Smtpd, NotYet, since "2.9";
     /// Apply time-outs to whole commands and replies instead of single reads and writes.
     "smtpd_per_request_deadline" FLAG = "${smtpd_per_record_deadline?{$smtpd_per_record_deadline}:{${stress?{yes}:{no}}}}", Smtpd, Works;
+    /// What holds when a policy server can not be reached.
     "smtpd_policy_service_default_action" TEXT = "451 4.3.5 Server configuration problem", Smtpd, NotYet;
     /// After how long an idle connection to a policy server is closed.
     "smtpd_policy_service_max_idle" SECONDS = "300s", Smtpd, NotYet;
     /// After how long any connection to a policy server is closed.
     "smtpd_policy_service_max_ttl" SECONDS = "1000s", Smtpd, NotYet;
+    /// A word that tells a policy server which list asks.
     "smtpd_policy_service_policy_context" TEXT = "", Smtpd, NotYet;
+    /// Questions over one connection to a policy server; 0 for no limit.
     "smtpd_policy_service_request_limit" COUNT = "0", Smtpd, NotYet;
+    /// The pause before a policy server is asked again.
     "smtpd_policy_service_retry_delay" SECONDS = "1s", Smtpd, NotYet;
     /// How long a policy server may take.
     "smtpd_policy_service_timeout" time(Unit::Seconds, 1, INT_MAX) = "100s", Smtpd, NotYet;
+    /// How often a policy server is asked.
     "smtpd_policy_service_try_limit" COUNT = "2", Smtpd, NotYet;
     /// Recipients of one message.
     "smtpd_recipient_limit" number(1, INT_MAX) = "1000", Smtpd, Works;
@@ -207,7 +214,9 @@ rows! { SMTPD:
     /// How long the server waits for a command, and for a part of the content. At least 5 minutes (RFC 5321
     /// 4.5.3.2.7); less only under stress.
     "smtpd_timeout" time(Unit::Seconds, 1, INT_MAX) = "${stress?{10}:{300}}s", Smtpd, Works;
+    /// The protocol of a proxy in front of the server: `haproxy`.
     "smtpd_upstream_proxy_protocol" word(&["", "haproxy"]) = "", Smtpd, NotYet;
+    /// How long that proxy may take for its first line.
     "smtpd_upstream_proxy_timeout" time(Unit::Seconds, 1, INT_MAX) = "5s", Smtpd, NotYet;
     /// Turn every permanent refusal and failure into a temporary one: a safety net while testing.
     "soft_bounce" FLAG = "no", Smtpd, Works;
