@@ -180,4 +180,3 @@ fn local_part(key: &str) -> Option<String> {
     let named = !local.is_empty() && !local.starts_with('.') && local.len() <= 64;
     (named && local.chars().all(plain)).then(|| local.to_ascii_lowercase())
 }
-
