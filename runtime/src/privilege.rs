@@ -222,7 +222,7 @@ impl Agent {
                 let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
                 let packet = serde_json::to_vec(request)?;
                 sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&packet)], &[], MsgFlags::MSG_NOSIGNAL, None)?;
-                let (packet, file) = receive(&socket)?;
+                let (packet, file) = receive(&*socket)?;
                 match serde_json::from_slice(&packet)? {
                     Answer::Done => Ok(file),
                     Answer::Failed(Some(code), _) => Err(io::Error::from_raw_os_error(code)),
