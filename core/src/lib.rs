@@ -15,6 +15,7 @@ pub mod ask;
 pub mod cleanup;
 pub mod event;
 pub mod limits;
+pub mod local;
 pub mod machine;
 pub mod mail;
 pub mod params;

@@ -18,9 +18,9 @@ pub struct Classes {
 }
 
 impl Classes {
-    fn new(settings: &Settings, name: &str, faults: &mut Vec<(String, String)>) -> Self {
+    fn new(items: Vec<String>, name: &str, faults: &mut Vec<(String, String)>) -> Self {
         let mut classes = Self::default();
-        for item in settings.list(name) {
+        for item in items {
             match item.as_str() {
                 "envelope_sender" => classes.envelope_sender = true,
                 "envelope_recipient" => classes.envelope_recipient = true,
@@ -135,10 +135,26 @@ impl Params {
     pub fn new(settings: &Settings) -> Result<Self, Vec<(String, String)>> {
         let mut faults = Vec::new();
         let params = Self {
-            canonical_classes: Classes::new(settings, "canonical_classes", &mut faults),
-            sender_canonical_classes: Classes::new(settings, "sender_canonical_classes", &mut faults),
-            recipient_canonical_classes: Classes::new(settings, "recipient_canonical_classes", &mut faults),
-            masquerade_classes: Classes::new(settings, "masquerade_classes", &mut faults),
+            canonical_classes: Classes::new(
+                settings.list("canonical_classes"),
+                "canonical_classes",
+                &mut faults,
+            ),
+            sender_canonical_classes: Classes::new(
+                settings.list("sender_canonical_classes"),
+                "sender_canonical_classes",
+                &mut faults,
+            ),
+            recipient_canonical_classes: Classes::new(
+                settings.list("recipient_canonical_classes"),
+                "recipient_canonical_classes",
+                &mut faults,
+            ),
+            masquerade_classes: Classes::new(
+                settings.list("masquerade_classes"),
+                "masquerade_classes",
+                &mut faults,
+            ),
             canonical_maps: settings.tables("canonical_maps"),
             sender_canonical_maps: settings.tables("sender_canonical_maps"),
             recipient_canonical_maps: settings.tables("recipient_canonical_maps"),
