@@ -56,6 +56,8 @@ pub struct Params {
     pub mynetworks: Vec<String>,
     /// Names of fields that are removed, lower case.
     pub message_drop_headers: Vec<String>,
+    /// `Content-Transfer-Encoding: 8bit` means as much as `BODY=8BITMIME`.
+    pub detect_8bit_encoding_header: bool,
     /// Octets of one field; the excess is dropped.
     pub header_size_limit: usize,
     /// Tokens of one field of addresses; those behind are left alone.
@@ -201,6 +203,7 @@ impl Params {
             interfaces: LOOPBACK.into_iter().chain(named).collect(),
             mynetworks: settings.list("mynetworks"),
             message_drop_headers: lower(settings.list("message_drop_headers")),
+            detect_8bit_encoding_header: settings.flag("detect_8bit_encoding_header"),
             recipient_delimiter: settings.text("recipient_delimiter").to_owned(),
             enable_original_recipient: settings.flag("enable_original_recipient"),
             empty_address_recipient: settings.text("empty_address_recipient").to_owned(),
@@ -239,6 +242,7 @@ impl Default for Params {
             message_drop_headers: ["bcc", "content-length", "resent-bcc", "return-path"]
                 .map(str::to_owned)
                 .to_vec(),
+            detect_8bit_encoding_header: true,
             header_size_limit: 102_400,
             header_address_token_limit: 10_240,
             hopcount_limit: 50,

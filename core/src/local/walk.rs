@@ -11,7 +11,7 @@ use super::{
     Delivery, Deposit, Forward, Handover, Job, Params, delivered, diagnosis, loops, split_extension,
 };
 use crate::ask::{Facts, Pause, TableFailure, TableName};
-use crate::mail::{Outcome, Recipient, RouteClass, Sender};
+use crate::mail::{Notify, Outcome, Recipient, RouteClass, Sender};
 use crate::rewrite::Rewrite;
 use crate::wire::Mailbox;
 use std::collections::BTreeSet;
@@ -341,10 +341,13 @@ fn forward(job: Job<'_>, params: &Params, owner: Option<Mailbox>, addresses: Vec
     let mut seen = BTreeSet::new();
     let given = job.recipient.original.as_ref().unwrap_or(&job.recipient.address);
     let recipients = addresses.into_iter().filter(|address| seen.insert(address.external().to_lowercase()));
+    // RFC 3461 5.2.7: success is reported here, as an expansion; the members are not the sender's business.
+    let Notify { failure, delay, explicit, .. } = job.recipient.notify;
+    let notify = Notify { success: false, failure, delay, explicit };
     let recipients = recipients.map(|address| Recipient {
         original: params.enable_original_recipient.then(|| given.clone()),
         orcpt: job.recipient.orcpt.clone(),
-        notify: job.recipient.notify,
+        notify,
         address,
     });
     let delivered = format!("Delivered-To: {}", job.recipient.address.external().to_lowercase());
