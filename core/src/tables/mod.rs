@@ -11,6 +11,7 @@ mod cidr;
 mod lines;
 mod match_list;
 mod pattern;
+mod perl;
 mod posix;
 mod spec;
 mod text;
