@@ -144,14 +144,15 @@ impl Delivery {
         self.secured = true;
         self.reader.clear();
         if self.params.tls_loglevel > 0 {
-            self.out.put(Output::Event(Event::TlsEstablished {
+            let event = Event::TlsEstablished {
                 program: self.params.protocol.program(),
                 side: if facts.trusted { "Trusted" } else { "Untrusted" },
                 peer: format!("to {}", self.peer.relay()),
                 protocol: facts.protocol,
                 cipher: facts.cipher,
                 bits: facts.cipher_bits,
-            }));
+            };
+            self.out.put(Output::Event(Box::new(event)));
         }
         let stage = if self.params.protocol == Protocol::Lmtp { Stage::Lhlo } else { Stage::Ehlo };
         self.hello(now, stage);
@@ -191,6 +192,6 @@ impl Delivery {
 
     fn warn(&mut self, text: String) {
         let program = self.params.protocol.program();
-        self.out.put(Output::Event(Event::Warning { program, id: None, text }));
+        self.out.put(Output::Event(Box::new(Event::Warning { program, id: None, text })));
     }
 }

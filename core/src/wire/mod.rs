@@ -6,10 +6,12 @@
 mod content_out;
 mod path;
 mod reply;
+mod seven_bit;
 
 pub use content_out::ContentEncoder;
 pub use path::Mailbox;
 pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
+pub use seven_bit::SevenBit;
 
 /// Octets to a value and back.
 pub trait Wire: Sized {
