@@ -281,14 +281,11 @@ impl Delivery {
     /// What the server said to a command, as the log has it.
     fn said(&self, reply: Reply, row: Row, severity: Severity) -> Diagnosis {
         let host = self.peer.plain();
-        let odd = severity == Severity::Odd;
-        let prefix = if odd { "Protocol error: " } else { "" };
-        let text = format!("{prefix}host {host} said: {} (in reply to {})", reply.text(), row.request());
-        let mut diagnosis = self.peer.theirs(reply, text);
-        if odd {
-            diagnosis.status = EnhancedStatus::new(5, 5, 0);
+        let text = format!("host {host} said: {} (in reply to {})", reply.text(), row.request());
+        match severity {
+            Severity::Odd => self.peer.odd(reply, &text),
+            _ => self.peer.theirs(reply, text),
         }
-        diagnosis
     }
 
     fn data_granted(&mut self, now: Now) {

@@ -126,6 +126,12 @@ impl Outbound {
         self.out.put(Effect::Event(Event::Note { program: self.config.params.protocol.program(), text }));
     }
 
+    fn warn(&mut self, text: String) {
+        let (program, id) =
+            (self.config.params.protocol.program(), self.job.as_ref().map(|job| job.attempt.message));
+        self.out.put(Effect::Event(Event::Warning { program, id, text }));
+    }
+
     fn attempt(&mut self, now: Now, attempt: Attempt) {
         if !self.is_idle() {
             debug_assert!(false, "the driver brought an attempt while another one runs");
@@ -246,12 +252,10 @@ impl Outbound {
     fn settle(&mut self, now: Now) {
         let Some(job) = &mut self.job else { return };
         let blame = job.site.as_ref().and_then(|site| site.blame).filter(|_| job.would_fail());
-        if let Some(parameter) = blame {
-            let text = format!("{parameter} configuration problem");
-            let program = self.config.params.protocol.program();
-            self.out.put(Effect::Event(Event::Warning { program, id: Some(job.attempt.message), text }));
-        }
         let settled = job.settle(now.mono, blame);
+        if let Some(parameter) = blame {
+            self.warn(format!("{parameter} configuration problem"));
+        }
         self.stage = Stage::Writing;
         self.out.put(Effect::Settle(Box::new(settled)));
     }

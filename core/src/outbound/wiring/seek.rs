@@ -103,7 +103,7 @@ impl Outbound {
             Ok(None) | Err(_) => {
                 let text = format!("unable to look up host {text}");
                 let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 3), text);
-                Found::Nowhere { diagnosis, last: false }
+                Found::Nowhere { diagnosis, last: false, warning: None }
             }
         };
         self.found(now, found);
@@ -111,7 +111,10 @@ impl Outbound {
 
     fn found(&mut self, now: Now, found: Found) {
         match found {
-            Found::Nowhere { diagnosis, last } => self.nowhere(now, &diagnosis, last),
+            Found::Nowhere { diagnosis, last, warning } => {
+                warning.into_iter().for_each(|text| self.warn(text));
+                self.nowhere(now, &diagnosis, last);
+            }
             Found::Hosts { hosts, we_are_mx } => {
                 let Some(job) = &mut self.job else { return };
                 if we_are_mx {
