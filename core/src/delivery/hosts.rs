@@ -47,6 +47,8 @@ pub enum Found {
         diagnosis: Diagnosis,
         /// No other destination may be tried in its place.
         last: bool,
+        /// What the operator should hear besides.
+        warning: Option<String>,
     },
 }
 
@@ -102,7 +104,7 @@ impl Trouble {
     }
 
     fn nowhere(self, last: bool) -> Found {
-        Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last }
+        Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last, warning: None }
     }
 }
 
@@ -171,7 +173,8 @@ fn unresolved(search: Search<'_>, name: &str, trouble: Option<Trouble>) -> Found
     if search.params.defer_if_no_mx_address_found {
         trouble.0.class = 4;
     }
-    trouble.nowhere(false)
+    let warning = Some(format!("no MX host for {name} has a valid address record"));
+    Found::Nowhere { diagnosis: Diagnosis::ours(trouble.0, trouble.1), last: false, warning }
 }
 
 fn resolve_all(

@@ -66,7 +66,7 @@ fn run(params: Params, happenings: &[Happening]) -> (World, Vec<(u32, Outcome)>)
     let mut request = attempt("example.net", &recipients);
     request.keep_connection = true;
     world.tell(Input::Attempt(Box::new(request)));
-    let mut outcomes = None;
+    let (mut outcomes, mut progress) = (None, Vec::new());
     let mut left = happenings.iter();
     for _ in 0..10_000 {
         let seen = if world.seen.is_empty() { None } else { Some(world.seen.remove(0)) };
@@ -75,10 +75,15 @@ fn run(params: Params, happenings: &[Happening]) -> (World, Vec<(u32, Outcome)>)
             (Some(Seen::Connect(_)), Some(_)) => world.tell(Input::Connected),
             (Some(Seen::Progress(settled)), _) => {
                 assert!(settled.outcomes.len() < recipients.len());
+                progress.extend(settled.outcomes);
                 world.tell(Input::Written);
             }
             (Some(Seen::Settle(settled)), _) => {
                 assert!(outcomes.is_none(), "settled twice");
+                assert!(
+                    progress.iter().all(|known| settled.outcomes.contains(known)),
+                    "an outcome has changed"
+                );
                 outcomes = Some(settled.outcomes);
                 world.tell(Input::Written);
             }
@@ -144,6 +149,27 @@ proptest! {
         let (world, _) = run(Params::default(), &happenings);
         for line in world.said.split_inclusive(|octet| *octet == b'\n') {
             prop_assert!(line.ends_with(b"\r\n") || !line.contains(&b'\n'));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn without_pipelining_one_command_waits_for_its_reply_before_the_next(
+        replies in prop::collection::vec(prop::sample::select(vec![
+            "220 mx\r\n", "250 ok\r\n", "250 ok\r\n", "354 go\r\n", "450 no\r\n", "550 no\r\n",
+        ]), 0..20),
+    ) {
+        let mut world = World::simple(Params::default());
+        world.tell(Input::Attempt(Box::new(attempt("example.net", &["b@example.net", "c@example.net"]))));
+        world.tell(Input::Connected);
+        for reply in replies {
+            if world.seen.iter().any(|seen| matches!(seen, Seen::Settle(_))) {
+                break;
+            }
+            world.server(reply);
+            let said = world.take_said();
+            prop_assert!(said.ends_with("\r\n.\r\n") || said.matches('\n').count() <= 1, "{}", said);
         }
     }
 }
