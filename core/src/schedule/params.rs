@@ -10,7 +10,7 @@ use crate::time::Duration;
 pub struct TransportParams {
     /// Name of the master.cf service.
     pub name: String,
-    /// Deliveries that it runs at once (`maxproc`).
+    /// Deliveries that it runs at once (`maxproc`); 0: without limit.
     pub processes: u32,
     /// The concurrency window of each of its destinations.
     pub window: WindowRule,
