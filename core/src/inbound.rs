@@ -156,6 +156,7 @@ pub struct Inbound {
     standing: Wishes,
     wishes: Wishes,
     staged: bool,
+    draining: bool,
 }
 
 /// What a decision came to.
@@ -185,6 +186,7 @@ impl Inbound {
             standing: Wishes::default(),
             wishes: Wishes::default(),
             staged: false,
+            draining: false,
         };
         inbound.pump(now);
         inbound
@@ -200,6 +202,12 @@ impl Inbound {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.session.is_closed()
+    }
+
+    /// True after [`Input::Drain`]: the transaction under way is the last.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// The client, for logs of the driver.
@@ -477,6 +485,7 @@ impl Inbound {
                 mail_name: &self.config.session.mail_name,
                 id,
                 transaction,
+                utc_offset_minutes: self.config.cleanup.utc_offset_minutes,
             },
             transaction.arrived,
         );
@@ -526,7 +535,10 @@ impl Machine for Inbound {
             Input::Secured(facts) => self.session.handle_input(now, session::Input::Secured(facts)),
             Input::TlsFailed(why) => self.session.handle_input(now, session::Input::TlsFailed(why)),
             Input::Identified(id) => self.session.handle_input(now, session::Input::Identified(id)),
-            Input::Drain => self.session.handle_input(now, session::Input::Drain),
+            Input::Drain => {
+                self.draining = true;
+                self.session.handle_input(now, session::Input::Drain);
+            }
             Input::Committed(result) => self.committed(now, result),
             Input::Answer(answer) => {
                 // An answer that nobody waits for came after the connection was lost.

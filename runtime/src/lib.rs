@@ -9,8 +9,10 @@ pub mod content;
 pub mod deposit;
 pub mod env;
 pub mod inbound;
+pub mod limits;
 pub mod listen;
 pub mod manager;
+pub mod observe;
 pub mod outbound;
 pub mod report;
 pub mod resolve;
@@ -29,6 +31,9 @@ pub mod cli;
 pub mod control;
 #[cfg(not(madsim))]
 pub mod maildrop;
-pub mod observe;
+#[cfg(not(madsim))]
+pub mod operate;
+#[cfg(not(madsim))]
+pub mod pickup;
 #[cfg(not(madsim))]
 pub mod privilege;

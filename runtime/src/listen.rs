@@ -5,8 +5,9 @@ use crate::inbound::{Session, Shared};
 use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
-use postrider_core::inbound::{Inbound, Peer};
-use postrider_core::session::Clients;
+use postrider_core::inbound::Inbound;
+use postrider_core::session::Peer;
+use postrider_core::session::clients::Clients;
 use postrider_core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,9 +88,9 @@ impl<E: Environment> Doors<E> {
                 }
                 Ok(()) => {
                     let peer = Peer {
-                        address: accepted.peer.map(|peer| peer.ip()),
+                        address: address.to_canonical(),
                         port: accepted.peer.map_or(0, |peer| peer.port()),
-                        local: accepted.local.map(|local| local.ip()),
+                        local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
                     };
                     let now = doors.shared.env.now();
                     let session = Session {

@@ -17,10 +17,10 @@ use postrider_core::manager::{Input, Manager};
 use postrider_core::params::Config;
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, Log};
-use postrider_core::session::Clients;
+use postrider_core::session::clients::Clients;
 use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -174,6 +174,12 @@ impl<E: Environment> House<E> {
         self.doors.sessions.load(Ordering::Relaxed)
     }
 
+    /// The same, for who asks later.
+    pub fn session_counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let doors = Arc::clone(&self.doors);
+        move || doors.sessions.load(Ordering::Relaxed)
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn listening(&self) -> Vec<String> {
@@ -204,12 +210,6 @@ fn cannot_listen(service: &str, address: SocketAddr, error: &std::io::Error) -> 
         _ => "see master.cf",
     };
     format!("master.cf: service {service}: cannot listen on {address}: {error}; {remedy}")
-}
-
-/// True for an address of this host alone.
-#[must_use]
-pub fn is_loopback(address: IpAddr) -> bool {
-    address.is_loopback()
 }
 
 #[cfg(not(madsim))]
@@ -260,13 +260,16 @@ mod production {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
-                _ = hangup.recv() => _ = reload(&house, &setup, &log).await,
+                _ = hangup.recv() => drop(reload(&house, &setup, &log).await),
                 wish = wished.recv() => match wish {
                     Some((Request::Stop, reply)) => {
                         _ = reply.send(Ok(()));
                         break;
                     }
-                    Some((Request::Reload, reply)) => _ = reply.send(reload(&house, &setup, &log).await),
+                    Some((Request::Reload, reply)) => {
+                        let result = reload(&house, &setup, &log).await;
+                        _ = reply.send(result);
+                    }
                     Some((_, reply)) => {
                         _ = wake.try_send(());
                         _ = reply.send(Ok(()));

@@ -11,7 +11,7 @@ use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Serv
 use postrider_core::params::{Config, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::Network;
-use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report};
+use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
 use rustls::crypto::CryptoProvider;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -61,7 +61,7 @@ pub struct Site<E: Environment> {
     /// Routes.
     pub rewrite: Rewrite,
     /// For mail made on this host.
-    pub cleanup: cleanup::Params,
+    pub submission: Arc<submission::Setup>,
     /// For reports.
     pub report: report::Params,
     /// Doors by service.
@@ -110,18 +110,16 @@ impl<E: Environment> Site<E> {
             rewrite
         });
         let rewrite = take(rewrite, &mut errors);
-        let cleanup = take(cleanup_params(env, &cleanup_settings, &own), &mut errors);
-        let report = take(report::Params::new(&config.settings(Some("bounce"))), &mut errors);
-        let (Some(rewrite), Some(cleanup), Some(mut report), true) = (rewrite, cleanup, report, errors.is_empty())
-        else {
+        let submission = take(submission_setup(env, &cleanup_settings, &own), &mut errors);
+        let report = report::Params::new(&config.settings(Some("bounce")));
+        let (Some(rewrite), Some(submission), true) = (rewrite, submission, errors.is_empty()) else {
             return Err(errors);
         };
-        report.utc_offset_minutes = env.utc_offset(env.now().wall);
         let aliases = alias_tables(&settings);
         let base = PathBuf::from(settings.text("config_directory"));
         let tables = Tables::new(Arc::clone(env), aliases, base);
         let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
-        Ok(Self { config, settings, answers, rewrite, cleanup, report, doors, transports })
+        Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
     }
 
     /// What the manager must know.
@@ -149,21 +147,6 @@ pub fn dns_params<E: Environment>(env: &Arc<E>, settings: &Settings) -> Result<d
     dns::Params::new(settings, &String::from_utf8_lossy(&text))
 }
 
-/// Every table that the values name, for `postrider check` and the start.
-#[must_use]
-pub fn table_names(settings: &Settings, parameters: &[&str]) -> BTreeSet<TableName> {
-    let mut names = BTreeSet::new();
-    for parameter in parameters {
-        for item in settings.list(parameter) {
-            let bare = item.trim_start_matches('!');
-            if bare.contains(':') && !bare.starts_with('[') {
-                names.insert(TableName(bare.to_owned()));
-            }
-        }
-    }
-    names
-}
-
 fn take<T>(result: Result<T, Wrong>, errors: &mut Wrong) -> Option<T> {
     result.map_err(|found| errors.extend(found)).ok()
 }
@@ -184,6 +167,17 @@ fn cleanup_params<E: Environment>(
     params.utc_offset_minutes = env.utc_offset(env.now().wall);
     params.interfaces.extend(own);
     Ok(params)
+}
+
+fn submission_setup<E: Environment>(
+    env: &Arc<E>,
+    settings: &Settings,
+    own: &[IpAddr],
+) -> Result<Arc<submission::Setup>, Wrong> {
+    let mut setup = submission::Setup::new(settings)?;
+    setup.cleanup = cleanup_params(env, settings, own)?;
+    setup.rewrite.add_interfaces(own.iter().copied());
+    Ok(Arc::new(setup))
 }
 
 fn door<E: Environment>(

@@ -358,12 +358,12 @@ impl Delivery {
 
     /// The server answers before the end of the content: a refusal, or it is out of step. Behind half a content nothing can be
     /// said any more.
-    pub(super) fn early_reply(&mut self, reply: Reply) {
+    pub(super) fn early_reply(&mut self, reply: &Reply) {
         let Some(severity @ (Severity::Soft | Severity::Hard | Severity::Closing)) = severity(reply.code, 2)
         else {
             return self.cut(Severity::Garbled, "protocol error with");
         };
-        let diagnosis = self.said(reply, Row::Dot, severity);
+        let diagnosis = self.said(reply.clone(), Row::Dot, severity);
         let (reach, fate) = classify(Moment::Body, severity);
         self.talk.refuse_rest(fate, reach, &agreeing(diagnosis, fate));
         self.finish(Stage::Spent { polite: false });

@@ -99,7 +99,7 @@ pub struct Ended {
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Hand this over; only on a connection that [`Delivery::is_ready`].
-    Again(Transaction),
+    Again(Box<Transaction>),
     /// Octets from the server, after TLS.
     Bytes(&'a [u8]),
     /// The connection ended.
@@ -240,7 +240,7 @@ impl Delivery {
             Stage::Ehlo | Stage::Helo | Stage::Lhlo => self.hello_answered(now, reply),
             Stage::StartTls => self.starttls_answered(now, reply),
             Stage::Dialogue => self.row_answered(now, reply),
-            Stage::Body => self.early_reply(reply),
+            Stage::Body => self.early_reply(&reply),
             // A server that speaks unasked while it is idle is closing, or out of step.
             Stage::Ready | Stage::Quit => self.close(),
             Stage::Handshake | Stage::Spent { .. } | Stage::Gone => {}
@@ -360,7 +360,7 @@ impl Machine for Delivery {
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.out.assert_drained();
         match input {
-            Input::Again(transaction) => self.again(now, transaction),
+            Input::Again(transaction) => self.again(now, *transaction),
             Input::Bytes(octets) => self.bytes(now, octets),
             Input::Lost(loss) => self.lost(&loss),
             Input::Secured(facts) => self.secured(now, facts),

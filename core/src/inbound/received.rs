@@ -3,6 +3,7 @@
 use crate::mail::{ClientFacts, QueueId, TlsFacts};
 use crate::session::Transaction;
 use crate::time::Timestamp;
+use crate::wire::date::rfc5322;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -19,6 +20,7 @@ pub(super) struct Trace<'a> {
     pub(super) mail_name: &'a str,
     pub(super) id: QueueId,
     pub(super) transaction: &'a Transaction,
+    pub(super) utc_offset_minutes: i32,
 }
 
 /// The field, its lines ended with CRLF.
@@ -37,9 +39,9 @@ pub(super) fn field(trace: &Trace<'_>, arrived: Timestamp) -> Vec<u8> {
     // One recipient only: others must not learn of each other (RFC 5321 7.2).
     match trace.transaction.recipients.as_slice() {
         [only] if utf8 || only.address.is_ascii() => {
-            text += &format!("\r\n\tfor <{}>; {}\r\n", only.address.external(), date(arrived));
+            text += &format!("\r\n\tfor <{}>; {}\r\n", only.address.external(), rfc5322(arrived, trace.utc_offset_minutes));
         }
-        _ => text += &format!(";\r\n\t{}\r\n", date(arrived)),
+        _ => text += &format!(";\r\n\t{}\r\n", rfc5322(arrived, trace.utc_offset_minutes)),
     }
     text.into_bytes()
 }
@@ -75,33 +77,3 @@ fn address(address: Option<IpAddr>) -> String {
     }
 }
 
-/// RFC 5322 3.3, in UTC: core knows no place.
-fn date(at: Timestamp) -> String {
-    const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let at =
-        time::OffsetDateTime::from_unix_timestamp(at.seconds()).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
-    format!(
-        "{}, {:2} {} {} {:02}:{:02}:{:02} +0000 (UTC)",
-        DAYS[usize::from(at.weekday().number_days_from_monday())],
-        at.day(),
-        MONTHS[usize::from(u8::from(at.month()) - 1)],
-        at.year(),
-        at.hour(),
-        at.minute(),
-        at.second()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_have_the_form_of_rfc_5322() {
-        assert_eq!(date(Timestamp::from_seconds(1_795_233_600)), "Sat, 21 Nov 2026 04:00:00 +0000 (UTC)");
-        assert_eq!(date(Timestamp::from_seconds(0)), "Thu,  1 Jan 1970 00:00:00 +0000 (UTC)");
-        assert_eq!(date(Timestamp(i64::MAX)), "Thu,  1 Jan 1970 00:00:00 +0000 (UTC)");
-    }
-}

@@ -14,6 +14,7 @@ use crate::manager::{Life, Manager, Output};
 use crate::schedule::{Chosen, Place, Returned};
 use crate::time::{Duration, Now};
 use crate::wire::EnhancedStatus;
+use std::sync::Arc;
 use std::collections::BTreeMap;
 
 /// Who brought an outcome, for the log.
@@ -113,6 +114,7 @@ impl Manager {
             sender: envelope.sender.clone(),
             recipients,
             size: message.pieces.size(),
+            pieces: Arc::new(message.pieces.clone()),
             body: envelope.body,
             smtputf8: envelope.smtputf8,
             envid: envelope.envid.clone(),

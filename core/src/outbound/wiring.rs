@@ -151,7 +151,7 @@ impl Outbound {
             Some(connection) => {
                 self.connection = Some(connection);
                 self.stage = Stage::Talking;
-                self.tell(now, delivery::Input::Again(transaction));
+                self.tell(now, delivery::Input::Again(Box::new(transaction)));
             }
             None => self.next_host(now),
         }
@@ -192,7 +192,7 @@ impl Outbound {
                 job.sessions = 0;
                 self.facts.clear();
                 self.search_seed = self.prng.next_u64();
-                self.search(now);
+                self.search(now, None);
             }
             None => self.settle(now),
         }
@@ -218,7 +218,8 @@ impl Outbound {
         self.stage = Stage::Connecting(deadline);
     }
 
-    fn search(&mut self, now: Now) {
+    /// `answered` is the question that was just answered: one that comes again was not answered in its kind.
+    fn search(&mut self, now: Now, answered: Option<&Question>) {
         let (params, text) = (Arc::clone(&self.config.params), self.nexthop());
         let Ok(destination) = Destination::parse(&text, params.protocol, params.hosts.default_port) else {
             let text = format!("bad destination: {text}");
@@ -237,7 +238,9 @@ impl Outbound {
             seed: self.search_seed,
         };
         let found = match destination.hosts(search, &self.facts) {
-            Err(Pause::Need(question)) if self.facts.len() < QUESTIONS_PER_DECISION_MAX => {
+            Err(Pause::Need(question))
+                if self.facts.len() < QUESTIONS_PER_DECISION_MAX && answered != Some(&question) =>
+            {
                 self.out.put(Effect::Ask(question.clone()));
                 self.stage = Stage::Searching(question);
                 return;
@@ -471,8 +474,9 @@ impl Outbound {
 
     fn answer(&mut self, now: Now, answer: Answer) {
         let Stage::Searching(question) = &self.stage else { return };
+        let question = question.clone();
         self.facts.learn(question.clone(), answer);
-        self.search(now);
+        self.search(now, Some(&question));
     }
 }
 

@@ -31,7 +31,7 @@ pub fn check(kind: Kind, value: &str) -> Result<(), Wrong> {
         Kind::Time { unit, min, max } => check_time(value, unit, min, max),
         Kind::List | Kind::Matches | Kind::Restrictions => check_braces(value),
         Kind::Tables => check_tables(value),
-        Kind::Word(words) if words.contains(&value) => Ok(()),
+        Kind::Word(words) if words.iter().any(|word| word.eq_ignore_ascii_case(value)) => Ok(()),
         Kind::Word(words) => {
             Err(wrong(format!("one of {} is expected", join(words)), nearest_remedy(value, words)))
         }

@@ -3,12 +3,13 @@
 use super::check::check;
 use super::host::Host;
 use super::main_cf::{self, Assigned};
-use super::master_cf::{self, Host as ListenHost, Role, Service, ServiceType};
+use super::master_cf::{self, Delivery, Host as ListenHost, Role, Service, ServiceType};
 use super::problem::{File, Place, Problem};
-use super::scope::{READ_ONLY, Scope, Transports};
+use super::scope::{READ_ONLY, Scope, Transports, transport_row};
 use super::table::{self, Kind, Works};
 use super::{Settings, unused};
-use std::collections::BTreeMap;
+use crate::ask::TableName;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ pub struct Config {
     services: Vec<Service>,
     pub(super) host: Host,
     pub(super) transports: Transports,
+    origin: Option<String>,
 }
 
 /// An SMTP server to start.
@@ -56,7 +58,7 @@ impl Config {
         let (services, more) = master_cf::parse(master_cf);
         problems.extend(more);
         let transports = services.iter().filter_map(transport).collect();
-        let config = Self { main, services, host, transports };
+        let config = Self { main, services, host, transports, origin: None };
         config.judge(&mut problems);
         problems.sort();
         problems.dedup();
@@ -93,7 +95,21 @@ impl Config {
 
     fn settings_with(&self, service: Option<&str>, extra: &[(&str, &str)]) -> Settings {
         let service = service.and_then(|name| self.service(name));
-        self.build(&self.scope(service, extra), service, &mut Vec::new())
+        let mut scope = self.scope(service, extra);
+        scope.origin = self.origin.as_deref();
+        self.build(&scope, service, &mut Vec::new())
+    }
+
+    /// The file whose first line is the value of myorigin, when that is a path, as on Debian (`/etc/mailname`).
+    #[must_use]
+    pub fn origin_file(&self) -> Option<String> {
+        let settings = self.settings(None);
+        Some(settings.text("myorigin")).filter(|value| value.starts_with('/')).map(str::to_owned)
+    }
+
+    /// Says what stands in that file. What is printed stays the path.
+    pub fn set_origin(&mut self, text: &str) {
+        self.origin = text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty());
     }
 
     /// The SMTP servers to start.
@@ -101,17 +117,44 @@ impl Config {
     pub fn listeners(&self) -> Vec<Listener> {
         let listener = |service: &Service| {
             let Role::Listener { host, port } = &service.role else { return None };
-            let limit = if service.command == "postscreen" { self.behind_postscreen() } else { None };
-            let behind = limit.unwrap_or(service);
+            let behind = self.behind(service);
+            // The process limit of postscreen itself is 1, and says nothing about sessions.
+            let sessions =
+                if behind.command == "postscreen" { Some(master_cf::SESSIONS_DEFAULT) } else { behind.limit };
             Some(Listener {
                 service: service.key(),
                 settings: behind.key(),
                 host: host.clone(),
                 port: *port,
-                sessions: behind.limit,
+                sessions,
             })
         };
         self.services.iter().filter_map(listener).collect()
+    }
+
+    /// Every table that a value of main.cf or of a service names, so that it can be read before it is needed.
+    #[must_use]
+    pub fn table_names(&self) -> BTreeSet<TableName> {
+        let mut names = BTreeSet::new();
+        let services = self.services.iter().map(|service| Some(service.key()));
+        for service in std::iter::once(None).chain(services) {
+            let settings = self.settings(service.as_deref());
+            for (name, value) in settings.values.iter() {
+                if !matches!(super::scope::kind_of(name), Kind::Tables | Kind::Matches | Kind::Restrictions) {
+                    continue;
+                }
+                let items = super::check::items(value);
+                let tables = items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
+                names.extend(tables.map(|item| TableName(item.to_owned())));
+            }
+        }
+        names
+    }
+
+    /// Where a name is set, for messages: `main.cf:12`, or `main.cf` when it is not.
+    #[must_use]
+    pub fn line_of(&self, name: &str) -> String {
+        self.place(name, None).to_string()
     }
 
     /// The addresses that receive mail: inet_interfaces and inet_protocols over the interfaces of the host.
@@ -121,16 +164,21 @@ impl Config {
         self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
     }
 
-    /// The addresses of a host name that a service of master.cf listens on, as far as the host's facts have them.
+    /// The addresses of a host name that a listener names, as far as the host's facts have them.
     #[must_use]
     pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
-        self.host.names.get(name).cloned().unwrap_or_default()
+        self.host.addresses_of(name)
     }
 
-    /// The service that postscreen hands its sessions to.
-    fn behind_postscreen(&self) -> Option<&Service> {
-        let name = self.settings(None).text("smtpd_service_name").to_owned();
-        self.services.iter().find(|service| service.kind == ServiceType::Pass && service.name == name)
+    /// The service that serves the sessions of another: for postscreen the one that it hands them to.
+    fn behind<'a>(&'a self, service: &'a Service) -> &'a Service {
+        if service.command != "postscreen" {
+            return service;
+        }
+        let settings = self.settings(Some(&service.key()));
+        let name = settings.text("smtpd_service_name");
+        let is_behind = |other: &&Service| other.kind == ServiceType::Pass && other.name == name;
+        self.services.iter().find(is_behind).unwrap_or(service)
     }
 
     /// The same services and host with an empty main.cf.
@@ -157,8 +205,8 @@ impl Config {
         for name in scope.names() {
             let Some(raw) = scope.raw(&name) else { continue };
             if scope.kind(&name) == Kind::Raw || !raw.contains('$') {
-                let raw = raw.into_owned();
-                values.insert(name, raw);
+                let value = canonical(scope.kind(&name), raw.into_owned());
+                values.insert(name, value);
                 continue;
             }
             let place = self.place(&name, service);
@@ -168,7 +216,8 @@ impl Config {
                         let undefined = expanded.undefined.iter();
                         problems.extend(undefined.map(|other| undefined_name(place, &name, other)));
                     }
-                    values.insert(name, expanded.text);
+                    let kind = scope.kind(&name);
+                    values.insert(name, canonical(kind, expanded.text));
                 }
                 Err(wrong) => {
                     let remedy = "see \"postconf(5)\" for the forms of $name and ${name}";
@@ -252,16 +301,22 @@ impl Config {
         if let Some(row) = table::row(name) {
             return Some(row.works);
         }
-        let (transport, row) = table::transport_row(name)?;
-        self.transports.get(transport)?;
+        let row = transport_row(&self.transports, name)?;
         table::row(row.fallback).map(|row| row.works)
     }
 }
 
-fn transport(service: &Service) -> Option<(String, bool)> {
-    let runs_commands = matches!(service.command.as_str(), "pipe" | "spawn");
-    let delivers = matches!(service.role, Role::Transport(_)) && service.kind == ServiceType::Unix;
-    delivers.then(|| (service.name.clone(), runs_commands))
+/// A word as the table writes it: words are the same in any case, and rooms compare them as they are.
+fn canonical(kind: Kind, value: String) -> String {
+    let Kind::Word(words) = kind else { return value };
+    words.iter().find(|word| word.eq_ignore_ascii_case(&value)).map_or(value, |word| (*word).to_owned())
+}
+
+fn transport(service: &Service) -> Option<(String, Delivery)> {
+    match service.role {
+        Role::Transport(delivery) => Some((service.name.clone(), delivery)),
+        _ => None,
+    }
 }
 
 fn undefined_name(place: Place, name: &str, other: &str) -> Problem {
@@ -271,4 +326,11 @@ fn undefined_name(place: Place, name: &str, other: &str) -> Problem {
         None => format!("define {other}, or write $$ for a dollar"),
     };
     Problem::warning(place, text, remedy)
+}
+
+/// `type:name` with a type that we know by name, and no host with a port.
+fn is_table(item: &str) -> bool {
+    item.split_once(':').is_some_and(|(kind, rest)| {
+        !rest.is_empty() && kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.chars().all(|c| c.is_ascii_alphanumeric())
+    })
 }

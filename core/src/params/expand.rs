@@ -237,16 +237,19 @@ fn last(text: &str) -> Result<&str, String> {
     if after.trim().is_empty() { Ok(inner) } else { Err(format!("nothing is expected at \"{after}\"")) }
 }
 
+/// What a sign asks of an order.
+type Test = fn(Ordering) -> bool;
+
 /// A comparison.
 #[derive(Debug, Clone, Copy)]
 struct Operator {
-    test: fn(Ordering) -> bool,
+    test: Test,
     level: bool,
 }
 
 impl Operator {
     fn split(text: &str) -> Result<(Self, &str), String> {
-        let tests: [(&str, fn(Ordering) -> bool); 6] = [
+        let tests: [(&str, Test); 6] = [
             ("==", Ordering::is_eq),
             ("!=", Ordering::is_ne),
             ("<=", Ordering::is_le),

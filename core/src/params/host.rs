@@ -93,7 +93,9 @@ impl Host {
         own
     }
 
-    fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+    /// The addresses of a host name or address, as far as they are known.
+    #[must_use]
+    pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
         let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
         if let Ok(address) = bare.parse() {
             return vec![address];

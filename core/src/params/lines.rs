@@ -5,18 +5,18 @@
 
 /// A line with its continuations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogicalLine {
+pub(super) struct LogicalLine {
     /// Where it begins, counted from 1.
-    pub number: u32,
+    pub(super) number: u32,
     /// The text; continuations keep the white space that they begin with, the end has none.
-    pub text: String,
+    pub(super) text: String,
     /// True when it began with white space, though nothing stood before it that it could continue.
-    pub indented: bool,
+    pub(super) indented: bool,
 }
 
 /// Splits a text into logical lines. Total.
 #[must_use]
-pub fn logical_lines(text: &str) -> Vec<LogicalLine> {
+pub(super) fn logical_lines(text: &str) -> Vec<LogicalLine> {
     let mut lines: Vec<LogicalLine> = Vec::new();
     for (number, line) in (1u32..).zip(text.split('\n')) {
         let visible = line.trim();

@@ -10,6 +10,7 @@ pub mod host;
 pub mod main_cf;
 pub mod master_cf;
 pub mod problem;
+pub mod reference;
 pub mod table;
 
 mod config;

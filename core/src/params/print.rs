@@ -27,7 +27,8 @@ impl Config {
         let bare = self.without_values();
         let scope = bare.scope(None, &[]);
         let names = scope.names();
-        names.iter().filter(|name| !is_old(name)).filter_map(|name| show(&scope, name, printing)).collect()
+        let listed = |name: &&String| !is_old(name) && !scope.is_unlisted(name);
+        names.iter().filter(listed).filter_map(|name| show(&scope, name, printing)).collect()
     }
 
     /// `-n`: the names that main.cf sets and something uses.
@@ -58,7 +59,7 @@ impl Config {
         let used = unused::used(self);
         let known = |name: &&String| match self.main.contains_key(*name) {
             true => self.works(name).is_some() || used.covers(name),
-            false => !is_old(name),
+            false => !is_old(name) && !scope.is_unlisted(name),
         };
         scope.names().iter().filter(known).filter_map(|name| show(&scope, name, printing)).collect()
     }

@@ -6,15 +6,31 @@
 use super::expand::{Expanded, expand};
 use super::host::{Host, NO_DOMAIN, mydomain};
 use super::main_cf::Assigned;
-use super::table::{self, Kind, Row};
+use super::master_cf::Delivery;
+use super::table::{self, Kind, Row, TransportRow};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The names that no configuration may set.
 pub(super) const READ_ONLY: [&str; 3] = ["process_id", "process_name", "service_name"];
 
-/// The transports of a configuration: name, and whether it runs commands (`pipe`, `spawn`).
-pub(super) type Transports = BTreeMap<String, bool>;
+/// The transports of a configuration by name.
+pub(super) type Transports = BTreeMap<String, Delivery>;
+
+/// Whether a transport has a parameter: those that run commands have a time limit, and spawn has nothing else.
+fn has(delivery: Delivery, row: &TransportRow) -> bool {
+    match delivery {
+        Delivery::Pipe => true,
+        Delivery::Spawn => row.commands_only,
+        _ => !row.commands_only,
+    }
+}
+
+/// The row of a parameter that one of these transports has.
+pub(super) fn transport_row(transports: &Transports, name: &str) -> Option<&'static TransportRow> {
+    let (transport, row) = table::transport_row(name)?;
+    has(*transports.get(transport)?, row).then_some(row)
+}
 
 /// The names of one service.
 #[derive(Debug, Clone)]
@@ -23,6 +39,8 @@ pub(super) struct Scope<'a> {
     overrides: BTreeMap<&'a str, &'a str>,
     computed: BTreeMap<&'static str, String>,
     transports: &'a Transports,
+    /// What stands in the file that myorigin names.
+    pub(super) origin: Option<&'a str>,
 }
 
 impl<'a> Scope<'a> {
@@ -33,7 +51,7 @@ impl<'a> Scope<'a> {
         transports: &'a Transports,
         host: &Host,
     ) -> Self {
-        let mut scope = Self { main, overrides, computed: BTreeMap::new(), transports };
+        let mut scope = Self { main, overrides, computed: BTreeMap::new(), transports, origin: None };
         scope.compute(service_name, host);
         scope
     }
@@ -72,6 +90,9 @@ impl<'a> Scope<'a> {
     /// What a name stands for.
     pub(super) fn raw(&self, name: &str) -> Option<Cow<'_, str>> {
         match self.assigned(name) {
+            Some(path) if name == "myorigin" && path.starts_with('/') => {
+                Some(Cow::Borrowed(self.origin.unwrap_or(path)))
+            }
             Some(value) => Some(Cow::Borrowed(value)),
             None => self.default(name),
         }
@@ -85,9 +106,7 @@ impl<'a> Scope<'a> {
         if let Some(row) = table::row(name) {
             return row.expression().map(Cow::Borrowed);
         }
-        let (transport, row) = table::transport_row(name)?;
-        let runs_commands = self.transports.get(transport)?;
-        (*runs_commands || !row.commands_only).then(|| Cow::Owned(format!("${}", row.fallback)))
+        transport_row(self.transports, name).map(|row| Cow::Owned(format!("${}", row.fallback)))
     }
 
     pub(super) fn expand(&self, text: &str) -> Result<Expanded, String> {
@@ -96,11 +115,9 @@ impl<'a> Scope<'a> {
 
     /// Every name that has a value: the table's, the transports', and those that main.cf or `-o` set.
     pub(super) fn names(&self) -> Vec<String> {
-        let transports = self.transports.iter().flat_map(|(transport, runs_commands)| {
-            table::TRANSPORT
-                .iter()
-                .filter(|row| *runs_commands || !row.commands_only)
-                .map(move |row| format!("{transport}_{}", row.suffix))
+        let transports = self.transports.iter().flat_map(|(transport, delivery)| {
+            let rows = table::TRANSPORT.iter().filter(|row| has(*delivery, row));
+            rows.map(move |row| format!("{transport}_{}", row.suffix))
         });
         let mut names: Vec<String> = table::all().map(|row| row.name.to_owned()).chain(transports).collect();
         names.extend(self.main.keys().cloned());
@@ -108,6 +125,13 @@ impl<'a> Scope<'a> {
         names.sort_unstable();
         names.dedup();
         names
+    }
+
+    /// True for the parameters of a discard transport: they hold, but postconf(1) does not list them.
+    pub(super) fn is_unlisted(&self, name: &str) -> bool {
+        table::row(name).is_none()
+            && table::transport_row(name)
+                .is_some_and(|(transport, _)| self.transports.get(transport) == Some(&Delivery::Discard))
     }
 
     /// How the value of a name is checked and read.

@@ -1,6 +1,7 @@
 //! Tests of whole configurations.
 
 use super::*;
+use proptest::prelude::*;
 
 const MASTER: &str = "\
 smtp inet n - y - - smtpd
@@ -168,6 +169,29 @@ fn listeners_know_whose_settings_hold() {
 }
 
 #[test]
+fn a_postscreen_without_a_service_behind_it_has_sessions_of_its_own() {
+    let (config, _) = Config::read("", "smtp inet n - y - 1 postscreen\n", Host::default());
+    assert_eq!(config.listeners()[0].sessions, Some(10_000));
+    assert_eq!(config.listeners()[0].settings, "smtp/inet");
+}
+
+#[test]
+fn the_origin_may_stand_in_a_file() {
+    let (mut config, _) = read("myorigin = /etc/mailname\nrelayhost = $myorigin\n");
+    assert_eq!(config.origin_file().as_deref(), Some("/etc/mailname"));
+    config.set_origin("example.org\n");
+    assert_eq!(config.settings(None).text("myorigin"), "example.org");
+    assert_eq!(config.settings(Some("smtp/inet")).text("relayhost"), "example.org");
+    assert_eq!(config.value("myorigin", Printing::Plain).unwrap(), "myorigin = /etc/mailname");
+    assert_eq!(read("").0.origin_file(), None);
+}
+
+#[test]
+fn words_are_the_same_in_any_case() {
+    assert_eq!(Settings::of(&[("smtpd_tls_security_level", "May")]).text("smtpd_tls_security_level"), "may");
+}
+
+#[test]
 fn printing_is_postconfs() {
     let (config, _) =
         read("relayhost = \nmydestination = a,\n   b\nmine = z\nmyorigin = $mine\nnobody_asks = 1\n");
@@ -179,4 +203,62 @@ fn printing_is_postconfs() {
     assert_eq!(config.value("nosuch", Printing::Plain), None);
     assert_eq!(config.default_value("myorigin", Printing::Plain).unwrap(), "myorigin = $myhostname");
     assert!(config.value("default_rbl_reply", Printing::Expanded).unwrap().contains("$rbl_code"));
+}
+
+/// Lines that look like configuration: known and unknown names, references, overrides, faults.
+fn line() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "myhostname",
+        "mydomain",
+        "mynetworks",
+        "relayhost",
+        "smtpd_timeout",
+        "stress",
+        "own",
+        "smtp",
+        "inet",
+        "unix",
+        "n",
+        "-",
+        "smtpd",
+        "postscreen",
+        "-o",
+        "{",
+        "}",
+        "=",
+        "$own",
+        "${stress?{",
+        "}:{",
+        "}}",
+        "$mydomain",
+        "$$",
+        "5x",
+        "",
+        "/etc/mailname",
+    ]);
+    prop::collection::vec(word, 0..12).prop_map(|words| words.join(" "))
+}
+
+proptest! {
+    // Each case reads a whole configuration: some milliseconds.
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_configuration_can_be_read_and_has_all_values(
+        main in prop::collection::vec(line(), 0..10),
+        master in prop::collection::vec(line(), 0..6),
+        hostname in "[a-z.]{0,12}",
+    ) {
+        let host = Host { hostname, ..Host::default() };
+        let (config, _) = Config::read(&main.join("\n"), &master.join("\n"), host);
+        for service in config.services() {
+            let settings = config.settings(Some(&service.key()));
+            for row in table::all() {
+                let _ = settings.text(row.name);
+            }
+        }
+        let settings = config.settings_under_stress(None);
+        let _ = (settings.time("smtpd_timeout"), settings.list("mynetworks"), config.listeners());
+        let _ = (config.all(Printing::Expanded), config.set(Printing::Plain), config.own_addresses());
+    }
 }

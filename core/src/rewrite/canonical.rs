@@ -68,7 +68,7 @@ fn without_route(local: &str) -> Option<(&str, &str)> {
 }
 
 /// Whether a domain can be one: a host name, or an address literal in brackets.
-pub(super) fn is_valid_domain(domain: &str) -> bool {
+pub(crate) fn is_valid_domain(domain: &str) -> bool {
     if domain.starts_with('[') {
         return literal(domain).is_some();
     }
@@ -83,12 +83,12 @@ pub(super) fn is_valid_domain(domain: &str) -> bool {
 }
 
 /// Digits and dots only.
-pub(super) fn is_numeric(domain: &str) -> bool {
+pub(crate) fn is_numeric(domain: &str) -> bool {
     domain.chars().all(|c| c.is_ascii_digit() || c == '.')
 }
 
 /// The address of `[192.0.2.1]` or `[IPv6:2001:db8::1]`.
-pub(super) fn literal(domain: &str) -> Option<std::net::IpAddr> {
+pub(crate) fn literal(domain: &str) -> Option<std::net::IpAddr> {
     let inside = domain.strip_prefix('[')?.strip_suffix(']')?;
     let tagged = inside.get(..5).is_some_and(|tag| tag.eq_ignore_ascii_case("ipv6:"));
     if tagged {

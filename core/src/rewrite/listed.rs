@@ -26,6 +26,8 @@ pub struct Unlisted {
     pub why: String,
     /// The status that an `error:` route's text began with, such as `5.1.6`; none for a plain unknown user.
     pub status: Option<String>,
+    /// It is a `retry:` route: not for ever.
+    pub temporary: bool,
 }
 
 impl Rewrite {
@@ -48,9 +50,10 @@ impl Rewrite {
             }
         }
         let hop = self.hop(&Sender::Null, &resolved, facts)?;
-        if hop.transport == "error" {
+        let temporary = hop.transport == "retry";
+        if temporary || hop.transport == "error" {
             let (status, why) = split_status(&hop.nexthop);
-            return Ok(Some(Unlisted { class: resolved.class, why: why.to_owned(), status }));
+            return Ok(Some(Unlisted { class: resolved.class, why: why.to_owned(), status, temporary }));
         }
         let tables = match resolved.class {
             RouteClass::Local if self.is_special(address.local()) => return Ok(None),
@@ -63,7 +66,7 @@ impl Rewrite {
             return Ok(None);
         }
         let why = format!("User unknown{}", self.table_name(resolved.class));
-        Ok(Some(Unlisted { class: resolved.class, why, status: None }))
+        Ok(Some(Unlisted { class: resolved.class, why, status: None, temporary: false }))
     }
 
     /// Names that always exist: the postmaster (RFC 5321 4.5.1), whom reports come from, and where they end.
@@ -89,7 +92,7 @@ impl Rewrite {
 }
 
 /// Splits `5.1.1 text`.
-pub(super) fn split_status(text: &str) -> (Option<String>, &str) {
+pub(crate) fn split_status(text: &str) -> (Option<String>, &str) {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut fields = word.split('.');
     let number = |field: Option<&str>| {

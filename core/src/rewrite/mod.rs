@@ -13,6 +13,8 @@ mod route;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use canonical::{is_numeric, is_valid_domain, literal};
+pub(crate) use listed::split_status;
 pub use listed::{Role, Unlisted};
 pub(crate) use maps::ask;
 pub use maps::{Found, parse_address, parse_addresses};

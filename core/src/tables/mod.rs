@@ -91,6 +91,8 @@ enum Engine {
     Networks(cidr::Rules),
     /// Every key has this value.
     Constant(String),
+    /// The local part of the key, and this behind it (`localpart:`, ours).
+    LocalPart(String),
     /// No key can be looked up: why.
     Failing(String),
 }
@@ -143,6 +145,11 @@ impl Table {
         Self { engine: Engine::Constant(value.to_owned()) }
     }
 
+    /// `localpart:SUFFIX`, a type of ours: a mailbox for every local part, without a table that takes text from the key.
+    fn local_parts(suffix: &str) -> Self {
+        Self { engine: Engine::LocalPart(suffix.to_owned()) }
+    }
+
     /// The value of a key, as the lookup of `postmap -q` gives it: whole keys only, no partial ones.
     ///
     /// # Errors
@@ -153,6 +160,7 @@ impl Table {
             Engine::Patterns(rules) => rules.lookup(key),
             Engine::Networks(rules) => rules.lookup(key),
             Engine::Constant(value) => Ok(Some(value.clone())),
+            Engine::LocalPart(suffix) => Ok(local_part(key).map(|local| format!("{local}{suffix}"))),
             Engine::Failing(why) => Err(why.clone()),
         }
     }
@@ -165,3 +173,11 @@ impl Table {
         matches!(&self.engine, Engine::Patterns(rules) if rules.substitutes())
     }
 }
+/// The local part of `user@domain`, if it can be the name of a file and of nothing else: a client chooses the key.
+fn local_part(key: &str) -> Option<String> {
+    let (local, _) = key.rsplit_once('@')?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
+    let named = !local.is_empty() && !local.starts_with('.') && local.len() <= 64;
+    (named && local.chars().all(plain)).then(|| local.to_ascii_lowercase())
+}
+

@@ -76,6 +76,7 @@ impl TableSpec {
                 let value = inside_braces(rest).unwrap_or(rest);
                 Source::Ready(Box::new(Table::constant(value)), Vec::new())
             }
+            "localpart" => Source::Ready(Box::new(Table::local_parts(rest)), Vec::new()),
             "fail" => Source::Ready(Box::new(Table::failing(&format!("{full} always fails"))), Vec::new()),
             "unix" if rest == "passwd.byname" => Source::Users,
             "unix" if rest == "group.byname" => Source::Groups,
@@ -153,6 +154,15 @@ mod tests {
         assert_eq!(ready("static:OK").0.lookup(""), Ok(Some("OK".into())));
         assert_eq!(ready("regexp:{ {/X/ yes}, {/y/i no} }").0.lookup("x"), Ok(Some("yes".into())));
         assert_eq!(ready("cidr:{{10.0.0.0/8 in}}").0.lookup("10.1.2.3"), Ok(Some("in".into())));
+    }
+
+    #[test]
+    fn a_local_part_that_is_no_plain_name_has_no_mailbox() {
+        let (table, _) = ready("localpart:/");
+        assert_eq!(table.lookup("Me@localhost"), Ok(Some("me/".into())));
+        for key in ["me", "@localhost", "../me@localhost", "a/b@localhost", ".x@localhost", "a\0b@localhost"] {
+            assert_eq!(table.lookup(key), Ok(None), "{key}");
+        }
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn table(pipelining: bool) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn each_step_and_each_way_to_go_wrong_without_pipelining() {
     insta::assert_snapshot!(table(false), @r#"
     greeting
@@ -164,6 +165,7 @@ fn each_step_and_each_way_to_go_wrong_without_pipelining() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn each_step_and_each_way_to_go_wrong_with_pipelining() {
     insta::assert_snapshot!(table(true), @r#"
     greeting

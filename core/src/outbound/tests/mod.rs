@@ -4,6 +4,7 @@ mod dialogues;
 mod hostile;
 mod keeping;
 mod matrix;
+mod sending;
 
 use super::{Config, Effect, Input, Loss, Outbound};
 use crate::ask::{Answer, DnsAnswer, DnsFailure, DnsRecord, DnsRecords, Question, RecordKind};
@@ -62,6 +63,7 @@ pub(super) fn attempt(nexthop: &str, recipients: &[&str]) -> Attempt {
         sender: Sender::Mailbox(mailbox("a@client.example")),
         recipients: recipients.iter().enumerate().map(recipient).collect(),
         size: 24,
+        pieces: std::sync::Arc::default(),
         body: BodyType::SevenBit,
         smtputf8: false,
         envid: None,

@@ -4,12 +4,13 @@ use super::*;
 
 rows! { LMTP:
     /// As smtp_address_preference, for LMTP.
-    "lmtp_address_preference" word(&["any", "ipv4", "ipv6"]) = "any", Lmtp, NotYet;
+    "lmtp_address_preference" word(&["any", "ipv4", "ipv6"]) = "any", Lmtp, Works;
     /// As smtp_address_verify_target, for LMTP.
     "lmtp_address_verify_target" word(&["rcpt", "data"]) = "rcpt", Lmtp, NotYet;
+    /// Say in success reports that the delivery was the final one.
     "lmtp_assume_final" FLAG = "no", Lmtp, NotYet;
     /// As smtp_balance_inet_protocols, for LMTP.
-    "lmtp_balance_inet_protocols" FLAG = "yes", Lmtp, NotYet;
+    "lmtp_balance_inet_protocols" FLAG = "yes", Lmtp, Works;
     /// As smtp_bind_address, for LMTP.
     "lmtp_bind_address" TEXT = "", Lmtp, NotYet;
     /// As smtp_bind_address6, for LMTP.
@@ -18,21 +19,22 @@ rows! { LMTP:
     "lmtp_bind_address_enforce" FLAG = "no", Lmtp, NotYet;
     /// As smtp_body_checks, for LMTP.
     "lmtp_body_checks" TABLES = "", Lmtp, NotYet;
+    /// Keep LMTP connections open between deliveries; superseded by lmtp_connection_cache_on_demand.
     "lmtp_cache_connection" TEXT = OLD, Lmtp, NotYet;
     /// As smtp_cname_overrides_servername, for LMTP.
     "lmtp_cname_overrides_servername" FLAG = "no", Lmtp, NotYet;
     /// As smtp_connect_timeout, for LMTP.
     "lmtp_connect_timeout" SECONDS = "0s", Lmtp, Works;
     /// As smtp_connection_cache_destinations, for LMTP.
-    "lmtp_connection_cache_destinations" MATCHES = "", Lmtp, NotYet;
+    "lmtp_connection_cache_destinations" MATCHES = "", Lmtp, Works;
     /// As smtp_connection_cache_on_demand, for LMTP.
-    "lmtp_connection_cache_on_demand" FLAG = "yes", Lmtp, NotYet;
+    "lmtp_connection_cache_on_demand" FLAG = "yes", Lmtp, Works;
     /// As smtp_connection_cache_time_limit, for LMTP.
-    "lmtp_connection_cache_time_limit" SECONDS = "2s", Lmtp, NotYet;
+    "lmtp_connection_cache_time_limit" SECONDS = "2s", Lmtp, Works;
     /// As smtp_connection_reuse_count_limit, for LMTP.
-    "lmtp_connection_reuse_count_limit" COUNT = "0", Lmtp, NotYet;
+    "lmtp_connection_reuse_count_limit" COUNT = "0", Lmtp, Works;
     /// As smtp_connection_reuse_time_limit, for LMTP.
-    "lmtp_connection_reuse_time_limit" SECONDS = "300s", Lmtp, NotYet;
+    "lmtp_connection_reuse_time_limit" SECONDS = "300s", Lmtp, Works;
     /// As smtp_data_done_timeout, for LMTP.
     "lmtp_data_done_timeout" time(Unit::Seconds, 1, INT_MAX) = "600s", Lmtp, Works;
     /// As smtp_data_init_timeout, for LMTP.
@@ -58,21 +60,21 @@ rows! { LMTP:
     /// As smtp_dns_support_level, for LMTP.
     "lmtp_dns_support_level" word(&["", "disabled", "enabled", "dnssec"]) = "", Lmtp, NotYet;
     /// As smtp_enforce_tls, for LMTP.
-    "lmtp_enforce_tls" FLAG = "no", Lmtp, NotYet;
+    "lmtp_enforce_tls" FLAG = "no", Lmtp, Works;
     /// As smtp_fallback_relay, for LMTP.
-    "lmtp_fallback_relay" LIST = "", Lmtp, NotYet;
+    "lmtp_fallback_relay" LIST = "", Lmtp, Works;
     /// As smtp_generic_maps, for LMTP.
     "lmtp_generic_maps" TABLES = "", Lmtp, NotYet;
     /// As smtp_header_checks, for LMTP.
     "lmtp_header_checks" TABLES = "", Lmtp, NotYet;
     /// As smtp_host_lookup, for LMTP.
-    "lmtp_host_lookup" words(&["dns", "native"]) = "dns", Lmtp, NotYet;
+    "lmtp_host_lookup" words(&["dns", "native"]) = "dns", Lmtp, Works;
     /// As smtp_helo_name, for LMTP.
     "lmtp_lhlo_name" TEXT = "$myhostname", Lmtp, Works;
     /// As smtp_helo_timeout, for LMTP.
     "lmtp_lhlo_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, Works;
     /// As smtp_line_length_limit, for LMTP.
-    "lmtp_line_length_limit" number(0, INT_MAX) = "998", Lmtp, NotYet;
+    "lmtp_line_length_limit" number(0, INT_MAX) = "998", Lmtp, Works;
     /// As smtp_mail_timeout, for LMTP.
     "lmtp_mail_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, Works;
     /// As smtp_mime_header_checks, for LMTP.
@@ -80,9 +82,9 @@ rows! { LMTP:
     /// As smtp_min_data_rate, for LMTP.
     "lmtp_min_data_rate" COUNT = "500", Lmtp, NotYet;
     /// As smtp_mx_address_limit, for LMTP.
-    "lmtp_mx_address_limit" COUNT = "5", Lmtp, NotYet;
+    "lmtp_mx_address_limit" COUNT = "5", Lmtp, Works;
     /// As smtp_mx_session_limit, for LMTP.
-    "lmtp_mx_session_limit" COUNT = "2", Lmtp, NotYet;
+    "lmtp_mx_session_limit" COUNT = "2", Lmtp, Works;
     /// As smtp_nested_header_checks, for LMTP.
     "lmtp_nested_header_checks" TABLES = "", Lmtp, NotYet;
     /// As smtp_per_record_deadline, for LMTP.
@@ -100,9 +102,9 @@ rows! { LMTP:
     /// As smtp_quit_timeout, for LMTP.
     "lmtp_quit_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, Works;
     /// As smtp_quote_rfc821_envelope, for LMTP.
-    "lmtp_quote_rfc821_envelope" FLAG = "yes", Lmtp, NotYet;
+    "lmtp_quote_rfc821_envelope" FLAG = "yes", Lmtp, Works;
     /// As smtp_randomize_addresses, for LMTP.
-    "lmtp_randomize_addresses" FLAG = "yes", Lmtp, NotYet;
+    "lmtp_randomize_addresses" FLAG = "yes", Lmtp, Works;
     /// As smtp_rcpt_timeout, for LMTP.
     "lmtp_rcpt_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, Works;
     /// As smtp_reply_filter, for LMTP.
@@ -138,17 +140,17 @@ rows! { LMTP:
     /// As smtp_sender_dependent_authentication, for LMTP.
     "lmtp_sender_dependent_authentication" FLAG = "no", Lmtp, NotYet;
     /// As smtp_skip_5xx_greeting, for LMTP.
-    "lmtp_skip_5xx_greeting" FLAG = "yes", Lmtp, NotYet;
+    "lmtp_skip_5xx_greeting" FLAG = "yes", Lmtp, Works;
     /// As smtp_skip_quit_response, for LMTP.
     "lmtp_skip_quit_response" FLAG = "no", Lmtp, Works;
     /// As smtp_starttls_timeout, for LMTP.
-    "lmtp_starttls_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, NotYet;
+    "lmtp_starttls_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, Works;
     /// As smtp_tcp_port, for LMTP.
     "lmtp_tcp_port" TEXT = "24", Lmtp, Works;
     /// As smtp_tls_CAfile, for LMTP.
-    "lmtp_tls_CAfile" TEXT = "", Lmtp, NotYet;
+    "lmtp_tls_CAfile" TEXT = "", Lmtp, Works;
     /// As smtp_tls_CApath, for LMTP.
-    "lmtp_tls_CApath" TEXT = "", Lmtp, NotYet;
+    "lmtp_tls_CApath" TEXT = "", Lmtp, Works;
     /// As smtp_tls_block_early_mail_reply, for LMTP.
     "lmtp_tls_block_early_mail_reply" FLAG = "no", Lmtp, NotYet;
     /// As smtp_tls_cert_file, for LMTP.
@@ -168,7 +170,7 @@ rows! { LMTP:
     /// As smtp_tls_eckey_file, for LMTP.
     "lmtp_tls_eckey_file" TEXT = "$lmtp_tls_eccert_file", Lmtp, NotYet;
     /// As smtp_tls_enforce_peername, for LMTP.
-    "lmtp_tls_enforce_peername" FLAG = "yes", Lmtp, NotYet;
+    "lmtp_tls_enforce_peername" FLAG = "yes", Lmtp, Works;
     /// As smtp_tls_exclude_ciphers, for LMTP.
     "lmtp_tls_exclude_ciphers" TEXT = "", Lmtp, NotYet;
     /// As smtp_tls_fingerprint_cert_match, for LMTP.
@@ -180,7 +182,7 @@ rows! { LMTP:
     /// As smtp_tls_key_file, for LMTP.
     "lmtp_tls_key_file" TEXT = "$lmtp_tls_cert_file", Lmtp, NotYet;
     /// As smtp_tls_loglevel, for LMTP.
-    "lmtp_tls_loglevel" number(0, 4) = "0", Lmtp, NotYet;
+    "lmtp_tls_loglevel" COUNT = "0", Lmtp, Works;
     /// As smtp_tls_mandatory_ciphers, for LMTP.
     "lmtp_tls_mandatory_ciphers" word(&["export", "low", "medium", "high", "null"]) = "medium", Lmtp, NotYet;
     /// As smtp_tls_mandatory_exclude_ciphers, for LMTP.
@@ -200,7 +202,7 @@ rows! { LMTP:
     /// As smtp_tls_secure_cert_match, for LMTP.
     "lmtp_tls_secure_cert_match" LIST = "nexthop", Lmtp, NotYet;
     /// As smtp_tls_security_level, for LMTP.
-    "lmtp_tls_security_level" word(&["", "none", "may", "encrypt", "dane", "dane-only", "half-dane", "fingerprint", "verify", "secure"]) = "", Lmtp, NotYet;
+    "lmtp_tls_security_level" word(&["", "none", "may", "encrypt", "dane", "dane-only", "half-dane", "fingerprint", "verify", "secure"]) = "", Lmtp, Works;
     /// As smtp_tls_servername, for LMTP.
     "lmtp_tls_servername" TEXT = "", Lmtp, NotYet;
     /// As smtp_tls_session_cache_database, for LMTP.
@@ -214,7 +216,7 @@ rows! { LMTP:
     /// As smtp_tls_wrappermode, for LMTP.
     "lmtp_tls_wrappermode" FLAG = "no", Lmtp, NotYet;
     /// As smtp_use_tls, for LMTP.
-    "lmtp_use_tls" FLAG = "no", Lmtp, NotYet;
+    "lmtp_use_tls" FLAG = "no", Lmtp, Works;
     /// As smtp_xforward_timeout, for LMTP.
     "lmtp_xforward_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Lmtp, NotYet;
 }

@@ -68,7 +68,7 @@ rows! { POSTSCREEN:
     "tlsproxy_client_fingerprint_digest" TEXT = "$smtp_tls_fingerprint_digest", Postscreen, Moot;
     "tlsproxy_client_key_file" TEXT = "$smtp_tls_key_file", Postscreen, Moot;
     "tlsproxy_client_level" TEXT = OLD, Postscreen, Moot;
-    "tlsproxy_client_loglevel" number(0, 4) = "$smtp_tls_loglevel", Postscreen, Moot;
+    "tlsproxy_client_loglevel" COUNT = "$smtp_tls_loglevel", Postscreen, Moot;
     "tlsproxy_client_loglevel_parameter" TEXT = "smtp_tls_loglevel", Postscreen, Moot;
     "tlsproxy_client_per_site" TEXT = "$smtp_tls_per_site", Postscreen, Moot;
     "tlsproxy_client_policy" TEXT = OLD, Postscreen, Moot;
@@ -96,7 +96,7 @@ rows! { POSTSCREEN:
     "tlsproxy_tls_exclude_ciphers" TEXT = "$smtpd_tls_exclude_ciphers", Postscreen, Moot;
     "tlsproxy_tls_fingerprint_digest" TEXT = "$smtpd_tls_fingerprint_digest", Postscreen, Moot;
     "tlsproxy_tls_key_file" TEXT = "$smtpd_tls_key_file", Postscreen, Moot;
-    "tlsproxy_tls_loglevel" number(0, 4) = "$smtpd_tls_loglevel", Postscreen, Moot;
+    "tlsproxy_tls_loglevel" COUNT = "$smtpd_tls_loglevel", Postscreen, Moot;
     "tlsproxy_tls_mandatory_ciphers" word(&["export", "low", "medium", "high", "null"]) = "$smtpd_tls_mandatory_ciphers", Postscreen, Moot;
     "tlsproxy_tls_mandatory_exclude_ciphers" TEXT = "$smtpd_tls_mandatory_exclude_ciphers", Postscreen, Moot;
     "tlsproxy_tls_mandatory_protocols" TEXT = "$smtpd_tls_mandatory_protocols", Postscreen, Moot;
