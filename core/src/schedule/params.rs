@@ -10,7 +10,7 @@ use crate::time::Duration;
 pub struct TransportParams {
     /// Name of the master.cf service.
     pub name: String,
-    /// Deliveries that it runs at once (`maxproc`).
+    /// Deliveries that it runs at once (`maxproc`); 0: without limit.
     pub processes: u32,
     /// The concurrency window of each of its destinations.
     pub window: WindowRule,
@@ -66,16 +66,30 @@ impl Default for Params {
     }
 }
 
-fn whole(settings: &Settings, name: &str) -> u32 {
-    u32::try_from(settings.number(name)).unwrap_or(u32::MAX)
+/// The values of one transport: `NAME_suffix`, or what holds for all.
+struct Source<'a> {
+    settings: &'a Settings,
+    name: &'a str,
+    errors: Vec<(String, String)>,
 }
 
-fn gain(settings: &Settings, name: &str, errors: &mut Vec<(String, String)>) -> Gain {
-    settings.text(name).parse().unwrap_or_else(|_| {
-        let text = settings.text(name);
-        errors.push((name.to_owned(), format!("\"{text}\" is no feedback between 0 and 1")));
-        Gain::default()
-    })
+impl Source<'_> {
+    fn whole(&self, suffix: &str) -> u32 {
+        u32::try_from(self.settings.transport_number(self.name, suffix)).unwrap_or(u32::MAX)
+    }
+
+    fn pause(&self, suffix: &str) -> Duration {
+        self.settings.transport_time(self.name, suffix)
+    }
+
+    fn gain(&mut self, suffix: &str) -> Gain {
+        let text = self.settings.transport_text(self.name, suffix);
+        text.parse().unwrap_or_else(|_| {
+            let why = format!("\"{text}\" is no feedback between 0 and 1");
+            self.errors.push((format!("{}_{suffix}", self.name), why));
+            Gain::default()
+        })
+    }
 }
 
 impl Params {
@@ -85,45 +99,36 @@ impl Params {
     /// Parameter name and what is wrong with its value.
     pub fn new(settings: &Settings, transports: &[(String, u32)]) -> Result<Self, Vec<(String, String)>> {
         let mut errors = Vec::new();
-        let transports = transports
-            .iter()
-            .map(|(name, processes)| Self::transport(settings, name, *processes, &mut errors))
-            .collect();
-        if !errors.is_empty() {
-            return Err(errors);
+        let mut params = Self { rest: settings.time("minimal_backoff_time"), ..Self::default() };
+        params.dead_limit =
+            usize::try_from(settings.number("qmgr_message_recipient_limit")).unwrap_or(usize::MAX);
+        for (name, processes) in transports {
+            let mut source = Source { settings, name, errors: Vec::new() };
+            params.transports.push(Self::transport(&mut source, *processes));
+            errors.append(&mut source.errors);
         }
-        let dead_limit = usize::try_from(settings.number("qmgr_message_recipient_limit"));
-        Ok(Self {
-            transports,
-            rest: settings.time("minimal_backoff_time"),
-            dead_limit: dead_limit.unwrap_or(usize::MAX),
-        })
+        if errors.is_empty() { Ok(params) } else { Err(errors) }
     }
 
-    fn transport(
-        settings: &Settings,
-        name: &str,
-        processes: u32,
-        errors: &mut Vec<(String, String)>,
-    ) -> TransportParams {
+    fn transport(source: &mut Source<'_>, processes: u32) -> TransportParams {
         TransportParams {
-            name: name.to_owned(),
+            name: source.name.to_owned(),
             processes,
             window: WindowRule {
-                initial: whole(settings, "initial_destination_concurrency"),
-                limit: whole(settings, "default_destination_concurrency_limit"),
-                positive: gain(settings, "default_destination_concurrency_positive_feedback", errors),
-                negative: gain(settings, "default_destination_concurrency_negative_feedback", errors),
-                cohorts: whole(settings, "default_destination_concurrency_failed_cohort_limit"),
+                initial: source.whole("initial_destination_concurrency"),
+                limit: source.whole("destination_concurrency_limit"),
+                positive: source.gain("destination_concurrency_positive_feedback"),
+                negative: source.gain("destination_concurrency_negative_feedback"),
+                cohorts: source.whole("destination_concurrency_failed_cohort_limit"),
             },
-            recipient_limit: whole(settings, "default_destination_recipient_limit"),
-            destination_pause: settings.time("default_destination_rate_delay"),
-            transport_pause: settings.time("default_transport_rate_delay"),
+            recipient_limit: source.whole("destination_recipient_limit"),
+            destination_pause: source.pause("destination_rate_delay"),
+            transport_pause: source.pause("transport_rate_delay"),
             slots: SlotRule {
-                cost: whole(settings, "default_delivery_slot_cost"),
-                loan: whole(settings, "default_delivery_slot_loan"),
-                discount: whole(settings, "default_delivery_slot_discount"),
-                minimum: whole(settings, "default_minimum_delivery_slots"),
+                cost: source.whole("delivery_slot_cost"),
+                loan: source.whole("delivery_slot_loan"),
+                discount: source.whole("delivery_slot_discount"),
+                minimum: source.whole("minimum_delivery_slots"),
             },
         }
     }
