@@ -19,6 +19,7 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -272,6 +273,7 @@ pub fn start() -> Result<Agent, String> {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         // /proc/self/exe: the very program that runs, even after an upgrade has replaced it.
         Command::new("/proc/self/exe")
+            .arg0("postrider")
             .arg(HELPER_ARGUMENT)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

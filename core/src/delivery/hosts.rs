@@ -13,7 +13,7 @@ use crate::limits::MX_HOSTS_MAX;
 use crate::mail::Diagnosis;
 use crate::prng::Prng;
 use crate::wire::EnhancedStatus;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The port on which we would meet ourselves; on another one a second server may listen.
 const SMTP_PORT: u16 = 25;
@@ -207,8 +207,9 @@ fn without_us(
     best: u32,
     mut candidates: Vec<Candidate>,
 ) -> Sought {
-    // An exchanger at a loopback or unspecified address can only be this host, whatever the interfaces.
-    let us = |c: &Candidate| is_ours(search, c.address) || c.address.is_loopback();
+    // An exchanger that calls itself localhost can only mean this host, whatever the interfaces.
+    let localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let us = |c: &Candidate| is_ours(search, c.address) || localhost.contains(&c.address);
     let ours = candidates.iter().filter(|c| loops && us(c)).map(|c| c.preference).min();
     let Some(ours) = ours else { return Ok((candidates, false)) };
     let best_found = candidates.iter().map(|c| c.preference).min();
