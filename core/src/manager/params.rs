@@ -47,8 +47,8 @@ impl Default for Params {
     }
 }
 
-fn size(settings: &Settings, name: &str) -> usize {
-    usize::try_from(settings.number(name)).unwrap_or(usize::MAX).max(1)
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX).max(1)
 }
 
 impl Params {
@@ -67,9 +67,9 @@ impl Params {
                 delay_warning: settings.time("delay_warning_time"),
                 jitter_percent: u32::try_from(settings.number("retry_jitter")).unwrap_or(100),
             },
-            active_limit: size(settings, "qmgr_message_active_limit"),
-            recipient_limit: size(settings, "qmgr_message_recipient_limit"),
-            recipient_minimum: size(settings, "qmgr_message_recipient_minimum"),
+            active_limit: size(settings.number("qmgr_message_active_limit")),
+            recipient_limit: size(settings.number("qmgr_message_recipient_limit")),
+            recipient_minimum: size(settings.number("qmgr_message_recipient_minimum")),
             soft_bounce: settings.flag("soft_bounce"),
             defer_transports: settings.list("defer_transports"),
             transport_retry: settings.time("transport_retry_time"),

@@ -66,29 +66,39 @@ impl Default for Params {
     }
 }
 
-/// The values of one transport: `NAME_suffix`, or what holds for all.
-struct Source<'a> {
-    settings: &'a Settings,
-    name: &'a str,
-    errors: Vec<(String, String)>,
+fn whole(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-impl Source<'_> {
-    fn whole(&self, suffix: &str) -> u32 {
-        u32::try_from(self.settings.transport_number(self.name, suffix)).unwrap_or(u32::MAX)
+impl WindowRule {
+    fn read(settings: &Settings, name: &str, errors: &mut Vec<(String, String)>) -> Self {
+        let mut gain = |suffix: &str, text: &str| {
+            text.parse().unwrap_or_else(|_| {
+                let why = format!("\"{text}\" is no feedback between 0 and 1");
+                errors.push((format!("{name}_{suffix}"), why));
+                Gain::default()
+            })
+        };
+        let positive = settings.transport_text(name, "destination_concurrency_positive_feedback");
+        let negative = settings.transport_text(name, "destination_concurrency_negative_feedback");
+        Self {
+            initial: whole(settings.transport_number(name, "initial_destination_concurrency")),
+            limit: whole(settings.transport_number(name, "destination_concurrency_limit")),
+            positive: gain("destination_concurrency_positive_feedback", positive),
+            negative: gain("destination_concurrency_negative_feedback", negative),
+            cohorts: whole(settings.transport_number(name, "destination_concurrency_failed_cohort_limit")),
+        }
     }
+}
 
-    fn pause(&self, suffix: &str) -> Duration {
-        self.settings.transport_time(self.name, suffix)
-    }
-
-    fn gain(&mut self, suffix: &str) -> Gain {
-        let text = self.settings.transport_text(self.name, suffix);
-        text.parse().unwrap_or_else(|_| {
-            let why = format!("\"{text}\" is no feedback between 0 and 1");
-            self.errors.push((format!("{}_{suffix}", self.name), why));
-            Gain::default()
-        })
+impl SlotRule {
+    fn read(settings: &Settings, name: &str) -> Self {
+        Self {
+            cost: whole(settings.transport_number(name, "delivery_slot_cost")),
+            loan: whole(settings.transport_number(name, "delivery_slot_loan")),
+            discount: whole(settings.transport_number(name, "delivery_slot_discount")),
+            minimum: whole(settings.transport_number(name, "minimum_delivery_slots")),
+        }
     }
 }
 
@@ -103,33 +113,16 @@ impl Params {
         params.dead_limit =
             usize::try_from(settings.number("qmgr_message_recipient_limit")).unwrap_or(usize::MAX);
         for (name, processes) in transports {
-            let mut source = Source { settings, name, errors: Vec::new() };
-            params.transports.push(Self::transport(&mut source, *processes));
-            errors.append(&mut source.errors);
+            params.transports.push(TransportParams {
+                name: name.clone(),
+                processes: *processes,
+                window: WindowRule::read(settings, name, &mut errors),
+                recipient_limit: whole(settings.transport_number(name, "destination_recipient_limit")),
+                destination_pause: settings.transport_time(name, "destination_rate_delay"),
+                transport_pause: settings.transport_time(name, "transport_rate_delay"),
+                slots: SlotRule::read(settings, name),
+            });
         }
         if errors.is_empty() { Ok(params) } else { Err(errors) }
-    }
-
-    fn transport(source: &mut Source<'_>, processes: u32) -> TransportParams {
-        TransportParams {
-            name: source.name.to_owned(),
-            processes,
-            window: WindowRule {
-                initial: source.whole("initial_destination_concurrency"),
-                limit: source.whole("destination_concurrency_limit"),
-                positive: source.gain("destination_concurrency_positive_feedback"),
-                negative: source.gain("destination_concurrency_negative_feedback"),
-                cohorts: source.whole("destination_concurrency_failed_cohort_limit"),
-            },
-            recipient_limit: source.whole("destination_recipient_limit"),
-            destination_pause: source.pause("destination_rate_delay"),
-            transport_pause: source.pause("transport_rate_delay"),
-            slots: SlotRule {
-                cost: source.whole("delivery_slot_cost"),
-                loan: source.whole("delivery_slot_loan"),
-                discount: source.whole("delivery_slot_discount"),
-                minimum: source.whole("minimum_delivery_slots"),
-            },
-        }
     }
 }
