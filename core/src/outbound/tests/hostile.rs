@@ -112,6 +112,7 @@ impl Server {
 }
 
 /// Lets it happen, and then nothing but time, until the attempt has ended.
+#[expect(clippy::too_many_lines, reason = "one arm for each thing that may happen")]
 fn run(params: Params, happenings: &[Happening]) -> (World, Vec<(u32, Outcome)>) {
     let recipients = ["b@example.net", "c@example.net", "d@example.net"];
     let lmtp = params.protocol == Protocol::Lmtp;
