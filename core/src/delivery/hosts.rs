@@ -103,8 +103,8 @@ impl Trouble {
         if self.0.class == 4 && other.0.class != 4 { self } else { other }
     }
 
-    fn nowhere(self, last: bool) -> Found {
-        Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last, warning: None }
+    fn nowhere(self, last: bool) -> Box<Found> {
+        Box::new(Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last, warning: None })
     }
 }
 
@@ -121,7 +121,7 @@ pub fn find(search: Search<'_>, host: &str, port: u16, mx: bool, facts: &Facts) 
     };
     let (candidates, we_are_mx) = match found {
         Ok(found) => found,
-        Err(nowhere) => return Ok(nowhere),
+        Err(nowhere) => return Ok(*nowhere),
     };
     let candidates = ordered(search, candidates);
     let best = candidates.first().map_or(0, |first| first.preference);
@@ -133,7 +133,7 @@ pub fn find(search: Search<'_>, host: &str, port: u16, mx: bool, facts: &Facts) 
 }
 
 /// Candidates and whether we are a mail exchanger, or why there are none.
-type Sought = Result<(Vec<Candidate>, bool), Found>;
+type Sought = Result<(Vec<Candidate>, bool), Box<Found>>;
 
 fn domain(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<Sought, Pause> {
     let records = match facts.resolve(name, RecordKind::Mx)? {
@@ -163,7 +163,7 @@ fn domain(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<
     let best = exchangers.first().map_or(0, |(preference, _)| u32::from(*preference));
     let (candidates, trouble) = resolve_all(search, &exchangers, facts)?;
     if candidates.is_empty() {
-        return Ok(Err(unresolved(search, name, trouble)));
+        return Ok(Err(Box::new(unresolved(search, name, trouble))));
     }
     Ok(without_us(search, name, loops, best, candidates))
 }

@@ -96,6 +96,10 @@ pub struct Outbound {
     connection: Option<Connection>,
     /// Wanted: peer, endpoint and level of a connection on its way.
     wanted: Option<(Peer, Option<Host>, Endpoint, TlsLevel)>,
+    /// [`Effect::Read`]s that have not been answered, and how many of those, the oldest, were for a connection that is gone:
+    /// their octets must not end up in the next one's message.
+    reads: u32,
+    stale_reads: u32,
     out: Outbox<Effect>,
 }
 
@@ -112,6 +116,8 @@ impl Outbound {
             search_seed: 0,
             connection: None,
             wanted: None,
+            reads: 0,
+            stale_reads: 0,
             out: Outbox::new(),
         }
     }
@@ -199,6 +205,10 @@ impl Outbound {
             (delivery::Output::Send(octets), _) => self.out.put(Effect::Send(octets)),
             (delivery::Output::Event(event), _) => self.out.put(Effect::Event(*event)),
             (delivery::Output::Read(restart), Some(job)) => {
+                if restart {
+                    self.stale_reads = self.reads;
+                }
+                self.reads = self.reads.saturating_add(1);
                 self.out.put(Effect::Read { message: job.attempt.message, restart });
             }
             (delivery::Output::StartTls, _) => {
@@ -293,6 +303,15 @@ impl Outbound {
         }
     }
 
+    /// Counts the answer to a read; true when it is for the present message.
+    const fn is_awaited_read(&mut self) -> bool {
+        let due = self.reads > 0;
+        let stale = self.stale_reads > 0;
+        self.reads = self.reads.saturating_sub(1);
+        self.stale_reads = self.stale_reads.saturating_sub(1);
+        due && !stale
+    }
+
     /// The delivery is over, whoever ended it.
     fn closed(&mut self, now: Now) {
         self.connection = None;
@@ -332,8 +351,13 @@ impl Machine for Outbound {
             Input::Secured(facts) => self.tell(now, delivery::Input::Secured(facts)),
             Input::TlsFailed(why) => self.tell(now, delivery::Input::TlsFailed(why)),
             Input::Drained => self.tell(now, delivery::Input::Drained),
-            Input::Content(octets) => self.tell(now, delivery::Input::Content(octets)),
-            Input::ContentLost(why) => self.tell(now, delivery::Input::ContentLost(why)),
+            Input::Content(octets) if self.is_awaited_read() => {
+                self.tell(now, delivery::Input::Content(octets));
+            }
+            Input::ContentLost(why) if self.is_awaited_read() => {
+                self.tell(now, delivery::Input::ContentLost(why));
+            }
+            Input::Content(_) | Input::ContentLost(_) => {}
             Input::Written => match self.stage {
                 Stage::Progressing => self.leave(now, AfterQuit::NextHost),
                 Stage::Writing => self.written(now),
