@@ -56,6 +56,7 @@ impl Host {
                 notify: Notify::default(),
             }],
             size: self.size,
+            pieces: std::sync::Arc::default(),
             body: BodyType::SevenBit,
             smtputf8: false,
             envid: None,
