@@ -3,6 +3,9 @@
 //! docs/decisions and design.md 4 say why. [`Log`] decides; the driver only carries out [`Op`]s and says how they went.
 //! Knows nothing of schedules, routes or sessions.
 
+mod record;
+mod tlv;
+
 use crate::event::Event;
 use crate::mail::{Change, Loaded, QueueId, Refusal, Summary};
 
