@@ -490,4 +490,4 @@ fn take_reply(cursor: &mut Cursor<'_>) -> Read<Reply> {
 
 #[cfg(test)]
 #[path = "tests/record.rs"]
-mod tests;
+pub(super) mod tests;
