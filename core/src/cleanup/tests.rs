@@ -184,6 +184,11 @@ fn a_body_without_its_blank_line_gets_one() {
 }
 
 #[test]
+fn a_mailbox_line_of_a_program_is_dropped() {
+    assert!(!World::new().local().text(b"From a@b Mon\r\nTo: x\r\n\r\n").contains("From a@b Mon"));
+}
+
+#[test]
 fn a_message_that_went_round_too_often_is_refused() {
     let world = World::new();
     let hops = |count: usize| [b"Received: x\r\n".repeat(count), b"\r\n".to_vec()].concat();

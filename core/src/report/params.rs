@@ -6,10 +6,8 @@ use crate::time::Duration;
 /// The parameters of reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Params {
-    /// `Reporting-MTA`.
+    /// `Reporting-MTA`, and the domain of `double_bounce_sender`.
     pub myhostname: String,
-    /// Domain of `double_bounce_sender`.
-    pub myorigin: String,
     /// Names our fields: `X-NAME-Queue-ID`.
     pub mail_name: String,
     /// `notify_classes` has `bounce`: the postmaster gets the header of each failed message.
@@ -42,7 +40,6 @@ impl Params {
         let notified = |class: &str| classes.iter().any(|item| item == class);
         Self {
             myhostname: settings.text("myhostname").to_owned(),
-            myorigin: settings.text("myorigin").to_owned(),
             mail_name: settings.text("mail_name").to_owned(),
             notify_bounce: notified("bounce"),
             notify_2bounce: notified("2bounce") || notified("bounce"),
@@ -63,7 +60,6 @@ impl Default for Params {
     fn default() -> Self {
         Self {
             myhostname: "localhost".to_owned(),
-            myorigin: "localhost".to_owned(),
             mail_name: "Postrider".to_owned(),
             notify_bounce: false,
             notify_2bounce: false,
