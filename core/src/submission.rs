@@ -5,6 +5,10 @@
 //!
 //! Knows nothing of files: who read the maildrop, or the message that a report returns, is the driver's business.
 
+mod extract;
+
+pub use extract::recipients_of;
+
 use crate::ask::{Answer, Facts, Pause, Question};
 use crate::cleanup::{self, Cleanup, Draft, Finished};
 use crate::event::Event;

@@ -4,13 +4,21 @@
 //! every codec: what it emits, it parses back to the same value.
 
 pub mod address_list;
+pub mod command;
+pub mod content;
+mod content_out;
 pub mod date;
 pub mod header;
-mod path;
+pub mod line;
+pub(crate) mod path;
 mod reply;
+mod seven_bit;
+pub mod xtext;
 
-pub use path::Mailbox;
-pub use reply::{EnhancedStatus, Reply};
+pub use content_out::ContentEncoder;
+pub use path::{Mailbox, Path};
+pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
+pub use seven_bit::SevenBit;
 
 /// Octets to a value and back.
 pub trait Wire: Sized {
@@ -31,4 +39,12 @@ pub struct SyntaxError {
     pub at: usize,
     /// What would have fitted.
     pub expected: &'static str,
+}
+
+impl SyntaxError {
+    /// The same error seen from `offset` octets further in front.
+    #[must_use]
+    pub(crate) const fn behind(self, offset: usize) -> Self {
+        Self { at: self.at + offset, expected: self.expected }
+    }
 }
