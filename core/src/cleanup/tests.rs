@@ -240,7 +240,9 @@ fn an_alias_may_name_itself_and_extensions_are_kept() {
         "cyd@y.example",
     );
     world.params.virtual_alias_maps = tables(&["hash:v"]);
-    world.params.recipient_delimiter = "+".into();
+    let rewriting =
+        crate::rewrite::Params { recipient_delimiter: "+".into(), ..world.rewrite.params().clone() };
+    world.rewrite = Rewrite::with(rewriting);
     assert_eq!(world.recipients(), ["ann@b.example", "copy@x.example"]);
     world.draft.envelope.recipients = vec![Recipient::new(mailbox("cyd+list@b.example"))];
     assert_eq!(world.recipients(), ["cyd+list@y.example"]);
