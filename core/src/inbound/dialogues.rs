@@ -737,6 +737,12 @@ fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/dialogues")
 }
 
+/// Deliveries of ours (`client-…`) have a player of their own, in `outbound`.
+fn is_ours(path: &std::path::Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".smtp") && !name.starts_with("client-")
+}
+
 fn dialogues() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![corpus()];
@@ -745,7 +751,7 @@ fn dialogues() -> Vec<PathBuf> {
             let path = entry.expect("the corpus is readable").path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "smtp") {
+            } else if is_ours(&path) {
                 found.push(path);
             }
         }
