@@ -56,7 +56,6 @@ impl Host {
                 notify: Notify::default(),
             }],
             size: self.size,
-            pieces: std::sync::Arc::default(),
             pieces: crate::mail::Pieces::default().into(),
             body: BodyType::SevenBit,
             smtputf8: false,
