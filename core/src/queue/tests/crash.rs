@@ -62,3 +62,40 @@ fn nothing_promised_is_lost_whenever_the_power_fails() {
     let states: u64 = (0..20).map(|seed| crash_everywhere(seed, 120, 2)).sum();
     assert!(states >= 4_000);
 }
+
+#[test]
+fn a_long_life_stays_inside_its_bounds_and_every_message_in_it() {
+    for seed in 0..6 {
+        let mut world = World::new(seed, params());
+        world.settle();
+        for round in 0..40 {
+            (0..60).for_each(|_| world.step());
+            // Most mail leaves soon; some stays for ever.
+            for id in world.present() {
+                if world.prng.chance(2, 3) && !(id.0 >> 12).is_multiple_of(7) {
+                    world.remove(id);
+                }
+            }
+            if round % 4 == 3 {
+                world.settle();
+                let (living, used) = world.log.usage();
+                let size = params().segment_size;
+                assert!(
+                    used <= 2 * living + 4 * size + params().reserve,
+                    "{seed}: {used} for {living}: {:?} {:?}",
+                    world.log.tidy,
+                    world.log.index.segments
+                );
+            }
+            let mut next = world.reborn(seed * 77 + round, params());
+            next.check(&world.lives);
+            assert_eq!(next.troubles, Vec::<String>::new());
+        }
+        assert_eq!(world.troubles, Vec::<String>::new());
+        let number = |files: &[(super::super::File, u64)]| {
+            files.iter().filter(|(file, _)| matches!(file, super::super::File::Segment(_))).count()
+        };
+        let made = world.log.next_segment;
+        assert!(made > 2 * number(&world.disk.files()) as u64, "segments are given up: {made}");
+    }
+}

@@ -206,7 +206,13 @@ impl World {
                 }
             }
         }
-        panic!("the log never comes to rest: {:?}", self.pending);
+        panic!(
+            "the log never comes to rest: {:?} {:?} {:?} {:?}",
+            self.pending,
+            self.log.tidy,
+            self.log.spares,
+            self.log.usage()
+        );
     }
 
     pub(super) fn ticket(&mut self, errand: Errand) -> Ticket {
