@@ -1,10 +1,34 @@
 //! Joint: session + policy + cleanup for one inbound connection.
 //!
-//! See `wiring` below for where each room's output goes.
+//! Wiring: a session's request for a verdict becomes runs of access lists over the facts so far; a list that lacks a fact becomes a
+//! question to the driver, and runs again with the answer. Content goes to cleanup, which looks, and to the driver, which keeps.
+//! The end of data becomes a draft, cleanup makes a message of it, and the driver makes that durable: only then 250 is said.
+//!
+//! Promise: one question is open at a time; a decision asks at most `limits::QUESTIONS_PER_DECISION_MAX`; content that
+//! was refused or abandoned is unstaged. Knows no rule of its own but the room in the queue's file system.
 
-use crate::ask::{Answer, Question};
+#[cfg(test)]
+mod dialogues;
+mod naming;
+mod received;
+mod wishes;
+
+pub use crate::session::Peer;
+
+use crate::ask::{Answer, Facts, Pause, Question};
+use crate::cleanup::{self, Cleanup, Draft, Finished};
 use crate::event::Event;
-use crate::mail::{Message, QueueId, Refusal, TlsFacts};
+use crate::limits;
+use crate::machine::{Machine, Outbox};
+use crate::mail::{ClientFacts, Message, Origin, QueueId, Refusal, Sender, TlsFacts};
+use crate::params::Settings;
+use crate::policy::{self, Judgement, Policy, Situation, Stage, Verdict};
+use crate::rewrite::Rewrite;
+use crate::session::{self, Moment, Session, Shared, replies};
+use crate::time::{Instant, Now};
+use crate::wire::Reply;
+use std::sync::Arc;
+use wishes::Wishes;
 
 /// What the driver tells the inbound joint.
 #[derive(Debug)]
@@ -13,8 +37,8 @@ pub enum Input<'a> {
     Bytes(&'a [u8]),
     /// The client closed or reset the connection.
     Closed,
-    /// The handshake that [`Effect::StartTls`] asked for is done. `leftover` is true when octets came in the clear behind the STARTTLS
-    /// command: they are never obeyed.
+    /// The handshake that [`Effect::StartTls`] asked for is done. Octets that came in the clear behind the STARTTLS
+    /// command are not for the handshake; the driver drops what it has read of them.
     Secured(TlsFacts),
     /// The handshake failed: why.
     TlsFailed(String),
@@ -29,13 +53,13 @@ pub enum Input<'a> {
 }
 
 /// What the driver shall do.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Write these octets to the client.
     Send(Vec<u8>),
     /// Start a TLS handshake once all is written.
     StartTls,
-    /// Close the connection once all is written.
+    /// Close the connection once all is written. The last effect of all.
     Close,
     /// Answer this with [`Input::Answer`]; always the last output of a drain.
     Ask(Question),
@@ -49,4 +73,494 @@ pub enum Effect {
     Commit(Box<Message>),
     /// Log this.
     Event(Event),
+}
+
+/// The rooms behind the door, as one configuration made them. Shared by all its connections.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// What a session wants to know.
+    pub session: Arc<session::Params>,
+    /// The access lists.
+    pub policy: Policy,
+    /// Canonical addresses and classes.
+    pub rewrite: Rewrite,
+    /// What cleanup wants to know.
+    pub cleanup: cleanup::Params,
+    /// Tests script verdicts and the end of cleanup, so that a dialogue is about this room only.
+    #[cfg(test)]
+    pub(crate) script: Option<dialogues::Script>,
+}
+
+impl Config {
+    /// Of the settings of one service. `tls_ready`: the driver has a certificate and can shake hands.
+    ///
+    /// # Errors
+    /// All names of parameters and what is wrong with their values.
+    pub fn new(settings: &Settings, tls_ready: bool) -> Result<Self, Vec<(String, String)>> {
+        let mut wrong = Vec::new();
+        let session = keep(session::Params::new(settings), &mut wrong);
+        let policy = keep(Policy::new(settings), &mut wrong);
+        let rewrite = keep(Rewrite::new(settings), &mut wrong);
+        let cleanup = keep(cleanup::Params::new(settings), &mut wrong);
+        let (Some(session), Some(policy), Some(rewrite), Some(cleanup)) = (session, policy, rewrite, cleanup)
+        else {
+            return Err(wrong);
+        };
+        Ok(Self {
+            session: Arc::new(session::Params { tls_ready, ..session }),
+            policy,
+            rewrite,
+            cleanup,
+            #[cfg(test)]
+            script: None,
+        })
+    }
+}
+
+fn keep<T>(result: Result<T, Vec<(String, String)>>, wrong: &mut Vec<(String, String)>) -> Option<T> {
+    result.map_err(|errors| wrong.extend(errors)).ok()
+}
+
+/// What this joint is waiting for, beside the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Work {
+    /// Nothing, or the driver's id or commit.
+    None,
+    /// Who the client is.
+    Naming,
+    /// A verdict.
+    Judging(Moment),
+    /// What cleanup makes of the message whose end of data came then.
+    Finishing(Now),
+    /// The spool.
+    Committing,
+}
+
+/// One inbound connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Inbound {
+    config: Shared<Config>,
+    peer: Peer,
+    session: Session,
+    outbox: Outbox<Effect>,
+    /// The client's verified name, and its name by PTR; both `unknown` at least.
+    name: String,
+    reverse_name: String,
+    work: Work,
+    facts: Facts,
+    asked: Option<Question>,
+    /// Questions of the present decision.
+    questions: usize,
+    cleanup: Cleanup,
+    /// What access rules wished for the connection, and for the transaction.
+    standing: Wishes,
+    wishes: Wishes,
+    staged: bool,
+    draining: bool,
+}
+
+/// What a decision came to.
+enum Decided {
+    Named(naming::Name),
+    Judged(Moment, Result<(), Reply>, Vec<policy::Action>),
+    Finished(Finished, Vec<Event>),
+}
+
+impl Inbound {
+    /// A connection that has just been accepted. Drain it: the first effect is a question or the greeting.
+    #[must_use]
+    pub fn new(now: Now, config: Arc<Config>, peer: Peer) -> Self {
+        let session = Session::new(now, Shared::new(Arc::clone(&config.session)), peer);
+        let mut inbound = Self {
+            config: Shared::new(config),
+            peer,
+            session,
+            outbox: Outbox::new(),
+            name: naming::UNKNOWN.to_owned(),
+            reverse_name: naming::UNKNOWN.to_owned(),
+            work: Work::Naming,
+            facts: Facts::new(),
+            asked: None,
+            questions: 0,
+            cleanup: Cleanup::new(),
+            standing: Wishes::default(),
+            wishes: Wishes::default(),
+            staged: false,
+            draining: false,
+        };
+        inbound.pump(now);
+        inbound
+    }
+
+    /// How many octets it will take now; at 0 the driver stops reading.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.session.room()
+    }
+
+    /// True once [`Effect::Close`] was emitted.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.session.is_closed()
+    }
+
+    /// True after [`Input::Drain`]: the transaction under way is the last.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// The client, for logs of the driver.
+    #[must_use]
+    pub fn client(&self) -> String {
+        self.session.client()
+    }
+
+    /// Routes what the session wants, and decides what can be decided, until something must be awaited.
+    fn pump(&mut self, now: Now) {
+        loop {
+            while let Some(output) = self.session.poll_output() {
+                self.route(now, output);
+            }
+            if self.session.is_closed() || self.asked.is_some() {
+                return;
+            }
+            match self.decide() {
+                None => return,
+                Some(Err(question)) => {
+                    self.questions += 1;
+                    self.asked = Some(question.clone());
+                    return self.outbox.put(Effect::Ask(question));
+                }
+                Some(Ok(decided)) => {
+                    self.facts.clear();
+                    self.questions = 0;
+                    self.work = Work::None;
+                    self.act(now, decided);
+                }
+            }
+        }
+    }
+
+    /// Where each output of the session goes.
+    fn route(&mut self, now: Now, output: session::Output) {
+        match output {
+            session::Output::Send(octets) => self.outbox.put(Effect::Send(octets)),
+            session::Output::StartTls => self.outbox.put(Effect::StartTls),
+            session::Output::Close => {
+                self.stop();
+                self.outbox.put(Effect::Close);
+            }
+            session::Output::Event(event) => self.outbox.put(Effect::Event(event)),
+            session::Output::Identify => self.outbox.put(Effect::Identify),
+            session::Output::Judge(moment) => {
+                if moment == Moment::Mail {
+                    self.wishes = self.standing.clone();
+                }
+                self.work = Work::Judging(moment);
+            }
+            session::Output::Content(octets) => {
+                self.cleanup.content(&octets);
+                self.staged = true;
+                self.outbox.put(Effect::Stage(octets));
+            }
+            session::Output::Abandon => self.forget(),
+            session::Output::Finish => self.work = Work::Finishing(now),
+        }
+    }
+
+    /// The message is no more.
+    fn forget(&mut self) {
+        if std::mem::take(&mut self.staged) {
+            self.outbox.put(Effect::Unstage);
+        }
+        self.wishes = Wishes::default();
+        self.cleanup = Cleanup::new();
+    }
+
+    /// The connection is over. A message that the driver is committing stays; one that was still being cleaned is dropped: nobody
+    /// was told that we have it.
+    fn stop(&mut self) {
+        if self.work != Work::Committing {
+            self.forget();
+        }
+        self.work = Work::None;
+        self.asked = None;
+        self.facts.clear();
+    }
+
+    /// Runs the open decision over the facts so far. `Err`: it needs an answer. `None`: nothing is to be decided.
+    fn decide(&self) -> Option<Result<Decided, Question>> {
+        let decided = match self.work {
+            Work::None | Work::Committing => return None,
+            Work::Naming => {
+                naming::decide(&self.config.session, self.peer.address, &self.facts).map(Decided::Named)
+            }
+            Work::Judging(moment) => {
+                self.judge(moment).map(|(verdict, actions)| Decided::Judged(moment, verdict, actions))
+            }
+            Work::Finishing(now) => {
+                self.finish(now).map(|(finished, events)| Decided::Finished(finished, events))
+            }
+        };
+        Some(match decided {
+            Ok(decided) => Ok(decided),
+            Err(Pause::Need(question)) if self.questions < limits::QUESTIONS_PER_DECISION_MAX => {
+                Err(question)
+            }
+            Err(Pause::Need(_)) => Ok(self.give_up(&replies::CONFIGURATION.reply())),
+            Err(Pause::Broken(_)) => Ok(self.give_up(&replies::TABLE_BROKEN.reply())),
+        })
+    }
+
+    /// A decision that can not be made: "try again later".
+    fn give_up(&self, reply: &Reply) -> Decided {
+        match self.work {
+            Work::Naming | Work::None | Work::Committing => Decided::Named(naming::Name::unknown()),
+            Work::Judging(moment) => Decided::Judged(moment, Err(reply.clone()), Vec::new()),
+            Work::Finishing(_) => Decided::Finished(Finished::Refused(reply.clone()), Vec::new()),
+        }
+    }
+
+    /// Does what was decided.
+    fn act(&mut self, now: Now, decided: Decided) {
+        match decided {
+            Decided::Named(name) => {
+                self.name.clone_from(&name.named.name);
+                self.reverse_name = name.reverse_name;
+                if let Some(text) = name.warning {
+                    self.outbox.put(Effect::Event(Event::Warning { program: "smtpd", id: None, text }));
+                }
+                self.session.handle_input(now, session::Input::Named(name.named));
+            }
+            Decided::Judged(moment, verdict, actions) => {
+                for action in actions {
+                    let (verb, text) = wishes::words(&action);
+                    self.outbox.put(Effect::Event(self.session.policy_event(verb, text)));
+                    match moment {
+                        Moment::Connect | Moment::Hello => self.standing.take(action),
+                        Moment::Vrfy => {}
+                        _ => self.wishes.take(action),
+                    }
+                }
+                self.session.handle_input(now, session::Input::Judged(verdict));
+            }
+            Decided::Finished(finished, events) => {
+                for event in events {
+                    self.outbox.put(Effect::Event(event));
+                }
+                self.act_on_message(now, finished);
+            }
+        }
+    }
+
+    fn act_on_message(&mut self, now: Now, finished: Finished) {
+        let result = match finished {
+            Finished::Message(message) => {
+                self.work = Work::Committing;
+                return self.outbox.put(Effect::Commit(message));
+            }
+            Finished::Refused(reply) => {
+                let text = format!("{} {}", reply.code, reply.lines.join(" "));
+                if let Some(id) = self.session.transaction().and_then(|transaction| transaction.id) {
+                    let text = format!("message refused: {text}");
+                    self.outbox.put(Effect::Event(Event::Note {
+                        program: "cleanup",
+                        text: format!("{id}: {text}"),
+                    }));
+                }
+                Err(reply)
+            }
+            Finished::Discarded => Ok(()),
+        };
+        self.forget();
+        self.session.handle_input(now, session::Input::Finished(result));
+    }
+
+    /// The spool has answered.
+    fn committed(&mut self, now: Now, result: Result<(), Refusal>) {
+        if self.work != Work::Committing {
+            return;
+        }
+        self.work = Work::None;
+        // What is committed is the spool's; only what it refused is still ours to drop.
+        self.staged = result.is_err();
+        self.forget();
+        let result = result.map_err(|refusal| match refusal {
+            Refusal::Full => replies::NO_SPACE.reply(),
+            Refusal::Broken => replies::NOT_WRITTEN.reply(),
+        });
+        self.session.handle_input(now, session::Input::Finished(result));
+    }
+
+    fn client_facts(&self) -> ClientFacts {
+        ClientFacts {
+            name: self.name.clone(),
+            address: Some(self.peer.address),
+            port: self.peer.port,
+            helo: self.session.helo().unwrap_or_default().to_owned(),
+            protocol: self.session.protocol().to_owned(),
+        }
+    }
+
+    /// Runs the lists of a moment until one refuses.
+    fn judge(&self, moment: Moment) -> Result<(Result<(), Reply>, Vec<policy::Action>), Pause> {
+        let client = self.client_facts();
+        let transaction = self.session.transaction();
+        let sender = transaction.map(|transaction| self.canonical_sender(&transaction.sender));
+        let recipient = self.session.recipient().map(|recipient| self.config.rewrite.canonical(recipient));
+        let situation = Situation {
+            client: &client,
+            reverse_name: &self.reverse_name,
+            helo: self.session.helo(),
+            sender: sender.as_ref(),
+            recipient: recipient.as_ref(),
+            recipients: transaction.map_or(0, |t| u32::try_from(t.recipients.len()).unwrap_or(u32::MAX)),
+            size: transaction.map_or(0, |t| if moment == Moment::EndOfData { t.stored } else { t.declared }),
+            sasl_user: None,
+            tls: self.session.tls(),
+        };
+        let mut actions = Vec::new();
+        for &stage in stages(moment, self.config.session.delay_reject) {
+            if stage == Stage::Helo && situation.helo.is_none() {
+                continue;
+            }
+            let judgement = self.run_list(stage, &situation)?;
+            actions.extend(judgement.actions);
+            if let Verdict::Refuse(reply) = judgement.verdict {
+                return Ok((Err(reply), actions));
+            }
+        }
+        if moment == Moment::Mail && !self.has_space(situation.size)? {
+            return Ok((Err(replies::NO_SPACE.reply()), actions));
+        }
+        Ok((Ok(()), actions))
+    }
+
+    fn run_list(&self, stage: Stage, situation: &Situation<'_>) -> Result<Judgement, Pause> {
+        #[cfg(test)]
+        if let Some(script) = &self.config.script {
+            return Ok(script.judge(stage, situation));
+        }
+        self.config.policy.judge(stage, situation, &self.config.rewrite, &self.facts)
+    }
+
+    /// smtpd(8) takes no mail when queue_minfree or one and a half of the largest message would not fit.
+    fn has_space(&self, declared: u64) -> Result<bool, Pause> {
+        let params = &self.config.session;
+        let largest = params.message_size_limit.max(declared);
+        let needed = params.queue_minfree.max(largest.saturating_add(largest / 2));
+        Ok(needed == 0 || self.facts.free_space()? >= needed)
+    }
+
+    fn canonical_sender(&self, sender: &Sender) -> Sender {
+        match sender {
+            Sender::Null => Sender::Null,
+            Sender::Mailbox(mailbox) => Sender::Mailbox(self.config.rewrite.canonical(mailbox)),
+        }
+    }
+
+    /// Makes the message of a transaction whose content is complete.
+    fn finish(&self, now: Now) -> Result<(Finished, Vec<Event>), Pause> {
+        let Some(transaction) = self.session.transaction() else {
+            return Ok((Finished::Discarded, Vec::new()));
+        };
+        let Some(id) = transaction.id.filter(|_| !self.wishes.discard) else {
+            return Ok((Finished::Discarded, Vec::new()));
+        };
+        let mut envelope = transaction.envelope();
+        envelope.sender = self.canonical_sender(&envelope.sender);
+        for recipient in &mut envelope.recipients {
+            let canonical = self.config.rewrite.canonical(&recipient.address);
+            let given = std::mem::replace(&mut recipient.address, canonical);
+            recipient.original = (given != recipient.address).then_some(given);
+        }
+        envelope.client = self.client_facts();
+        let trace = received::field(
+            &received::Trace {
+                client: &envelope.client,
+                tls: self.session.tls().filter(|_| self.config.session.tls_received_header),
+                asks_certificate: self.config.session.tls_asks_certificate,
+                host: &self.config.session.host,
+                mail_name: &self.config.session.mail_name,
+                id,
+                transaction,
+                utc_offset_minutes: self.config.cleanup.utc_offset_minutes,
+            },
+            transaction.arrived,
+        );
+        self.wishes.apply(&mut envelope);
+        let draft = Draft {
+            id,
+            envelope,
+            origin: Origin::Submitted,
+            trace,
+            prepend: self.wishes.prepend.clone(),
+            hold: self.wishes.hold,
+            filtered: true,
+        };
+        #[cfg(test)]
+        if let Some(script) = &self.config.script {
+            return Ok(script.finish(&draft, transaction.stored));
+        }
+        self.cleanup.finish(now, &draft, &self.config.cleanup, &self.config.rewrite, &self.facts)
+    }
+}
+
+/// Which lists run when. With `smtpd_delay_reject` the early ones wait for the recipient, so that the log tells whom the mail was for.
+fn stages(moment: Moment, delayed: bool) -> &'static [Stage] {
+    match (moment, delayed) {
+        (Moment::Connect | Moment::Hello | Moment::Mail, true) => &[],
+        (Moment::Connect, false) => &[Stage::Client],
+        (Moment::Hello, false) => &[Stage::Helo],
+        (Moment::Mail, false) => &[Stage::Mail],
+        (Moment::Rcpt, true) => &[Stage::Client, Stage::Helo, Stage::Mail, Stage::Rcpt],
+        (Moment::Rcpt, false) => &[Stage::Rcpt],
+        (Moment::Vrfy, true) => &[Stage::Client, Stage::Helo, Stage::Vrfy],
+        (Moment::Vrfy, false) => &[Stage::Vrfy],
+        (Moment::Data, _) => &[Stage::Data],
+        (Moment::EndOfData, _) => &[Stage::EndOfData],
+    }
+}
+
+impl Machine for Inbound {
+    type Input<'a> = Input<'a>;
+    type Output = Effect;
+
+    fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        self.outbox.assert_drained();
+        match input {
+            Input::Bytes(octets) => self.session.handle_input(now, session::Input::Bytes(octets)),
+            Input::Closed => self.session.handle_input(now, session::Input::Closed),
+            Input::Secured(facts) => self.session.handle_input(now, session::Input::Secured(facts)),
+            Input::TlsFailed(why) => self.session.handle_input(now, session::Input::TlsFailed(why)),
+            Input::Identified(id) => self.session.handle_input(now, session::Input::Identified(id)),
+            Input::Drain => {
+                self.draining = true;
+                self.session.handle_input(now, session::Input::Drain);
+            }
+            Input::Committed(result) => self.committed(now, result),
+            Input::Answer(answer) => {
+                // An answer that nobody waits for came after the connection was lost.
+                if let Some(question) = self.asked.take() {
+                    self.facts.learn(question, answer);
+                }
+            }
+        }
+        self.pump(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.outbox.assert_drained();
+        self.session.handle_timeout(now);
+        self.pump(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Effect> {
+        self.outbox.take()
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        self.session.next_timeout()
+    }
 }

@@ -13,6 +13,7 @@
 
 pub mod ask;
 pub mod cleanup;
+pub mod delivery;
 pub mod dns;
 pub mod event;
 pub mod limits;
@@ -22,12 +23,16 @@ pub mod params;
 pub mod policy;
 pub mod prng;
 pub mod rewrite;
+pub mod session;
+pub mod tables;
 pub mod time;
 pub mod wire;
 
 pub mod queue;
 pub mod report;
+pub mod schedule;
 
 pub mod inbound;
 pub mod manager;
 pub mod outbound;
+pub mod submission;

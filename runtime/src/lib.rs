@@ -1,1 +1,39 @@
-//! Postrider: the daemon.
+//! Postrider: the daemon and its commands.
+//!
+//! Executes what core asks for, and decides nothing. docs/ARCHITECTURE.md is the map.
+
+#![deny(unsafe_code)]
+
+pub mod answers;
+pub mod content;
+pub mod deposit;
+pub mod env;
+pub mod inbound;
+pub mod limits;
+pub mod listen;
+pub mod manager;
+pub mod observe;
+pub mod outbound;
+pub mod report;
+pub mod resolve;
+pub mod serve;
+pub mod site;
+pub mod spool;
+pub mod staging;
+pub mod stream;
+pub mod submit;
+pub mod tables;
+pub mod tls;
+
+#[cfg(not(madsim))]
+pub mod cli;
+#[cfg(not(madsim))]
+pub mod control;
+#[cfg(not(madsim))]
+pub mod maildrop;
+#[cfg(not(madsim))]
+pub mod operate;
+#[cfg(not(madsim))]
+pub mod pickup;
+#[cfg(not(madsim))]
+pub mod privilege;

@@ -1,1 +1,107 @@
-//! Tests that need more than one room.
+//! Tools of the black-box tests: a daemon in a folder of its own, clients, scripted servers, a name server.
+//!
+//! A missing peer fails a test and says what to install. Nothing here sleeps for a fixed time: all waits end
+//! with what is waited for, and fail after [`PATIENCE`].
+
+pub mod daemon;
+pub mod names;
+pub mod server;
+pub mod smtp;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `ready` gives something.
+///
+/// # Panics
+/// When it does not within [`PATIENCE`]; `what` says what was waited for.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut ready: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = ready() {
+            return value;
+        }
+        assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A folder that goes with its owner; kept when the test fails.
+#[derive(Debug)]
+pub struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    /// Makes one that every user may enter.
+    ///
+    /// # Panics
+    /// When the system's folder for such cannot be written.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let number = LAST.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("postrider-{name}-{}-{number}", std::process::id()));
+        _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("the temporary folder can be written");
+        Self { path }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("kept for you: {}", self.path.display());
+        } else {
+            _ = std::fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// A binary of this workspace, as it was last built.
+///
+/// # Panics
+/// When it is not built; the text says how.
+#[must_use]
+pub fn binary(name: &str) -> PathBuf {
+    let test = std::env::current_exe().expect("a test has a path");
+    let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let path = folder.join(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+/// A program of a Debian package.
+///
+/// # Panics
+/// When it is not installed; the text says how.
+#[must_use]
+pub fn program(name: &str, package: &str) -> PathBuf {
+    let folders = ["/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/lib/dovecot"];
+    folders
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package}"))
+}
+
+/// A TCP port of loopback that nobody uses.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    listener.local_addr().expect("a bound socket has an address").port()
+}

@@ -1,8 +1,11 @@
 //! One try: what a delivery agent is given, and what it gives back.
 
-use crate::mail::{AttemptId, BodyType, Diagnosis, Notify, OriginalRecipient, Outcome, QueueId, Ret, Sender};
-use crate::time::Timestamp;
+use crate::mail::{
+    AttemptId, BodyType, Diagnosis, Notify, OriginalRecipient, Outcome, Pieces, QueueId, Ret, Sender,
+};
+use crate::time::{Duration, Timestamp};
 use crate::wire::Mailbox;
+use std::sync::Arc;
 
 /// A recipient of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +39,8 @@ pub struct Attempt {
     pub recipients: Vec<AttemptRecipient>,
     /// Octets of the content, trace headers and all.
     pub size: u64,
+    /// What the content consists of, for the driver who reads it.
+    pub pieces: Arc<Pieces>,
     /// What the client said of the content.
     pub body: BodyType,
     /// `SMTPUTF8` is needed.
@@ -71,4 +76,8 @@ pub struct Settled {
     pub outcomes: Vec<(u32, Outcome)>,
     /// For the scheduler.
     pub feedback: Feedback,
+    /// Time spent until a server was ready for the message: names, connections, greetings, TLS (third of `delays=`).
+    pub connect: Duration,
+    /// Time spent handing the message over (fourth of `delays=`).
+    pub transfer: Duration,
 }

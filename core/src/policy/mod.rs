@@ -1,13 +1,29 @@
 //! May they? The language of access restrictions.
 //!
 //! A list of restrictions is a small program. [`Policy::judge`] runs it over the facts so far, and pauses where it needs another.
-//! A restriction that does not work yet fails closed: 451.
+//! A restriction that does not work yet fails closed: 451. access(5), SMTPD_ACCESS_README, RESTRICTION_CLASS_README.
+//!
+//! `soft_bounce` is applied here, to refusals of access lists; the session applies it to its own.
 
-use crate::ask::{Facts, Pause};
+mod access;
+mod checks;
+mod names;
+mod params;
+mod program;
+mod run;
+#[cfg(test)]
+mod tests;
+
+pub use params::{Codes, Params};
+
+use crate::ask::{Facts, Pause, TableName};
 use crate::mail::{ClientFacts, Sender, TlsFacts};
 use crate::params::Settings;
 use crate::rewrite::Rewrite;
 use crate::wire::{Mailbox, Reply};
+use program::{Rule, Subject};
+use run::{Flow, Run};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When a list is run (smtpd_client_restrictions … smtpd_end_of_data_restrictions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,9 +70,9 @@ pub struct Situation<'a> {
 /// What a rule asks besides its verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// Put the message on hold.
+    /// Put the message on hold. The text is that of the log line (verb `hold`).
     Hold(String),
-    /// Accept and throw away.
+    /// Accept and throw away. The text is that of the log line (verb `discard`).
     Discard(String),
     /// Send it through `transport:nexthop`.
     Filter(String),
@@ -66,7 +82,8 @@ pub enum Action {
     Prepend(String),
     /// Add a recipient (BCC).
     Bcc(Mailbox),
-    /// Only a line in the log (WARN, INFO): verb and text.
+    /// Only a line in the log: verb (`warn`, `info`, `reject_warning`, `filter`, `redirect`, `bcc`) and text.
+    /// FILTER, REDIRECT and BCC come with one of these in front.
     Log(&'static str, String),
 }
 
@@ -88,30 +105,174 @@ pub struct Judgement {
     pub actions: Vec<Action>,
 }
 
+/// The lists of one service, compiled.
+#[derive(Debug, Clone, Default)]
+struct Lists {
+    client: Vec<Rule>,
+    helo: Vec<Rule>,
+    sender: Vec<Rule>,
+    relay: Vec<Rule>,
+    recipient: Vec<Rule>,
+    data: Vec<Rule>,
+    end_of_data: Vec<Rule>,
+}
+
 /// All access lists of one service.
 #[derive(Debug, Clone)]
-pub struct Policy {}
+pub struct Policy {
+    params: Params,
+    lists: Lists,
+    classes: BTreeMap<String, Vec<Rule>>,
+    /// Tables that some list names: those which a driver has at hand.
+    tables: BTreeSet<TableName>,
+    /// Parameter, and the restriction in it that does not work yet.
+    not_working: Vec<(String, String)>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::with(Params::default()).expect("the default lists are well-formed")
+    }
+}
 
 impl Policy {
     /// Compiles the lists.
     ///
     /// # Errors
     /// Parameter name and what is wrong with its value.
-    pub fn new(_settings: &Settings) -> Result<Self, Vec<(String, String)>> {
-        Ok(Self {})
+    pub fn new(settings: &Settings) -> Result<Self, Vec<(String, String)>> {
+        Self::with(Params::new(settings)?)
+    }
+
+    /// Compiles the lists of these parameters.
+    ///
+    /// # Errors
+    /// Parameter name and what is wrong with its value.
+    pub fn with(params: Params) -> Result<Self, Vec<(String, String)>> {
+        let mut compiler = Compiler {
+            names: params.classes.keys().cloned().collect(),
+            tables: BTreeSet::new(),
+            errors: Vec::new(),
+            not_working: Vec::new(),
+        };
+        let lists = Lists {
+            client: compiler.list("smtpd_client_restrictions", &params.client, Some(Subject::Client)),
+            helo: compiler.list("smtpd_helo_restrictions", &params.helo, Some(Subject::Helo)),
+            sender: compiler.list("smtpd_sender_restrictions", &params.sender, Some(Subject::Sender)),
+            relay: compiler.list("smtpd_relay_restrictions", &params.relay, Some(Subject::Recipient)),
+            recipient: compiler.list(
+                "smtpd_recipient_restrictions",
+                &params.recipient,
+                Some(Subject::Recipient),
+            ),
+            data: compiler.list("smtpd_data_restrictions", &params.data, None),
+            end_of_data: compiler.list("smtpd_end_of_data_restrictions", &params.end_of_data, None),
+        };
+        let classes: BTreeMap<String, Vec<Rule>> = params
+            .classes
+            .iter()
+            .map(|(name, text)| (name.clone(), compiler.list(name, text, None)))
+            .collect();
+        if !guards(&lists.relay, &classes, 0) && !guards(&lists.recipient, &classes, 0) {
+            compiler.errors.push((
+                "smtpd_relay_restrictions".to_owned(),
+                "in smtpd_relay_restrictions or smtpd_recipient_restrictions, specify at least one working instance of: \
+                 reject_unauth_destination, defer_unauth_destination, reject, defer, defer_if_permit"
+                    .to_owned(),
+            ));
+        }
+        if !compiler.errors.is_empty() {
+            return Err(compiler.errors);
+        }
+        Ok(Self { params, lists, classes, tables: compiler.tables, not_working: compiler.not_working })
+    }
+
+    /// Parameters and restrictions in them that do not work yet. One that might refuse answers 451 4.3.5; one that might
+    /// permit makes later refusals 451 4.3.5; `sleep` does nothing.
+    #[must_use]
+    pub fn not_working(&self) -> &[(String, String)] {
+        &self.not_working
+    }
+
+    /// The tables that the lists name: the driver has them at hand. A table that is only named in the value
+    /// of another table is not used (451 4.3.5), as in Postfix.
+    pub fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.tables.iter()
     }
 
     /// Runs the lists of a stage. A broken table is not a pause but a verdict: 451 4.3.0.
+    ///
+    /// With `smtpd_delay_reject` the lists of [`Stage::Client`], [`Stage::Helo`] and [`Stage::Mail`] run at
+    /// [`Stage::Rcpt`], before its own. Without it, DEFER_IF_PERMIT takes effect at the end of the stage that said it.
     ///
     /// # Errors
     /// Only [`Pause::Need`].
     pub fn judge(
         &self,
-        _stage: Stage,
-        _situation: &Situation<'_>,
-        _rewrite: &Rewrite,
-        _facts: &Facts,
+        stage: Stage,
+        situation: &Situation<'_>,
+        rewrite: &Rewrite,
+        facts: &Facts,
     ) -> Result<Judgement, Pause> {
-        Ok(Judgement { verdict: Verdict::Permit, actions: Vec::new() })
+        let mut run = Run::new(self, stage, situation, rewrite, facts);
+        let verdict = match run.stage() {
+            Ok(Flow::Refuse(reply)) => Verdict::Refuse(reply),
+            Ok(Flow::Dunno | Flow::Permit) => Verdict::Permit,
+            Err(Pause::Broken(_)) => Verdict::Refuse(run.lookup_failure()),
+            Err(pause @ Pause::Need(_)) => return Err(pause),
+        };
+        Ok(Judgement { verdict, actions: run.actions })
     }
+}
+
+struct Compiler {
+    names: Vec<String>,
+    tables: BTreeSet<TableName>,
+    errors: Vec<(String, String)>,
+    not_working: Vec<(String, String)>,
+}
+
+impl Compiler {
+    fn list(&mut self, parameter: &str, text: &str, default: Option<Subject>) -> Vec<Rule> {
+        let rules = program::compile(text, default, &self.names);
+        for rule in &rules {
+            match rule {
+                Rule::Access(_, table) => _ = self.tables.insert(table.clone()),
+                Rule::Mistake(why) => self.errors.push((parameter.to_owned(), why.clone())),
+                Rule::MissingPermit(word) | Rule::MissingReject(word) => {
+                    self.not_working.push((parameter.to_owned(), word.clone()));
+                }
+                _ => {}
+            }
+        }
+        if crate::tables::items(text).iter().any(|word| word.eq_ignore_ascii_case("sleep")) {
+            self.not_working.push((parameter.to_owned(), "sleep".to_owned()));
+        }
+        rules
+    }
+}
+
+/// Whether a list has a rule that can keep strangers from relaying. What stands behind `permit` is never reached.
+fn guards(rules: &[Rule], classes: &BTreeMap<String, Vec<Rule>>, depth: usize) -> bool {
+    let mut warned = false;
+    for rule in rules {
+        let guard = match rule {
+            Rule::Permit => return false,
+            Rule::RejectUnauthDestination
+            | Rule::DeferUnauthDestination
+            | Rule::Reject
+            | Rule::Defer
+            | Rule::DeferIfPermit => true,
+            Rule::Class(name) if depth < run::DEPTH_MAX => {
+                classes.get(name).is_some_and(|rules| guards(rules, classes, depth + 1))
+            }
+            _ => false,
+        };
+        if guard && !warned {
+            return true;
+        }
+        // What stands behind warn_if_reject refuses nothing.
+        warned = *rule == Rule::WarnIfReject;
+    }
+    false
 }

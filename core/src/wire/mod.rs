@@ -3,11 +3,20 @@
 //! Each file is one syntax, both ways. Total functions over arbitrary octets, no state but a cursor. The law of
 //! every codec: what it emits, it parses back to the same value.
 
-mod path;
+pub mod address_list;
+pub mod command;
+pub mod content;
+mod content_out;
+pub mod date;
+pub mod header;
+pub mod line;
+pub(crate) mod path;
 mod reply;
+pub mod xtext;
 
-pub use path::Mailbox;
-pub use reply::{EnhancedStatus, Reply};
+pub use content_out::ContentEncoder;
+pub use path::{Mailbox, Path};
+pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
 
 /// Octets to a value and back.
 pub trait Wire: Sized {
@@ -28,4 +37,12 @@ pub struct SyntaxError {
     pub at: usize,
     /// What would have fitted.
     pub expected: &'static str,
+}
+
+impl SyntaxError {
+    /// The same error seen from `offset` octets further in front.
+    #[must_use]
+    pub(crate) const fn behind(self, offset: usize) -> Self {
+        Self { at: self.at + offset, expected: self.expected }
+    }
 }

@@ -1,4 +1,19 @@
 //! Joint: delivery + hosts for one outbound attempt at a time.
+//!
+//! An attempt goes from host to host until each recipient has an outcome or no host is left: what a host merely put off
+//! goes to the next one, what it accepted or refused for good stays so. Where each room's output goes is in `wiring`.
+//!
+//! Promise: each attempt ends in exactly one [`Effect::Settle`], which has one outcome for each recipient; after its
+//! [`Input::Written`] comes exactly one [`Effect::Park`] or [`Effect::Close`], also when no connection is left, and then
+//! the machine takes another attempt.
+
+mod job;
+#[cfg(test)]
+mod tests;
+mod wiring;
+
+pub use crate::delivery::Loss;
+pub use wiring::{Config, Outbound};
 
 use crate::ask::{Answer, Question};
 use crate::event::Event;
@@ -51,19 +66,6 @@ pub enum TlsDemand {
     },
 }
 
-/// Why no connection came about, or how one ended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Loss {
-    /// Nobody listens.
-    Refused,
-    /// No answer in time.
-    TimedOut,
-    /// The peer closed.
-    Closed,
-    /// Anything else, in words.
-    Failed(String),
-}
-
 /// What the driver tells the outbound joint.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -87,14 +89,14 @@ pub enum Input<'a> {
     Content(&'a [u8]),
     /// The content could not be read: why.
     ContentLost(String),
-    /// The outcomes of [`Effect::Settle`] are written: the next command may be said.
+    /// The outcomes of [`Effect::Settle`] or [`Effect::Progress`] are written: the next command may be said.
     Written,
     /// Nobody needs this kept connection any more: QUIT.
     Retire,
 }
 
 /// What the driver shall do.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Answer this with [`Input::Answer`]; always the last output of a drain.
     Ask(Question),
@@ -118,6 +120,10 @@ pub enum Effect {
     StartTls(TlsDemand),
     /// Close the connection once all is written.
     Close,
+    /// Some recipients have their outcome, and the others go on to the next host: write these now, then say
+    /// [`Input::Written`]. The [`Effect::Settle`] of this attempt has them again. (A driver that only says `Written` risks
+    /// no more than a second copy after a crash.)
+    Progress(Box<Settled>),
     /// The attempt has ended.
     Settle(Box<Settled>),
     /// The connection is idle and worth keeping: it takes another [`Input::Attempt`] for the same destination until it says [`Effect::Close`].

@@ -1,0 +1,585 @@
+//! Which hosts take mail for a destination, in the order in which they are tried.
+//!
+//! A decision over [`Facts`]: it pauses for each name it needs, and is run again. Chance comes from a seed, so each run
+//! of one decision shuffles alike.
+//!
+//! Promise: a name server that does not answer never makes mail fail; we are never among the hosts, nor is any host that is
+//! no better than we are (RFC 5321 5.1); a domain with a null MX is never connected to (RFC 7505).
+//! Knows nothing of connections.
+
+use crate::ask::{DnsFailure, DnsRecord, Facts, Pause, RecordKind};
+use crate::delivery::{Destination, HostParams, Interfaces, Preference, Protocol};
+use crate::limits::MX_HOSTS_MAX;
+use crate::mail::Diagnosis;
+use crate::prng::Prng;
+use crate::wire::EnhancedStatus;
+use std::net::IpAddr;
+
+/// The port on which we would meet ourselves; on another one a second server may listen.
+const SMTP_PORT: u16 = 25;
+
+/// One address to try.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Host {
+    /// Its name, for TLS and logs; the address where only that is known.
+    pub name: String,
+    /// Where it is.
+    pub address: IpAddr,
+    /// Port.
+    pub port: u16,
+    /// No host of this destination is better.
+    pub best: bool,
+}
+
+/// What the search came to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// In the order to try.
+    Hosts {
+        /// At least one.
+        hosts: Vec<Host>,
+        /// We are a mail exchanger too: no fallback relay, or mail would go in circles.
+        we_are_mx: bool,
+    },
+    /// None; class 4 when a later search may find some.
+    Nowhere {
+        /// Why.
+        diagnosis: Diagnosis,
+        /// No other destination may be tried in its place.
+        last: bool,
+    },
+}
+
+/// What a search needs to know besides names.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// How hosts are found.
+    pub params: &'a HostParams,
+    /// What is spoken: LMTP servers are never looked for by MX, nor are we one of them.
+    pub protocol: Protocol,
+    /// The addresses of this host's interfaces.
+    pub local: &'a [IpAddr],
+    /// For the order among equals.
+    pub seed: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Candidate {
+    name: String,
+    address: IpAddr,
+    preference: u32,
+}
+
+/// Why a name has no address: status and text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Trouble(EnhancedStatus, String);
+
+impl Trouble {
+    fn of(name: &str, kind: &str, failure: DnsFailure) -> Self {
+        let status = match failure {
+            DnsFailure::TryAgain => EnhancedStatus::new(4, 4, 3),
+            DnsFailure::NoSuchName | DnsFailure::NoSuchRecord | DnsFailure::BadName => {
+                EnhancedStatus::new(5, 4, 4)
+            }
+        };
+        let why = match failure {
+            DnsFailure::NoSuchName => "Host not found",
+            DnsFailure::NoSuchRecord => "Host found but no data record of requested type",
+            DnsFailure::TryAgain => "Host not found, try again",
+            DnsFailure::BadName => {
+                let text = format!("Name service error for {name}: invalid host or domain name");
+                return Self(status, text);
+            }
+        };
+        let text =
+            format!("Host or domain name not found. Name service error for name={name} type={kind}: {why}");
+        Self(status, text)
+    }
+
+    /// Keeps the one that leaves hope, else the later: a name server that fails must not make mail fail.
+    fn or(self, other: Self) -> Self {
+        if self.0.class == 4 && other.0.class != 4 { self } else { other }
+    }
+
+    fn nowhere(self, last: bool) -> Found {
+        Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last }
+    }
+}
+
+/// The hosts of a destination that is not a socket of this host.
+///
+/// # Errors
+/// [`Pause::Need`] when a name must be looked up first.
+pub fn find(search: Search<'_>, host: &str, port: u16, mx: bool, facts: &Facts) -> Result<Found, Pause> {
+    let loops = search.protocol == Protocol::Smtp && port == SMTP_PORT;
+    let found = if mx && !search.params.disable_dns_lookups && host.parse::<IpAddr>().is_err() {
+        domain(search, host, loops, facts)?
+    } else {
+        single(search, host, loops, facts)?
+    };
+    let (candidates, we_are_mx) = match found {
+        Ok(found) => found,
+        Err(nowhere) => return Ok(nowhere),
+    };
+    let candidates = ordered(search, candidates);
+    let best = candidates.first().map_or(0, |first| first.preference);
+    let hosts = candidates
+        .into_iter()
+        .map(|c| Host { name: c.name, address: c.address, port, best: c.preference == best })
+        .collect();
+    Ok(Found::Hosts { hosts, we_are_mx })
+}
+
+/// Candidates and whether we are a mail exchanger, or why there are none.
+type Sought = Result<(Vec<Candidate>, bool), Found>;
+
+fn domain(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<Sought, Pause> {
+    let records = match facts.resolve(name, RecordKind::Mx)? {
+        Ok(records) => &records.records,
+        // RFC 5321 5.1: without MX records the name itself is the host.
+        Err(DnsFailure::NoSuchName | DnsFailure::NoSuchRecord) => return single(search, name, loops, facts),
+        Err(_) if search.params.ignore_mx_lookup_error => return single(search, name, loops, facts),
+        Err(failure) => return Ok(Err(Trouble::of(name, "MX", *failure).nowhere(false))),
+    };
+    let mut exchangers: Vec<(u16, &str)> = Vec::new();
+    let mut null = false;
+    for record in records {
+        match record {
+            DnsRecord::Mx { exchange, .. } if matches!(exchange.as_str(), "" | ".") => null = true,
+            DnsRecord::Mx { preference, exchange } => exchangers.push((*preference, exchange)),
+            _ => {}
+        }
+    }
+    if exchangers.is_empty() && null {
+        let text = format!("Domain {name} does not accept mail (nullMX)");
+        return Ok(Err(Trouble(EnhancedStatus::new(5, 1, 10), text).nowhere(false)));
+    }
+    if exchangers.is_empty() {
+        return single(search, name, loops, facts);
+    }
+    exchangers.sort_by_key(|(preference, _)| *preference);
+    let best = exchangers.first().map_or(0, |(preference, _)| u32::from(*preference));
+    let (candidates, trouble) = resolve_all(search, &exchangers, facts)?;
+    if candidates.is_empty() {
+        return Ok(Err(unresolved(search, name, trouble)));
+    }
+    Ok(without_us(search, name, loops, best, candidates))
+}
+
+fn unresolved(search: Search<'_>, name: &str, trouble: Option<Trouble>) -> Found {
+    let mut trouble = trouble.unwrap_or_else(|| Trouble::of(name, "MX", DnsFailure::NoSuchRecord));
+    if search.params.defer_if_no_mx_address_found {
+        trouble.0.class = 4;
+    }
+    trouble.nowhere(false)
+}
+
+fn resolve_all(
+    search: Search<'_>,
+    exchangers: &[(u16, &str)],
+    facts: &Facts,
+) -> Result<(Vec<Candidate>, Option<Trouble>), Pause> {
+    let (mut candidates, mut trouble) = (Vec::<Candidate>::new(), None::<Trouble>);
+    for (preference, exchange) in exchangers.iter().take(MX_HOSTS_MAX) {
+        match addresses(search, exchange, facts)? {
+            Ok(found) => {
+                for address in found {
+                    if candidates.iter().all(|known| known.address != address) {
+                        let name = (*exchange).to_owned();
+                        candidates.push(Candidate { name, address, preference: u32::from(*preference) });
+                    }
+                }
+            }
+            Err(new) => trouble = Some(trouble.map_or(new.clone(), |old| old.or(new))),
+        }
+    }
+    Ok((candidates, trouble))
+}
+
+/// RFC 5321 5.1: who is a mail exchanger hands mail only to better ones.
+fn without_us(
+    search: Search<'_>,
+    name: &str,
+    loops: bool,
+    best: u32,
+    mut candidates: Vec<Candidate>,
+) -> Sought {
+    // An exchanger at a loopback or unspecified address can only be this host, whatever the interfaces.
+    let us = |c: &Candidate| is_ours(search, c.address) || c.address.is_loopback();
+    let ours = candidates.iter().filter(|c| loops && us(c)).map(|c| c.preference).min();
+    let Some(ours) = ours else { return Ok((candidates, false)) };
+    let best_found = candidates.iter().map(|c| c.preference).min();
+    candidates.retain(|candidate| candidate.preference < ours);
+    if !candidates.is_empty() {
+        return Ok((candidates, true));
+    }
+    if best_found == Some(best) {
+        let text = format!("mail for {name} loops back to myself");
+        return Err(Trouble(EnhancedStatus::new(5, 4, 6), text).nowhere(true));
+    }
+    // The better ones have no address now.
+    let text = format!("unable to find primary relay for {name}");
+    Err(Trouble(EnhancedStatus::new(4, 4, 4), text).nowhere(true))
+}
+
+fn single(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<Sought, Pause> {
+    let found = match addresses(search, name, facts)? {
+        Ok(found) => found,
+        Err(trouble) => return Ok(Err(trouble.nowhere(false))),
+    };
+    if loops && found.iter().any(|address| is_ours(search, *address)) {
+        let text = format!("mail for {name} loops back to myself");
+        return Ok(Err(Trouble(EnhancedStatus::new(5, 4, 6), text).nowhere(true)));
+    }
+    let candidate = |address| Candidate { name: name.to_owned(), address, preference: 0 };
+    Ok(Ok((found.into_iter().map(candidate).collect(), false)))
+}
+
+/// The addresses of one name: a literal, else DNS, else the host's own lookup, as the parameters say. Not empty.
+fn addresses(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec<IpAddr>, Trouble>, Pause> {
+    let params = search.params;
+    let usable = |address: &IpAddr| if address.is_ipv4() { params.ipv4 } else { params.ipv6 };
+    if let Ok(address) = name.parse::<IpAddr>()
+        && usable(&address)
+    {
+        return Ok(Ok(vec![address]));
+    }
+    let mut trouble = None;
+    // Without DNS only the host's own lookup is left (postconf(5), disable_dns_lookups).
+    if params.lookup_dns && !params.disable_dns_lookups {
+        match by_dns(search, name, facts)? {
+            Ok(found) => return Ok(Ok(found)),
+            Err(new) if new.0.class == 4 => return Ok(Err(new)),
+            Err(new) => trouble = Some(new),
+        }
+    }
+    if params.lookup_native || params.disable_dns_lookups {
+        let found: Vec<IpAddr> = facts.native_host(name)?.iter().copied().filter(usable).collect();
+        if !found.is_empty() {
+            return Ok(Ok(found));
+        }
+        let text = format!("unable to look up host {name}: Name or service not known");
+        trouble = Some(Trouble(EnhancedStatus::new(5, 4, 4), text));
+    }
+    Ok(Err(trouble.unwrap_or_else(|| Trouble::of(name, "A", DnsFailure::NoSuchRecord))))
+}
+
+fn by_dns(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec<IpAddr>, Trouble>, Pause> {
+    let (mut found, mut trouble) = (Vec::new(), None::<Trouble>);
+    let families = [(search.params.ipv4, RecordKind::A, "A"), (search.params.ipv6, RecordKind::Aaaa, "AAAA")];
+    for (_, kind, word) in families.into_iter().filter(|(spoken, ..)| *spoken) {
+        match facts.resolve(name, kind)? {
+            Ok(records) => found.extend(records.records.iter().filter_map(|record| match record {
+                DnsRecord::A(address) => Some(IpAddr::V4(*address)),
+                DnsRecord::Aaaa(address) => Some(IpAddr::V6(*address)),
+                _ => None,
+            })),
+            Err(failure) => {
+                let new = Trouble::of(name, word, *failure);
+                trouble = Some(trouble.map_or(new.clone(), |old| old.or(new)));
+            }
+        }
+    }
+    if found.is_empty() {
+        let none = || Trouble::of(name, "A", DnsFailure::NoSuchRecord);
+        return Ok(Err(trouble.unwrap_or_else(none)));
+    }
+    Ok(Ok(found))
+}
+
+fn is_ours(search: Search<'_>, address: IpAddr) -> bool {
+    let interface = match &search.params.interfaces {
+        Interfaces::All => address.is_loopback() || search.local.contains(&address),
+        Interfaces::Loopback => address.is_loopback(),
+        Interfaces::Listed(list) => list.contains(&address),
+    };
+    // To connect to 0.0.0.0 or :: is to connect to this host.
+    interface || address.is_unspecified() || search.params.proxy_interfaces.contains(&address)
+}
+
+/// By preference, then as the parameters say; both families within the limit.
+fn ordered(search: Search<'_>, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let params = search.params;
+    if params.randomize_addresses {
+        Prng::new(search.seed).shuffle(&mut candidates);
+    }
+    candidates.sort_by_key(|candidate| {
+        let behind = match params.address_preference {
+            Preference::Any => false,
+            Preference::Ipv6 => candidate.address.is_ipv4(),
+            Preference::Ipv4 => candidate.address.is_ipv6(),
+        };
+        (candidate.preference, behind)
+    });
+    let limit = usize::try_from(params.mx_address_limit).unwrap_or(usize::MAX);
+    if limit == 0 || candidates.len() <= limit {
+        return candidates;
+    }
+    let (within, beyond) = candidates.split_at(limit);
+    let other = within.first().filter(|first| {
+        params.balance_inet_protocols
+            && limit > 1
+            && within.iter().all(|c| c.address.is_ipv4() == first.address.is_ipv4())
+    });
+    let other = other
+        .and_then(|first| beyond.iter().find(|c| c.address.is_ipv4() != first.address.is_ipv4()).cloned());
+    candidates.truncate(limit);
+    if let (Some(other), Some(last)) = (other, candidates.last_mut()) {
+        *last = other;
+    }
+    candidates
+}
+
+impl Destination {
+    /// The hosts of this destination; `None` for a socket of this host, which needs no search.
+    ///
+    /// # Errors
+    /// [`Pause::Need`] when a name must be looked up first.
+    pub fn hosts(&self, search: Search<'_>, facts: &Facts) -> Result<Option<Found>, Pause> {
+        match self {
+            Self::Inet { host, port, mx } => find(search, host, *port, *mx, facts).map(Some),
+            Self::Unix(_) => Ok(None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ask::{Answer, DnsRecords, Question};
+    use crate::time::Instant;
+    use proptest::prelude::*;
+
+    /// `("example.net", "mx 10 a.example.net")`, `("a.example.net", "192.0.2.1")`.
+    type Zone<'a> = &'a [(&'a str, &'a str)];
+
+    fn answer(zone: Zone<'_>, question: &Question) -> Answer {
+        let Question::Resolve { name, kind } = question else {
+            return Answer::NativeHost(vec!["192.0.2.77".parse().unwrap()]);
+        };
+        let mut records = Vec::new();
+        for (_, text) in zone.iter().filter(|(owner, _)| owner == name) {
+            if *text == "servfail" {
+                return Answer::Resolve(Err(DnsFailure::TryAgain));
+            }
+            let words: Vec<&str> = text.split(' ').collect();
+            match (kind, words.as_slice()) {
+                (RecordKind::Mx, ["mx", preference, exchange]) => records.push(DnsRecord::Mx {
+                    preference: preference.parse().unwrap(),
+                    exchange: (*exchange).to_owned(),
+                }),
+                (RecordKind::A, [address]) => records.extend(address.parse().map(DnsRecord::A)),
+                (RecordKind::Aaaa, [address]) => records.extend(address.parse().map(DnsRecord::Aaaa)),
+                _ => {}
+            }
+        }
+        let known = zone.iter().any(|(owner, _)| owner == name);
+        let valid_until = Instant(u64::MAX);
+        Answer::Resolve(match records.is_empty() {
+            true if known => Err(DnsFailure::NoSuchRecord),
+            true => Err(DnsFailure::NoSuchName),
+            false => Ok(DnsRecords { records, canonical: name.clone(), valid_until, authentic: false }),
+        })
+    }
+
+    fn run(params: &HostParams, zone: Zone<'_>, host: &str, seed: u64) -> Found {
+        let local = ["198.51.100.7".parse().unwrap()];
+        let search = Search { params, protocol: Protocol::Smtp, local: &local, seed };
+        let mx = !host.starts_with('[');
+        let mut facts = Facts::new();
+        for _ in 0..1_000 {
+            match find(search, host.trim_matches(['[', ']']), 25, mx, &facts) {
+                Ok(found) => return found,
+                Err(Pause::Need(question)) => {
+                    let answer = answer(zone, &question);
+                    facts.learn(question, answer);
+                }
+                Err(Pause::Broken(failure)) => panic!("{failure:?}"),
+            }
+        }
+        panic!("it asks for ever");
+    }
+
+    /// The addresses in order, or status and text.
+    fn text(found: &Found) -> String {
+        match found {
+            Found::Hosts { hosts, .. } => {
+                hosts.iter().map(|host| host.address.to_string()).collect::<Vec<_>>().join(" ")
+            }
+            Found::Nowhere { diagnosis, .. } => format!("{} {}", diagnosis.status, diagnosis.text),
+        }
+    }
+
+    const TWO: Zone<'static> = &[
+        ("example.net", "mx 20 b.example.net"),
+        ("example.net", "mx 10 a.example.net"),
+        ("a.example.net", "192.0.2.1"),
+        ("a.example.net", "2001:db8::1"),
+        ("b.example.net", "192.0.2.2"),
+    ];
+
+    #[test]
+    fn exchangers_come_by_preference_and_families_as_asked() {
+        let prefer = |address_preference| HostParams { address_preference, ..HostParams::default() };
+        assert_eq!(
+            text(&run(&prefer(Preference::Ipv6), TWO, "example.net", 1)),
+            "2001:db8::1 192.0.2.1 192.0.2.2"
+        );
+        assert_eq!(
+            text(&run(&prefer(Preference::Ipv4), TWO, "example.net", 1)),
+            "192.0.2.1 2001:db8::1 192.0.2.2"
+        );
+        let ipv4 = HostParams { ipv6: false, ..HostParams::default() };
+        assert_eq!(text(&run(&ipv4, TWO, "example.net", 1)), "192.0.2.1 192.0.2.2");
+        let Found::Hosts { hosts, we_are_mx } = run(&ipv4, TWO, "example.net", 1) else { panic!() };
+        assert_eq!((hosts[0].best, hosts[1].best, we_are_mx), (true, false, false));
+        assert_eq!(hosts[1].name, "b.example.net");
+    }
+
+    #[test]
+    fn equals_are_shuffled_only_where_that_is_wanted() {
+        let zone: Vec<(&str, &str)> = vec![
+            ("e.example", "192.0.2.1"),
+            ("e.example", "192.0.2.2"),
+            ("e.example", "192.0.2.3"),
+            ("e.example", "192.0.2.4"),
+        ];
+        let orders = |randomize_addresses| {
+            let params = HostParams { randomize_addresses, ..HostParams::default() };
+            (0..50)
+                .map(|seed| text(&run(&params, &zone, "e.example", seed)))
+                .collect::<std::collections::BTreeSet<_>>()
+        };
+        assert!(orders(true).len() > 10);
+        assert_eq!(orders(false).len(), 1);
+    }
+
+    #[test]
+    fn no_more_addresses_than_the_limit_and_both_families_among_them() {
+        let zone: Vec<(&str, &str)> = vec![
+            ("e.example", "2001:db8::1"),
+            ("e.example", "2001:db8::2"),
+            ("e.example", "2001:db8::3"),
+            ("e.example", "192.0.2.4"),
+        ];
+        let params = HostParams {
+            mx_address_limit: 2,
+            address_preference: Preference::Ipv6,
+            randomize_addresses: false,
+            ..HostParams::default()
+        };
+        assert_eq!(text(&run(&params, &zone, "e.example", 1)), "2001:db8::1 192.0.2.4");
+        let params = HostParams { balance_inet_protocols: false, ..params };
+        assert_eq!(text(&run(&params, &zone, "e.example", 1)), "2001:db8::1 2001:db8::2");
+        let params = HostParams { mx_address_limit: 0, ..params };
+        assert_eq!(text(&run(&params, &zone, "e.example", 1)).split(' ').count(), 4);
+    }
+
+    #[test]
+    fn every_way_to_name_ourselves_is_a_loop() {
+        for address in ["127.0.0.1", "127.3.2.1", "0.0.0.0", "::", "::1", "198.51.100.7"] {
+            let zone = [("example.net", "mx 10 a.example.net"), ("a.example.net", address)];
+            let found = text(&run(&HostParams::default(), &zone, "example.net", 1));
+            assert_eq!(found, "5.4.6 mail for example.net loops back to myself", "{address}");
+            let found = text(&run(&HostParams::default(), &[], &format!("[{address}]"), 1));
+            assert!(found.starts_with("5.4.6 "), "{address}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_server_beside_us_on_loopback_is_no_loop_where_we_do_not_listen_there() {
+        let interfaces = Interfaces::Listed(vec!["198.51.100.7".parse().unwrap()]);
+        let params = HostParams { interfaces, ..HostParams::default() };
+        assert_eq!(text(&run(&params, &[], "[127.0.0.1]", 1)), "127.0.0.1");
+        let zone = [("example.net", "mx 10 a.example.net"), ("a.example.net", "127.0.0.1")];
+        assert!(text(&run(&params, &zone, "example.net", 1)).starts_with("5.4.6 "));
+    }
+
+    #[test]
+    fn better_exchangers_that_can_not_be_found_leave_hope_to_a_backup() {
+        let zone = [
+            ("example.net", "mx 10 gone.example.net"),
+            ("example.net", "mx 20 us.example.net"),
+            ("us.example.net", "198.51.100.7"),
+        ];
+        let found = run(&HostParams::default(), &zone, "example.net", 1);
+        assert_eq!(text(&found), "4.4.4 unable to find primary relay for example.net");
+        assert!(matches!(found, Found::Nowhere { last: true, .. }));
+    }
+
+    #[test]
+    fn exchangers_without_an_address_fail_or_wait_as_asked() {
+        let zone = [("example.net", "mx 10 gone.example.net")];
+        let found = text(&run(&HostParams::default(), &zone, "example.net", 1));
+        assert!(found.starts_with("5.4.4 Host or domain name not found."), "{found}");
+        let params = HostParams { defer_if_no_mx_address_found: true, ..HostParams::default() };
+        assert!(text(&run(&params, &zone, "example.net", 1)).starts_with("4.4.4 "));
+    }
+
+    #[test]
+    fn a_failing_name_server_is_passed_over_only_where_that_is_asked_for() {
+        let zone = [("example.net", "servfail")];
+        assert!(text(&run(&HostParams::default(), &zone, "example.net", 1)).starts_with("4.4.3 "));
+        let params =
+            HostParams { ignore_mx_lookup_error: true, lookup_native: true, ..HostParams::default() };
+        // The address lookup fails as well: the host's own lookup is only for names that do not exist in DNS.
+        assert!(text(&run(&params, &zone, "example.net", 1)).starts_with("4.4.3 "));
+    }
+
+    #[test]
+    fn without_dns_the_host_s_own_lookup_decides() {
+        let params = HostParams { disable_dns_lookups: true, ..HostParams::default() };
+        assert_eq!(text(&run(&params, TWO, "example.net", 1)), "192.0.2.77");
+        let params = HostParams { lookup_native: true, ..HostParams::default() };
+        assert_eq!(text(&run(&params, &[], "local.example", 1)), "192.0.2.77");
+    }
+
+    #[test]
+    fn a_null_mx_beside_others_is_passed_over() {
+        let zone = [
+            ("example.net", "mx 0 "),
+            ("example.net", "mx 10 a.example.net"),
+            ("a.example.net", "192.0.2.1"),
+        ];
+        assert_eq!(text(&run(&HostParams::default(), &zone, "example.net", 1)), "192.0.2.1");
+    }
+
+    #[test]
+    fn a_thousand_exchangers_are_not_all_looked_up() {
+        let names: Vec<(String, String)> =
+            (0..1_000).map(|n| ("example.net".to_owned(), format!("mx {n} h{n}.example.net"))).collect();
+        let zone: Vec<(&str, &str)> = names.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        assert!(text(&run(&HostParams::default(), &zone, "example.net", 1)).starts_with("5.4.4 "));
+    }
+
+    proptest! {
+        #[test]
+        fn no_host_is_ours_or_worse_than_we_are(
+            hosts in prop::collection::vec((0..5u16, 0..8u8), 1..8),
+            seed: u64,
+        ) {
+            let mut rows: Vec<(String, String)> = Vec::new();
+            for (place, (preference, last)) in hosts.iter().enumerate() {
+                rows.push(("example.net".into(), format!("mx {preference} h{place}.example.net")));
+                let address = if *last == 7 { "198.51.100.7".to_owned() } else { format!("192.0.2.{last}") };
+                rows.push((format!("h{place}.example.net"), address));
+            }
+            let zone: Vec<(&str, &str)> = rows.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+            let ours = hosts.iter().filter(|(_, last)| *last == 7).map(|(preference, _)| *preference).min();
+            if let Found::Hosts { hosts: found, we_are_mx } = run(&HostParams::default(), &zone, "example.net", seed) {
+                prop_assert_eq!(we_are_mx, ours.is_some());
+                prop_assert!(found.len() <= 5);
+                let mut before = 0;
+                for host in &found {
+                    let place: usize = host.name[1..].split('.').next().unwrap().parse().unwrap();
+                    let preference = hosts[place].0;
+                    prop_assert!(ours.is_none_or(|ours| preference < ours));
+                    prop_assert!(preference >= before);
+                    before = preference;
+                }
+            } else {
+                prop_assert!(ours.is_some());
+            }
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! TABLE: the commands of a transaction, in order, with what belongs to each.
+//!
+//! Two indexes run over one list: `sent` and `answered`. Pipelining (RFC 2920) is `sent` running ahead until a
+//! reply is needed. The time limit, the words of the log and the meaning of a failure belong to the row, not to three arrays.
+
+use crate::delivery::{Moment, Offer, Params, Timeouts, Transaction};
+use crate::mail::{BodyType, Notify, OriginalRecipient, Ret, Sender};
+use crate::time::Duration;
+use crate::wire::Mailbox;
+use std::fmt::Write as _;
+
+/// A step of a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Row {
+    /// A kept connection is used again.
+    Rset,
+    /// The sender.
+    Mail,
+    /// The recipient at this place of the transaction.
+    Rcpt(usize),
+    /// May the content come?
+    Data,
+    /// The content's end.
+    Dot,
+}
+
+impl Row {
+    /// What a failure here means.
+    pub(super) const fn moment(self) -> Moment {
+        match self {
+            Self::Rset => Moment::Rset,
+            Self::Mail => Moment::Mail,
+            Self::Rcpt(_) => Moment::Rcpt,
+            Self::Data => Moment::Data,
+            Self::Dot => Moment::Dot,
+        }
+    }
+
+    /// Behind `lost connection with … while`.
+    pub(super) const fn doing(self) -> &'static str {
+        match self {
+            Self::Rset => "sending RSET",
+            Self::Mail => "sending MAIL FROM",
+            Self::Rcpt(_) => "sending RCPT TO",
+            Self::Data => "sending DATA command",
+            Self::Dot => "sending end of data -- message may be sent more than once",
+        }
+    }
+
+    /// Behind `in reply to`.
+    pub(super) const fn request(self) -> &'static str {
+        match self {
+            Self::Rset => "RSET command",
+            Self::Mail => "MAIL FROM command",
+            Self::Rcpt(_) => "RCPT TO command",
+            Self::Data => "DATA command",
+            Self::Dot => "end of DATA command",
+        }
+    }
+
+    /// How long its answer may take.
+    pub(super) const fn timeout(self, timeouts: &Timeouts) -> Duration {
+        match self {
+            Self::Rset => timeouts.rset,
+            Self::Mail => timeouts.mail,
+            Self::Rcpt(_) => timeouts.rcpt,
+            Self::Data => timeouts.data_init,
+            Self::Dot => timeouts.data_done,
+        }
+    }
+
+    /// The class of a good answer.
+    pub(super) const fn wanted(self) -> u16 {
+        if matches!(self, Self::Data) { 3 } else { 2 }
+    }
+}
+
+/// The rows of a transaction.
+pub(super) fn rows(recipients: &[usize], reset: bool) -> Vec<Row> {
+    let mut rows = Vec::with_capacity(recipients.len() + 4);
+    if reset {
+        rows.push(Row::Rset);
+    }
+    rows.push(Row::Mail);
+    rows.extend(recipients.iter().map(|place| Row::Rcpt(*place)));
+    rows.extend([Row::Data, Row::Dot]);
+    rows
+}
+
+/// The command line of a row, with its end. The dot is sent with the content.
+pub(super) fn command(row: Row, transaction: &Transaction, params: &Params, offer: &Offer) -> String {
+    match row {
+        Row::Rset => "RSET\r\n".to_owned(),
+        Row::Mail => mail(transaction, params, offer),
+        Row::Rcpt(place) => rcpt(transaction, place, params, offer),
+        Row::Data => "DATA\r\n".to_owned(),
+        Row::Dot => String::new(),
+    }
+}
+
+fn mail(transaction: &Transaction, params: &Params, offer: &Offer) -> String {
+    let attempt = &transaction.attempt;
+    let sender = match &attempt.sender {
+        Sender::Null => String::new(),
+        Sender::Mailbox(mailbox) => path(mailbox, params),
+    };
+    let mut line = format!("MAIL FROM:<{sender}>");
+    if offer.size.is_some() && attempt.size > 0 {
+        _ = write!(line, " SIZE={}", attempt.size);
+    }
+    if offer.eight_bit_mime && attempt.body == BodyType::EightBitMime {
+        line.push_str(" BODY=8BITMIME");
+    }
+    if offer.smtputf8 && needs_utf8(transaction) {
+        line.push_str(" SMTPUTF8");
+    }
+    if offer.dsn {
+        match attempt.ret {
+            Some(Ret::Full) => line.push_str(" RET=FULL"),
+            Some(Ret::Headers) => line.push_str(" RET=HDRS"),
+            None => {}
+        }
+        if let Some(envid) = &attempt.envid {
+            _ = write!(line, " ENVID={}", xtext(envid));
+        }
+    }
+    line.push_str("\r\n");
+    line
+}
+
+fn rcpt(transaction: &Transaction, place: usize, params: &Params, offer: &Offer) -> String {
+    let Some(recipient) = transaction.recipient(place) else {
+        debug_assert!(false, "the plan is made of places of the transaction");
+        return "NOOP\r\n".to_owned();
+    };
+    let mut line = format!("RCPT TO:<{}>", path(&recipient.address, params));
+    if offer.dsn {
+        notify(recipient.notify, &mut line);
+        match (&recipient.orcpt, &recipient.original) {
+            (Some(orcpt), _) => original(orcpt, &mut line),
+            // RFC 3461 5.2.1: who knows the first address says it.
+            (None, Some(mailbox)) => _ = write!(line, " ORCPT=rfc822;{}", xtext(&mailbox.external())),
+            (None, None) => {}
+        }
+    }
+    line.push_str("\r\n");
+    line
+}
+
+fn notify(notify: Notify, line: &mut String) {
+    if !notify.explicit {
+        return;
+    }
+    let words = [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
+    let words: Vec<&str> = words.iter().filter(|(said, _)| *said).map(|(_, word)| *word).collect();
+    _ = write!(line, " NOTIFY={}", if words.is_empty() { "NEVER".to_owned() } else { words.join(",") });
+}
+
+fn original(orcpt: &OriginalRecipient, line: &mut String) {
+    let kind: String = orcpt.kind.chars().filter(char::is_ascii_graphic).collect();
+    let address =
+        if kind.eq_ignore_ascii_case("utf-8") { utf8_xtext(&orcpt.address) } else { xtext(&orcpt.address) };
+    _ = write!(line, " ORCPT={kind};{address}");
+}
+
+fn path(mailbox: &Mailbox, params: &Params) -> String {
+    // Even where quoting is not wanted, an address must not end its own command.
+    let risky = mailbox.local().contains(['<', '>', ' ', '"', '\\']);
+    if params.quote_envelope || risky || mailbox.domain().is_empty() {
+        mailbox.external()
+    } else {
+        format!("{}@{}", mailbox.local(), mailbox.domain())
+    }
+}
+
+/// True when no server may be told of an address without SMTPUTF8 (RFC 6531 3.1).
+pub(super) fn needs_utf8(transaction: &Transaction) -> bool {
+    let foreign = |mailbox: &Mailbox| !mailbox.local().is_ascii() || !mailbox.domain().is_ascii();
+    transaction.attempt.smtputf8
+        || transaction.attempt.sender.mailbox().is_some_and(foreign)
+        || transaction.recipients().any(|recipient| foreign(&recipient.address))
+}
+
+/// True when an address can be written into a command: one with a line end would be a command of its own.
+pub(super) fn speakable(mailbox: &Mailbox) -> bool {
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    plain(mailbox.local()) && plain(mailbox.domain()) && !mailbox.domain().contains(['<', '>', ' '])
+}
+
+/// RFC 3461 4: `+` and two hexadecimal digits for whatever is not plain.
+fn xtext(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, octet| {
+        match octet {
+            b'+' | b'=' => _ = write!(out, "+{octet:02X}"),
+            b'!'..=b'~' => out.push(char::from(octet)),
+            _ => _ = write!(out, "+{octet:02X}"),
+        }
+        out
+    })
+}
+
+/// RFC 6533 3: `\x{…}` for whatever is not plain ASCII.
+fn utf8_xtext(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        match c {
+            '+' | '=' | '\\' => _ = write!(out, "\\x{{{:X}}}", u32::from(c)),
+            '!'..='~' => out.push(c),
+            c => _ = write!(out, "\\x{{{:X}}}", u32::from(c)),
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xtext_hides_what_would_end_a_word_or_a_line() {
+        assert_eq!(xtext("a+b=c d\r\n"), "a+2Bb+3Dc+20d+0D+0A");
+        assert_eq!(utf8_xtext("b\u{fc}cher+x@y"), "b\\x{FC}cher\\x{2B}x@y");
+    }
+
+    #[test]
+    fn an_address_with_a_line_end_is_not_spoken() {
+        assert!(!speakable(&Mailbox::new("a\r\nRCPT TO:<b@c>", "d.example")));
+        assert!(!speakable(&Mailbox::new("a", "d.example> SIZE=1")));
+        assert!(speakable(&Mailbox::new("a b", "d.example")));
+    }
+}

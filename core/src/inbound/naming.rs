@@ -1,0 +1,128 @@
+//! Who is connected: its name by PTR, believed only if the name resolves back to the address.
+
+use crate::ask::{DnsRecord, Facts, Pause, RecordKind};
+use crate::session::{Discarded, Named, Params};
+use crate::wire::path::is_host_name;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+/// What a client is called that has no name we believe.
+pub(super) const UNKNOWN: &str = "unknown";
+
+/// What is known of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    /// For the session.
+    pub(super) named: Named,
+    /// By PTR, even where it was not verified.
+    pub(super) reverse_name: String,
+    /// For the log.
+    pub(super) warning: Option<String>,
+}
+
+impl Name {
+    /// Nothing.
+    pub(super) fn unknown() -> Self {
+        Self {
+            named: Named { name: UNKNOWN.to_owned(), discard: Some(Discarded::default()) },
+            reverse_name: UNKNOWN.to_owned(),
+            warning: None,
+        }
+    }
+}
+
+/// Finds out.
+///
+/// # Errors
+/// Questions; broken tables are taken down in the answer instead.
+pub(super) fn decide(params: &Params, address: IpAddr, facts: &Facts) -> Result<Name, Pause> {
+    let mut name = verified(params, address, facts)?;
+    name.named.discard = discarded(params, address, facts)?;
+    Ok(name)
+}
+
+fn verified(params: &Params, address: IpAddr, facts: &Facts) -> Result<Name, Pause> {
+    let mut name = Name::unknown();
+    if !params.peername_lookup {
+        return Ok(name);
+    }
+    // RFC 6761 6.3, and every hosts file: no name server need be asked.
+    if address.is_loopback() {
+        name.named.name = "localhost".to_owned();
+        name.reverse_name = "localhost".to_owned();
+        return Ok(name);
+    }
+    let pointer = match facts.resolve(&reverse(address), RecordKind::Ptr)? {
+        Ok(found) => found.records.iter().find_map(|record| match record {
+            DnsRecord::Ptr(host) => Some(host.clone()),
+            _ => None,
+        }),
+        Err(_) => None,
+    };
+    let Some(host) = pointer else { return Ok(name) };
+    if !is_host_name(&host) {
+        name.warning =
+            Some(format!("malformed domain name in resource data of PTR record for {address}: {host}"));
+        return Ok(name);
+    }
+    let kind = if address.is_ipv4() { RecordKind::A } else { RecordKind::Aaaa };
+    let confirms = |record: &DnsRecord| match record {
+        DnsRecord::A(found) => address == IpAddr::V4(*found),
+        DnsRecord::Aaaa(found) => address == IpAddr::V6(*found),
+        _ => false,
+    };
+    let confirmed =
+        facts.resolve(&host, kind)?.as_ref().is_ok_and(|found| found.records.iter().any(confirms));
+    if confirmed {
+        name.named.name.clone_from(&host);
+    } else {
+        name.warning = Some(format!("hostname {host} does not resolve to address {address}"));
+    }
+    name.reverse_name = host;
+    Ok(name)
+}
+
+/// Keywords that are not for this client; `None` when a table is broken.
+fn discarded(params: &Params, address: IpAddr, facts: &Facts) -> Result<Option<Discarded>, Pause> {
+    for table in &params.discard_maps {
+        match facts.lookup(table, &address.to_string()) {
+            Ok(Some(words)) => return Ok(Some(Discarded::parse(words))),
+            Ok(None) => {}
+            Err(Pause::Broken(_)) => return Ok(None),
+            Err(pause) => return Err(pause),
+        }
+    }
+    Ok(Some(params.discard.clone()))
+}
+
+/// The name under which an address's PTR record lies.
+fn reverse(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+        }
+        IpAddr::V6(v6) => {
+            let mut name = String::with_capacity(72);
+            for octet in v6.octets().iter().rev() {
+                let result = write!(name, "{:x}.{:x}.", octet & 15, octet >> 4);
+                debug_assert!(result.is_ok(), "writing to a String does not fail");
+            }
+            name + "ip6.arpa"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reverse_names_of_both_families() {
+        assert_eq!(reverse(IpAddr::from([192, 0, 2, 1])), "1.2.0.192.in-addr.arpa");
+        assert_eq!(
+            reverse("2001:db8::567:89ab".parse().expect("an address")),
+            "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! From the other queues into the active one.
+//!
+//! qmgr(8), "leaky bucket" and "fairness": the active queue is bounded, and incoming and deferred mail take turns. Envelopes are
+//! loaded on activation only; a new message brings its own.
+
+use crate::event::Event;
+use crate::limits::{LOADS_MAX, ROUTE_PAGE_MAX};
+use crate::mail::{Loaded, Message, QueueId, Standing};
+use crate::manager::active::{Active, Wish};
+use crate::manager::index::Queue;
+use crate::manager::{Life, Manager, Output, Params};
+use crate::schedule::Scheduler;
+use crate::time::Now;
+
+impl Manager {
+    /// True when another message may become active.
+    pub(super) fn has_room(&self) -> bool {
+        self.life == Life::Running
+            && self.writer.is_well()
+            && self.loading < LOADS_MAX
+            && self.active.len() < self.params.active_limit
+    }
+
+    /// A new message: it becomes active at once if nobody waits before it and there is room.
+    pub(super) fn committed(&mut self, now: Now, message: Box<Message>) {
+        let id = message.id;
+        if self.index.get(id).is_some() {
+            return self.warn(Some(id), "the same queue id was committed twice".to_owned());
+        }
+        let age = now.wall.since(message.envelope.arrived);
+        let direct = !message.hold && !self.index.has_incoming() && self.has_room();
+        let queue = match (message.hold, direct) {
+            (true, _) => Queue::Hold,
+            (false, true) => Queue::Active,
+            (false, false) => Queue::Incoming,
+        };
+        self.index.add(now, id, age, queue);
+        if direct {
+            self.activate(now, id);
+            self.begin(now, id, message, Vec::new());
+        } else {
+            let standing = vec![Standing::Waiting(None); message.envelope.recipients.len()];
+            self.index.learn_sites(id, &message.envelope, &standing);
+        }
+    }
+
+    /// Fills the active queue.
+    pub(super) fn admit_more(&mut self, now: Now) {
+        while self.has_room() {
+            let Some(id) = self.index.next_to_admit(now.mono) else { return };
+            self.activate(now, id);
+            self.loading += 1;
+            self.outbox.put(Output::Load(id));
+        }
+    }
+
+    fn activate(&mut self, now: Now, id: QueueId) {
+        self.index.put(id, Queue::Active);
+        self.last_sequence += 1;
+        let age = self.index.get(id).map_or_else(Default::default, |entry| entry.age(now.mono));
+        self.active.insert(id, Active::new(self.last_sequence, now.mono, age));
+    }
+
+    /// The log has read a message.
+    pub(super) fn loaded(&mut self, now: Now, id: QueueId, loaded: Option<Box<Loaded>>) {
+        if self.active.get(&id).is_none_or(|active| active.message.is_some()) {
+            return;
+        }
+        self.loading = self.loading.saturating_sub(1);
+        if let Some(loaded) = loaded {
+            return self.begin(now, id, Box::new(loaded.message), loaded.standing);
+        }
+        self.active.remove(&id);
+        self.index.forget(id);
+        let text = "the message can not be read; it is no longer in the queue".to_owned();
+        self.outbox.put(Output::Event(Event::Trouble { program: "qmgr", id: Some(id), text }));
+    }
+
+    /// It is in memory: its recipients are routed, or what is left to do for it is done.
+    fn begin(&mut self, now: Now, id: QueueId, message: Box<Message>, standing: Vec<Standing>) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        active.fill(message, standing);
+        let Some(message) = &active.message else { return };
+        self.index.learn_sites(id, &message.envelope, &active.standing);
+        if active.wish == Wish::Delete || active.wish == Wish::Hold {
+            active.unread.clear();
+        }
+        self.read_page(id);
+        self.conclude(now, id);
+    }
+
+    /// Has the next recipients routed, when few of the message are aboard. A large mailing takes a page at a time.
+    pub(super) fn read_page(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let Some(message) = &active.message else { return };
+        if active.unread.is_empty() || !active.routing.is_empty() || active.queued > ROUTE_PAGE_MAX / 2 {
+            return;
+        }
+        let room = self.params.recipient_limit.saturating_sub(self.aboard);
+        let page = room.clamp(self.params.recipient_minimum.max(1), ROUTE_PAGE_MAX).min(active.unread.len());
+        let mut recipients = active.unread.split_off(active.unread.len() - page);
+        recipients.reverse();
+        for number in &recipients {
+            let recipient = message.envelope.recipients.get(*number as usize);
+            let address = recipient.map(|recipient| recipient.address.clone()).unwrap_or_default();
+            active.aboard.insert(*number, address);
+        }
+        self.aboard += recipients.len();
+        active.routing = recipients.clone();
+        let envelope = Box::new(message.envelope.clone());
+        self.outbox.put(Output::Route { id, envelope, recipients });
+    }
+
+    /// The configuration was read again: what waits in the scheduler is routed again.
+    pub(super) fn reload(&mut self, now: Now, params: Params) {
+        self.scheduler = Scheduler::new(params.schedule.clone());
+        self.params = params;
+        self.attempts.values_mut().for_each(|running| running.place = None);
+        for parked in std::mem::take(&mut self.parked).into_values() {
+            for id in parked {
+                self.unpark(now, id);
+            }
+        }
+        let ids: Vec<_> = self.active.keys().copied().collect();
+        for id in ids {
+            self.unschedule(id);
+            self.read_page(id);
+        }
+    }
+
+    /// Recipients that waited in the scheduler wait to be routed.
+    fn unschedule(&mut self, id: QueueId) {
+        let running: std::collections::BTreeSet<u32> = self
+            .attempts
+            .values()
+            .filter(|running| running.message == id)
+            .flat_map(|running| running.recipients.iter().copied())
+            .collect();
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let waiting: Vec<u32> = active.aboard.keys().copied().collect();
+        for number in waiting.into_iter().rev() {
+            if !running.contains(&number) && !active.routing.contains(&number) {
+                active.aboard.remove(&number);
+                active.unread.push(number);
+                self.aboard = self.aboard.saturating_sub(1);
+            }
+        }
+        active.queued = 0;
+    }
+}

@@ -1,0 +1,273 @@
+//! Attempts: started when the scheduler permits, taken down when they end.
+//!
+//! An attempt's outcomes are one record, written before its connection's next command ([`Output::Written`]).
+
+use crate::event::{DeliveryStatus, Event};
+use crate::limits::CHANGES_PER_APPEND_MAX;
+use crate::mail::{
+    Attempt, AttemptId, AttemptRecipient, Change, Diagnosis, Feedback, Outcome, QueueId, Settled, Settlement,
+};
+use crate::manager::active::{Leaving, Running, Wish};
+use crate::manager::routing::suspended;
+use crate::manager::writing::Write;
+use crate::manager::{Life, Manager, Output};
+use crate::schedule::{Chosen, Place, Returned};
+use crate::time::{Duration, Now};
+use crate::wire::EnhancedStatus;
+use std::sync::Arc;
+use std::collections::BTreeMap;
+
+/// Who brought an outcome, for the log.
+#[derive(Debug, Clone)]
+pub(super) struct Via {
+    program: String,
+    started: Option<crate::time::Instant>,
+    connect: Duration,
+    transfer: Duration,
+}
+
+impl Via {
+    /// There was no attempt; Postfix's error(8) says such things.
+    pub(super) fn nobody() -> Self {
+        Self { program: "error".to_owned(), started: None, connect: Duration::ZERO, transfer: Duration::ZERO }
+    }
+}
+
+/// A failure as `soft_bounce` has it.
+fn softened(outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Failed(why) => {
+            let status = EnhancedStatus { class: 4, ..why.status };
+            Outcome::Deferred(Diagnosis { status, ..why })
+        }
+        outcome => outcome,
+    }
+}
+
+impl Manager {
+    /// True when attempts may start.
+    pub(super) fn may_start(&self) -> bool {
+        self.life == Life::Running && self.writer.is_well()
+    }
+
+    /// Starts what the scheduler permits.
+    pub(super) fn start_attempts(&mut self, now: Now) {
+        while self.may_start() {
+            let Some(chosen) = self.scheduler.choose(now.mono) else { return };
+            self.start(now, chosen);
+        }
+    }
+
+    fn start(&mut self, now: Now, chosen: Chosen) {
+        let id = chosen.message;
+        self.last_attempt += 1;
+        if let Some(active) = self.active.get_mut(&id) {
+            active.queued = active.queued.saturating_sub(chosen.recipients.len());
+        }
+        let Some(attempt) = self.compose(AttemptId(self.last_attempt), &chosen) else {
+            // Nobody is left of it: its permits go back.
+            _ = self.scheduler.ended(now.mono, chosen.place, &Feedback::Neutral);
+            return;
+        };
+        self.outbox.put(Output::Attempt(Box::new(attempt)));
+        if let Some(active) = self.active.get_mut(&id) {
+            active.running += 1;
+        }
+        if !self.parked.is_empty()
+            && let Some(((transport, key), waiting)) = self.scheduler.waiting_at(chosen.place)
+        {
+            let name = (transport, key.to_owned());
+            self.room_at(now, &name, waiting, 0);
+        }
+        let running = Running {
+            message: id,
+            transport: chosen.transport,
+            recipients: chosen.recipients,
+            place: Some(chosen.place),
+            started: now.mono,
+        };
+        self.attempts.insert(AttemptId(self.last_attempt), running);
+        self.read_page(id);
+    }
+
+    fn compose(&self, attempt: AttemptId, chosen: &Chosen) -> Option<Attempt> {
+        let active = self.active.get(&chosen.message)?;
+        let message = active.message.as_ref()?;
+        let envelope = &message.envelope;
+        let recipient = |number: &u32| {
+            let address = active.aboard.get(number)?.clone();
+            let recipient = envelope.recipients.get(*number as usize)?;
+            Some(AttemptRecipient {
+                index: *number,
+                address,
+                original: recipient.original.clone(),
+                orcpt: recipient.orcpt.clone(),
+                notify: recipient.notify,
+            })
+        };
+        let recipients: Vec<_> = chosen.recipients.iter().filter_map(recipient).collect();
+        (!recipients.is_empty()).then(|| Attempt {
+            id: attempt,
+            message: chosen.message,
+            transport: chosen.transport.clone(),
+            nexthop: chosen.nexthop.clone(),
+            sender: envelope.sender.clone(),
+            recipients,
+            size: message.pieces.size(),
+            pieces: Arc::new(message.pieces.clone()),
+            body: envelope.body,
+            smtputf8: envelope.smtputf8,
+            envid: envelope.envid.clone(),
+            ret: envelope.ret,
+            arrived: envelope.arrived,
+            keep_connection: chosen.more,
+        })
+    }
+
+    /// An attempt has ended.
+    pub(super) fn settled(&mut self, now: Now, settled: Settled) {
+        let Some(running) = self.attempts.remove(&settled.id) else {
+            return self.warn(None, format!("the end of attempt {} that does not run", settled.id.0));
+        };
+        let id = running.message;
+        self.released(now, running.place, &settled.feedback);
+        if let Some(active) = self.active.get_mut(&id) {
+            active.running = active.running.saturating_sub(1);
+        }
+        if let Some(entry) = self.index.get_mut(id) {
+            entry.tried = true;
+        }
+        let via = Via {
+            program: running.transport,
+            started: Some(running.started),
+            connect: settled.connect,
+            transfer: settled.transfer,
+        };
+        let outcomes = complete(&running.recipients, settled.outcomes);
+        let changes = self.settle(now, id, outcomes, &via);
+        let attempt = Some(settled.id);
+        self.write(Write { changes, messages: [id].into(), attempt, order: None });
+    }
+
+    /// The scheduler hears of the end of an attempt; mail comes back if its destination counts as dead now.
+    fn released(&mut self, now: Now, place: Option<Place>, feedback: &Feedback) {
+        let Some(place) = place else { return };
+        let named = |((transport, key), _): ((usize, &str), u32)| (transport, key.to_owned());
+        let name = self.scheduler.waiting_at(place).map(named);
+        let returned = self.scheduler.ended(now.mono, place, feedback);
+        let waiting = self.scheduler.waiting_at(place).map_or(0, |(_, waiting)| waiting);
+        let back = returned.len();
+        if let Feedback::Bad(why) = feedback {
+            self.send_back(now, returned, why);
+        }
+        if let Some(name) = name
+            && !self.parked.is_empty()
+        {
+            self.room_at(now, &name, waiting, back);
+        }
+    }
+
+    /// Mail for a destination that has just been found dead is deferred.
+    fn send_back(&mut self, now: Now, returned: Vec<Returned>, why: &Diagnosis) {
+        let mut write = Write::default();
+        for Returned { message, recipients } in returned {
+            if let Some(active) = self.active.get_mut(&message) {
+                active.queued = active.queued.saturating_sub(recipients.len());
+            }
+            if let Some(entry) = self.index.get_mut(message) {
+                entry.tried = true;
+            }
+            let outcomes = recipients.into_iter().map(|number| (number, suspended(why))).collect();
+            write.changes.extend(self.settle(now, message, outcomes, &Via::nobody()));
+            write.messages.insert(message);
+            self.read_page(message);
+            if write.changes.len() >= CHANGES_PER_APPEND_MAX {
+                self.write(std::mem::take(&mut write));
+            }
+        }
+        if !write.changes.is_empty() {
+            self.write(write);
+        }
+    }
+
+    /// Takes down and logs outcomes; the changes that record them, with the end of the message or of its turn if that is all.
+    pub(super) fn settle(
+        &mut self,
+        now: Now,
+        id: QueueId,
+        outcomes: Vec<(u32, Outcome)>,
+        via: &Via,
+    ) -> Vec<Change> {
+        let mut taken = Vec::with_capacity(outcomes.len());
+        for (number, outcome) in outcomes {
+            let outcome = if self.params.soft_bounce { softened(outcome) } else { outcome };
+            self.log_delivery(now, id, number, &outcome, via);
+            if self.active.get_mut(&id).is_some_and(|active| active.record(number, &outcome)) {
+                taken.push((number, outcome));
+            }
+        }
+        let numbers: Vec<u32> = taken.iter().map(|(number, _)| *number).collect();
+        self.unload(id, &numbers);
+        let leaving = self.leaving_after_this(now, id);
+        let retry_at = match leaving {
+            Some(Leaving::Later(due)) => Some(now.wall.after(due.since(now.mono))),
+            _ => None,
+        };
+        let mut changes = vec![Change::Settle(Settlement { id, at: now.wall, outcomes: taken, retry_at })];
+        if leaving == Some(Leaving::Gone) {
+            changes.push(Change::Remove(id));
+        }
+        if let Some(active) = self.active.get_mut(&id) {
+            active.leaving = leaving;
+        }
+        changes
+    }
+
+    /// Where the message goes once this is written, if nothing else is under way and nobody must be told.
+    fn leaving_after_this(&mut self, now: Now, id: QueueId) -> Option<Leaving> {
+        let active = self.active.get(&id)?;
+        if !active.is_idle() || active.wish != Wish::None || !self.writer.is_well() {
+            return None;
+        }
+        if self.must_expire(now, id) || !self.drafts(now, id).is_empty() {
+            return None;
+        }
+        self.leaving(now, id)
+    }
+
+    fn log_delivery(&mut self, now: Now, id: QueueId, number: u32, outcome: &Outcome, via: &Via) {
+        let Some(active) = self.active.get(&id) else { return };
+        let Some(message) = &active.message else { return };
+        let Some(recipient) = message.envelope.recipients.get(number as usize) else { return };
+        let diagnosis = outcome.diagnosis();
+        let waited = via.started.unwrap_or(now.mono).since(active.since);
+        let address = active.aboard.get(&number).unwrap_or(&recipient.address);
+        let event = Event::Delivery {
+            program: via.program.clone(),
+            id,
+            recipient: address.external(),
+            original: recipient.original.as_ref().map(crate::wire::Mailbox::external),
+            relay: diagnosis.relay.clone(),
+            delay: self.index.get(id).map_or(Duration::ZERO, |entry| entry.age(now.mono)),
+            delays: [active.age_before, waited, via.connect, via.transfer],
+            dsn: diagnosis.status.to_string(),
+            status: DeliveryStatus::of(outcome),
+            text: diagnosis.text.clone(),
+        };
+        self.outbox.put(Output::Event(event));
+    }
+}
+
+/// One outcome for each recipient of the attempt, whatever the agent said: what it left out is tried again.
+fn complete(recipients: &[u32], outcomes: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
+    let mut said: BTreeMap<u32, Outcome> = BTreeMap::new();
+    for (number, outcome) in outcomes {
+        // A delivery that was said is never unsaid by a second outcome.
+        said.entry(number).or_insert(outcome);
+    }
+    let silence = || {
+        let status = EnhancedStatus::new(4, 3, 0);
+        Outcome::Deferred(Diagnosis::ours(status, "the delivery agent gave no outcome"))
+    };
+    recipients.iter().map(|number| (*number, said.remove(number).unwrap_or_else(silence))).collect()
+}

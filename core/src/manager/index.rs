@@ -1,0 +1,321 @@
+//! Every message that we answer for, in as few octets as possible: which queue it is in, and when its time comes.
+//!
+//! An entry is about a hundred octets; a million deferred messages fit where a hundred thousand loaded ones would not.
+//! Ages count on the monotonic clock from the moment we learned of a message, so that a wall clock that jumps while we run
+//! neither expires mail nor sticks it.
+
+use crate::mail::{Envelope, QueueId, QueueName, Standing, Summary};
+use crate::schedule::RetryRule;
+use crate::time::{Duration, Instant, Now};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Domains of one message that are remembered; beyond it the message counts as having any.
+const SITES_MAX: usize = 64;
+
+/// Which queue a message is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Queue {
+    /// Never tried, not yet admitted.
+    Incoming,
+    /// Admitted.
+    Active,
+    /// Waits for this time.
+    Deferred(Instant),
+    /// Waits for the operator.
+    Hold,
+}
+
+impl Queue {
+    pub(super) const fn name(self) -> QueueName {
+        match self {
+            Self::Incoming => QueueName::Incoming,
+            Self::Active => QueueName::Active,
+            Self::Deferred(_) => QueueName::Deferred,
+            Self::Hold => QueueName::Hold,
+        }
+    }
+}
+
+/// The domains of the recipients that wait, as far as we know them: hashes, for `postqueue -s`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Sites {
+    /// It was not loaded since the start, or there are too many.
+    Unknown,
+    One(u64),
+    Some(Box<[u64]>),
+}
+
+/// What is remembered of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Entry {
+    /// When it was born on the monotonic clock, in nanoseconds; before our start: negative.
+    born: i64,
+    pub(super) queue: Queue,
+    sites: Sites,
+    /// Its destinations were tried since the start, so it may be returned for its age.
+    pub(super) tried: bool,
+    /// A delay has been reported.
+    pub(super) warned: bool,
+    /// An operator wants it tried now, whatever `defer_transports` says.
+    pub(super) flushed: bool,
+    /// It was set aside because its destinations have enough to do.
+    pub(super) parked: bool,
+    /// An order is being written: it does not move before that has ended.
+    pub(super) locked: bool,
+}
+
+impl Entry {
+    fn new(now: Now, age: Duration, queue: Queue) -> Self {
+        let mono = i64::try_from(now.mono.0).unwrap_or(i64::MAX);
+        let age = i64::try_from(age.as_nanos()).unwrap_or(i64::MAX);
+        Self {
+            born: mono.saturating_sub(age),
+            queue,
+            sites: Sites::Unknown,
+            tried: false,
+            warned: false,
+            flushed: false,
+            parked: false,
+            locked: false,
+        }
+    }
+
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        let mono = i64::try_from(now.0).unwrap_or(i64::MAX);
+        Duration::from_nanos(u64::try_from(mono.saturating_sub(self.born)).unwrap_or(0))
+    }
+}
+
+/// FNV-1a of a domain in lower case. Collisions only make a flush try more mail than was asked for.
+fn hash(domain: &str) -> u64 {
+    domain
+        .to_lowercase()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// All messages.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Index {
+    entries: BTreeMap<QueueId, Entry>,
+    incoming: BTreeSet<QueueId>,
+    due: BTreeSet<(Instant, QueueId)>,
+    /// The other queue has the next turn.
+    turn: bool,
+}
+
+impl Index {
+    /// A message that was on disk at the start. A stored time beyond the longest pause comes from a wrong clock.
+    pub(super) fn recover(&mut self, now: Now, summary: &Summary, rule: &RetryRule) {
+        let queue = match (summary.held, summary.retry_at) {
+            (true, _) => Queue::Hold,
+            (false, None) => Queue::Incoming,
+            (false, Some(at)) => {
+                Queue::Deferred(now.mono.after(at.since(now.wall).min(rule.longest_pause())))
+            }
+        };
+        let entry =
+            Entry { warned: summary.warned, ..Entry::new(now, now.wall.since(summary.arrived), queue) };
+        self.insert(summary.id, entry);
+    }
+
+    /// A new message.
+    pub(super) fn add(&mut self, now: Now, id: QueueId, age: Duration, queue: Queue) {
+        self.insert(id, Entry::new(now, age, queue));
+    }
+
+    fn insert(&mut self, id: QueueId, entry: Entry) {
+        let queue = entry.queue;
+        self.forget(id);
+        self.entries.insert(id, entry);
+        self.enqueue(id, queue);
+    }
+
+    pub(super) fn get(&self, id: QueueId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: QueueId) -> Option<&mut Entry> {
+        self.entries.get_mut(&id)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Puts a message into another queue.
+    pub(super) fn put(&mut self, id: QueueId, queue: Queue) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut entry.queue, queue);
+        entry.parked = false;
+        let locked = entry.locked;
+        self.dequeue(id, before);
+        if !locked {
+            self.enqueue(id, queue);
+        }
+    }
+
+    /// Keeps a message where it is, or lets it move again.
+    pub(super) fn lock(&mut self, id: QueueId, locked: bool) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.locked = locked;
+        let queue = entry.queue;
+        self.dequeue(id, queue);
+        if !locked {
+            self.enqueue(id, queue);
+        }
+    }
+
+    fn enqueue(&mut self, id: QueueId, queue: Queue) {
+        match queue {
+            Queue::Incoming => _ = self.incoming.insert(id),
+            Queue::Deferred(due) => _ = self.due.insert((due, id)),
+            Queue::Active | Queue::Hold => {}
+        }
+    }
+
+    fn dequeue(&mut self, id: QueueId, queue: Queue) {
+        match queue {
+            Queue::Incoming => _ = self.incoming.remove(&id),
+            Queue::Deferred(due) => _ = self.due.remove(&(due, id)),
+            Queue::Active | Queue::Hold => {}
+        }
+    }
+
+    /// A message has ended.
+    pub(super) fn forget(&mut self, id: QueueId) {
+        if let Some(entry) = self.entries.remove(&id) {
+            self.dequeue(id, entry.queue);
+        }
+    }
+
+    /// The next message to be admitted: one from incoming, then one from deferred.
+    pub(super) fn next_to_admit(&mut self, now: Instant) -> Option<QueueId> {
+        let incoming = self.incoming.first().copied();
+        let deferred = self.due.first().filter(|(due, _)| *due <= now).map(|(_, id)| *id);
+        let chosen = if self.turn { deferred.or(incoming) } else { incoming.or(deferred) };
+        if chosen.is_some() {
+            self.turn = !self.turn;
+        }
+        chosen
+    }
+
+    /// True when a message waits to be admitted for the first time.
+    pub(super) fn has_incoming(&self) -> bool {
+        !self.incoming.is_empty()
+    }
+
+    /// When the next message wants to be admitted; `None` when none does.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        if self.has_incoming() { Some(Instant(0)) } else { self.due.first().map(|(due, _)| *due) }
+    }
+
+    /// Messages from `start` on, in the order of their ids.
+    pub(super) fn from(&self, start: QueueId) -> impl Iterator<Item = (QueueId, &Entry)> {
+        self.entries.range(start..).map(|(id, entry)| (*id, entry))
+    }
+
+    /// Remembers the domains of the recipients that wait.
+    pub(super) fn learn_sites(&mut self, id: QueueId, envelope: &Envelope, standing: &[Standing]) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let mut sites = BTreeSet::new();
+        for (recipient, standing) in envelope.recipients.iter().zip(standing) {
+            if matches!(standing, Standing::Waiting(_)) && sites.len() <= SITES_MAX {
+                sites.insert(hash(recipient.address.domain()));
+            }
+        }
+        entry.sites = match sites.len() {
+            1 => sites.first().map_or(Sites::Unknown, |site| Sites::One(*site)),
+            2..=SITES_MAX => Sites::Some(sites.into_iter().collect()),
+            _ => Sites::Unknown,
+        };
+    }
+}
+
+impl Entry {
+    /// False when no recipient that waits is in this domain; true when one is, or when we do not know.
+    pub(super) fn may_go_to(&self, domain: &str) -> bool {
+        match &self.sites {
+            Sites::Unknown => true,
+            Sites::One(site) => *site == hash(domain),
+            Sites::Some(sites) => sites.contains(&hash(domain)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Timestamp;
+
+    fn now(seconds: u64) -> Now {
+        Now::default().after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn an_entry_is_small() {
+        let entry = size_of::<(QueueId, Entry)>() + size_of::<(Instant, QueueId)>();
+        assert!(entry <= 96, "{entry} octets, and trees are two thirds full");
+    }
+
+    #[test]
+    fn incoming_and_deferred_take_turns() {
+        let mut index = Index::default();
+        for id in 1..=3 {
+            index.add(now(0), QueueId(id), Duration::ZERO, Queue::Incoming);
+            index.add(now(0), QueueId(10 + id), Duration::ZERO, Queue::Deferred(Instant(id)));
+        }
+        let order: Vec<_> = std::iter::from_fn(|| {
+            let id = index.next_to_admit(Instant(2))?;
+            index.put(id, Queue::Active);
+            Some(id.0)
+        })
+        .collect();
+        assert_eq!(order, [1, 11, 2, 12, 3], "the last is not due");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_while_we_run_changes_no_age() {
+        let mut index = Index::default();
+        index.add(now(10), QueueId(1), Duration::from_secs(3), Queue::Incoming);
+        let age = |mono: Now| index.get(QueueId(1)).map(|entry| entry.age(mono.mono));
+        assert_eq!(age(now(10)), Some(Duration::from_secs(3)));
+        assert_eq!(age(now(15)), Some(Duration::from_secs(8)));
+    }
+
+    #[test]
+    fn a_stored_time_far_in_the_future_does_not_stick_mail() {
+        let mut index = Index::default();
+        let years = Timestamp::from_seconds(1_000_000_000);
+        let summary = Summary { id: QueueId(1), retry_at: Some(years), ..Summary::default() };
+        index.recover(now(0), &summary, &RetryRule::default());
+        let latest = now(0).mono.after(RetryRule::default().longest_pause());
+        assert!(index.next_due().is_some_and(|due| due <= latest));
+    }
+
+    #[test]
+    fn what_is_locked_is_not_admitted() {
+        let mut index = Index::default();
+        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming);
+        index.lock(QueueId(1), true);
+        assert_eq!(index.next_to_admit(Instant(9)), None);
+        index.put(QueueId(1), Queue::Deferred(Instant(1)));
+        assert_eq!(index.next_to_admit(Instant(9)), None);
+        index.lock(QueueId(1), false);
+        assert_eq!(index.next_to_admit(Instant(9)), Some(QueueId(1)));
+    }
+
+    #[test]
+    fn sites_are_found_without_regard_to_case_and_unknown_ones_match_all() {
+        use crate::mail::Recipient;
+        use crate::wire::Mailbox;
+        let mut index = Index::default();
+        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming);
+        let may = |index: &Index, site| index.get(QueueId(1)).is_some_and(|entry| entry.may_go_to(site));
+        assert!(may(&index, "any.example"));
+        let recipients = vec![Recipient::new(Mailbox::new("a", "One.example"))];
+        let envelope = Envelope { recipients, ..Envelope::default() };
+        index.learn_sites(QueueId(1), &envelope, &[Standing::Waiting(None)]);
+        assert!(may(&index, "one.EXAMPLE") && !may(&index, "two.example"));
+    }
+}

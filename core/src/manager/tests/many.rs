@@ -1,0 +1,222 @@
+//! Many messages: bounds, fairness, cost, and one fate for each.
+
+use super::*;
+use std::collections::BTreeSet;
+
+#[test]
+fn a_dead_destination_does_not_delay_others() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    toy.manner("dead.example", Manner::Hangs);
+    (1..=15).for_each(|n| toy.send(n, &["b@dead.example"]));
+    toy.release("dead.example", Manner::IsDead);
+    (16..=200).for_each(|n| toy.send(n, &["b@dead.example"]));
+    assert_eq!(toy.started, 5, "the first window");
+    toy.send(999, &["a@yes.example"]);
+    assert!(!toy.disk.contains_key(&QueueId(999)));
+    assert_eq!(toy.manager.active_messages(), 0);
+    assert_eq!(toy.logged("(delivery temporarily suspended: connect to mx: Connection refused)"), 195);
+}
+
+#[test]
+fn a_black_hole_leaves_active_places_to_others() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    toy.manner("hole.example", Manner::Hangs);
+    toy.manner("abyss.example", Manner::Hangs);
+    for n in 0..200 {
+        toy.send(1 + 2 * n, &["b@hole.example"]);
+        toy.send(2 + 2 * n, &["b@abyss.example"]);
+    }
+    assert!(toy.manager.active_messages() < 20);
+    assert_eq!(toy.logged("of 20 active queue entries"), 1);
+    toy.send(999, &["a@yes.example"]);
+    assert!(!toy.disk.contains_key(&QueueId(999)), "it went past 400");
+    toy.release("hole.example", Manner::Takes);
+    toy.release("abyss.example", Manner::Takes);
+    assert!(toy.disk.is_empty(), "those set aside came without waiting: {} left", toy.disk.len());
+    assert_eq!(toy.logged("(queue active)"), 401, "one line for each");
+}
+
+#[test]
+fn those_set_aside_for_a_destination_that_dies_are_deferred() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    toy.manner("hole.example", Manner::Hangs);
+    (1..=100).for_each(|n| toy.send(n, &["b@hole.example"]));
+    toy.release("hole.example", Manner::IsDead);
+    let reason = |stored: &Stored| matches!(stored.standing[0], Standing::Waiting(Some(_)));
+    assert_eq!(toy.disk.values().filter(|stored| reason(stored)).count(), 100);
+}
+
+#[test]
+fn the_active_queue_is_bounded() {
+    let mut toy = Toy::new(Params { active_limit: 10, ..params() });
+    for n in 1..=50 {
+        let domain = format!("d{n}.example");
+        toy.manner(&domain, Manner::Hangs);
+        toy.send(n, &[&format!("b@{domain}")]);
+        assert!(toy.manager.active_messages() <= 10);
+    }
+    (1..=50).for_each(|n| toy.release(&format!("d{n}.example"), Manner::Takes));
+    assert!(toy.disk.is_empty());
+}
+
+#[test]
+fn a_letter_overtakes_a_mailing_of_fifty_thousand() {
+    let mut params = params();
+    params.schedule.transports[0].processes = 1;
+    let mut toy = Toy::new(params);
+    let people: Vec<String> = (0..50_000).map(|n| format!("u{n}@d{}.example", n % 500)).collect();
+    let people: Vec<&str> = people.iter().map(String::as_str).collect();
+    toy.manners.extend((0..500).map(|n| (format!("d{n}.example"), Manner::Hangs)));
+    toy.send(1, &people);
+    assert_eq!(toy.running.len(), 1);
+    toy.send(2, &["a@yes.example"]);
+    let mut ended = 0;
+    while toy.disk.contains_key(&QueueId(2)) {
+        let attempt = toy.running.remove(0);
+        toy.end(&attempt, Manner::Takes);
+        toy.tell(Input::Ready);
+        ended += 1;
+        assert!(ended < 5, "the letter waits too long");
+    }
+    // The rest of the mailing goes through, each recipient once.
+    while let Some(attempt) = toy.running.pop() {
+        toy.end(&attempt, Manner::Takes);
+        toy.tell(Input::Ready);
+    }
+    assert!(toy.disk.is_empty());
+    assert!(toy.taken.len() == 50_001 && toy.taken.values().all(|&times| times == 1));
+}
+
+/// Steps of the scheduler for each of a thousand letters while so many messages are deferred.
+fn steps_with(deferred: u64) -> f64 {
+    let mut toy = Toy::new(params());
+    toy.manner("dead.example", Manner::Hangs);
+    (1..=5).for_each(|n| toy.send(n, &["b@dead.example"]));
+    toy.release("dead.example", Manner::IsDead);
+    (6..deferred).for_each(|n| toy.send(n, &["b@dead.example"]));
+    assert_eq!(toy.started, 5);
+    let before = toy.manager.scheduler_steps();
+    (0..1_000).for_each(|n| toy.send(1_000_000 + n, &["b@yes.example"]));
+    (toy.manager.scheduler_steps() - before) as f64 / 1_000.0
+}
+
+#[test]
+fn a_letter_costs_the_same_however_many_are_deferred() {
+    let (few, many) = (steps_with(1_000), steps_with(20_000));
+    assert!(many <= few * 1.1 && few < 20.0, "{few} and {many} steps");
+}
+
+type Fate = (QueueId, u32);
+
+const DOMAINS: [&str; 9] = [
+    "takes.example",
+    "refuses.example",
+    "defers.example",
+    "dead.example",
+    "hangs.example",
+    "other.example",
+    "missing.example",
+    "nowhere.example",
+    "here.example",
+];
+
+/// Something that happens to the world.
+fn disturb(toy: &mut Toy, setup: &Params, fault: u8) {
+    let all = || crate::mail::Selection::All(None);
+    let ticket = Ticket(u64::from(fault) + 1_000 * toy.ordered.len() as u64);
+    match fault {
+        0 => toy.disk_refuses = !toy.disk_refuses,
+        1 => toy.reports_refused = !toy.reports_refused,
+        2 => toy.tables_broken = !toy.tables_broken,
+        3 => toy.tell(Input::Order(ticket, Order::Flush(all()))),
+        4 => toy.tell(Input::Order(ticket, Order::Hold(all()))),
+        5 => toy.tell(Input::Order(ticket, Order::Requeue(all()))),
+        6 => toy.tell(Input::Order(ticket, Order::Release(all()))),
+        7 => {
+            toy.release("hangs.example", Manner::Takes);
+            toy.manner("hangs.example", Manner::Hangs);
+        }
+        8 => toy.manner("defers.example", Manner::Takes),
+        _ => toy.tell(Input::Reload(Box::new(setup.clone()))),
+    }
+}
+
+/// A world with a bit of everything, in which everything has its end after an hour.
+fn world(active_limit: usize) -> (Toy, Params) {
+    let mut setup = params();
+    setup.active_limit = active_limit;
+    setup.retry.lifetime = seconds(3_000);
+    setup.retry.delay_warning = seconds(1_000);
+    setup.schedule.transports[0].window.initial = 2;
+    let mut toy = Toy::new(setup.clone());
+    let manners = [Manner::Takes, Manner::Refuses, Manner::Defers, Manner::IsDead, Manner::Hangs];
+    for (domain, manner) in DOMAINS.into_iter().zip(manners) {
+        toy.manner(domain, manner);
+    }
+    (toy, setup)
+}
+
+/// Faults end, and everything settles.
+fn heal(toy: &mut Toy) {
+    (toy.disk_refuses, toy.reports_refused, toy.tables_broken, toy.chaos) = (false, false, false, None);
+    toy.answer();
+    toy.pass(seconds(100));
+    toy.order(Order::Release(crate::mail::Selection::All(None)));
+    toy.release("hangs.example", Manner::Takes);
+    toy.pass(DAY);
+}
+
+/// Each recipient was taken once, or reported once, or waits for a transport that is not there.
+fn judge(toy: &Toy, people: &BTreeSet<Fate>) {
+    let failures = || toy.reports.iter().filter(|plan| plan.kind == Kind::Failure);
+    let told = |plan: &Plan| plan.recipients.iter().map(|(n, _)| (plan.about.id, *n)).collect::<Vec<_>>();
+    let failed: BTreeSet<Fate> = failures().flat_map(told).collect();
+    assert_eq!(failures().map(|plan| plan.recipients.len()).sum::<usize>(), failed.len(), "reported once");
+    assert!(toy.taken.values().all(|&times| times == 1), "taken once");
+    let taken: BTreeSet<Fate> = toy.taken.keys().copied().collect();
+    for fate in people {
+        let standing = toy.disk.get(&fate.0).map(|stored| &stored.standing[fate.1 as usize]);
+        let waits = matches!(standing, Some(Standing::Waiting(_)));
+        let fates = [taken.contains(fate), failed.contains(fate), waits];
+        assert_eq!(fates.iter().filter(|&&is| is).count(), 1, "{fate:?}: taken, failed, waits: {fates:?}");
+    }
+    assert_eq!(toy.manager.messages(), toy.disk.len());
+    assert_eq!((toy.manager.active_messages(), toy.manager.aboard, toy.manager.loading), (0, 0, 0));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+    #[test]
+    fn every_recipient_has_exactly_one_fate(
+        active_limit in 1usize..12,
+        chaos in proptest::option::of(0u64..1_000_000),
+        mails in proptest::collection::vec((0u8..3, proptest::collection::vec(0usize..9, 1..5)), 1..25),
+        faults in proptest::collection::vec((0u8..11, 1u64..900), 0..25),
+    ) {
+        let (mut toy, setup) = world(active_limit);
+        toy.chaos = chaos.map(Prng::new);
+        let mut people: BTreeSet<Fate> = BTreeSet::new();
+        for (number, (kind, domains)) in mails.iter().enumerate() {
+            let names: Vec<String> =
+                domains.iter().enumerate().map(|(n, d)| format!("u{n}@{}", DOMAINS[*d])).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let mut message = toy.message(number as u64 + 1, &names);
+            if *kind == 1 {
+                message.envelope.recipients.iter_mut().for_each(|r| r.notify = notify(true, true, true));
+            }
+            people.extend((0..names.len() as u32).map(|n| (message.id, n)));
+            toy.commit(message);
+            if let Some((fault, pause)) = faults.get(number) {
+                if *fault == 10 && toy.manager.writer.is_empty() && toy.chaos.is_none() {
+                    toy = toy.restart(setup.clone(), seconds(*pause));
+                } else {
+                    disturb(&mut toy, &setup, *fault);
+                }
+                toy.pass(seconds(*pause));
+            }
+            assert!(toy.manager.active_messages() <= active_limit);
+        }
+        heal(&mut toy);
+        judge(&toy, &people);
+    }
+}

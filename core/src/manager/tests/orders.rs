@@ -1,0 +1,130 @@
+//! Orders of operators.
+
+use super::*;
+use crate::mail::{QueueName, Selection};
+
+fn deferred(count: u64) -> Toy {
+    let mut toy = Toy::new(params());
+    toy.manner("later.example", Manner::Defers);
+    (1..=count).for_each(|n| toy.send(n, &["b@later.example"]));
+    toy
+}
+
+#[test]
+fn mail_is_held_and_released_on_disk_first() {
+    let mut toy = deferred(3);
+    assert_eq!(toy.order(Order::Hold(Selection::All(None))), OrderResult::Done(3));
+    assert!(toy.disk.values().all(|stored| stored.held));
+    toy.pass(DAY);
+    assert_eq!(toy.started, 3);
+    toy.manner("later.example", Manner::Takes);
+    assert_eq!(toy.order(Order::Release(Selection::Id(QueueId(2)))), OrderResult::Done(1));
+    assert!(!toy.disk.contains_key(&QueueId(2)) && toy.disk.len() == 2);
+    assert_eq!(toy.order(Order::Hold(Selection::Id(QueueId(77)))), OrderResult::Done(0));
+    assert_eq!(toy.logged("postsuper: 0000000000z0003: placed on hold"), 1);
+}
+
+#[test]
+fn an_order_that_can_not_be_recorded_changes_nothing() {
+    let mut toy = deferred(2);
+    toy.disk_refuses = true;
+    let result = toy.order(Order::Hold(Selection::All(None)));
+    assert_eq!(result, OrderResult::Failed("no space is left in the queue".to_owned()));
+    toy.disk_refuses = false;
+    assert_eq!(toy.queue_of(1), Some(QueueName::Deferred));
+    toy.pass(seconds(300));
+    assert_eq!(toy.started, 4);
+}
+
+#[test]
+fn deleting_takes_many_steps_and_removes_all() {
+    let mut toy = deferred(1_234);
+    let selection = Selection::All(Some(QueueName::Deferred));
+    assert_eq!(toy.order(Order::Delete(selection)), OrderResult::Done(1_234));
+    assert!(toy.disk.is_empty() && toy.manager.messages() == 0);
+}
+
+#[test]
+fn a_message_under_way_is_deleted_when_its_attempt_has_ended() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    toy.manner("y.example", Manner::Hangs);
+    toy.send(1, &["a@x.example", "b@y.example"]);
+    assert_eq!(toy.order(Order::Delete(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    assert!(toy.disk.contains_key(&QueueId(1)));
+    toy.release("x.example", Manner::Defers);
+    assert!(toy.disk.contains_key(&QueueId(1)));
+    toy.release("y.example", Manner::Refuses);
+    assert!(toy.disk.is_empty() && toy.reports.is_empty() && toy.manager.messages() == 0);
+}
+
+#[test]
+fn a_message_under_way_is_held_when_its_attempt_has_ended() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(1, &["a@x.example"]);
+    toy.order(Order::Hold(Selection::All(None)));
+    toy.release("x.example", Manner::Defers);
+    assert_eq!(toy.queue_of(1), Some(QueueName::Hold));
+    toy.manner("x.example", Manner::Takes);
+    toy.order(Order::Release(Selection::All(None)));
+    assert!(toy.disk.is_empty());
+}
+
+#[test]
+fn a_release_undoes_a_hold_that_still_waits() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(1, &["a@x.example"]);
+    toy.order(Order::Hold(Selection::All(None)));
+    assert_eq!(toy.order(Order::Release(Selection::All(None))), OrderResult::Done(1));
+    toy.release("x.example", Manner::Takes);
+    assert!(toy.disk.is_empty());
+}
+
+#[test]
+fn a_flush_tries_deferred_mail_now_even_at_dead_destinations() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    (1..=6).for_each(|n| toy.send(n, &["b@x.example"]));
+    toy.release("x.example", Manner::IsDead);
+    assert_eq!(toy.started, 5, "it counts as dead, the sixth is not tried");
+    toy.manner("x.example", Manner::Takes);
+    assert_eq!(toy.order(Order::Flush(Selection::All(None))), OrderResult::Done(6));
+    assert!(toy.disk.is_empty());
+}
+
+#[test]
+fn a_flush_of_a_site_tries_mail_for_that_site() {
+    let mut toy = deferred(2);
+    toy.manner("other.example", Manner::Defers);
+    toy.send(9, &["a@other.example"]);
+    assert_eq!(toy.order(Order::Flush(Selection::Site("OTHER.example".to_owned()))), OrderResult::Done(1));
+    assert_eq!(toy.started, 4);
+    assert!(matches!(
+        toy.order(Order::Delete(Selection::Site("other.example".to_owned()))),
+        OrderResult::Failed(_)
+    ));
+}
+
+#[test]
+fn requeued_mail_is_tried_at_once() {
+    let mut toy = deferred(2);
+    toy.manner("later.example", Manner::Takes);
+    assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    assert_eq!(toy.disk.len(), 1);
+    assert_eq!(toy.logged("postsuper: 0000000000z0001: requeued"), 1);
+}
+
+#[test]
+fn a_listing_names_queue_and_time() {
+    let mut toy = deferred(1);
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(2, &["a@x.example"]);
+    let OrderResult::Listed(lines) = toy.order(Order::List(Selection::All(None))) else { panic!("a list") };
+    let in_five_minutes = Timestamp::from_seconds(START + 300);
+    assert_eq!(
+        lines,
+        [(QueueId(1), QueueName::Deferred, Some(in_five_minutes)), (QueueId(2), QueueName::Active, None)]
+    );
+}

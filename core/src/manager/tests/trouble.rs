@@ -1,0 +1,144 @@
+//! Disks that refuse, tables that break, clocks that jump.
+
+use super::*;
+
+#[test]
+fn a_delivery_that_can_not_be_recorded_is_not_repeated() {
+    let mut toy = Toy::new(params());
+    toy.disk_refuses = true;
+    toy.send(1, &["bob@example.org"]);
+    toy.send(2, &["carol@example.org"]);
+    assert_eq!((toy.taken.len(), toy.written.len()), (1, 0), "and nobody else is tried meanwhile");
+    toy.pass(seconds(600));
+    assert_eq!(toy.taken.len(), 1);
+    assert_eq!(toy.logged("error: outcomes can not be recorded (no space is left)"), 1);
+    toy.disk_refuses = false;
+    toy.pass(seconds(60));
+    assert!(toy.taken.values().all(|&times| times == 1) && toy.taken.len() == 2);
+    assert!(toy.disk.is_empty());
+    assert_eq!(toy.written.len(), 2);
+}
+
+#[test]
+fn a_report_that_is_refused_is_owed_until_it_is_made() {
+    let mut toy = Toy::new(params());
+    toy.manner("no.example", Manner::Refuses);
+    toy.reports_refused = true;
+    toy.send(1, &["c@no.example"]);
+    toy.pass(seconds(1_000));
+    assert_eq!((toy.started, toy.disk.len()), (1, 1));
+    toy.reports_refused = false;
+    toy.pass(seconds(4_000));
+    assert_eq!((toy.reports.len(), toy.disk.len(), toy.started), (1, 0, 1));
+}
+
+#[test]
+fn broken_tables_defer_and_expire_nothing() {
+    let mut toy = Toy::new(params());
+    toy.tables_broken = true;
+    toy.send(1, &["bob@example.org"]);
+    toy.pass(DAY * 10);
+    assert!(toy.reports.is_empty());
+    assert!(toy.logged("status=deferred (address resolver failure)") > 10);
+    toy.tables_broken = false;
+    toy.pass(seconds(4_000));
+    assert_eq!(toy.taken.len(), 1);
+}
+
+#[test]
+fn after_a_long_stop_mail_is_tried_before_it_is_returned() {
+    let mut toy = Toy::new(params());
+    toy.manner("later.example", Manner::Defers);
+    toy.manner("now.example", Manner::Defers);
+    toy.send(1, &["b@later.example"]);
+    toy.send(2, &["c@now.example"]);
+    toy.manner("now.example", Manner::Takes);
+    let toy = toy.restart(params(), DAY * 400);
+    assert_eq!(toy.taken.len(), 1, "after a year");
+    assert_eq!(kinds(&toy), [Kind::Failure], "tried, and then too old");
+}
+
+#[test]
+fn a_wall_clock_that_jumps_while_we_run_expires_nothing_and_sticks_nothing() {
+    for jump in [-1_000_000_000i64, 1_000_000_000] {
+        let mut toy = Toy::new(params());
+        toy.manner("later.example", Manner::Defers);
+        toy.send(1, &["b@later.example"]);
+        toy.now.wall = Timestamp::from_seconds(START + jump);
+        toy.pass(seconds(300));
+        assert_eq!((toy.started, toy.reports.len()), (2, 0), "jump of {jump}");
+        toy.manner("later.example", Manner::Takes);
+        toy.pass(seconds(4_000));
+        assert!(toy.disk.is_empty(), "jump of {jump}");
+    }
+}
+
+#[test]
+fn a_message_that_can_not_be_read_is_named_and_forgotten() {
+    let mut toy = Toy::stopped(params());
+    toy.tell(Input::Recovered(Summary { id: QueueId(9), waiting: 1, ..Summary::default() }));
+    toy.tell(Input::Ready);
+    assert_eq!(toy.manager.messages(), 0);
+    assert_eq!(toy.logged("error: the message can not be read"), 1);
+}
+
+#[test]
+fn what_an_agent_leaves_out_is_tried_again_and_what_it_says_twice_counts_once() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(1, &["a@x.example", "b@x.example"]);
+    let attempt = toy.running.remove(0);
+    let ok = || Outcome::Delivered {
+        diagnosis: Diagnosis::ours(EnhancedStatus::new(2, 0, 0), "ok"),
+        last_hop_for_dsn: true,
+    };
+    let no = Outcome::Failed(Diagnosis::ours(EnhancedStatus::new(5, 0, 0), "no"));
+    toy.tell(Input::Settled(Settled {
+        id: attempt.id,
+        outcomes: vec![(0, ok()), (0, no), (77, ok())],
+        feedback: Feedback::Neutral,
+        connect: Duration::ZERO,
+        transfer: Duration::ZERO,
+    }));
+    assert!(toy.reports.is_empty());
+    assert_eq!(toy.logged("status=deferred (the delivery agent gave no outcome)"), 1);
+    toy.tell(Input::Settled(Settled {
+        id: attempt.id,
+        outcomes: vec![],
+        feedback: Feedback::Neutral,
+        connect: Duration::ZERO,
+        transfer: Duration::ZERO,
+    }));
+    assert_eq!(toy.logged("the end of attempt 1 that does not run"), 1);
+    toy.release("x.example", Manner::Takes);
+    toy.pass(seconds(300));
+    assert!(toy.disk.is_empty());
+}
+
+#[test]
+fn a_reload_keeps_what_runs_and_routes_the_rest_again() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    (1..=8).for_each(|n| toy.send(n, &["b@x.example"]));
+    assert_eq!(toy.running.len(), 5);
+    let mut changed = params();
+    changed.schedule.transports[0].window.initial = 1;
+    toy.tell(Input::Reload(Box::new(changed)));
+    assert_eq!(toy.running.len(), 6, "a new window of one");
+    toy.release("x.example", Manner::Takes);
+    assert!(toy.disk.is_empty());
+    assert!(toy.taken.len() == 8 && toy.taken.values().all(|&times| times == 1));
+}
+
+#[test]
+fn a_call_before_its_time_changes_nothing() {
+    let mut toy = Toy::new(params());
+    toy.manner("later.example", Manner::Defers);
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(1, &["a@later.example", "b@x.example"]);
+    toy.send(2, &["a@later.example"]);
+    let (before, now) = (toy.manager.clone(), toy.now.after(seconds(299)));
+    toy.manager.handle_timeout(now);
+    assert_eq!(toy.manager.poll_output(), None);
+    assert_eq!(toy.manager, before);
+}

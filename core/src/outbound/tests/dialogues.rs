@@ -1,0 +1,241 @@
+//! Plays `corpus/dialogues/client-*.smtp`: each is played as written, and again with the server's octets one by one.
+//!
+//! ```text
+//! % nexthop example.net           the attempt and the world (see `World::set`)
+//! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, any other words)
+//! S: 220 mx                       the server says a line          S& …: in the same segment as the line before
+//! C: EHLO client.example          we must say exactly this, and nothing more before the server's next line
+//! S! close                        the server closes
+//! ?: starttls ok                  we start TLS; it works (or: why not)
+//! +300s                           time passes
+//! =: b@example.net sent 2.0.0 (…) the outcome of a recipient
+//! ?: feedback good                what the scheduler is told
+//! ?: park / ?: close              what becomes of the connection
+//! ?: again b@example.net          another attempt on the kept connection
+//! ?: log text                     the log has such a line
+//! ```
+
+use super::{Seen, World, attempt, loss, mailbox, outcome_text, tls_facts};
+use crate::ask::DnsFailure;
+use crate::delivery::{Params, Protocol, TlsLevel};
+use crate::mail::{Attempt, BodyType, Feedback, Notify, OriginalRecipient, Ret, Sender, Settled};
+use crate::outbound::Input;
+use crate::time::Duration;
+
+struct Script {
+    params: Params,
+    attempt: Attempt,
+    settled: Option<Settled>,
+}
+
+impl Script {
+    /// One `%` line.
+    fn set(&mut self, world: &mut World, line: &str) {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let rest = line.split_once(' ').map_or("", |(_, rest)| rest.trim());
+        let params = &mut self.params;
+        match words[0] {
+            "nexthop" => rest.clone_into(&mut self.attempt.nexthop),
+            "from" if rest == "<>" => self.attempt.sender = Sender::Null,
+            "from" => self.attempt.sender = Sender::Mailbox(mailbox(rest)),
+            "to" => {
+                let fresh = attempt("", &words[1..]);
+                self.attempt.recipients = fresh.recipients;
+            }
+            "mx" => world.mx(words[1], words[2].parse().unwrap(), words[3]),
+            "a" => words[2..].iter().for_each(|address| world.address(words[1], address)),
+            "servfail" => world.fails(words[1], DnsFailure::TryAgain),
+            "lmtp" => {
+                params.protocol = Protocol::Lmtp;
+                params.hosts.default_port = 24;
+                params.skip_quit_response = false;
+                params.timeouts.connect = Duration::ZERO;
+            }
+            "tls" => params.tls = TlsLevel::new(words[1], false, false, false),
+            "tls_loglevel" => params.tls_loglevel = 1,
+            "keep" => self.attempt.keep_connection = true,
+            "size" => self.attempt.size = words[1].parse().unwrap(),
+            "8bit" => self.attempt.body = BodyType::EightBitMime,
+            "smtputf8" => self.attempt.smtputf8 = true,
+            "envid" => self.attempt.envid = Some(rest.to_owned()),
+            "ret" => self.attempt.ret = Some(if rest == "full" { Ret::Full } else { Ret::Headers }),
+            "notify" => {
+                let said = |word: &str| words.contains(&word);
+                let explicit = true;
+                let notify = Notify {
+                    success: said("success"),
+                    failure: said("failure"),
+                    delay: said("delay"),
+                    explicit,
+                };
+                self.attempt.recipients.iter_mut().for_each(|r| r.notify = notify);
+            }
+            "orcpt" => {
+                let orcpt = OriginalRecipient { kind: "rfc822".into(), address: rest.to_owned() };
+                self.attempt.recipients.iter_mut().for_each(|r| r.orcpt = Some(orcpt.clone()));
+            }
+            "original" => self.attempt.recipients.iter_mut().for_each(|r| r.original = Some(mailbox(rest))),
+            "content" => world.content = rest.replace("\\r", "\r").replace("\\n", "\n").into_bytes(),
+            "fallback" => params.hosts.fallback_relay = words[1..].iter().map(|w| (*w).to_owned()).collect(),
+            "relayhost" => rest.clone_into(&mut params.hosts.relayhost),
+            "discard" => params.discard_keywords = words[1..].iter().map(|w| w.to_uppercase()).collect(),
+            "no" => match rest {
+                "ehlo" => params.never_send_ehlo = true,
+                "always_ehlo" => params.always_send_ehlo = false,
+                "skip_5xx_greeting" => params.skip_5xx_greeting = false,
+                "skip_quit_response" => params.skip_quit_response = false,
+                "randomize" => params.hosts.randomize_addresses = false,
+                other => panic!("what is no {other}?"),
+            },
+            "sessions" => params.hosts.mx_session_limit = words[1].parse().unwrap(),
+            other => panic!("unknown setting {other}"),
+        }
+    }
+
+    fn step(&mut self, world: &mut World, line: &str, octet_by_octet: bool) {
+        let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match mark {
+            "S:" => {
+                assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than we may before {line}");
+                let text = format!("{rest}\r\n");
+                if octet_by_octet {
+                    text.bytes().for_each(|octet| world.tell(Input::Bytes(&[octet])));
+                } else {
+                    world.server(&text);
+                }
+            }
+            "S!" => world.tell(Input::Lost(loss("reset"))),
+            "C:" => {
+                let end = world.said.iter().position(|octet| *octet == b'\n').map(|at| at + 1);
+                let said: Vec<u8> = world.said.drain(..end.unwrap_or(0)).collect();
+                assert_eq!(String::from_utf8_lossy(&said), format!("{rest}\r\n"));
+            }
+            "?:" => self.ask(world, rest),
+            "=:" => {
+                let settled = self.settled.get_or_insert_with(|| world.settled());
+                let (address, expected) = rest.split_once(' ').unwrap();
+                let recipient =
+                    self.attempt.recipients.iter().find(|r| r.address.external() == address).unwrap();
+                let mine: Vec<_> = settled.outcomes.iter().filter(|(i, _)| *i == recipient.index).collect();
+                assert_eq!(mine.len(), 1, "one outcome for {address}");
+                assert_eq!(outcome_text(&mine[0].1), expected);
+            }
+            time if time.starts_with('+') => {
+                let seconds = time.trim_matches(['+', 's']).parse().unwrap();
+                world.pass(Duration::from_secs(seconds));
+            }
+            _ => panic!("what is {line}?"),
+        }
+    }
+
+    fn ask(&mut self, world: &mut World, rest: &str) {
+        let (verb, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let next = |world: &mut World| if world.seen.is_empty() { None } else { Some(world.seen.remove(0)) };
+        match verb {
+            "connect" => {
+                let (endpoint, how) = rest.split_once(' ').unwrap();
+                if matches!(world.seen.first(), Some(Seen::Progress(_))) {
+                    world.seen.remove(0);
+                    world.tell(Input::Written);
+                }
+                assert_eq!(next(world), Some(Seen::Connect(endpoint.to_owned())));
+                world.tell(if how == "ok" { Input::Connected } else { Input::Lost(loss(how)) });
+            }
+            "starttls" => {
+                assert_eq!(next(world), Some(Seen::StartTls));
+                world.tell(if rest == "ok" {
+                    Input::Secured(tls_facts())
+                } else {
+                    Input::TlsFailed(rest.to_owned())
+                });
+            }
+            "progress" => {
+                assert!(matches!(next(world), Some(Seen::Progress(_))));
+                world.tell(Input::Written);
+            }
+            "feedback" => {
+                let feedback = &self.settled.as_ref().unwrap().feedback;
+                let word = match feedback {
+                    Feedback::Good => "good",
+                    Feedback::Bad(_) => "bad",
+                    Feedback::Neutral => "neutral",
+                };
+                assert_eq!(word, rest);
+            }
+            "park" => assert_eq!(next(world), Some(Seen::Park)),
+            "close" => assert_eq!(next(world), Some(Seen::Close)),
+            "again" => {
+                let to: Vec<&str> = rest.split_whitespace().collect();
+                self.attempt.recipients = attempt("", &to).recipients;
+                self.settled = None;
+                world.tell(Input::Attempt(Box::new(self.attempt.clone())));
+            }
+            "log" => assert!(world.log.iter().any(|line| line.contains(rest)), "{:#?}", world.log),
+            other => panic!("what is ?: {other}"),
+        }
+    }
+}
+
+fn play(text: &str, octet_by_octet: bool) {
+    let params = Params {
+        hostname: "client.example".into(),
+        hello_name: "client.example".into(),
+        ..Params::default()
+    };
+    let mut script =
+        Script { params: params.clone(), attempt: attempt("example.net", &["b@example.net"]), settled: None };
+    let mut world = World::new(params);
+    let lines: Vec<&str> =
+        text.lines().map(str::trim_end).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    for line in lines.iter().filter_map(|line| line.strip_prefix("% ")) {
+        script.set(&mut world, line);
+    }
+    if world.zone.is_empty() {
+        world.mx("example.net", 10, "mx.example.net");
+        world.address("mx.example.net", "192.0.2.1");
+    }
+    let zone = std::mem::take(&mut world.zone);
+    let content = std::mem::take(&mut world.content);
+    world = World { zone, content, ..World::new(script.params.clone()) };
+    world.tell(Input::Attempt(Box::new(script.attempt.clone())));
+    let mut steps = lines.iter().filter(|line| !line.starts_with('%')).peekable();
+    while let Some(line) = steps.next() {
+        let mut line = (*line).to_owned();
+        let whole = steps.peek().is_some_and(|next| next.starts_with("S& "));
+        while let Some(more) = steps.next_if(|next| next.starts_with("S& ")) {
+            line = format!("{line}\r\n{}", &more[3..]);
+        }
+        script.step(&mut world, &line, octet_by_octet && !whole);
+    }
+    assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than the dialogue has");
+    assert_eq!(world.seen, [], "more happened than the dialogue has");
+    if let Some(settled) = &script.settled {
+        assert_eq!(settled.outcomes.len(), script.attempt.recipients.len());
+    }
+}
+
+#[test]
+fn every_dialogue_of_the_client_goes_as_written() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/dialogues");
+    let mut files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("client-"))
+        .collect();
+    files.sort();
+    assert!(files.len() >= 25, "the dialogues of the client are missing: {}", files.len());
+    let mut wrong = Vec::new();
+    for path in &files {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert!(text.starts_with("# "), "{path:?} says first what it is about");
+        for octet_by_octet in [false, true] {
+            let result = std::panic::catch_unwind(|| play(&text, octet_by_octet));
+            if let Err(panic) = result {
+                let words = panic.downcast_ref::<String>().cloned();
+                let words = words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                wrong.push(format!("{} (octet by octet: {octet_by_octet}): {words:?}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,336 @@
+//! One configuration: main.cf, master.cf and the host, read and judged as a whole.
+
+use super::check::check;
+use super::host::Host;
+use super::main_cf::{self, Assigned};
+use super::master_cf::{self, Delivery, Host as ListenHost, Role, Service, ServiceType};
+use super::problem::{File, Place, Problem};
+use super::scope::{READ_ONLY, Scope, Transports, transport_row};
+use super::table::{self, Kind, Works};
+use super::{Settings, unused};
+use crate::ask::TableName;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The transports of Debian's master.cf, for [`Settings::of`].
+pub(super) const STOCK_TRANSPORTS: &str = "\
+smtp unix - - y - - smtp
+relay unix - - y - - smtp
+error unix - - y - - error
+retry unix - - y - - error
+discard unix - - y - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - y - - lmtp
+";
+
+/// A configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub(super) main: BTreeMap<String, Assigned>,
+    services: Vec<Service>,
+    pub(super) host: Host,
+    pub(super) transports: Transports,
+    origin: Option<String>,
+}
+
+/// An SMTP server to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listener {
+    /// The service, for the log: `smtp/inet`.
+    pub service: String,
+    /// The service whose settings hold: the same, but for postscreen the `pass` service that it hands sessions to.
+    pub settings: String,
+    /// The addresses.
+    pub host: ListenHost,
+    /// The port.
+    pub port: u16,
+    /// Sessions at a time; `None` for no limit.
+    pub sessions: Option<u32>,
+}
+
+impl Config {
+    /// Reads the texts of main.cf and master.cf. What can be read is there even when something is wrong.
+    #[must_use]
+    pub fn read(main_cf: &str, master_cf: &str, host: Host) -> (Self, Vec<Problem>) {
+        let (main, mut problems) = main_cf::parse(main_cf);
+        let (services, more) = master_cf::parse(master_cf);
+        problems.extend(more);
+        let transports = services.iter().filter_map(transport).collect();
+        let config = Self { main, services, host, transports, origin: None };
+        config.judge(&mut problems);
+        problems.sort();
+        problems.dedup();
+        (config, problems)
+    }
+
+    /// All services of master.cf, in its order.
+    #[must_use]
+    pub fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// A service by `name/type`, or by its name alone: first among the unix services, then among all.
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        let find = |wanted: &dyn Fn(&&Service) -> bool| self.services.iter().find(wanted);
+        find(&|service| service.key() == name)
+            .or_else(|| find(&|service| service.name == name && service.kind == ServiceType::Unix))
+            .or_else(|| find(&|service| service.name == name))
+    }
+
+    /// The values for one service (see [`Config::service`]), its `-o` overrides on top; `None`, and a service that master.cf does not
+    /// have, for the values of main.cf alone.
+    #[must_use]
+    pub fn settings(&self, service: Option<&str>) -> Settings {
+        self.settings_with(service, &[])
+    }
+
+    /// The same while a server has more clients than it can serve: `stress` is `yes`.
+    #[must_use]
+    pub fn settings_under_stress(&self, service: Option<&str>) -> Settings {
+        self.settings_with(service, &[("stress", "yes")])
+    }
+
+    fn settings_with(&self, service: Option<&str>, extra: &[(&str, &str)]) -> Settings {
+        let service = service.and_then(|name| self.service(name));
+        let mut scope = self.scope(service, extra);
+        scope.origin = self.origin.as_deref();
+        self.build(&scope, service, &mut Vec::new())
+    }
+
+    /// The file whose first line is the value of myorigin, when that is a path, as on Debian (`/etc/mailname`).
+    #[must_use]
+    pub fn origin_file(&self) -> Option<String> {
+        let settings = self.settings(None);
+        Some(settings.text("myorigin")).filter(|value| value.starts_with('/')).map(str::to_owned)
+    }
+
+    /// Says what stands in that file. What is printed stays the path.
+    pub fn set_origin(&mut self, text: &str) {
+        self.origin = text.lines().next().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty());
+    }
+
+    /// The SMTP servers to start.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listener> {
+        let listener = |service: &Service| {
+            let Role::Listener { host, port } = &service.role else { return None };
+            let behind = self.behind(service);
+            // The process limit of postscreen itself is 1, and says nothing about sessions.
+            let sessions =
+                if behind.command == "postscreen" { Some(master_cf::SESSIONS_DEFAULT) } else { behind.limit };
+            Some(Listener {
+                service: service.key(),
+                settings: behind.key(),
+                host: host.clone(),
+                port: *port,
+                sessions,
+            })
+        };
+        self.services.iter().filter_map(listener).collect()
+    }
+
+    /// Every table that a value of main.cf or of a service names, so that it can be read before it is needed.
+    #[must_use]
+    pub fn table_names(&self) -> BTreeSet<TableName> {
+        let mut names = BTreeSet::new();
+        let services = self.services.iter().map(|service| Some(service.key()));
+        for service in std::iter::once(None).chain(services) {
+            let settings = self.settings(service.as_deref());
+            for (name, value) in settings.values.iter() {
+                if !matches!(super::scope::kind_of(name), Kind::Tables | Kind::Matches | Kind::Restrictions) {
+                    continue;
+                }
+                let items = super::check::items(value);
+                let tables = items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
+                names.extend(tables.map(|item| TableName(item.to_owned())));
+            }
+        }
+        names
+    }
+
+    /// Where a name is set, for messages: `main.cf:12`, or `main.cf` when it is not.
+    #[must_use]
+    pub fn line_of(&self, name: &str) -> String {
+        self.place(name, None).to_string()
+    }
+
+    /// The addresses that receive mail: inet_interfaces and inet_protocols over the interfaces of the host.
+    #[must_use]
+    pub fn own_addresses(&self) -> Vec<IpAddr> {
+        let settings = self.settings(None);
+        self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
+    }
+
+    /// The addresses of a host name that a listener names, as far as the host's facts have them.
+    #[must_use]
+    pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        self.host.addresses_of(name)
+    }
+
+    /// The service that serves the sessions of another: for postscreen the one that it hands them to.
+    fn behind<'a>(&'a self, service: &'a Service) -> &'a Service {
+        if service.command != "postscreen" {
+            return service;
+        }
+        let settings = self.settings(Some(&service.key()));
+        let name = settings.text("smtpd_service_name");
+        let is_behind = |other: &&Service| other.kind == ServiceType::Pass && other.name == name;
+        self.services.iter().find(is_behind).unwrap_or(service)
+    }
+
+    /// The same services and host with an empty main.cf.
+    pub(super) fn without_values(&self) -> Self {
+        Self { main: BTreeMap::new(), ..self.clone() }
+    }
+
+    pub(super) fn scope<'a>(
+        &'a self,
+        service: Option<&'a Service>,
+        extra: &[(&'a str, &'a str)],
+    ) -> Scope<'a> {
+        let given = service.map(|service| &service.overrides).into_iter().flatten();
+        let mut overrides: BTreeMap<&str, &str> =
+            given.map(|(name, assigned)| (name.as_str(), assigned.value.as_str())).collect();
+        overrides.extend(extra.iter().copied());
+        let name = service.map_or("", |service| service.name.as_str());
+        Scope::new(&self.main, overrides, name, &self.transports, &self.host)
+    }
+
+    /// Expands every value. A value that can not be expanded is empty, and told.
+    fn build(&self, scope: &Scope<'_>, service: Option<&Service>, problems: &mut Vec<Problem>) -> Settings {
+        let mut values = BTreeMap::new();
+        for name in scope.names() {
+            let Some(raw) = scope.raw(&name) else { continue };
+            if scope.kind(&name) == Kind::Raw || !raw.contains('$') {
+                let value = canonical(scope.kind(&name), raw.into_owned());
+                values.insert(name, value);
+                continue;
+            }
+            let place = self.place(&name, service);
+            match scope.expand(&raw) {
+                Ok(expanded) => {
+                    if place.line.is_some() {
+                        let undefined = expanded.undefined.iter();
+                        problems.extend(undefined.map(|other| undefined_name(place, &name, other)));
+                    }
+                    let kind = scope.kind(&name);
+                    values.insert(name, canonical(kind, expanded.text));
+                }
+                Err(wrong) => {
+                    let remedy = "see \"postconf(5)\" for the forms of $name and ${name}";
+                    problems.push(Problem::error(place, format!("{name}: {wrong}"), remedy));
+                    values.insert(name, String::new());
+                }
+            }
+        }
+        Settings { values: Arc::new(values) }
+    }
+
+    /// Where a name is set.
+    pub(super) fn place(&self, name: &str, service: Option<&Service>) -> Place {
+        service
+            .and_then(|service| service.overrides.get(name))
+            .or_else(|| self.main.get(name))
+            .map_or(Place { file: File::Main, line: None }, |assigned| assigned.place)
+    }
+
+    /// Everything that is wrong with the values.
+    fn judge(&self, problems: &mut Vec<Problem>) {
+        let whole = self.build(&self.scope(None, &[]), None, problems);
+        self.check_values(&whole, None, None, problems);
+        self.judge_names(&self.main, problems);
+        for service in self.services.iter().filter(|service| !service.overrides.is_empty()) {
+            let settings = self.build(&self.scope(Some(service), &[]), Some(service), problems);
+            self.check_values(&settings, Some(&whole), Some(service), problems);
+            self.judge_names(&service.overrides, problems);
+        }
+        unused::judge(self, problems);
+    }
+
+    /// Checks each value that another check has not seen.
+    fn check_values(
+        &self,
+        settings: &Settings,
+        seen: Option<&Settings>,
+        service: Option<&Service>,
+        problems: &mut Vec<Problem>,
+    ) {
+        for (name, value) in settings.values.iter() {
+            if seen.is_some_and(|seen| seen.custom(name) == Some(value)) {
+                continue;
+            }
+            // A name of older releases has no kind of its own and no value unless set.
+            let is_old = table::row(name).is_some_and(table::Row::is_old);
+            if is_old && value.is_empty() {
+                continue;
+            }
+            if let Err(wrong) = check(super::scope::kind_of(name), value) {
+                let text = format!("{name} = {value}: {}", wrong.expected);
+                problems.push(Problem::error(self.place(name, service), text, wrong.remedy));
+            }
+        }
+    }
+
+    /// Parameters that are set and do nothing yet, or never will.
+    fn judge_names(&self, values: &BTreeMap<String, Assigned>, problems: &mut Vec<Problem>) {
+        for (name, assigned) in values {
+            if READ_ONLY.contains(&name.as_str()) {
+                let text = format!("{name} is read-only");
+                problems.push(Problem::warning(assigned.place, text, "remove the line; it has no effect"));
+                continue;
+            }
+            let works = self.works(name);
+            let (text, remedy) = match works {
+                Some(Works::NotYet) => (format!("not working yet: {name}"), "the line has no effect"),
+                Some(Works::Moot) => (
+                    format!("{name} has no effect: it tunes a part of Postfix that does not exist here"),
+                    "nothing has to be done",
+                ),
+                _ => continue,
+            };
+            problems.push(Problem::warning(assigned.place, text, remedy));
+        }
+    }
+
+    /// How far a name works; `None` for a name that is not known.
+    #[must_use]
+    pub fn works(&self, name: &str) -> Option<Works> {
+        if let Some(row) = table::row(name) {
+            return Some(row.works);
+        }
+        let row = transport_row(&self.transports, name)?;
+        table::row(row.fallback).map(|row| row.works)
+    }
+}
+
+/// A word as the table writes it: words are the same in any case, and rooms compare them as they are.
+fn canonical(kind: Kind, value: String) -> String {
+    let Kind::Word(words) = kind else { return value };
+    words.iter().find(|word| word.eq_ignore_ascii_case(&value)).map_or(value, |word| (*word).to_owned())
+}
+
+fn transport(service: &Service) -> Option<(String, Delivery)> {
+    match service.role {
+        Role::Transport(delivery) => Some((service.name.clone(), delivery)),
+        _ => None,
+    }
+}
+
+fn undefined_name(place: Place, name: &str, other: &str) -> Problem {
+    let text = format!("{name} refers to ${other}, which nothing defines: it counts as empty");
+    let remedy = match super::check::nearest(other, table::all().map(|row| row.name)) {
+        Some(near) => format!("did you mean ${near}?"),
+        None => format!("define {other}, or write $$ for a dollar"),
+    };
+    Problem::warning(place, text, remedy)
+}
+
+/// `type:name` with a type that we know by name, and no host with a port.
+fn is_table(item: &str) -> bool {
+    item.split_once(':').is_some_and(|(kind, rest)| {
+        !rest.is_empty() && kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.chars().all(|c| c.is_ascii_alphanumeric())
+    })
+}

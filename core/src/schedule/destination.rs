@@ -1,0 +1,149 @@
+//! A destination of one transport: its limits, its health, and who waits for it.
+
+use crate::mail::{Diagnosis, QueueId};
+use crate::schedule::fairness::{Like, Position};
+use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
+use crate::schedule::params::TransportParams;
+use crate::schedule::window::Window;
+use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Names a destination within its transport while somebody knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DestinationId(pub(super) u64);
+
+/// Whether it is worth trying.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Health {
+    /// As far as we know.
+    Ready,
+    /// Its pseudo-cohorts failed: mail for it is deferred without an attempt until then.
+    Throttled {
+        /// Until when.
+        until: Instant,
+        /// Why.
+        why: Diagnosis,
+    },
+}
+
+/// What a destination shows to its transport while it permits an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Shown {
+    /// The first job that waits for it, and when it was last served.
+    pub(super) head: (Position, u64),
+    /// For each class of demand, the oldest job.
+    pub(super) oldest: Vec<(u8, Like)>,
+}
+
+/// One destination.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Destination {
+    /// What makes it this one: the next hop, or with a recipient limit of one recipient and next hop.
+    pub(super) key: String,
+    /// Where to.
+    pub(super) nexthop: String,
+    /// The first is the concurrency window.
+    pub(super) limiters: Vec<Limiter>,
+    pub(super) health: Health,
+    /// The jobs that wait for it, in line.
+    pub(super) waiting: BTreeMap<Position, QueueId>,
+    /// The same jobs by class of demand, oldest first.
+    pub(super) classes: BTreeMap<u8, BTreeSet<Like>>,
+    /// Entries that wait.
+    pub(super) entries: u32,
+    /// Attempts that run.
+    pub(super) busy: u32,
+    /// When it was last served, for round robin.
+    pub(super) served: u64,
+    /// What the transport knows.
+    pub(super) shown: Option<Shown>,
+    /// When it wants to be looked at again.
+    pub(super) timer: Option<Instant>,
+}
+
+impl Destination {
+    pub(super) fn new(key: String, nexthop: &str, params: &TransportParams) -> Self {
+        let mut limiters = vec![Limiter::Window(Window::new(params.window_rule()))];
+        if !params.destination_pause.is_zero() {
+            limiters.push(Limiter::pace(params.destination_pause, PauseFrom::End));
+        }
+        Self {
+            key,
+            nexthop: nexthop.to_owned(),
+            limiters,
+            health: Health::Ready,
+            waiting: BTreeMap::new(),
+            classes: BTreeMap::new(),
+            entries: 0,
+            busy: 0,
+            served: 0,
+            shown: None,
+            timer: None,
+        }
+    }
+
+    /// Whether another attempt may start.
+    pub(super) fn permit(&self, now: Instant) -> Permit {
+        match &self.health {
+            Health::Ready => permit_of(&self.limiters, now),
+            Health::Throttled { until, .. } => Permit::At(*until),
+        }
+    }
+
+    /// An attempt starts.
+    pub(super) fn take(&mut self, now: Instant) {
+        self.busy += 1;
+        self.limiters.iter_mut().for_each(|limiter| limiter.take(now));
+    }
+
+    /// An attempt has ended; true when the destination counts as dead now.
+    pub(super) fn release(&mut self, now: Instant, verdict: Verdict) -> bool {
+        self.busy = self.busy.saturating_sub(1);
+        // Every limiter hears of it, also behind one that says dead.
+        let mut dead = false;
+        for limiter in &mut self.limiters {
+            dead |= limiter.release(now, verdict);
+        }
+        dead
+    }
+
+    /// It rests no longer.
+    pub(super) fn revive(&mut self) {
+        self.health = Health::Ready;
+        for limiter in &mut self.limiters {
+            if let Limiter::Window(window) = limiter {
+                window.restart();
+            }
+        }
+    }
+
+    /// A job stands in line.
+    pub(super) fn admit(&mut self, position: Position, class: u8, like: Like) {
+        self.waiting.insert(position, like.1);
+        self.classes.entry(class).or_default().insert(like);
+    }
+
+    /// A job stands in line no longer.
+    pub(super) fn dismiss(&mut self, position: Position, class: u8, like: Like) {
+        self.waiting.remove(&position);
+        if let Some(members) = self.classes.get_mut(&class) {
+            members.remove(&like);
+            if members.is_empty() {
+                self.classes.remove(&class);
+            }
+        }
+    }
+
+    /// What it shows when it permits an attempt.
+    pub(super) fn show(&self) -> Option<Shown> {
+        let (position, _) = self.waiting.first_key_value()?;
+        let oldest =
+            self.classes.iter().filter_map(|(class, members)| Some((*class, *members.first()?))).collect();
+        Some(Shown { head: (*position, self.served), oldest })
+    }
+
+    /// True when nobody needs it, and forgetting it forgets nothing that matters.
+    pub(super) fn is_forgettable(&self, now: Instant) -> bool {
+        self.busy == 0 && self.waiting.is_empty() && self.permit(now) == Permit::Now
+    }
+}

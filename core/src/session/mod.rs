@@ -1,0 +1,655 @@
+//! Inbound SMTP: one connection, one machine.
+//!
+//! Lines are obeyed one at a time out of a bounded backlog: a client that pipelines speaks while a verdict is awaited. Replies of a
+//! drain leave together. Time is one deadline: for a whole command line, for content by the rate at which it comes, for a
+//! TLS handshake, or the delay of a reply to somebody who makes errors.
+//!
+//! Promise: octets that came in the clear are never obeyed inside TLS, octets of a chunk never as commands, and nothing that
+//! was sent too early, where the client had to wait, is obeyed at all (unless smtpd_forbid_unauth_pipelining is off).
+//! Knows no table, no name server, no disk: it asks for verdicts and hands content on.
+//!
+//! RFC 5321, 1870, 2034, 2920, 3030, 3207, 3461, 6152, 6531; smtpd(8).
+
+pub mod clients;
+mod content;
+mod hello;
+mod params;
+pub(crate) mod replies;
+mod security;
+mod stage;
+mod tally;
+mod transaction;
+mod words;
+
+pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
+pub use stage::Transaction;
+pub use words::Words;
+
+use crate::event::Event;
+use crate::limits;
+use crate::machine::{Machine, Outbox};
+use crate::mail::{QueueId, Sender, TlsFacts};
+use crate::time::{Instant, Now};
+use crate::wire::command::{self, Verb};
+use crate::wire::line::{Backlog, Line};
+use crate::wire::{Mailbox, Reply};
+use stage::{Chunks, Hello, Pending, Stage};
+use std::net::IpAddr;
+use tally::Tally;
+
+/// Who is connected, as the socket says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// Its IP address (IPv4 in IPv6 form already unwrapped).
+    pub address: IpAddr,
+    /// Its TCP port.
+    pub port: u16,
+    /// The address of ours that it connected to.
+    pub local: IpAddr,
+}
+
+/// What names and tables say of the client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Named {
+    /// Its verified name, or `unknown`.
+    pub name: String,
+    /// EHLO keywords not to be sent to it; `None` when a table could not say.
+    pub discard: Option<Discarded>,
+}
+
+/// When a verdict is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Moment {
+    /// Before the greeting.
+    Connect,
+    /// HELO, EHLO.
+    Hello,
+    /// MAIL.
+    Mail,
+    /// RCPT.
+    Rcpt,
+    /// DATA, the first BDAT.
+    Data,
+    /// The end of data.
+    EndOfData,
+    /// VRFY.
+    Vrfy,
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// Octets from the client.
+    Bytes(&'a [u8]),
+    /// The client is gone.
+    Closed,
+    /// Its name is known: it may be greeted.
+    Named(Named),
+    /// TLS is on.
+    Secured(TlsFacts),
+    /// The handshake failed: why.
+    TlsFailed(String),
+    /// The verdict that [`Output::Judge`] asked for.
+    Judged(Result<(), Reply>),
+    /// The id that [`Output::Identify`] asked for.
+    Identified(QueueId),
+    /// The message of [`Output::Finish`] is durable (or was to be thrown away), or the reply that says why not.
+    Finished(Result<(), Reply>),
+    /// Finish the transaction, then 421.
+    Drain,
+}
+
+/// What a session wants done. `Judge`, `Identify` and `Finish` are always the last of a drain.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Output {
+    /// Write these octets.
+    Send(Vec<u8>),
+    /// Start a handshake once all is written.
+    StartTls,
+    /// Close once all is written.
+    Close,
+    /// May they? See the getters for what about.
+    Judge(Moment),
+    /// A queue id is needed for the transaction.
+    Identify,
+    /// Content, in order.
+    Content(Vec<u8>),
+    /// The transaction and its content are void.
+    Abandon,
+    /// The content is complete: make the message durable.
+    Finish,
+    /// Log this.
+    Event(Event),
+}
+
+/// One connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Session {
+    params: Shared<Params>,
+    peer: Peer,
+    outbox: Outbox<Output>,
+    stage: Stage,
+    backlog: Backlog,
+    /// Replies that leave together.
+    replies: Vec<u8>,
+    /// The last command, and where a log line says that we are.
+    verb: Verb,
+    place: &'static str,
+    tally: Tally,
+    name: String,
+    discard: Option<Discarded>,
+    hello: Option<Hello>,
+    tls: Option<TlsFacts>,
+    transaction: Option<Transaction>,
+    chunks: Chunks,
+    /// The client was refused when it came: it may only leave.
+    denied: bool,
+    draining: bool,
+    /// Close once the replies are sent.
+    closing: bool,
+    /// Replies are held back until then.
+    sleep: Option<Instant>,
+    deadline: Instant,
+}
+
+impl Session {
+    /// A connection that has just been accepted.
+    #[must_use]
+    pub fn new(now: Now, params: Shared<Params>, peer: Peer) -> Self {
+        Self {
+            backlog: Backlog::new(params.line_length_limit),
+            deadline: now.mono.after(params.timeout),
+            params,
+            peer,
+            outbox: Outbox::new(),
+            stage: Stage::Arriving,
+            replies: Vec::new(),
+            verb: Verb::Unknown,
+            place: "CONNECT",
+            tally: Tally::default(),
+            name: "unknown".to_owned(),
+            discard: Some(Discarded::default()),
+            hello: None,
+            tls: None,
+            transaction: None,
+            chunks: Chunks::None,
+            denied: false,
+            draining: false,
+            closing: false,
+            sleep: None,
+        }
+    }
+
+    /// How many octets it will take now; at 0 the driver stops reading.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        match self.stage {
+            Stage::Content(_) if self.sleep.is_none() => limits::CHUNK_MAX,
+            _ => limits::BACKLOG_MAX.saturating_sub(self.backlog.waiting().len()),
+        }
+    }
+
+    /// True when nothing more will come of it.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    /// The transaction, if one is open (or MAIL is being judged).
+    #[must_use]
+    pub fn transaction(&self) -> Option<&Transaction> {
+        match &self.stage {
+            Stage::Judging(Pending::Mail(transaction)) => Some(transaction),
+            _ => self.transaction.as_ref(),
+        }
+    }
+
+    /// The recipient that is being judged.
+    #[must_use]
+    pub fn recipient(&self) -> Option<&Mailbox> {
+        match &self.stage {
+            Stage::Judging(Pending::Rcpt(recipient) | Pending::Vrfy(recipient, _)) => {
+                Some(&recipient.address)
+            }
+            _ => None,
+        }
+    }
+
+    /// What the client said in HELO or EHLO, or is being judged for.
+    #[must_use]
+    pub fn helo(&self) -> Option<&str> {
+        match &self.stage {
+            Stage::Judging(Pending::Hello(hello)) => Some(&hello.name),
+            _ => self.hello.as_ref().map(|hello| hello.name.as_str()),
+        }
+    }
+
+    /// What TLS agreed on, if it is on.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsFacts> {
+        self.tls.as_ref()
+    }
+
+    /// `SMTP`, `ESMTP`, `ESMTPS` (RFC 3848), `UTF8SMTP`, `UTF8SMTPS` (RFC 6531 4.3).
+    #[must_use]
+    pub fn protocol(&self) -> &'static str {
+        let utf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8);
+        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
+        match (utf8, extended, self.tls.is_some()) {
+            (true, _, true) => "UTF8SMTPS",
+            (true, _, false) => "UTF8SMTP",
+            (false, true, true) => "ESMTPS",
+            (false, true, false) => "ESMTP",
+            (false, false, _) => "SMTP",
+        }
+    }
+
+    /// `name[address]`, with the port where that is asked for.
+    #[must_use]
+    pub fn client(&self) -> String {
+        let Peer { address, port, .. } = self.peer;
+        if self.params.port_logging {
+            format!("{}[{address}]:{port}", self.name)
+        } else {
+            format!("{}[{address}]", self.name)
+        }
+    }
+
+    /// The log line of a verdict or an action: `reject: RCPT from name[address]: text; from=<…> to=<…> proto=… helo=<…>`.
+    #[must_use]
+    pub fn policy_event(&self, verb: &'static str, text: String) -> Event {
+        let mut details = Vec::new();
+        if let Some(transaction) = self.transaction() {
+            details.push(format!("from=<{}>", transaction.sender.external()));
+        }
+        if let Some(recipient) = self.recipient() {
+            details.push(format!("to=<{}>", recipient.external()));
+        }
+        if self.helo().is_some() {
+            details.push(format!("proto={}", self.protocol()));
+        }
+        details.extend(self.helo().map(|helo| format!("helo=<{helo}>")));
+        Event::Policy {
+            id: self.transaction.as_ref().and_then(|transaction| transaction.id),
+            verb,
+            stage: self.place,
+            client: self.client(),
+            text,
+            details: details.join(" "),
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outbox.put(Output::Event(event));
+    }
+
+    fn warn(&mut self, text: String) {
+        self.event(Event::Warning { program: "smtpd", id: None, text });
+    }
+
+    /// Takes octets where the stage wants them.
+    fn bytes(&mut self, now: Now, octets: &[u8]) {
+        match self.stage {
+            // In the clear, behind STARTTLS: never obeyed (RFC 3207 4.2; CVE-2011-0411).
+            Stage::Securing { .. } => {}
+            Stage::Content(_) if self.sleep.is_none() && self.backlog.waiting().is_empty() => {
+                let used = self.receive(now, octets);
+                self.backlog.push(octets.get(used..).unwrap_or_default());
+            }
+            _ => self.backlog.push(octets),
+        }
+    }
+
+    /// Obeys what can be obeyed, and sends the replies.
+    fn run(&mut self, now: Now) {
+        while self.sleep.is_none() && !self.closing {
+            match self.stage {
+                Stage::Command if self.tally.errors >= self.params.hard_error_limit => {
+                    let host = self.params.host.clone();
+                    self.reply(now, &replies::TOO_MANY_ERRORS.with(&[&host]));
+                    self.cut("too many errors");
+                }
+                Stage::Command if self.draining && self.transaction.is_none() => {
+                    let host = self.params.host.clone();
+                    self.reply(now, &replies::SHUTTING_DOWN.with(&[&host]));
+                }
+                Stage::Command => match self.backlog.take_line() {
+                    Some(line) => self.obey(now, line),
+                    None => break,
+                },
+                Stage::Content(_) if !self.backlog.waiting().is_empty() => {
+                    let waiting = self.backlog.take_all();
+                    let used = self.receive(now, &waiting);
+                    self.backlog.push(waiting.get(used..).unwrap_or_default());
+                }
+                _ => break,
+            }
+        }
+        self.flush();
+    }
+
+    /// One line.
+    fn obey(&mut self, now: Now, line: Line) {
+        self.verb = Verb::Unknown;
+        self.place = "UNKNOWN";
+        let text = match line {
+            Line::Whole(octets) => String::from_utf8(octets).map_err(|_| replies::BAD_UTF8),
+            Line::TooLong => Err(replies::LINE_TOO_LONG),
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(row) => {
+                self.tally.came(Verb::Unknown);
+                return self.say(now, &row.reply(), false);
+            }
+        };
+        let (word, arguments) = command::split(&text);
+        if word.is_empty() {
+            self.tally.came(Verb::Unknown);
+            return self.say(now, &replies::BAD_SYNTAX.reply(), false);
+        }
+        self.verb = Verb::of(word);
+        self.place = self.verb.word();
+        self.tally.came(self.verb);
+        if self.params.noop_commands.contains(word) {
+            self.say(now, &replies::OK.reply(), true);
+            return self.count_junk();
+        }
+        let is_header = self.verb == Verb::Unknown && word.ends_with(':') && word.len() > 1;
+        if is_header || self.params.forbidden_commands.contains(word) {
+            let shown: String = text.chars().take(100).collect();
+            self.warn(format!("non-SMTP command from {}: {shown}", self.client()));
+            self.say(now, &replies::NOT_SMTP.reply(), false);
+            self.closing = true;
+            return;
+        }
+        if let Some(refusal) = self.not_now() {
+            return self.say(now, &refusal, false);
+        }
+        if self.must_be_last() && !self.backlog.waiting().is_empty() {
+            return self.out_of_step(now, arguments);
+        }
+        self.dispatch(now, arguments);
+        if matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Etrn) {
+            self.count_junk();
+        }
+    }
+
+    /// Refusals that do not look at the arguments.
+    fn not_now(&self) -> Option<Reply> {
+        if self.denied && self.verb != Verb::Quit {
+            return Some(replies::ACCESS_DENIED.with(&[&self.client()]));
+        }
+        let before_tls =
+            matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::StartTls | Verb::Noop | Verb::Quit);
+        if self.params.tls_level == TlsLevel::Encrypt && self.tls.is_none() && !before_tls {
+            return Some(replies::TLS_FIRST.reply());
+        }
+        (self.verb == Verb::Unknown).then(|| replies::NOT_RECOGNIZED.reply())
+    }
+
+    fn dispatch(&mut self, now: Now, arguments: &str) {
+        match self.verb {
+            Verb::Helo | Verb::Ehlo => self.hello(now, arguments),
+            Verb::StartTls => self.start_tls(now, arguments),
+            Verb::Mail => self.mail(now, arguments),
+            Verb::Rcpt => self.rcpt(now, arguments),
+            Verb::Data => self.data(now, arguments),
+            Verb::Bdat => self.bdat(now, arguments),
+            Verb::Rset => self.rset(now, arguments),
+            Verb::Vrfy => self.vrfy(now, arguments),
+            Verb::Noop => self.say(now, &replies::OK.reply(), true),
+            Verb::Quit => {
+                self.say(now, &replies::BYE.reply(), true);
+                self.closing = true;
+            }
+            Verb::Auth if self.hello.is_none() && self.params.helo_required => {
+                self.say(now, &replies::HELO_FIRST.reply(), false);
+            }
+            Verb::Auth => self.say(now, &replies::NO_AUTH.reply(), false),
+            Verb::Xclient | Verb::Xforward => self.say(now, &replies::NOT_PERMITTED.reply(), false),
+            Verb::Etrn | Verb::Expn | Verb::Turn | Verb::Help => {
+                self.say(now, &replies::NOT_IMPLEMENTED.reply(), false);
+            }
+            Verb::Unknown => self.say(now, &replies::NOT_RECOGNIZED.reply(), false),
+        }
+    }
+
+    /// Commands behind which a client must wait for the reply (RFC 2920 3.1), as Postfix checks them.
+    fn must_be_last(&self) -> bool {
+        self.params.forbid_unauth_pipelining
+            && matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Noop | Verb::Vrfy)
+    }
+
+    /// The client did not wait where it must: what follows was meant for somebody else, or is not its own.
+    fn out_of_step(&mut self, now: Now, arguments: &str) {
+        let early = String::from_utf8_lossy(self.backlog.waiting());
+        let early: String = early.chars().take(100).collect();
+        let space = if arguments.is_empty() { "" } else { " " };
+        let client = self.client();
+        self.warn(format!(
+            "improper command pipelining after {}{space}{arguments} from {client}: {early}",
+            self.place
+        ));
+        self.say(now, &replies::OUT_OF_STEP.reply(), false);
+        self.backlog.clear();
+        self.closing = true;
+    }
+
+    fn judged(&mut self, now: Now, verdict: Result<(), Reply>) {
+        let Stage::Judging(pending) = &self.stage else { return };
+        let waits = matches!(pending, Pending::Hello(_) | Pending::Data | Pending::Vrfy(..));
+        if waits && self.must_be_last() && !self.backlog.waiting().is_empty() {
+            self.stage = Stage::Command;
+            return self.out_of_step(now, "");
+        }
+        if let Err(reply) = &verdict {
+            let text = format!("{} {}{}", reply.code, status_of(reply), reply.lines.join(" "));
+            let event = self.policy_event("reject", text);
+            self.event(event);
+        }
+        let Stage::Judging(pending) = std::mem::replace(&mut self.stage, Stage::Command) else { return };
+        match (pending, verdict) {
+            (Pending::Connect, verdict) => self.admitted(now, verdict),
+            (Pending::Bdat { count, last }, Ok(())) => self.begin_chunk(now, count, last),
+            (Pending::Bdat { count, last }, Err(reply)) => self.skip_chunk(now, count, last, reply),
+            (Pending::EndOfData { chunk }, Ok(())) => {
+                self.stage = Stage::Finishing { chunk };
+                self.ask(Output::Finish);
+            }
+            (Pending::EndOfData { .. }, Err(reply)) => {
+                self.abandon();
+                self.say(now, &reply, false);
+            }
+            (_, Err(reply)) => self.say(now, &reply, false),
+            (Pending::Hello(hello), Ok(())) => self.welcome(now, hello),
+            (Pending::Mail(transaction), Ok(())) => {
+                self.transaction = Some(*transaction);
+                self.say(now, &replies::SENDER_OK.reply(), true);
+            }
+            (Pending::Rcpt(recipient), Ok(())) => self.accept(now, recipient),
+            (Pending::Data, Ok(())) => self.go_ahead(now),
+            (Pending::Vrfy(_, text), Ok(())) => self.say(now, &replies::MAY_EXIST.with(&[&text]), true),
+        }
+    }
+
+    /// The final reply to a command.
+    fn say(&mut self, now: Now, reply: &Reply, good: bool) {
+        self.reply(now, reply);
+        if good {
+            self.tally.succeeded(self.verb);
+        } else {
+            self.tally.errors += 1;
+        }
+    }
+
+    /// A reply; delayed when the client has made too many errors.
+    fn reply(&mut self, now: Now, reply: &Reply) {
+        if self.tally.errors >= self.params.soft_error_limit
+            && !self.params.error_sleep_time.is_zero()
+            && self.sleep.is_none()
+        {
+            self.flush();
+            self.sleep = Some(now.mono.after(self.params.error_sleep_time));
+        }
+        replies::emit(reply, &mut self.replies);
+        self.deadline = now.mono.after(self.params.timeout);
+        // RFC 5321 3.8, RFC 7504: these two say that the connection ends.
+        if matches!(reply.code, 421 | 521) {
+            self.closing = true;
+        }
+    }
+
+    fn count_junk(&mut self) {
+        self.tally.junk += 1;
+        if self.tally.junk > self.params.junk_command_limit {
+            self.tally.errors += 1;
+        }
+    }
+
+    /// Asks the joint; replies go first, for the request must be the last of the drain.
+    fn ask(&mut self, output: Output) {
+        self.flush();
+        self.outbox.put(output);
+    }
+
+    fn judge(&mut self, pending: Pending) {
+        let moment = match pending {
+            Pending::Connect => Moment::Connect,
+            Pending::Hello(_) => Moment::Hello,
+            Pending::Mail(_) => Moment::Mail,
+            Pending::Rcpt(_) => Moment::Rcpt,
+            Pending::Data | Pending::Bdat { .. } => Moment::Data,
+            Pending::Vrfy(..) => Moment::Vrfy,
+            Pending::EndOfData { .. } => Moment::EndOfData,
+        };
+        self.stage = Stage::Judging(pending);
+        self.ask(Output::Judge(moment));
+    }
+
+    /// Sends the replies, unless they are held back; then what was to follow them.
+    fn flush(&mut self) {
+        if self.sleep.is_some() || self.stage == Stage::Closed {
+            return;
+        }
+        if !self.replies.is_empty() {
+            self.outbox.put(Output::Send(std::mem::take(&mut self.replies)));
+        }
+        if self.closing {
+            self.end();
+        } else if self.stage == (Stage::Securing { started: false }) {
+            self.stage = Stage::Securing { started: true };
+            self.outbox.put(Output::StartTls);
+        }
+    }
+
+    /// Drops the transaction.
+    fn abandon(&mut self) {
+        self.chunks = Chunks::None;
+        if self.transaction.take().is_some() {
+            self.outbox.put(Output::Abandon);
+        }
+    }
+
+    /// The connection broke off, as the log tells it.
+    fn cut(&mut self, what: &'static str) {
+        let after = match (&self.stage, &self.transaction) {
+            (Stage::Content(_), Some(transaction)) => {
+                format!("{} ({} bytes)", self.place, transaction.stored)
+            }
+            _ => self.place.to_owned(),
+        };
+        let client = self.client();
+        self.event(Event::SessionCut { what, after, client });
+    }
+
+    /// The last outputs.
+    fn end(&mut self) {
+        // A message that cleanup and spool have is theirs, whether or not the client hears of it.
+        if !matches!(self.stage, Stage::Finishing { .. }) {
+            self.abandon();
+        }
+        let (client, counts) = (self.client(), self.tally.line());
+        self.event(Event::Disconnected { client, counts });
+        self.outbox.put(Output::Close);
+        self.stage = Stage::Closed;
+        self.sleep = None;
+        self.backlog.clear();
+    }
+
+    fn timed_out(&mut self, now: Now) {
+        let handshake = matches!(self.stage, Stage::Securing { .. });
+        self.cut("timeout");
+        if !handshake {
+            let host = self.params.host.clone();
+            replies::emit(&replies::TIMEOUT.with(&[&host]), &mut self.replies);
+        }
+        self.deadline = now.mono;
+        self.closing = true;
+        self.flush();
+    }
+}
+
+impl Machine for Session {
+    type Input<'a> = Input<'a>;
+    type Output = Output;
+
+    fn handle_input(&mut self, now: Now, input: Input<'_>) {
+        self.outbox.assert_drained();
+        if self.stage == Stage::Closed {
+            return;
+        }
+        match input {
+            Input::Bytes(octets) => self.bytes(now, octets),
+            Input::Closed => {
+                if !self.closing {
+                    self.cut("lost connection");
+                }
+                return self.end();
+            }
+            Input::Named(named) => self.named(now, named),
+            Input::Secured(facts) => self.secured(now, facts),
+            Input::TlsFailed(why) => self.tls_failed(&why),
+            Input::Judged(verdict) => self.judged(now, verdict),
+            Input::Identified(id) => self.identified(now, id),
+            Input::Finished(result) => self.finished(now, result),
+            Input::Drain => self.draining = true,
+        }
+        self.run(now);
+    }
+
+    fn handle_timeout(&mut self, now: Now) {
+        self.outbox.assert_drained();
+        if self.next_timeout().is_none_or(|at| now.mono < at) {
+            return;
+        }
+        if self.sleep.take().is_some() {
+            self.deadline = now.mono.after(self.params.timeout);
+            return self.run(now);
+        }
+        self.timed_out(now);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outbox.take()
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Closed => None,
+            _ if self.sleep.is_some() => self.sleep,
+            Stage::Command | Stage::Content(_) | Stage::Securing { .. } => Some(self.deadline),
+            // The time of others is theirs: questions have time-outs of their own.
+            Stage::Arriving | Stage::Judging(_) | Stage::Identifying(_) | Stage::Finishing { .. } => None,
+        }
+    }
+}
+
+fn status_of(reply: &Reply) -> String {
+    reply.status.map(|status| format!("{status} ")).unwrap_or_default()
+}
+
+/// Whether a sender and recipients may go without SMTPUTF8.
+fn needs_utf8(sender: &Sender) -> bool {
+    sender.mailbox().is_some_and(|mailbox| !mailbox.is_ascii())
+}

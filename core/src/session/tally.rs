@@ -1,0 +1,81 @@
+//! What a session counts: commands for the disconnect line, errors and junk for the limits.
+
+use crate::wire::command::Verb;
+use std::fmt::Write as _;
+
+/// Commands by verb, and the errors that the limits look at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Tally {
+    /// Commands obeyed, and those of them that succeeded.
+    commands: [(u32, u32); Verb::ALL.len()],
+    /// Errors since the last message was taken.
+    pub(crate) errors: u64,
+    /// NOOP, RSET and the like since the last message was taken.
+    pub(crate) junk: u64,
+}
+
+impl Tally {
+    /// A command came.
+    pub(crate) fn came(&mut self, verb: Verb) {
+        let count = &mut self.commands[verb as usize].0;
+        *count = count.saturating_add(1);
+    }
+
+    /// It succeeded.
+    pub(crate) fn succeeded(&mut self, verb: Verb) {
+        let count = &mut self.commands[verb as usize].1;
+        *count = count.saturating_add(1);
+    }
+
+    /// A message was taken: the client has earned a new start.
+    pub(crate) fn forgive(&mut self) {
+        self.errors = 0;
+        self.junk = 0;
+    }
+
+    /// `ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4`.
+    pub(crate) fn line(&self) -> String {
+        let mut line = String::new();
+        let (mut all, mut good) = (0u64, 0u64);
+        for (verb, &(came, succeeded)) in Verb::ALL.iter().zip(&self.commands) {
+            all += u64::from(came);
+            good += u64::from(succeeded);
+            if came > 0 {
+                let word = verb.word().to_ascii_lowercase();
+                put(&mut line, &word, u64::from(succeeded), u64::from(came));
+                line.push(' ');
+            }
+        }
+        put(&mut line, "commands", good, all);
+        line
+    }
+}
+
+fn put(line: &mut String, word: &str, good: u64, all: u64) {
+    let result = if good == all { write!(line, "{word}={all}") } else { write!(line, "{word}={good}/{all}") };
+    debug_assert!(result.is_ok(), "writing to a String does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_has_postfix_s_form() {
+        let mut tally = Tally::default();
+        for (verb, good) in [(Verb::Ehlo, true), (Verb::Mail, true), (Verb::Rcpt, false), (Verb::Quit, true)]
+        {
+            tally.came(verb);
+            if good {
+                tally.succeeded(verb);
+            }
+        }
+        assert_eq!(tally.line(), "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4");
+        assert_eq!(Tally::default().line(), "commands=0");
+    }
+
+    #[test]
+    fn the_order_of_verbs_is_that_of_their_numbers() {
+        assert!(Verb::ALL.iter().enumerate().all(|(place, verb)| *verb as usize == place));
+    }
+}

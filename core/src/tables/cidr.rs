@@ -1,0 +1,231 @@
+//! Networks, and tables of networks: cidr_table(5).
+//!
+//! IPv4 mapped into IPv6 counts as IPv4, so that a dual-stack socket can not step around a rule.
+
+use super::lines::Line;
+use super::{Problem, Report};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A network: an address of which the first `bits` count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network {
+    base: IpAddr,
+    bits: u8,
+}
+
+impl Network {
+    /// Reads `10.0.0.0/8`, `192.0.2.1`, `[2001:db8::]/32` or `[::1/128]`.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let bare: String = text.chars().filter(|c| !matches!(c, '[' | ']')).collect();
+        if text.matches('[').count() != text.matches(']').count() || text.matches('[').count() > 1 {
+            return Err(format!("unbalanced brackets in \"{text}\""));
+        }
+        let (address, bits) = match bare.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (bare.as_str(), None),
+        };
+        let base: IpAddr = address.parse().map_err(|_| format!("bad address pattern: \"{text}\""))?;
+        let width = if base.is_ipv4() { 32 } else { 128 };
+        let bits: u8 = match bits {
+            None => width,
+            Some(bits) => bits
+                .parse()
+                .ok()
+                .filter(|&bits| bits <= width && text.chars().all(|c| c != '+'))
+                .ok_or_else(|| format!("bad mask value: \"{text}\""))?,
+        };
+        let network = Self { base: masked(base, bits), bits };
+        if network.base != base {
+            return Err(format!(
+                "non-null host address bits in \"{text}\", perhaps you should use \"{}/{bits}\" instead",
+                network.base
+            ));
+        }
+        Ok(network)
+    }
+
+    /// Whether the address lies in it.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = if self.base.is_ipv4() { address.to_canonical() } else { address };
+        address.is_ipv4() == self.base.is_ipv4() && masked(address, self.bits) == self.base
+    }
+}
+
+fn masked(address: IpAddr, bits: u8) -> IpAddr {
+    let keep = |width: u32| width.saturating_sub(u32::from(bits));
+    match address {
+        IpAddr::V4(v4) => {
+            let mask = u32::MAX.checked_shl(keep(32)).unwrap_or(0);
+            Ipv4Addr::from_bits(v4.to_bits() & mask).into()
+        }
+        IpAddr::V6(v6) => {
+            let mask = u128::MAX.checked_shl(keep(128)).unwrap_or(0);
+            Ipv6Addr::from_bits(v6.to_bits() & mask).into()
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Match {
+        network: Network,
+        wanted: bool,
+        result: String,
+    },
+    /// Goes to `otherwise` when the condition does not hold.
+    If {
+        network: Network,
+        wanted: bool,
+        otherwise: usize,
+    },
+    /// A condition that could not be read: nothing behind it can be decided.
+    Broken(String),
+}
+
+/// A compiled table of networks.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    steps: Vec<Step>,
+}
+
+impl Rules {
+    pub(super) fn compile(lines: &[Line], report: &mut Report) -> Self {
+        let mut steps = Vec::new();
+        let mut open: Vec<usize> = Vec::new();
+        for line in lines {
+            let (word, rest) = line.text.trim().split_once([' ', '\t']).unwrap_or((line.text.trim(), ""));
+            if word.eq_ignore_ascii_case("endif") {
+                close(&mut steps, &mut open, line, report);
+                continue;
+            }
+            let condition = word.eq_ignore_ascii_case("if");
+            let (pattern, result) = if condition { (rest.trim(), "") } else { (word, rest.trim()) };
+            let (pattern, wanted) = match pattern.strip_prefix('!') {
+                Some(pattern) => (pattern.trim_start(), false),
+                None => (pattern, true),
+            };
+            match (Network::parse(pattern), condition) {
+                (Ok(network), true) => {
+                    open.push(steps.len());
+                    steps.push(Step::If { network, wanted, otherwise: usize::MAX });
+                }
+                (Ok(network), false) => {
+                    if result.is_empty() {
+                        report.warn(line, "no result text: the empty string is used", "add a result");
+                    }
+                    steps.push(Step::Match { network, wanted, result: result.to_owned() });
+                }
+                (Err(what), false) => report.warn(line, &what, "this rule is skipped until it is corrected"),
+                (Err(what), true) => {
+                    open.push(steps.len());
+                    let why = report.fatal(line, &what, "correct it: lookups that come so far fail");
+                    steps.push(Step::Broken(why));
+                }
+            }
+        }
+        if !open.is_empty() {
+            report.problems.push(Problem::new(
+                report.file,
+                0,
+                "IF has no matching ENDIF",
+                "add an endif line",
+            ));
+        }
+        Self { steps }
+    }
+
+    pub(super) fn lookup(&self, key: &str) -> Result<Option<String>, String> {
+        let Ok(address) = key.parse::<IpAddr>() else { return Ok(None) };
+        let mut at = 0;
+        while let Some(step) = self.steps.get(at) {
+            at += 1;
+            match step {
+                Step::Match { network, wanted, result } if network.contains(address) == *wanted => {
+                    return Ok(Some(result.clone()));
+                }
+                Step::If { network, wanted, otherwise } if network.contains(address) != *wanted => {
+                    at = *otherwise;
+                }
+                Step::Broken(why) => return Err(why.clone()),
+                Step::Match { .. } | Step::If { .. } => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn close(steps: &mut [Step], open: &mut Vec<usize>, line: &Line, report: &mut Report) {
+    let end = steps.len();
+    match open.pop() {
+        Some(start) => {
+            if let Some(Step::If { otherwise, .. }) = steps.get_mut(start) {
+                *otherwise = end;
+            }
+        }
+        None => report.warn(line, "ignoring ENDIF without matching IF", "remove the line"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::{Kind, Table};
+
+    fn table(text: &str) -> (Table, Vec<Problem>) {
+        Table::compile(Kind::Cidr, text, "/t")
+    }
+
+    #[test]
+    fn the_first_network_that_matches_wins() {
+        let (table, problems) = table("192.168.1.1 OK\n192.168.0.0/16\tREJECT no\n2001:db8::/32 six\n");
+        assert_eq!(problems, []);
+        assert_eq!(table.lookup("192.168.1.1"), Ok(Some("OK".into())));
+        assert_eq!(table.lookup("192.168.7.1"), Ok(Some("REJECT no".into())));
+        assert_eq!(table.lookup("2001:db8:0::9"), Ok(Some("six".into())));
+        assert_eq!(table.lookup("10.0.0.1"), Ok(None));
+        assert_eq!(table.lookup("client.example"), Ok(None));
+    }
+
+    #[test]
+    fn negation_and_conditions_nest() {
+        let text =
+            "if 10.0.0.0/8\nif !10.1.0.0/16\n10.0.0.0/8 outer\nendif\n0.0.0.0/0 inner\nendif\n![::]/0 rest\n";
+        let (table, problems) = table(text);
+        assert_eq!(problems, []);
+        assert_eq!(table.lookup("10.2.0.1"), Ok(Some("outer".into())));
+        assert_eq!(table.lookup("10.1.0.1"), Ok(Some("inner".into())));
+        assert_eq!(table.lookup("11.0.0.1"), Ok(Some("rest".into())));
+        assert_eq!(table.lookup("::1"), Ok(None));
+    }
+
+    #[test]
+    fn host_bits_are_a_mistake_that_names_its_correction() {
+        let (table, problems) = table("1.2.3.4/8 bad\n10.0.0.0/8 ok\n");
+        assert!(problems[0].what.contains("perhaps you should use \"1.0.0.0/8\""), "{problems:?}");
+        assert_eq!(table.lookup("1.1.1.1"), Ok(None));
+        assert_eq!(table.lookup("10.1.1.1"), Ok(Some("ok".into())));
+    }
+
+    #[test]
+    fn a_condition_that_can_not_be_read_decides_nothing() {
+        let (table, problems) = table("9.9.9.9 first\nif 300.0.0.0/8\n0.0.0.0/0 OK\nendif\n");
+        assert!(problems[0].fatal);
+        assert_eq!(table.lookup("9.9.9.9"), Ok(Some("first".into())));
+        assert!(table.lookup("1.1.1.1").is_err());
+    }
+
+    #[test]
+    fn mapped_addresses_are_the_addresses_they_map() {
+        let loopback = Network::parse("127.0.0.0/8").unwrap();
+        assert!(loopback.contains("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(!Network::parse("::/0").unwrap().contains("127.0.0.1".parse().unwrap()));
+        assert!(Network::parse("0.0.0.0/0").unwrap().contains("9.9.9.9".parse().unwrap()));
+        for bad in ["1.2.3.4/33", "1.2.3/8", "[::1", "1.2.3.4/+8", "", "/8", "a.b"] {
+            assert!(Network::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

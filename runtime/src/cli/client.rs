@@ -1,0 +1,49 @@
+//! Talks to the running daemon over its control socket.
+
+use super::{Failure, Setup};
+use crate::control::{Reply, Request, SOCKET};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// EX_UNAVAILABLE.
+const UNAVAILABLE: u8 = 69;
+/// A daemon that says nothing for so long is stuck.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks, and hands each part of the answer to `take`.
+///
+/// # Errors
+/// The daemon does not run, or says that it cannot.
+pub fn ask(
+    setup: &Setup,
+    request: &Request,
+    mut take: impl FnMut(Reply) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let path = setup.spool().join(SOCKET);
+    let connect = UnixStream::connect(&path).map_err(|error| {
+        let text = format!("{}: {error}; is the daemon running? (postrider start)", path.display());
+        Failure::new(UNAVAILABLE, text)
+    });
+    let mut stream = connect?;
+    let broken = |error: std::io::Error| Failure::new(UNAVAILABLE, format!("{}: {error}", path.display()));
+    stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+    let mut line = serde_json::to_vec(request).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
+    line.push(b'\n');
+    stream.write_all(&line).map_err(broken)?;
+    for line in BufReader::new(stream).lines() {
+        let line = line.map_err(broken)?;
+        let reply = serde_json::from_str(&line);
+        match reply.map_err(|error| Failure::new(UNAVAILABLE, format!("an answer of another version: {error}")))? {
+            Reply::End => return Ok(()),
+            Reply::Failed(why) => return Err(Failure::new(UNAVAILABLE, why)),
+            reply => take(reply)?,
+        }
+    }
+    Err(Failure::new(UNAVAILABLE, "the daemon hung up in the middle of its answer"))
+}
+
+/// Tells the daemon that mail lies in the maildrop; it looks by itself sooner or later.
+pub fn wake(setup: &Setup) {
+    _ = ask(setup, &Request::Wake, |_| Ok(()));
+}

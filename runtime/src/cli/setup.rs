@@ -1,0 +1,140 @@
+//! Finds and reads the configuration of a command.
+
+use super::Failure;
+use nix::ifaddrs::getifaddrs;
+use postrider_core::params::{Config, Host, Problem, Settings};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+/// Everything below here without `-c`.
+pub const EMBEDDED: &str = "postrider-data";
+/// EX_CONFIG of sysexits.h.
+const CONFIGURATION: u8 = 78;
+
+/// A configuration, read.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The directory of main.cf.
+    pub directory: PathBuf,
+    /// All of it.
+    pub config: Config,
+    /// What is wrong with it.
+    pub problems: Vec<Problem>,
+    /// The values of main.cf.
+    pub settings: Settings,
+}
+
+impl Setup {
+    /// Finds the directory: the one named, `MAIL_CONFIG`, the embedded default if it has been started here, `/etc/postfix`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn find(directory: Option<String>) -> Result<Self, Failure> {
+        let embedded = Path::new(EMBEDDED).join("config");
+        let directory = directory
+            .or_else(|| std::env::var("MAIL_CONFIG").ok())
+            .map(PathBuf::from)
+            .or_else(|| embedded.join("main.cf").exists().then_some(embedded))
+            .unwrap_or_else(|| PathBuf::from("/etc/postfix"));
+        Self::read(&directory)
+    }
+
+    /// Reads a directory.
+    ///
+    /// # Errors
+    /// main.cf or master.cf cannot be read.
+    pub fn read(directory: &Path) -> Result<Self, Failure> {
+        let text = |name: &str| {
+            let path = directory.join(name);
+            fs::read(&path).map(|octets| String::from_utf8_lossy(&octets).into_owned()).map_err(|error| {
+                let text = format!(
+                    "{}: {error}; name the directory of main.cf and master.cf with -c DIR",
+                    path.display()
+                );
+                Failure::new(CONFIGURATION, text)
+            })
+        };
+        let (main_cf, master_cf) = (text("main.cf")?, text("master.cf")?);
+        let absolute = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+        let host = host_facts(&main_cf, &absolute);
+        let (config, problems) = Config::read(&main_cf, &master_cf, host);
+        let settings = config.settings(None);
+        Ok(Self { directory: absolute, config, problems, settings })
+    }
+
+    /// `queue_directory`.
+    #[must_use]
+    pub fn queue_directory(&self) -> PathBuf {
+        PathBuf::from(self.settings.text("queue_directory"))
+    }
+
+    /// The spool's directory.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.queue_directory().join("postrider")
+    }
+}
+
+/// What this host is, for the defaults that depend on it.
+fn host_facts(main_cf: &str, directory: &Path) -> Host {
+    let hostname = nix::unistd::gethostname()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_else(|_| "localhost".to_owned());
+    Host {
+        hostname,
+        interfaces: interfaces(),
+        names: named_interfaces(main_cf),
+        process_id: std::process::id(),
+        process_name: "postrider".to_owned(),
+        config_directory: directory.display().to_string(),
+    }
+}
+
+fn interfaces() -> Vec<(IpAddr, u8)> {
+    let Ok(found) = getifaddrs() else { return Vec::new() };
+    let mut interfaces = Vec::new();
+    for interface in found {
+        let Some(address) = interface.address.as_ref().and_then(ip_of) else { continue };
+        let prefix = interface.netmask.as_ref().and_then(ip_of).map_or(32, |mask| match mask {
+            IpAddr::V4(mask) => mask.to_bits().leading_ones() as u8,
+            IpAddr::V6(mask) => mask.to_bits().leading_ones() as u8,
+        });
+        interfaces.push((address, prefix));
+    }
+    interfaces
+}
+
+fn ip_of(address: &nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
+    if let Some(address) = address.as_sockaddr_in() {
+        return Some(IpAddr::V4(address.ip()));
+    }
+    address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()))
+}
+
+/// Host names in inet_interfaces and proxy_interfaces stand for their addresses, as the host's own lookup gives them.
+fn named_interfaces(main_cf: &str) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut names = BTreeMap::new();
+    for line in main_cf.lines() {
+        let Some((name, value)) = line.split_once('=') else { continue };
+        if !matches!(name.trim(), "inet_interfaces" | "proxy_interfaces") {
+            continue;
+        }
+        for word in value.split([',', ' ', '\t']).filter(|word| is_host_name(word)) {
+            let found: io::Result<Vec<IpAddr>> =
+                (word, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
+            if let Ok(found) = found {
+                names.insert(word.to_owned(), found);
+            }
+        }
+    }
+    names
+}
+
+fn is_host_name(word: &str) -> bool {
+    !matches!(word, "" | "all" | "loopback-only")
+        && !word.contains('$')
+        && word.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
+}

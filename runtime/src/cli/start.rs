@@ -1,0 +1,248 @@
+//! `start`, `check`, `status`, `stop`, `reload`.
+
+use super::setup::EMBEDDED;
+use super::{Failure, Setup, ask, print};
+use crate::control::{Reply, Request};
+use crate::env::real::Real;
+use crate::observe::{self, Format, Options, Target};
+use crate::privilege::{self, Agent};
+use crate::{maildrop, serve};
+use postrider_core::params::Severity;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// EX_CONFIG and EX_OSERR of sysexits.h.
+const CONFIGURATION: u8 = 78;
+const SYSTEM: u8 = 71;
+/// The port of the embedded default.
+const EMBEDDED_PORT: u16 = 2525;
+
+/// Runs the daemon until it is told to stop.
+///
+/// # Errors
+/// The configuration is wrong, or the system does not let us.
+pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Failure> {
+    if let Some(unknown) = arguments.first() {
+        return Err(Failure::new(64, format!("start: unknown argument {unknown}; usage: postrider start [-c DIR]")));
+    }
+    let embedded = directory.is_none();
+    let directory = match directory {
+        Some(directory) => PathBuf::from(directory),
+        None => embedded_default()?,
+    };
+    let setup = Setup::read(&directory)?;
+    report(&setup)?;
+    let log = observe::start(log_options(&setup, embedded)).map_err(|text| Failure::new(SYSTEM, text))?;
+    for problem in &setup.problems {
+        observe::warn(problem.to_string());
+    }
+    let agent = Arc::new(privilege::start().map_err(|text| Failure::new(SYSTEM, text))?);
+    let queue_directory = setup.queue_directory();
+    prepare(&setup, &queue_directory)?;
+    // From here on we are mail_owner; the helper does what needs root.
+    privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| Failure::new(CONFIGURATION, text))?;
+    if matches!(*agent, Agent::Ourselves) && !embedded {
+        observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
+    }
+    let env = Real::open(&queue_directory, Arc::clone(&agent)).map_err(|text| Failure::new(SYSTEM, text))?;
+    if embedded {
+        welcome(&setup)?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(SYSTEM, format!("no runtime: {error}")))?;
+    let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone()));
+    log.flush();
+    result.map_err(|text| Failure::new(SYSTEM, text))
+}
+
+/// Tells of every problem; refuses to go on with errors.
+fn report(setup: &Setup) -> Result<(), Failure> {
+    let mut errors = 0;
+    for problem in &setup.problems {
+        eprintln!("{}/{problem}", setup.directory.display());
+        errors += u32::from(problem.severity == Severity::Error);
+    }
+    match errors {
+        0 => Ok(()),
+        1 => Err(Failure::new(CONFIGURATION, "not started: 1 error")),
+        count => Err(Failure::new(CONFIGURATION, format!("not started: {count} errors"))),
+    }
+}
+
+/// Makes the spool's folders and, as root, gives them to `mail_owner`.
+fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
+    let fail = |text: String| Failure::new(SYSTEM, text);
+    let spool = queue_directory.join("postrider");
+    crate::env::real::make_directory(&spool, 0o755).map_err(fail)?;
+    maildrop::prepare(&spool).map_err(|error| fail(format!("{}: {error}", spool.display())))?;
+    if nix::unistd::Uid::effective().is_root() {
+        let owner = privilege::owner_of(setup.settings.text("mail_owner"))
+            .map_err(|text| Failure::new(CONFIGURATION, text))?;
+        privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY])
+            .map_err(|error| fail(format!("{}: {error}", spool.display())))?;
+    }
+    Ok(())
+}
+
+fn log_options(setup: &Setup, embedded: bool) -> Options {
+    let settings = &setup.settings;
+    let format = if settings.text("log_format") == "json" { Format::Json } else { Format::Text };
+    let target = match settings.text("maillog_file") {
+        "" if embedded => Target::Stdout,
+        "" => Target::Syslog(facility(settings.text("syslog_facility"))),
+        "/dev/stdout" => Target::Stdout,
+        path => Target::File(PathBuf::from(path)),
+    };
+    let host = settings.text("myhostname").split('.').next().unwrap_or_default().to_owned();
+    Options { target, format, name: settings.text("syslog_name").to_owned(), host }
+}
+
+/// Numbers of syslog(3); `mail` for a word that it does not know.
+fn facility(word: &str) -> u8 {
+    match word {
+        "kern" => 0,
+        "user" => 1,
+        "daemon" => 3,
+        "auth" => 4,
+        "syslog" => 5,
+        "lpr" => 6,
+        "news" => 7,
+        "uucp" => 8,
+        "cron" => 9,
+        "authpriv" => 10,
+        "ftp" => 11,
+        local => match local.strip_prefix("local").and_then(|number| number.parse::<u8>().ok()) {
+            Some(number @ 0..=7) => 16 + number,
+            _ => 2,
+        },
+    }
+}
+
+/// Writes the embedded default on its first start; the directory of main.cf.
+fn embedded_default() -> Result<PathBuf, Failure> {
+    let here = std::env::current_dir().map_err(|error| Failure::new(SYSTEM, format!("current directory: {error}")))?;
+    let root = here.join(EMBEDDED);
+    let directory = root.join("config");
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(root.join("mail"))?;
+        let main_cf = directory.join("main.cf");
+        if !main_cf.exists() {
+            fs::write(main_cf, embedded_main_cf(&root))?;
+        }
+        let master_cf = directory.join("master.cf");
+        if !master_cf.exists() {
+            fs::write(master_cf, EMBEDDED_MASTER_CF)?;
+        }
+        Ok(())
+    };
+    write().map_err(|error| Failure::new(SYSTEM, format!("{}: {error}", root.display())))?;
+    Ok(directory)
+}
+
+const EMBEDDED_MASTER_CF: &str = "\
+# service   type  private unpriv chroot wakeup maxproc command
+127.0.0.1:2525 inet n     -      n      -      -       smtpd
+smtp        unix  -       -      n      -      -       smtp
+relay       unix  -       -      n      -      -       smtp
+lmtp        unix  -       -      n      -      -       lmtp
+error       unix  -       -      n      -      -       error
+discard     unix  -       -      n      -      -       discard
+virtual     unix  -       n      n      -      -       virtual
+local       unix  -       n      n      -      -       local
+";
+
+fn embedded_main_cf(root: &Path) -> String {
+    // Run as root for a first try, there may be no mail_owner yet: then whoever owns nothing.
+    let owner = if nix::unistd::User::from_name("postfix").ok().flatten().is_some() { "postfix" } else { "nobody" };
+    let (uid, gid) = match nix::unistd::User::from_name(owner).ok().flatten() {
+        Some(user) if nix::unistd::Uid::effective().is_root() => (user.uid.as_raw(), user.gid.as_raw()),
+        _ => (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
+    };
+    let root = root.display();
+    format!(
+        "# Written by `postrider start` at its first start without -c. It is yours now.\n\
+         compatibility_level = 3.6\n\
+         queue_directory = {root}/spool\n\
+         mail_owner = {owner}\n\
+         inet_interfaces = loopback-only\n\
+         mynetworks_style = host\n\
+         \n\
+         # Mail for any local part at these names goes to a Maildir below mail/.\n\
+         mydestination = $myhostname, localhost.$mydomain, localhost\n\
+         local_recipient_maps =\n\
+         local_transport = virtual\n\
+         virtual_mailbox_base = {root}/mail\n\
+         virtual_mailbox_maps = localpart:/\n\
+         virtual_uid_maps = static:{uid}\n\
+         virtual_gid_maps = static:{gid}\n\
+         virtual_minimum_uid = 1\n"
+    )
+}
+
+fn welcome(setup: &Setup) -> Result<(), Failure> {
+    let root = setup.directory.parent().unwrap_or(&setup.directory).display().to_string();
+    print(&format!(
+        "Postrider {} listens on 127.0.0.1:{EMBEDDED_PORT}; everything lies below {root}\n\
+         \n\
+         Send the first message from another terminal:\n\
+         \n    swaks --server 127.0.0.1:{EMBEDDED_PORT} --from you@localhost --to me@localhost\n\
+         \nor, with nothing but Python:\n\
+         \n    python3 -c 'import smtplib; smtplib.SMTP(\"127.0.0.1\", {EMBEDDED_PORT}).sendmail(\"you@localhost\", \
+         [\"me@localhost\"], \"Subject: hello\\n\\nIt flows.\\n\")'\n\
+         \nIt is then in {root}/mail/me/new/. Ctrl-C stops the daemon.\n\n",
+        env!("CARGO_PKG_VERSION")
+    ))
+}
+
+/// Reads everything, and says what is wrong.
+///
+/// # Errors
+/// There are errors.
+pub fn check(directory: Option<String>) -> Result<(), Failure> {
+    let setup = Setup::find(directory)?;
+    let mut problems: Vec<(bool, String)> = setup
+        .problems
+        .iter()
+        .map(|problem| {
+            (problem.severity == Severity::Error, format!("{}/{problem}", setup.directory.display()))
+        })
+        .collect();
+    problems.extend(serve::inspect(&setup));
+    let errors = problems.iter().filter(|(error, _)| *error).count();
+    for (_, text) in &problems {
+        println!("{text}");
+    }
+    let warnings = problems.len() - errors;
+    println!("{}: {errors} errors, {warnings} warnings", setup.directory.display());
+    if errors == 0 { Ok(()) } else { Err(Failure::new(1, String::new())) }
+}
+
+/// Says how the daemon is doing.
+///
+/// # Errors
+/// It does not run.
+pub fn status(setup: &Setup) -> Result<(), Failure> {
+    ask(setup, &Request::Status, |reply| match reply {
+        Reply::Status(status) => print(&format!(
+            "postrider {} runs as process {} for {} s, {} sessions open\nlistens on {}\nconfiguration {}\n",
+            status.version,
+            status.process,
+            status.uptime,
+            status.sessions,
+            status.listening.join(", "),
+            status.configuration
+        )),
+        _ => Ok(()),
+    })
+}
+
+/// Asks the daemon to do something that needs no more words.
+///
+/// # Errors
+/// It does not run, or says no.
+pub fn order(setup: &Setup, request: &Request, done: &str) -> Result<(), Failure> {
+    ask(setup, request, |_| Ok(()))?;
+    print(&format!("{done}\n"))
+}

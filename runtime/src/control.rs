@@ -1,0 +1,127 @@
+//! The daemon's control socket: `queue_directory/postrider/control`.
+//!
+//! One request a connection: a line of JSON, answered by lines of JSON, the last of which is [`Reply::End`]. Who may ask for
+//! what is told by the kernel (peer credentials): anybody may list and flush, as with Postfix; only root and
+//! `mail_owner` may change or read messages, stop or reload.
+
+use postrider_core::mail::{ListedRecipient, Listing, Loaded, Order, QueueId, QueueName, Sender, Standing};
+use postrider_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Name of the socket below the spool's directory.
+pub const SOCKET: &str = "control";
+/// Octets of a request line.
+pub const REQUEST_MAX: usize = 64 * 1024;
+
+/// What a command asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// How is it going?
+    Status,
+    /// Drain and stop.
+    Stop,
+    /// Read the configuration again.
+    Reload,
+    /// New mail lies in the maildrop.
+    Wake,
+    /// An order for the queue.
+    Order(Order),
+    /// A message's envelope and content (`postcat -q`).
+    Show(QueueId),
+}
+
+impl Request {
+    /// True when anybody on this host may ask it.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        matches!(self, Self::Status | Self::Wake | Self::Order(Order::List(_) | Order::Flush(_)))
+    }
+}
+
+/// What the daemon says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// It runs.
+    Status(Status),
+    /// A message of a listing.
+    Listing(Listing),
+    /// How many messages an order was for.
+    Done(u64),
+    /// A message: envelope lines, then its content in chunks.
+    Envelope(Vec<(String, String)>),
+    /// Octets of the content.
+    Content(Vec<u8>),
+    /// It could not be done: why.
+    Failed(String),
+    /// Nothing follows.
+    End,
+}
+
+/// How it is going.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Process id.
+    pub process: u32,
+    /// Version of the daemon.
+    pub version: String,
+    /// Seconds since start.
+    pub uptime: u64,
+    /// Open inbound sessions.
+    pub sessions: u64,
+    /// Where it listens.
+    pub listening: Vec<String>,
+    /// Where its configuration is.
+    pub configuration: String,
+}
+
+/// A message as the queue listing shows it.
+#[must_use]
+pub fn listing(loaded: &Loaded, queue: QueueName, next: Option<Timestamp>) -> Listing {
+    let envelope = &loaded.message.envelope;
+    let recipients = envelope.recipients.iter().zip(&loaded.standing);
+    Listing {
+        queue_name: queue,
+        queue_id: loaded.message.id.to_string(),
+        arrival_time: envelope.arrived.seconds(),
+        message_size: loaded.message.pieces.size(),
+        next_attempt_time: next.map(Timestamp::seconds),
+        sender: match &envelope.sender {
+            Sender::Null => String::new(),
+            Sender::Mailbox(mailbox) => mailbox.external(),
+        },
+        recipients: recipients
+            .filter_map(|(recipient, standing)| match standing {
+                Standing::Waiting(why) => Some(ListedRecipient {
+                    address: recipient.address.external(),
+                    delay_reason: why.as_ref().map(|why| why.text.clone()),
+                }),
+                Standing::Owed(_) | Standing::Done => None,
+            })
+            .collect(),
+    }
+}
+
+/// The envelope as `postcat -e` shows it.
+#[must_use]
+pub fn envelope_lines(loaded: &Loaded) -> Vec<(String, String)> {
+    let envelope = &loaded.message.envelope;
+    let mut lines = vec![
+        ("message_size".to_owned(), loaded.message.pieces.size().to_string()),
+        ("create_time".to_owned(), envelope.arrived.seconds().to_string()),
+        ("sender".to_owned(), envelope.sender.external()),
+        ("client_name".to_owned(), envelope.client.name.clone()),
+        ("helo_name".to_owned(), envelope.client.helo.clone()),
+        ("protocol_name".to_owned(), envelope.client.protocol.clone()),
+    ];
+    if let Some(address) = envelope.client.address {
+        lines.push(("client_address".to_owned(), address.to_string()));
+    }
+    for (recipient, standing) in envelope.recipients.iter().zip(&loaded.standing) {
+        if let Some(original) = &recipient.original {
+            lines.push(("original_recipient".to_owned(), original.external()));
+        }
+        let label = if matches!(standing, Standing::Done) { "done_recipient" } else { "recipient" };
+        lines.push((label.to_owned(), recipient.address.external()));
+    }
+    lines
+}

@@ -1,0 +1,258 @@
+//! The spool's directory: `log/`, `contents/`, `corrupt/` below `queue_directory/postrider`.
+//!
+//! Carries out operations and decides nothing. Files stay open, so a read needs one system call.
+
+use crate::env::Disk;
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
+use nix::sys::uio::{pread, pwritev};
+use postrider_core::mail::QueueId;
+use postrider_core::queue::{DiskError, Done, File, Op};
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Slices that one vectored write takes: the kernel's IOV_MAX.
+const SLICES_MAX: usize = 1024;
+/// Open files kept; segments are few, large contents are opened as needed.
+const OPEN_MAX: usize = 256;
+/// Directories of the spool.
+const DIRECTORIES: [&str; 3] = ["log", "contents", "corrupt"];
+
+/// The lock of a spool; held as long as the daemon lives.
+#[derive(Debug)]
+pub struct SpoolLock {
+    _file: Flock<fs::File>,
+}
+
+/// The disk of the spool.
+#[derive(Debug)]
+pub struct SpoolDirectory {
+    directory: PathBuf,
+    open: Mutex<BTreeMap<File, Arc<fs::File>>>,
+    _lock: SpoolLock,
+}
+
+impl SpoolDirectory {
+    /// Makes the directories that are missing, and takes the lock.
+    ///
+    /// # Errors
+    /// What is wrong, and what to do.
+    pub fn open(queue_directory: &Path) -> Result<Self, String> {
+        let directory = queue_directory.join("postrider");
+        for name in DIRECTORIES {
+            make_directory(&directory.join(name), 0o700)?;
+        }
+        let lock = SpoolLock::take(&directory)?;
+        Ok(Self { directory, open: Mutex::default(), _lock: lock })
+    }
+
+    fn path(&self, file: File) -> PathBuf {
+        match file {
+            File::Segment(number) => self.directory.join(format!("log/{number:016x}")),
+            File::Content(id) => self.directory.join(format!("contents/{id}")),
+            File::Corrupt(segment, offset) => self.directory.join(format!("corrupt/{segment:016x}-{offset}")),
+        }
+    }
+
+    fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(handle) = open.get(&file) {
+            return Ok(Arc::clone(handle));
+        }
+        let handle = Arc::new(OpenOptions::new().read(true).write(true).open(self.path(file))?);
+        Self::keep(&mut open, file, &handle);
+        Ok(handle)
+    }
+
+    fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: &Arc<fs::File>) {
+        if open.len() >= OPEN_MAX {
+            // Contents sort behind segments, so the log's own files stay.
+            open.pop_last();
+        }
+        open.insert(file, Arc::clone(handle));
+    }
+
+    fn create(&self, file: File, size: u64) -> io::Result<()> {
+        let handle = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(file))?;
+        if size > 0 {
+            let length = i64::try_from(size).unwrap_or(i64::MAX);
+            match fallocate(&handle, FallocateFlags::empty(), 0, length) {
+                // A file system that can not preallocate grows the file instead.
+                Ok(()) | Err(Errno::EOPNOTSUPP) => {}
+                Err(error) => {
+                    _ = fs::remove_file(self.path(file));
+                    return Err(error.into());
+                }
+            }
+        }
+        Self::keep(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner), file, &Arc::new(handle));
+        Ok(())
+    }
+
+    fn write(&self, file: File, mut offset: u64, octets: &[Vec<u8>]) -> io::Result<()> {
+        let handle = self.handle(file)?;
+        let mut slices: Vec<IoSlice<'_>> = octets.iter().map(|chunk| IoSlice::new(chunk)).collect();
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            let count = rest.len().min(SLICES_MAX);
+            let at = i64::try_from(offset).map_err(io::Error::other)?;
+            let written = match pwritev(&*handle, &rest[..count], at) {
+                Err(Errno::EINTR) => continue,
+                other => other?,
+            };
+            if written == 0 && rest.iter().any(|slice| !slice.is_empty()) {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            offset += written as u64;
+            IoSlice::advance_slices(&mut rest, written);
+        }
+        Ok(())
+    }
+
+    fn read(&self, file: File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let handle = self.handle(file)?;
+        let mut octets = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let mut filled = 0;
+        while filled < octets.len() {
+            let at = i64::try_from(offset + filled as u64).map_err(io::Error::other)?;
+            match pread(&*handle, &mut octets[filled..], at) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        octets.truncate(filled);
+        Ok(octets)
+    }
+
+    fn list(&self) -> io::Result<Vec<(File, u64)>> {
+        let mut files = Vec::new();
+        for name in DIRECTORIES {
+            for entry in fs::read_dir(self.directory.join(name))? {
+                let entry = entry?;
+                if let Some(file) = entry.file_name().to_str().and_then(|text| file_of(name, text)) {
+                    files.push((file, entry.metadata()?.len()));
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    fn unlink(&self, file: File) -> io::Result<()> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+        fs::remove_file(self.path(file))
+    }
+
+    fn carry_out(&self, op: Op) -> io::Result<Done> {
+        match op {
+            Op::List => return self.list().map(Done::Files),
+            Op::Read { file, offset, length } => return self.read(file, offset, length).map(Done::Octets),
+            Op::Create { file, size } => self.create(file, size)?,
+            Op::Write { file, offset, octets } => self.write(file, offset, &octets)?,
+            Op::Sync(file) => self.handle(file)?.sync_data()?,
+            Op::SyncDirectory => {
+                for name in DIRECTORIES {
+                    fs::File::open(self.directory.join(name))?.sync_all()?;
+                }
+            }
+            Op::Unlink(file) => self.unlink(file)?,
+        }
+        Ok(Done::Nothing)
+    }
+}
+
+impl Disk for SpoolDirectory {
+    fn execute(&self, op: Op) -> Result<Done, DiskError> {
+        self.carry_out(op).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOSPC | Errno::EDQUOT) => DiskError::Full,
+            Some(Errno::ENOENT) => DiskError::Missing,
+            _ => DiskError::Failed(error.to_string()),
+        })
+    }
+
+    fn free_space(&self) -> u64 {
+        // `queue_minfree` asks; where the system can not tell, mail is taken and the disk decides.
+        nix::sys::statvfs::statvfs(&self.directory)
+            .map_or(u64::MAX, |stat| stat.blocks_available().saturating_mul(stat.fragment_size()))
+    }
+}
+
+impl SpoolLock {
+    fn take(directory: &Path) -> Result<Self, String> {
+        let path = directory.join("lock");
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(|error| format!("{}: {error}; start as root, or make it writable", path.display()))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { _file: lock }),
+            Err((_, error)) => Err(format!(
+                "{}: {error}: another daemon runs on this queue_directory; stop it, or choose another",
+                path.display()
+            )),
+        }
+    }
+}
+
+/// Makes a directory and what lies above it.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), String> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
+        .map_err(|error| format!("{}: {error}; check queue_directory, or start as root", path.display()))
+}
+
+fn file_of(directory: &str, name: &str) -> Option<File> {
+    match directory {
+        "log" => u64::from_str_radix(name, 16).ok().map(File::Segment),
+        "contents" => name.parse::<QueueId>().ok().map(File::Content),
+        _ => {
+            let (segment, offset) = name.split_once('-')?;
+            Some(File::Corrupt(u64::from_str_radix(segment, 16).ok()?, offset.parse().ok()?))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("postrider-disk-{name}-{}", std::process::id()));
+        _ = fs::remove_dir_all(&path);
+        path
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_and_listed() {
+        let root = scratch("rw");
+        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let file = File::Segment(7);
+        assert_eq!(disk.execute(Op::Create { file, size: 4096 }), Ok(Done::Nothing));
+        let octets = vec![b"abc".to_vec(), Vec::new(), b"defg".to_vec()];
+        assert_eq!(disk.execute(Op::Write { file, offset: 10, octets }), Ok(Done::Nothing));
+        assert_eq!(disk.execute(Op::Sync(file)), Ok(Done::Nothing));
+        assert_eq!(disk.execute(Op::SyncDirectory), Ok(Done::Nothing));
+        assert_eq!(disk.execute(Op::Read { file, offset: 11, length: 5 }), Ok(Done::Octets(b"bcdef".to_vec())));
+        assert_eq!(disk.execute(Op::List), Ok(Done::Files(vec![(file, 4096)])));
+        assert_eq!(disk.execute(Op::Unlink(file)), Ok(Done::Nothing));
+        assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Err(DiskError::Missing));
+        fs::remove_dir_all(root).expect("ours to remove");
+    }
+
+    #[test]
+    fn a_second_daemon_is_refused_and_told_why() {
+        let root = scratch("lock");
+        let first = SpoolDirectory::open(&root).expect("a fresh directory");
+        let error = SpoolDirectory::open(&root).expect_err("locked");
+        assert!(error.contains("another daemon runs"), "{error}");
+        drop(first);
+        SpoolDirectory::open(&root).expect("free again");
+        fs::remove_dir_all(root).expect("ours to remove");
+    }
+}

@@ -1,0 +1,112 @@
+//! The world as it is: tokio's sockets, the file system, the system's users and clocks.
+
+mod disk;
+mod files;
+mod mailboxes;
+mod net;
+
+pub use disk::{SpoolDirectory, SpoolLock};
+pub use files::RealFiles;
+pub use mailboxes::RealMailboxes;
+pub use net::RealNet;
+
+use crate::env::{Disk, Environment, Files, Mailboxes, Users};
+use postrider_core::time::{Instant, Now, Timestamp};
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Production.
+#[derive(Debug)]
+pub struct Real {
+    net: RealNet,
+    disk: Arc<SpoolDirectory>,
+    files: RealFiles,
+    mailboxes: RealMailboxes,
+    start: std::time::Instant,
+    zone: jiff::tz::TimeZone,
+}
+
+impl Real {
+    /// Opens the spool below `queue_directory` and takes its lock.
+    ///
+    /// # Errors
+    /// The directory can not be made or is in use by another daemon; the text says what to do.
+    pub fn open(queue_directory: &Path) -> Result<Self, String> {
+        Ok(Self {
+            net: RealNet::new(queue_directory),
+            disk: Arc::new(SpoolDirectory::open(queue_directory)?),
+            files: RealFiles,
+            mailboxes: RealMailboxes::new(),
+            start: std::time::Instant::now(),
+            zone: jiff::tz::TimeZone::system(),
+        })
+    }
+}
+
+/// Minutes east of UTC in a time zone.
+fn offset_minutes(zone: &jiff::tz::TimeZone, at: Timestamp) -> i32 {
+    jiff::Timestamp::from_microsecond(at.0).map_or(0, |at| zone.to_offset(at).seconds() / 60)
+}
+
+/// The wall clock.
+#[must_use]
+pub fn wall_clock() -> Timestamp {
+    let since = |d: std::time::Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => Timestamp(since(after)),
+        Err(before) => Timestamp(-since(before.duration())),
+    }
+}
+
+impl Environment for Real {
+    type Net = RealNet;
+
+    fn net(&self) -> &RealNet {
+        &self.net
+    }
+
+    fn now(&self) -> Now {
+        Now { mono: Instant::default().after(self.start.elapsed()), wall: wall_clock() }
+    }
+
+    fn utc_offset(&self, at: Timestamp) -> i32 {
+        offset_minutes(&self.zone, at)
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk) as Arc<dyn Disk>
+    }
+
+    fn files(&self) -> &dyn Files {
+        &self.files
+    }
+
+    fn users(&self) -> &dyn Users {
+        &self.files
+    }
+
+    fn mailboxes(&self) -> &dyn Mailboxes {
+        &self.mailboxes
+    }
+
+    fn entropy(&self) -> u64 {
+        getrandom::u64().expect("the operating system has a random number generator")
+    }
+
+    fn spawn_spool(&self, task: impl Future<Output = ()> + Send + 'static) {
+        // A thread of its own: its writes and syncs block, and everything else goes on meanwhile.
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+                runtime.expect("a runtime without sockets needs no resource").block_on(task);
+            })
+            .expect("a daemon that cannot start its spool thread cannot run");
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        tokio::task::spawn_blocking(work).await.ok()
+    }
+}

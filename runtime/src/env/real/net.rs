@@ -1,0 +1,157 @@
+//! Sockets of the operating system, through tokio.
+
+use crate::env::{Accepted, ListenAt, Net};
+use nix::sys::socket::{setsockopt, sockopt};
+use postrider_core::outbound::Endpoint;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
+
+/// Connections that the kernel queues for us before it turns clients away.
+const BACKLOG: u32 = 1024;
+
+/// The network of this host.
+#[derive(Debug)]
+pub struct RealNet {
+    /// Relative socket paths start here (master(5)).
+    queue_directory: PathBuf,
+}
+
+impl RealNet {
+    /// `queue_directory` is where relative socket paths start.
+    #[must_use]
+    pub fn new(queue_directory: &Path) -> Self {
+        Self { queue_directory: queue_directory.to_owned() }
+    }
+}
+
+/// A TCP or Unix connection.
+#[derive(Debug)]
+pub enum RealStream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A socket of this host.
+    Unix(UnixStream),
+}
+
+/// A listening socket.
+#[derive(Debug)]
+pub enum RealListener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A socket of this host.
+    Unix(UnixListener),
+}
+
+fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    if address.is_ipv6() {
+        // `[::]:25` and `0.0.0.0:25` are two listeners, as inet_protocols asks for each.
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+impl Net for RealNet {
+    type Stream = RealStream;
+    type Listener = RealListener;
+    type Datagram = UdpSocket;
+
+    async fn listen(&self, at: &ListenAt) -> io::Result<RealListener> {
+        match at {
+            ListenAt::Inet(address) => listen_tcp(*address).map(RealListener::Tcp),
+            ListenAt::Unix(path) => {
+                let path = self.queue_directory.join(path);
+                _ = std::fs::remove_file(&path);
+                UnixListener::bind(path).map(RealListener::Unix)
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &RealListener) -> io::Result<Accepted<RealStream>> {
+        match listener {
+            RealListener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                // Replies are small and awaited: Nagle would hold them back.
+                _ = stream.set_nodelay(true);
+                let local = stream.local_addr().ok();
+                Ok(Accepted { stream: RealStream::Tcp(stream), peer: Some(peer), local })
+            }
+            RealListener::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok(Accepted { stream: RealStream::Unix(stream), peer: None, local: None })
+            }
+        }
+    }
+
+    async fn connect(&self, to: &Endpoint) -> io::Result<RealStream> {
+        match to {
+            Endpoint::Inet { address, port, bind } => {
+                let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                if let Some(bind) = bind {
+                    socket.bind(SocketAddr::new(*bind, 0))?;
+                }
+                let stream = socket.connect(SocketAddr::new(*address, *port)).await?;
+                _ = stream.set_nodelay(true);
+                Ok(RealStream::Tcp(stream))
+            }
+            Endpoint::Unix(path) => {
+                UnixStream::connect(self.queue_directory.join(path)).await.map(RealStream::Unix)
+            }
+        }
+    }
+
+    async fn datagram(&self, to: SocketAddr) -> io::Result<UdpSocket> {
+        let any: SocketAddr = if to.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+        let socket = UdpSocket::bind(any).await?;
+        // Connected: the kernel drops what comes from elsewhere.
+        socket.connect(to).await?;
+        Ok(socket)
+    }
+
+    async fn send(&self, socket: &UdpSocket, octets: &[u8]) -> io::Result<()> {
+        socket.send(octets).await.map(|_| ())
+    }
+
+    async fn receive(&self, socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<usize> {
+        socket.recv(buffer).await
+    }
+}
+
+impl AsyncRead for RealStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for RealStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, octets),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, octets),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

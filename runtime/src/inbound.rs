@@ -1,0 +1,214 @@
+//! Drives one inbound joint over a connection. Executes effects, decides nothing.
+
+use crate::answers::Answers;
+use crate::env::Environment;
+use crate::observe;
+use crate::spool::Spool;
+use crate::staging::Staged;
+use crate::stream::Stream;
+use postrider_core::inbound::{Effect, Inbound, Input};
+use postrider_core::machine::Machine;
+use postrider_core::mail::{Change, ContentPlace, Message, QueueId, QueueIds, Refusal};
+use postrider_core::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
+
+/// Octets that an idle session may keep for reading; a busy one grows to `limits::CHUNK_MAX`.
+const READ_MIN: usize = 2 * 1024;
+const READ_MAX: usize = postrider_core::limits::CHUNK_MAX;
+/// A client that takes no octet of a reply for so long is cut off; smtpd_timeout is the machine's own, this one guards writes.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What the tasks of all sessions share.
+pub struct Shared<E> {
+    /// The world.
+    pub env: Arc<E>,
+    /// The spool.
+    pub spool: Spool,
+    /// Queue ids.
+    pub ids: Mutex<QueueIds>,
+}
+
+impl<E: Environment> Shared<E> {
+    /// A fresh queue id.
+    pub fn identify(&self) -> QueueId {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner).issue(self.env.now().wall)
+    }
+}
+
+/// One session.
+pub struct Session<E: Environment, S> {
+    /// Shared by all.
+    pub shared: Arc<Shared<E>>,
+    /// Answers questions, with the configuration that the session began with.
+    pub answers: Arc<Answers<E>>,
+    /// Certificate and key; `None` where TLS is off.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// The connection.
+    pub stream: Stream<S>,
+    /// The machine.
+    pub machine: Inbound,
+    /// Becomes true when the daemon drains.
+    pub draining: watch::Receiver<bool>,
+}
+
+/// What ends a drain.
+enum Next {
+    Wait,
+    StartTls,
+    Close,
+    Ask(postrider_core::ask::Question),
+    Identify,
+    Commit(Box<Message>),
+}
+
+impl<E: Environment, S> Session<E, S>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
+{
+    /// Runs to the end of the connection.
+    pub async fn run(mut self) {
+        let mut staged = Staged::new();
+        let mut buffer = vec![0; READ_MIN];
+        loop {
+            let mut out = Vec::new();
+            let next = self.drain(&mut out, &mut staged).await;
+            if !out.is_empty() && !self.write(&out).await {
+                staged.abandon(&self.shared.spool);
+                self.machine.handle_input(self.shared.env.now(), Input::Closed);
+                self.finish();
+                return;
+            }
+            match next {
+                Next::Wait => self.wait(&mut buffer).await,
+                Next::Close => {
+                    _ = tokio::time::timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
+                    staged.abandon(&self.shared.spool);
+                    self.finish();
+                    return;
+                }
+                Next::StartTls => self.secure().await,
+                Next::Ask(question) => {
+                    let answer = self.answers.answer(&question).await;
+                    self.machine.handle_input(self.shared.env.now(), Input::Answer(answer));
+                }
+                Next::Identify => {
+                    let id = self.shared.identify();
+                    staged.name(id);
+                    self.machine.handle_input(self.shared.env.now(), Input::Identified(id));
+                }
+                Next::Commit(message) => {
+                    let result = commit(&self.shared.spool, &mut staged, message, Vec::new()).await;
+                    self.machine.handle_input(self.shared.env.now(), Input::Committed(result));
+                }
+            }
+        }
+    }
+
+    /// Takes all outputs of one stimulus.
+    async fn drain(&mut self, out: &mut Vec<u8>, staged: &mut Staged) -> Next {
+        let mut next = Next::Wait;
+        while let Some(effect) = self.machine.poll_output() {
+            match effect {
+                Effect::Send(octets) if out.is_empty() => *out = octets,
+                Effect::Send(octets) => out.extend_from_slice(&octets),
+                Effect::Event(event) => observe::log(&event),
+                Effect::Stage(octets) => staged.put(&self.shared.spool, octets).await,
+                Effect::Unstage => staged.abandon(&self.shared.spool),
+                Effect::StartTls => next = Next::StartTls,
+                Effect::Close => next = Next::Close,
+                Effect::Ask(question) => next = Next::Ask(question),
+                Effect::Identify => next = Next::Identify,
+                Effect::Commit(message) => next = Next::Commit(message),
+            }
+        }
+        next
+    }
+
+    /// After the end nobody listens, but the log does.
+    fn finish(&mut self) {
+        while let Some(effect) = self.machine.poll_output() {
+            if let Effect::Event(event) = effect {
+                observe::log(&event);
+            }
+        }
+    }
+
+    async fn write(&mut self, out: &[u8]) -> bool {
+        let write = async {
+            self.stream.write_all(out).await?;
+            self.stream.flush().await
+        };
+        matches!(tokio::time::timeout(WRITE_TIMEOUT, write).await, Ok(Ok(())))
+    }
+
+    async fn wait(&mut self, buffer: &mut Vec<u8>) {
+        let env = &self.shared.env;
+        let timeout = self.machine.next_timeout().map(|at| at.since(env.now().mono));
+        let reading = self.machine.room() > 0;
+        tokio::select! {
+            biased;
+            Ok(()) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => {
+                self.machine.handle_input(env.now(), Input::Drain);
+            }
+            read = self.stream.read(buffer), if reading => match read {
+                Ok(0) | Err(_) => self.machine.handle_input(env.now(), Input::Closed),
+                Ok(count) => {
+                    self.machine.handle_input(env.now(), Input::Bytes(&buffer[..count]));
+                    // A full buffer says that more comes: fewer, larger reads. An idle session gives it back.
+                    if count == buffer.len() && count < READ_MAX {
+                        buffer.resize((count * 4).min(READ_MAX), 0);
+                    } else if count < READ_MIN && buffer.len() > READ_MIN {
+                        *buffer = vec![0; READ_MIN];
+                    }
+                }
+            },
+            () = sleep(timeout) => self.machine.handle_timeout(env.now()),
+        }
+    }
+
+    async fn secure(&mut self) {
+        let result = match &self.tls {
+            None => Err("no certificate is configured".to_owned()),
+            Some(config) => {
+                let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
+                tokio::select! {
+                    result = self.stream.secure_as_server(config) => result,
+                    () = sleep(timeout) => Err("the handshake took too long".to_owned()),
+                }
+            }
+        };
+        let now = self.shared.env.now();
+        match result {
+            Ok(facts) => self.machine.handle_input(now, Input::Secured(facts)),
+            Err(why) => self.machine.handle_input(now, Input::TlsFailed(why)),
+        }
+    }
+}
+
+/// Sleeps for so long; for ever without a time.
+pub async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Makes a message and what is staged of its content durable, together with other changes.
+pub async fn commit(
+    spool: &Spool,
+    staged: &mut Staged,
+    mut message: Box<Message>,
+    mut changes: Vec<Change>,
+) -> Result<(), Refusal> {
+    let content = staged.finish(spool, message.id).await?;
+    message.place = if content.is_some() { ContentPlace::Inline } else { ContentPlace::File };
+    let streamed = (message.place == ContentPlace::File).then_some(message.id);
+    changes.insert(0, Change::Commit(message));
+    let result = spool.append(changes, content.unwrap_or_default()).await;
+    if let (Err(_), Some(id)) = (result, streamed) {
+        staged.forget(spool, id);
+    }
+    result
+}

@@ -1,0 +1,15 @@
+//! Bounds of the runtime, with the reason for each value. Those of decisions are in core.
+
+use std::time::Duration;
+
+/// A command that says nothing on the control socket for so long is gone.
+pub const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The maildrop is looked at so often, whether somebody woke us or not (pickup's wake-up time in Postfix).
+pub const MAILDROP_LOOK: Duration = Duration::from_secs(60);
+
+/// Messages of the maildrop that are taken in at a time: the commands that left them do not wait.
+pub const MAILDROP_AT_ONCE: usize = 20;
+
+/// Octets of a message that are read at once for a report that returns it.
+pub const REPORT_CHUNK: usize = 64 * 1024;

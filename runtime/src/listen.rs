@@ -1,0 +1,119 @@
+//! Accepts clients, and starts a task for each.
+
+use crate::env::{Accepted, Environment, ListenAt, Net};
+use crate::inbound::{Session, Shared};
+use crate::observe;
+use crate::site::Site;
+use crate::stream::Stream;
+use postrider_core::inbound::Inbound;
+use postrider_core::session::Peer;
+use postrider_core::session::clients::Clients;
+use postrider_core::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+
+/// After a failed accept (no file descriptors left, most often) others get their turn before the next.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What all doors share.
+pub struct Doors<E: Environment> {
+    /// World, spool.
+    pub shared: Arc<Shared<E>>,
+    /// The configuration of the moment.
+    pub site: Arc<RwLock<Arc<Site<E>>>>,
+    /// Connections by client.
+    pub clients: Mutex<Clients>,
+    /// Open sessions.
+    pub sessions: AtomicU64,
+    /// Becomes true when the daemon drains.
+    pub draining: watch::Receiver<bool>,
+}
+
+impl<E: Environment> Doors<E> {
+    /// Serves one listener until the daemon drains, or `closed` becomes true.
+    pub async fn serve(
+        self: Arc<Self>,
+        service: String,
+        listener: <E::Net as Net>::Listener,
+        mut closed: watch::Receiver<bool>,
+    ) {
+        let mut draining = self.draining.clone();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                _ = draining.wait_for(|draining| *draining) => return,
+                _ = closed.wait_for(|closed| *closed) => return,
+                accepted = self.shared.env.net().accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok(accepted) => self.admit(&service, accepted),
+                Err(error) => {
+                    observe::warn(format!("accept on {service}: {error}"));
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn admit(self: &Arc<Self>, service: &str, accepted: Accepted<<E::Net as Net>::Stream>) {
+        let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
+        let Some(door) = site.doors.get(service).cloned() else { return };
+        let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
+        let count = self.sessions.fetch_add(1, Ordering::Relaxed);
+        let room = door.sessions.is_none_or(|limit| count < u64::from(limit));
+        let excepted = door.is_excepted(address);
+        let verdict = match (room, excepted) {
+            (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+            (true, true) => Ok(()),
+            (true, false) => {
+                let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+                clients.admit(address).map_err(|reply| {
+                    let mut octets = Vec::new();
+                    reply.emit(&mut octets);
+                    String::from_utf8_lossy(&octets).into_owned()
+                })
+            }
+        };
+        let doors = Arc::clone(self);
+        tokio::spawn(async move {
+            match verdict {
+                Err(reply) => {
+                    observe::warn(format!("turned away a client at {address}: {}", reply.trim_end()));
+                    let mut stream = accepted.stream;
+                    // One write that fits any socket buffer; who does not take it gets nothing.
+                    _ = tokio::time::timeout(PAUSE, stream.write_all(reply.as_bytes())).await;
+                }
+                Ok(()) => {
+                    let peer = Peer {
+                        address: address.to_canonical(),
+                        port: accepted.peer.map_or(0, |peer| peer.port()),
+                        local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
+                    };
+                    let now = doors.shared.env.now();
+                    let session = Session {
+                        shared: Arc::clone(&doors.shared),
+                        answers: Arc::clone(&site.answers),
+                        tls: door.tls.clone(),
+                        stream: Stream::Plain(accepted.stream),
+                        machine: Inbound::new(now, Arc::clone(&door.config), peer),
+                        draining: doors.draining.clone(),
+                    };
+                    session.run().await;
+                    if !excepted {
+                        doors.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(address);
+                    }
+                }
+            }
+            doors.sessions.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Where a listener of master.cf listens.
+    #[must_use]
+    pub fn at(address: IpAddr, port: u16) -> ListenAt {
+        ListenAt::Inet((address, port).into())
+    }
+}

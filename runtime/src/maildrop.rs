@@ -1,0 +1,162 @@
+//! The maildrop: where commands on this host leave mail, whether the daemon runs or not.
+//!
+//! A file is a line of JSON (who from, who to) and the message as it was given. It is written under a temporary name, synced, and
+//! renamed, so the daemon never sees half of one; the command succeeds only after that. The directory can be written by
+//! everybody and read by nobody (mode 1733): the file's owner is the submitter, as the kernel says.
+
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Below the spool's directory.
+pub const DIRECTORY: &str = "maildrop";
+/// Octets of the first line: a few thousand recipients.
+const HEADER_MAX: u64 = 4 << 20;
+
+/// What a command says of a message; addresses as typed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Header {
+    /// Envelope sender; `None`: the submitter's login name.
+    pub sender: Option<String>,
+    /// Real name for a missing From field.
+    pub full_name: Option<String>,
+    /// Envelope recipients.
+    pub recipients: Vec<String>,
+    /// `-N`: when to report.
+    pub notify: Option<String>,
+    /// `-R`: how much to return.
+    pub ret: Option<String>,
+    /// `-V`: envelope id.
+    pub envid: Option<String>,
+    /// `-B 8BITMIME`.
+    pub eight_bit: bool,
+}
+
+/// A message that was picked up.
+#[derive(Debug)]
+pub struct Dropped {
+    /// What the command said.
+    pub header: Header,
+    /// Who left it.
+    pub uid: u32,
+    /// When.
+    pub modified: i64,
+    /// The message itself, from here to the end.
+    pub content: BufReader<File>,
+    /// To be removed when the message is durable elsewhere.
+    pub path: PathBuf,
+}
+
+/// Makes the directory.
+///
+/// # Errors
+/// As the system says.
+pub fn prepare(spool: &Path) -> io::Result<PathBuf> {
+    let path = spool.join(DIRECTORY);
+    if !path.exists() {
+        fs::create_dir(&path)?;
+        // Set apart from the creation: the umask must not take bits away.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o1733))?;
+    }
+    Ok(path)
+}
+
+/// Leaves a message, durably.
+///
+/// # Errors
+/// As the system says; nothing was left then.
+pub fn leave(spool: &Path, header: &Header, content: &[u8]) -> io::Result<()> {
+    let directory = spool.join(DIRECTORY);
+    let clock = crate::env::real::wall_clock().0;
+    let name = format!("{clock:x}.{}", std::process::id());
+    let (temporary, last) = (directory.join(format!("tmp.{name}")), directory.join(format!("new.{name}")));
+    let write = || -> io::Result<()> {
+        // Readable by the daemon, which is another user: the file's name cannot be guessed by listing, and its owner can remove it.
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
+        serde_json::to_writer(&mut file, header)?;
+        file.write_all(b"\n")?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &last)?;
+        // A directory that we may not read cannot be opened for a sync; the file system's own journal has the rename by then,
+        // except after a power cut within seconds. Root and the daemon's owner sync it.
+        File::open(&directory).and_then(|directory| directory.sync_all()).or(Ok(()))
+    };
+    let result = write();
+    if result.is_err() {
+        _ = fs::remove_file(temporary);
+    }
+    result
+}
+
+/// Names of the messages that wait, oldest first.
+///
+/// # Errors
+/// As the system says.
+pub fn list(spool: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(spool.join(DIRECTORY))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("new.") {
+            found.push(entry.path());
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Opens a message that waits.
+///
+/// # Errors
+/// It is no message: a link, a device, or damaged; the text says what.
+pub fn open(path: &Path) -> io::Result<Dropped> {
+    // Everybody may put things here: never follow a link, never wait for a pipe.
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let data = file.metadata()?;
+    if !data.is_file() || data.nlink() != 1 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file with one name"));
+    }
+    let mut content = BufReader::new(file);
+    let mut line = Vec::new();
+    io::Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
+    let header = serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    Ok(Dropped { header, uid: data.uid(), modified: data.mtime(), content, path: path.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_is_left_is_picked_up_once_and_whole() {
+        let spool = std::env::temp_dir().join(format!("postrider-maildrop-{}", std::process::id()));
+        _ = fs::remove_dir_all(&spool);
+        fs::create_dir_all(&spool).expect("a scratch directory");
+        prepare(&spool).expect("a maildrop");
+        let header = Header { recipients: vec!["root".to_owned()], ..Header::default() };
+        leave(&spool, &header, b"Subject: x\n\nbody\n").expect("left");
+        let waiting = list(&spool).expect("listed");
+        assert_eq!(waiting.len(), 1);
+        let mut dropped = open(&waiting[0]).expect("opened");
+        assert_eq!(dropped.header, header);
+        let mut content = String::new();
+        dropped.content.read_to_string(&mut content).expect("read");
+        assert_eq!(content, "Subject: x\n\nbody\n");
+        fs::remove_dir_all(spool).expect("ours to remove");
+    }
+
+    #[test]
+    fn a_link_in_the_maildrop_is_not_followed() {
+        let spool = std::env::temp_dir().join(format!("postrider-maildrop-link-{}", std::process::id()));
+        _ = fs::remove_dir_all(&spool);
+        fs::create_dir_all(&spool).expect("a scratch directory");
+        let directory = prepare(&spool).expect("a maildrop");
+        std::os::unix::fs::symlink("/etc/passwd", directory.join("new.1")).expect("a link");
+        assert!(open(&directory.join("new.1")).is_err());
+        fs::remove_dir_all(spool).expect("ours to remove");
+    }
+}

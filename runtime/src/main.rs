@@ -1,0 +1,12 @@
+//! The binary: arguments in, exit status out.
+
+#[cfg(not(madsim))]
+fn main() -> std::process::ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    std::process::ExitCode::from(postrider::cli::main(&arguments))
+}
+
+/// Under madsim there are only tests.
+#[cfg(madsim)]
+fn main() {}

@@ -1,0 +1,180 @@
+//! The task that owns the manager, and those that do its errands: loading, routing, delivering, reporting.
+
+use crate::answers::Answers;
+use crate::deposit;
+use crate::env::Environment;
+use crate::inbound::sleep;
+use crate::observe;
+use crate::outbound::{Connection, Links};
+use crate::report;
+use crate::site::{Agent, Site};
+use postrider_core::ask::{Facts, Pause};
+use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{Attempt, Envelope, OrderResult, QueueId, Route};
+use postrider_core::manager::{Input, Manager, Output};
+use postrider_core::outbound::Outbound;
+use postrider_core::queue::Ticket;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Operators who wait for the result of an order.
+#[derive(Debug, Default)]
+pub struct Orders {
+    waiting: Mutex<(u64, BTreeMap<Ticket, oneshot::Sender<OrderResult>>)>,
+}
+
+impl Orders {
+    /// A ticket, and where its result will come.
+    pub fn wait(&self) -> (Ticket, oneshot::Receiver<OrderResult>) {
+        let (reply, answer) = oneshot::channel();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.0 += 1;
+        let ticket = Ticket(waiting.0);
+        waiting.1.insert(ticket, reply);
+        (ticket, answer)
+    }
+
+    fn done(&self, ticket: Ticket, result: OrderResult) {
+        let reply = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&ticket);
+        if let Some(reply) = reply {
+            _ = reply.send(result);
+        }
+    }
+}
+
+/// The manager's surroundings.
+pub struct Office<E: Environment> {
+    /// World, spool, connections.
+    pub links: Arc<Links<E>>,
+    /// The configuration of the moment.
+    pub site: Arc<RwLock<Arc<Site<E>>>>,
+    /// Operators who wait.
+    pub orders: Arc<Orders>,
+    /// Becomes true when the last attempt has ended after a drain.
+    pub drained: watch::Sender<bool>,
+}
+
+impl<E: Environment> Office<E> {
+    /// The configuration of the moment.
+    pub fn site(&self) -> Arc<Site<E>> {
+        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs the manager until nobody can tell it anything any more.
+    pub async fn run(self: Arc<Self>, mut manager: Manager, mut facts: mpsc::UnboundedReceiver<Input>) {
+        loop {
+            let env = &self.links.shared.env;
+            let timeout = manager.next_timeout().map(|at| at.since(env.now().mono));
+            tokio::select! {
+                biased;
+                fact = facts.recv() => match fact {
+                    Some(fact) => manager.handle_input(env.now(), fact),
+                    None => return,
+                },
+                () = sleep(timeout) => manager.handle_timeout(env.now()),
+            }
+            while let Some(output) = manager.poll_output() {
+                self.carry_out(output);
+            }
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, output: Output) {
+        let office = Arc::clone(self);
+        match output {
+            Output::Load(id) => {
+                tokio::spawn(async move {
+                    let loaded = office.links.shared.spool.load(id).await;
+                    office.tell(Input::Loaded(id, loaded));
+                });
+            }
+            Output::Route { id, envelope, recipients } => {
+                tokio::spawn(async move { office.route(id, &envelope, &recipients).await });
+            }
+            Output::Attempt(attempt) => self.attempt(attempt),
+            Output::Append(ticket, changes) => self.links.shared.spool.append_for_manager(ticket, changes),
+            Output::Written(id) => self.links.unwritten.written(id),
+            Output::Report(plan) => {
+                tokio::spawn(async move {
+                    let id = plan.about.id;
+                    let site = office.site();
+                    let result = report::make(&office.links.shared, &site, *plan).await;
+                    office.tell(Input::Reported(id, result));
+                });
+            }
+            Output::Ordered(ticket, result) => self.orders.done(ticket, result),
+            Output::Drained => _ = self.drained.send(true),
+            Output::Event(event) => observe::log(&event),
+        }
+    }
+
+    fn tell(&self, input: Input) {
+        _ = self.links.settled.send(input);
+    }
+
+    async fn route(&self, id: QueueId, envelope: &Envelope, recipients: &[u32]) {
+        let site = self.site();
+        let mut routes = Vec::with_capacity(recipients.len());
+        let mut result = Ok(());
+        for &index in recipients {
+            let Some(recipient) = envelope.recipients.get(index as usize) else { continue };
+            let decide = |facts: &Facts| site.rewrite.route(envelope, &recipient.address, facts);
+            match deliberate(&site.answers, decide).await {
+                Ok(route) => routes.push((index, route)),
+                Err(why) => {
+                    result = Err(why);
+                    break;
+                }
+            }
+        }
+        let routed: Result<Vec<(u32, Route)>, String> = result.map(|()| routes);
+        self.tell(Input::Routed(id, routed));
+    }
+
+    fn attempt(self: &Arc<Self>, attempt: Box<Attempt>) {
+        let site = self.site();
+        match site.transports.get(&attempt.transport) {
+            Some(Agent::Remote(config, tls)) => {
+                let Err(attempt) = self.links.pool.reuse(attempt) else { return };
+                let seed = self.links.shared.env.entropy();
+                let machine = Outbound::new(Arc::clone(config), seed);
+                let answers = Arc::clone(&site.answers);
+                let connection = Connection::new(Arc::clone(&self.links), answers, Arc::clone(tls), machine);
+                tokio::spawn(connection.run(attempt));
+            }
+            Some(Agent::Final(agent, params)) => {
+                let (office, agent, params) = (Arc::clone(self), *agent, Arc::clone(params));
+                tokio::spawn(async move {
+                    let settled = deposit::deliver(&office.links.shared, &site, agent, &params, *attempt).await;
+                    office.tell(Input::Settled(settled));
+                });
+            }
+            // The manager knows the transports of its own snapshot; after a reload one may be gone.
+            None => self.tell(Input::Settled(deposit::unavailable(&attempt))),
+        }
+    }
+}
+
+/// Decides with answers, asking one question after the other.
+///
+/// # Errors
+/// A broken table, or a decision without end.
+pub async fn deliberate<E: Environment, T>(
+    answers: &Answers<E>,
+    decide: impl Fn(&Facts) -> Result<T, Pause>,
+) -> Result<T, String> {
+    let mut facts = Facts::new();
+    while facts.len() < QUESTIONS_PER_DECISION_MAX {
+        match decide(&facts) {
+            Ok(decision) => return Ok(decision),
+            Err(Pause::Need(question)) => {
+                let answer = answers.answer(&question).await;
+                facts.learn(question, answer);
+            }
+            Err(Pause::Broken(failure)) => return Err(format!("{}: {}", failure.table.0, failure.why)),
+        }
+    }
+    Err("a decision asked too many questions: look for a loop in the tables".to_owned())
+}

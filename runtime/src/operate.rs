@@ -1,0 +1,170 @@
+//! The server's side of the control socket: who asks for what, and who may.
+
+use crate::content::Reader;
+use crate::control::{REQUEST_MAX, Reply, Request, SOCKET, Status, envelope_lines, listing};
+use crate::env::real::Real;
+use crate::limits;
+use crate::observe;
+use crate::serve::House;
+use crate::spool::Spool;
+use nix::sys::socket::{getsockopt, sockopt};
+use postrider_core::mail::{OrderResult, QueueId};
+use postrider_core::manager::Input;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+
+/// Something for the main loop, and where its result goes.
+pub type Wish = (Request, oneshot::Sender<Result<(), String>>);
+
+/// The control socket.
+pub struct Stage {
+    listener: UnixListener,
+    desk: Arc<Desk>,
+}
+
+struct Desk {
+    wishes: mpsc::Sender<Wish>,
+    spool: Spool,
+    orders: Arc<crate::manager::Orders>,
+    facts: mpsc::UnboundedSender<Input>,
+    status: Box<dyn Fn() -> Status + Send + Sync>,
+    owner: u32,
+}
+
+impl Stage {
+    /// Opens the socket.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open(
+        house: &House<Real>,
+        setup: &crate::cli::Setup,
+        wishes: mpsc::Sender<Wish>,
+    ) -> Result<Self, String> {
+        let path = setup.spool().join(SOCKET);
+        _ = std::fs::remove_file(&path);
+        let fail = |error: std::io::Error| format!("{}: {error}", path.display());
+        let listener = UnixListener::bind(&path).map_err(fail)?;
+        // Everybody may knock; the kernel says who it is.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).map_err(fail)?;
+        let start = Instant::now();
+        let (listening, configuration) = (house.listening(), setup.directory.display().to_string());
+        let sessions = house.session_counter();
+        let status = move || Status {
+            process: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime: start.elapsed().as_secs(),
+            sessions: sessions(),
+            listening: listening.clone(),
+            configuration: configuration.clone(),
+        };
+        let desk = Desk {
+            wishes,
+            spool: house.shared.spool.clone(),
+            orders: Arc::clone(&house.orders),
+            facts: house.facts.clone(),
+            status: Box::new(status),
+            owner: nix::unistd::Uid::effective().as_raw(),
+        };
+        Ok(Self { listener, desk: Arc::new(desk) })
+    }
+
+    /// Serves commands until the process ends.
+    pub async fn run(self) {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _)) => {
+                    let desk = Arc::clone(&self.desk);
+                    tokio::spawn(async move {
+                        // Who hangs up in the middle loses the answer, not we.
+                        _ = desk.serve(stream).await;
+                    });
+                }
+                Err(error) => {
+                    observe::warn(format!("control socket: {error}"));
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+impl Desk {
+    async fn serve(&self, stream: UnixStream) -> std::io::Result<()> {
+        let uid = getsockopt(&stream, sockopt::PeerCredentials).map(|who| who.uid()).unwrap_or(u32::MAX);
+        let mut stream = BufReader::new(stream);
+        let mut line = Vec::new();
+        let reading = (&mut stream).take(REQUEST_MAX as u64).read_until(b'\n', &mut line);
+        tokio::time::timeout(limits::CONTROL_PATIENCE, reading).await.map_err(std::io::Error::other)??;
+        let request = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => request,
+            Err(error) => return put(&mut stream, &Reply::Failed(format!("not understood: {error}"))).await,
+        };
+        if !request.is_public() && uid != 0 && uid != self.owner {
+            let why = "only root and mail_owner may do this";
+            return put(&mut stream, &Reply::Failed(why.to_owned())).await;
+        }
+        match self.obey(request, &mut stream).await? {
+            Ok(()) => put(&mut stream, &Reply::End).await,
+            Err(why) => put(&mut stream, &Reply::Failed(why)).await,
+        }
+    }
+
+    async fn obey(&self, request: Request, out: &mut BufReader<UnixStream>) -> std::io::Result<Result<(), String>> {
+        match request {
+            Request::Status => put(out, &Reply::Status((self.status)())).await.map(Ok),
+            Request::Stop | Request::Reload | Request::Wake => Ok(self.wish(request).await),
+            Request::Show(id) => self.show(id, out).await,
+            Request::Order(order) => {
+                let (ticket, answer) = self.orders.wait();
+                _ = self.facts.send(Input::Order(ticket, order));
+                match answer.await {
+                    Ok(OrderResult::Done(count)) => put(out, &Reply::Done(count)).await.map(Ok),
+                    Ok(OrderResult::Listed(messages)) => {
+                        for (id, queue, next) in messages {
+                            // Gone since it was listed: not in the list.
+                            let Some(loaded) = self.spool.load(id).await else { continue };
+                            put(out, &Reply::Listing(listing(&loaded, queue, next))).await?;
+                        }
+                        Ok(Ok(()))
+                    }
+                    Ok(OrderResult::Failed(why)) => Ok(Err(why)),
+                    Err(_) => Ok(Err("the daemon is stopping".to_owned())),
+                }
+            }
+        }
+    }
+
+    async fn wish(&self, request: Request) -> Result<(), String> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = || "the daemon is stopping".to_owned();
+        self.wishes.send((request, reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+
+    async fn show(&self, id: QueueId, out: &mut BufReader<UnixStream>) -> std::io::Result<Result<(), String>> {
+        let Some(loaded) = self.spool.load(id).await else {
+            return Ok(Err(format!("{id}: no such message in the queue")));
+        };
+        put(out, &Reply::Envelope(envelope_lines(&loaded))).await?;
+        let mut reader = Reader::new(id, Arc::new(loaded.message.pieces));
+        loop {
+            match reader.next(&self.spool, postrider_core::limits::CHUNK_MAX).await {
+                Ok(octets) if octets.is_empty() => return Ok(Ok(())),
+                Ok(octets) => put(out, &Reply::Content(octets)).await?,
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+    }
+}
+
+async fn put(out: &mut BufReader<UnixStream>, reply: &Reply) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    out.write_all(&line).await?;
+    out.flush().await
+}

@@ -1,0 +1,353 @@
+//! Drives one outbound joint over its connection, attempt after attempt.
+//!
+//! The task lives as long as the connection: between attempts it is parked, and the pool holds only the end of a
+//! channel under the connection's destination. Executes effects, decides nothing.
+
+use crate::answers::Answers;
+use crate::content::Reader;
+use crate::env::{Environment, Net};
+use crate::inbound::{Shared, sleep};
+use crate::observe;
+use crate::stream::Stream;
+use crate::tls;
+use postrider_core::limits::CHUNK_MAX;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{Attempt, AttemptId, Settled};
+use postrider_core::outbound::{Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
+use postrider_core::time::Duration;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{mpsc, oneshot};
+
+/// Octets read at once from a server: replies are short.
+const READ_SIZE: usize = 4 * 1024;
+
+/// Where a parked connection leads: transport and next hop.
+type Destination = (String, String);
+
+/// Connections that wait for another attempt.
+#[derive(Debug, Default)]
+pub struct Pool {
+    parked: Mutex<BTreeMap<Destination, Vec<Parked>>>,
+    last: std::sync::atomic::AtomicU64,
+}
+
+#[derive(Debug)]
+struct Parked {
+    name: u64,
+    attempts: oneshot::Sender<Box<Attempt>>,
+}
+
+impl Pool {
+    /// Gives an attempt to a parked connection of its destination.
+    ///
+    /// # Errors
+    /// There is none: the attempt comes back.
+    pub fn reuse(&self, mut attempt: Box<Attempt>) -> Result<(), Box<Attempt>> {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (attempt.transport.clone(), attempt.nexthop.clone());
+        while let Some(connection) = parked.get_mut(&key).and_then(Vec::pop) {
+            match connection.attempts.send(attempt) {
+                Ok(()) => return Ok(()),
+                Err(back) => attempt = back,
+            }
+        }
+        parked.remove(&key);
+        Err(attempt)
+    }
+
+    fn park(&self, key: &Destination) -> (u64, oneshot::Receiver<Box<Attempt>>) {
+        let name = self.last.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (attempts, incoming) = oneshot::channel();
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        parked.entry(key.clone()).or_default().push(Parked { name, attempts });
+        (name, incoming)
+    }
+
+    /// Takes a connection back; false when an attempt is on its way to it.
+    fn leave(&self, key: &Destination, name: u64) -> bool {
+        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(connections) = parked.get_mut(key) else { return false };
+        let before = connections.len();
+        connections.retain(|connection| connection.name != name);
+        let found = connections.len() < before;
+        if connections.is_empty() {
+            parked.remove(key);
+        }
+        found
+    }
+}
+
+/// Attempts whose outcomes are being written.
+#[derive(Debug, Default)]
+pub struct Unwritten {
+    waiting: Mutex<BTreeMap<AttemptId, oneshot::Sender<()>>>,
+}
+
+impl Unwritten {
+    fn wait(&self, id: AttemptId) -> oneshot::Receiver<()> {
+        let (done, wait) = oneshot::channel();
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, done);
+        wait
+    }
+
+    /// The outcomes of this attempt are written.
+    pub fn written(&self, id: AttemptId) {
+        let done = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(done) = done {
+            _ = done.send(());
+        }
+    }
+}
+
+/// What the tasks of all connections share.
+pub struct Links<E> {
+    /// World, spool.
+    pub shared: Arc<Shared<E>>,
+    /// Parked connections.
+    pub pool: Pool,
+    /// Attempts whose outcomes are being written.
+    pub unwritten: Unwritten,
+    /// To the manager.
+    pub settled: mpsc::UnboundedSender<postrider_core::manager::Input>,
+}
+
+/// One connection.
+pub struct Connection<E: Environment> {
+    /// Shared by all.
+    pub links: Arc<Links<E>>,
+    /// Answers questions.
+    pub answers: Arc<Answers<E>>,
+    /// TLS as a client.
+    pub tls: Arc<tls::Client>,
+    /// The machine.
+    pub machine: Outbound,
+    stream: Option<Stream<<E::Net as Net>::Stream>>,
+    destination: Destination,
+    content: Option<Reader>,
+}
+
+/// What ends a drain.
+enum Next {
+    Wait,
+    Ask(postrider_core::ask::Question),
+    Connect(Endpoint, Duration),
+    StartTls(TlsDemand),
+    Read(bool),
+    Settle(Box<Settled>),
+    Park,
+    Close,
+}
+
+impl<E: Environment> Connection<E> {
+    /// A task for an attempt.
+    #[must_use]
+    pub fn new(links: Arc<Links<E>>, answers: Arc<Answers<E>>, tls: Arc<tls::Client>, machine: Outbound) -> Self {
+        let destination = (String::new(), String::new());
+        Self { links, answers, tls, machine, stream: None, destination, content: None }
+    }
+
+    fn tell(&mut self, input: Input<'_>) {
+        self.machine.handle_input(self.links.shared.env.now(), input);
+    }
+
+    /// Runs until the connection is closed and no attempt waits.
+    pub async fn run(mut self, attempt: Box<Attempt>) {
+        self.begin(attempt);
+        let mut buffer = vec![0; READ_SIZE];
+        loop {
+            let mut out = Vec::new();
+            let mut next = Next::Wait;
+            while let Some(effect) = self.machine.poll_output() {
+                self.effect(effect, &mut out, &mut next);
+            }
+            if !out.is_empty() {
+                match self.write(&out, &mut buffer).await {
+                    Ok(()) if matches!(next, Next::Wait) => {
+                        self.tell(Input::Drained);
+                        continue;
+                    }
+                    Ok(()) => {}
+                    // A server that went away may have said why: what it said is read first.
+                    Err(_) if matches!(next, Next::Wait | Next::Read(_)) => next = Next::Wait,
+                    Err(_) => {}
+                }
+            }
+            match next {
+                Next::Close => return self.close().await,
+                Next::Park => {
+                    if !self.park(&mut buffer).await {
+                        return;
+                    }
+                }
+                other => self.act(other, &mut buffer).await,
+            }
+        }
+    }
+
+    fn begin(&mut self, attempt: Box<Attempt>) {
+        self.destination = (attempt.transport.clone(), attempt.nexthop.clone());
+        self.content = Some(Reader::new(attempt.message, Arc::clone(&attempt.pieces)));
+        self.tell(Input::Attempt(attempt));
+    }
+
+    fn effect(&mut self, effect: Effect, out: &mut Vec<u8>, next: &mut Next) {
+        match effect {
+            Effect::Send(octets) if out.is_empty() => *out = octets,
+            Effect::Send(octets) => out.extend_from_slice(&octets),
+            Effect::Event(event) => observe::log(&event),
+            Effect::Ask(question) => *next = Next::Ask(question),
+            Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
+            Effect::StartTls(demand) => *next = Next::StartTls(demand),
+            Effect::Read { restart, .. } => *next = Next::Read(restart),
+            Effect::Settle(settled) => *next = Next::Settle(settled),
+            Effect::Park(_) => *next = Next::Park,
+            Effect::Close => *next = Next::Close,
+        }
+    }
+
+    async fn act(&mut self, next: Next, buffer: &mut [u8]) {
+        match next {
+            Next::Ask(question) => {
+                let answer = self.answers.answer(&question).await;
+                self.tell(Input::Answer(answer));
+            }
+            Next::Connect(endpoint, timeout) => self.connect(&endpoint, timeout).await,
+            Next::StartTls(demand) => self.secure(&demand).await,
+            Next::Read(restart) => self.read_content(restart).await,
+            Next::Settle(settled) => {
+                let written = self.links.unwritten.wait(settled.id);
+                _ = self.links.settled.send(postrider_core::manager::Input::Settled(*settled));
+                _ = written.await;
+                self.tell(Input::Written);
+            }
+            Next::Wait | Next::Park | Next::Close => self.wait(buffer).await,
+        }
+    }
+
+    async fn connect(&mut self, endpoint: &Endpoint, timeout: Duration) {
+        self.stream = None;
+        let limit = (!timeout.is_zero()).then_some(timeout);
+        let shared = Arc::clone(&self.links.shared);
+        let result = tokio::select! {
+            result = shared.env.net().connect(endpoint) => result,
+            () = sleep(limit) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match result {
+            Ok(stream) => {
+                self.stream = Some(Stream::Plain(stream));
+                self.tell(Input::Connected);
+            }
+            Err(error) => self.tell(Input::Lost(loss(&error))),
+        }
+    }
+
+    async fn secure(&mut self, demand: &TlsDemand) {
+        let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
+        let Some(stream) = &mut self.stream else { return self.tell(Input::Lost(Loss::Closed)) };
+        let result = tokio::select! {
+            result = stream.secure_as_client(&self.tls, demand) => result,
+            () = sleep(timeout) => Err("the handshake took too long".to_owned()),
+        };
+        match result {
+            Ok(facts) => self.tell(Input::Secured(facts)),
+            Err(why) => self.tell(Input::TlsFailed(why)),
+        }
+    }
+
+    async fn read_content(&mut self, restart: bool) {
+        let Some(mut reader) = self.content.take() else {
+            return self.tell(Input::ContentLost("no message is being sent".to_owned()));
+        };
+        if restart {
+            reader.restart();
+        }
+        match reader.next(&self.links.shared.spool, CHUNK_MAX).await {
+            Ok(octets) => self.tell(Input::Content(&octets)),
+            Err(why) => self.tell(Input::ContentLost(why)),
+        }
+        self.content = Some(reader);
+    }
+
+    /// Writes, within the machine's own time-out, while the server may not even read.
+    async fn write(&mut self, out: &[u8], _: &mut [u8]) -> io::Result<()> {
+        let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
+        let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
+        let write = async {
+            stream.write_all(out).await?;
+            stream.flush().await
+        };
+        tokio::select! {
+            result = write => result,
+            () = sleep(timeout) => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    async fn wait(&mut self, buffer: &mut [u8]) {
+        let now = self.links.shared.env.now();
+        let timeout = self.machine.next_timeout().map(|at| at.since(now.mono));
+        let Some(stream) = &mut self.stream else {
+            sleep(timeout).await;
+            return self.machine.handle_timeout(self.links.shared.env.now());
+        };
+        tokio::select! {
+            biased;
+            read = stream.read(buffer) => match read {
+                Ok(0) => self.tell(Input::Lost(Loss::Closed)),
+                Ok(count) => self.tell(Input::Bytes(&buffer[..count])),
+                Err(error) => self.tell(Input::Lost(loss(&error))),
+            },
+            () = sleep(timeout) => self.machine.handle_timeout(self.links.shared.env.now()),
+        }
+    }
+
+    /// Waits for another attempt; false when the connection has ended meanwhile.
+    async fn park(&mut self, buffer: &mut [u8]) -> bool {
+        self.content = None;
+        let (name, mut incoming) = self.links.pool.park(&self.destination);
+        let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
+        let attempt = match &mut self.stream {
+            None => None,
+            Some(stream) => tokio::select! {
+                attempt = &mut incoming => attempt.ok(),
+                // Whatever a server says to an idle client (421, or the end of the connection), it is over.
+                _ = stream.read(buffer) => None,
+                () = sleep(timeout) => None,
+            },
+        };
+        let attempt = match attempt {
+            Some(attempt) => Some(attempt),
+            None if self.links.pool.leave(&self.destination, name) => None,
+            // It was on its way at the very moment.
+            None => incoming.await.ok(),
+        };
+        match attempt {
+            Some(attempt) => self.begin(attempt),
+            None => self.tell(Input::Retire),
+        }
+        true
+    }
+
+    async fn close(mut self) {
+        if let Some(mut stream) = self.stream.take() {
+            _ = tokio::time::timeout(Duration::from_secs(5), stream.shutdown()).await;
+        }
+    }
+}
+
+fn loss(error: &io::Error) -> Loss {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Loss::Refused,
+        io::ErrorKind::TimedOut => Loss::TimedOut,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => Loss::Closed,
+        _ => Loss::Failed(reason(error)),
+    }
+}
+
+/// The system's words, without Rust's `(os error N)`.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}

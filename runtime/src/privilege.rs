@@ -1,0 +1,353 @@
+//! The helper that keeps root.
+//!
+//! Started as root, the daemon starts itself once more as a small helper before it has any thread, and then becomes `mail_owner`.
+//! The helper binds ports, reads files that only root may read, and opens mailboxes as their owners; it parses nothing but
+//! our own requests, and hands back file descriptors. File access as another user switches the file system user of its one thread
+//! (setfsuid), so that the kernel checks permissions as that user.
+//!
+//! Started without root there is no helper: what needs it is refused by the kernel, and named at start.
+
+use nix::cmsg_space;
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+};
+use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+/// The argument that makes this program the helper.
+pub const HELPER_ARGUMENT: &str = "--keep-root";
+/// Octets of a request or an answer.
+const PACKET_MAX: usize = 64 * 1024;
+/// A dot-lock older than this belongs to a process that died (stale_lock_time, 500 s).
+const STALE_LOCK_SECONDS: i64 = 500;
+
+/// As whom a file is accessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// User.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// What the helper can do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// Listen on a TCP port.
+    Bind(SocketAddr),
+    /// Open a configuration file for reading.
+    Open(PathBuf),
+    /// Make `tmp/NAME` in a Maildir, and the Maildir if it is missing.
+    OpenMaildir { directory: PathBuf, name: String, owner: Owner },
+    /// Move `tmp/NAME` to `new/FINAL`, durably.
+    FinishMaildir { directory: PathBuf, name: String, last: String, owner: Owner },
+    /// Remove `tmp/NAME`.
+    AbandonMaildir { directory: PathBuf, name: String, owner: Owner },
+    /// Open a mailbox file for appending, with a dot-lock where its directory allows one.
+    OpenMbox { path: PathBuf, owner: Owner },
+    /// Give the dot-lock back.
+    CloseMbox { path: PathBuf, owner: Owner },
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Done,
+    Failed(Option<i32>, String),
+}
+
+/// Carries out a request, here, as whoever we are.
+///
+/// # Errors
+/// As the system says.
+pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
+    match request {
+        Request::Bind(address) => TcpListener::bind(address).map(|listener| Some(listener.into())),
+        Request::Open(path) => File::open(path).map(|file| Some(file.into())),
+        Request::OpenMaildir { directory, name, owner } => {
+            as_owner(*owner, || open_maildir(directory, name)).map(|file| Some(file.into()))
+        }
+        Request::FinishMaildir { directory, name, last, owner } => {
+            as_owner(*owner, || finish_maildir(directory, name, last)).map(|()| None)
+        }
+        Request::AbandonMaildir { directory, name, owner } => {
+            as_owner(*owner, || fs::remove_file(directory.join("tmp").join(name))).map(|()| None)
+        }
+        Request::OpenMbox { path, owner } => open_mbox(path, *owner).map(|file| Some(file.into())),
+        Request::CloseMbox { path, .. } => fs::remove_file(dot_lock(path)).map(|()| None),
+    }
+}
+
+/// Runs with the file system identity of `owner`, if we are root; else as ourselves, and only if that is who it is.
+fn as_owner<T>(owner: Owner, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let us = Uid::effective();
+    if !us.is_root() {
+        if us.as_raw() != owner.uid {
+            let text = format!("delivery as user {} needs a daemon that was started as root", owner.uid);
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        return work();
+    }
+    let group = setfsgid(Gid::from_raw(owner.gid));
+    let user = setfsuid(Uid::from_raw(owner.uid));
+    let result = work();
+    setfsuid(user);
+    setfsgid(group);
+    result
+}
+
+fn open_maildir(directory: &Path, name: &str) -> io::Result<File> {
+    let path = directory.join("tmp").join(name);
+    let open = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+    match open() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            for part in ["tmp", "new", "cur"] {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part))?;
+            }
+            open()
+        }
+        other => other,
+    }
+}
+
+fn finish_maildir(directory: &Path, name: &str, last: &str) -> io::Result<()> {
+    let new = directory.join("new");
+    fs::rename(directory.join("tmp").join(name), new.join(last))?;
+    // Without this a power cut takes the name back, and the message with it.
+    File::open(new)?.sync_all()
+}
+
+fn dot_lock(path: &Path) -> PathBuf {
+    let mut text = path.as_os_str().to_owned();
+    text.push(".lock");
+    PathBuf::from(text)
+}
+
+fn take_dot_lock(path: &Path) -> io::Result<()> {
+    let lock = dot_lock(path);
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let age = crate::env::real::wall_clock().seconds() - fs::metadata(&lock)?.mtime();
+            if age <= STALE_LOCK_SECONDS {
+                return Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{} is held", lock.display())));
+            }
+            fs::remove_file(&lock)?;
+            take_dot_lock(path)
+        }
+        // Nobody but root and the group may make files there: the lock on the file itself has to do.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_mbox(path: &Path, owner: Owner) -> io::Result<File> {
+    // A system mail spool belongs to root and group mail: the lock, and a missing mailbox, are made as root and given away.
+    let spool = path.parent().and_then(|parent| fs::metadata(parent).ok());
+    let system = spool.is_some_and(|data| data.uid() == 0) && Uid::effective().is_root();
+    let lock_owner = if system { Owner { uid: 0, gid: 0 } } else { owner };
+    as_owner(lock_owner, || take_dot_lock(path))?;
+    let result = open_mbox_file(path, owner, system);
+    if result.is_err() {
+        _ = fs::remove_file(dot_lock(path));
+    }
+    result
+}
+
+fn open_mbox_file(path: &Path, owner: Owner, system: bool) -> io::Result<File> {
+    if system && !path.exists() {
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
+    }
+    let file = as_owner(owner, || {
+        let mut options = OpenOptions::new();
+        options.append(true).read(true).create(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW).open(path)
+    })?;
+    let data = file.metadata()?;
+    if !data.is_file() || data.nlink() != 1 {
+        return Err(io::Error::other(format!("{} is not a plain file with one name", path.display())));
+    }
+    Ok(file)
+}
+
+/// Talks to the helper; or, without one, does it here.
+#[derive(Debug)]
+pub enum Agent {
+    /// We do it ourselves.
+    Ourselves,
+    /// The helper does it.
+    Helper(Mutex<OwnedFd>),
+}
+
+impl Agent {
+    /// Has a request carried out.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn request(&self, request: &Request) -> io::Result<Option<OwnedFd>> {
+        match self {
+            Self::Ourselves => carry_out(request),
+            Self::Helper(socket) => {
+                let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
+                let packet = serde_json::to_vec(request)?;
+                sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&packet)], &[], MsgFlags::MSG_NOSIGNAL, None)?;
+                let (packet, file) = receive(&socket)?;
+                match serde_json::from_slice(&packet)? {
+                    Answer::Done => Ok(file),
+                    Answer::Failed(Some(code), _) => Err(io::Error::from_raw_os_error(code)),
+                    Answer::Failed(None, text) => Err(io::Error::other(text)),
+                }
+            }
+        }
+    }
+}
+
+fn receive(socket: &impl AsRawFd) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
+    let mut buffer = vec![0; PACKET_MAX];
+    let mut control = cmsg_space!([RawFd; 1]);
+    let (count, file) = {
+        let mut slices = [IoSliceMut::new(&mut buffer)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
+        let mut file = None;
+        for part in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(descriptors) = part {
+                file = descriptors.first().copied();
+            }
+        }
+        (message.bytes, file)
+    };
+    buffer.truncate(count);
+    Ok((buffer, file.map(adopt)))
+}
+
+/// Takes a descriptor that the kernel has just made for us.
+#[allow(unsafe_code)]
+fn adopt(descriptor: RawFd) -> OwnedFd {
+    // SAFETY: recvmsg has installed this descriptor in our table a moment ago, and nobody else knows of it.
+    unsafe { OwnedFd::from_raw_fd(descriptor) }
+}
+
+/// Starts the helper, if we are root.
+///
+/// # Errors
+/// It can not be started: why.
+pub fn start() -> Result<Agent, String> {
+    if !Uid::effective().is_root() {
+        return Ok(Agent::Ourselves);
+    }
+    let start = || -> io::Result<Agent> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        // /proc/self/exe: the very program that runs, even after an upgrade has replaced it.
+        Command::new("/proc/self/exe")
+            .arg(HELPER_ARGUMENT)
+            .stdin(Stdio::from(theirs))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Agent::Helper(Mutex::new(ours)))
+    };
+    start().map_err(|error| format!("the helper that keeps root cannot be started: {error}"))
+}
+
+/// The helper's whole life: requests from standard input until the daemon is gone.
+pub fn keep_root() {
+    // The terminal's Ctrl-C and the daemon's SIGTERM are not for us: we go when the daemon has gone.
+    for signal in [nix::sys::signal::SIGINT, nix::sys::signal::SIGTERM, nix::sys::signal::SIGHUP] {
+        ignore(signal);
+    }
+    _ = setgroups(&[]);
+    let socket = io::stdin().as_fd().try_clone_to_owned();
+    let Ok(socket) = socket else { return };
+    while let Ok((packet, _)) = receive(&socket) {
+        if packet.is_empty() {
+            return;
+        }
+        let result = serde_json::from_slice::<Request>(&packet)
+            .map_err(io::Error::other)
+            .and_then(|request| carry_out(&request));
+        let (answer, file) = match result {
+            Ok(file) => (Answer::Done, file),
+            Err(error) => (Answer::Failed(error.raw_os_error(), error.to_string()), None),
+        };
+        let packet = serde_json::to_vec(&answer).unwrap_or_default();
+        let descriptors: Vec<RawFd> = file.iter().map(AsRawFd::as_raw_fd).collect();
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let rights = if descriptors.is_empty() { &rights[..0] } else { &rights[..] };
+        let slices = [IoSlice::new(&packet)];
+        if sendmsg::<()>(socket.as_raw_fd(), &slices, rights, MsgFlags::MSG_NOSIGNAL, None).is_err() {
+            return;
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn ignore(signal: nix::sys::signal::Signal) {
+    // SAFETY: SIG_IGN installs no handler of ours.
+    _ = unsafe { nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigIgn) };
+}
+
+/// Becomes `mail_owner` for good. A no-op without root.
+///
+/// # Errors
+/// There is no such user, or the kernel refuses.
+pub fn drop_root(owner: &str) -> Result<(), String> {
+    if !Uid::effective().is_root() {
+        return Ok(());
+    }
+    let user = owner_of(owner)?;
+    let groups = nix::unistd::getgrouplist(&c_string(owner)?, user.gid).unwrap_or_else(|_| vec![user.gid]);
+    setgroups(&groups)
+        .and_then(|()| setgid(user.gid))
+        .and_then(|()| setuid(user.uid))
+        .map_err(|error| format!("cannot become mail_owner {owner}: {error}"))
+}
+
+/// The user that `mail_owner` names.
+///
+/// # Errors
+/// There is none; the text says what to do.
+pub fn owner_of(owner: &str) -> Result<nix::unistd::User, String> {
+    match nix::unistd::User::from_name(owner) {
+        Ok(Some(user)) if user.uid.is_root() => {
+            Err(format!("mail_owner = {owner} is root; name a user who owns no other files or processes"))
+        }
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err(format!(
+            "mail_owner = {owner}: there is no such user; make one (adduser --system --group {owner}) or name another"
+        )),
+        Err(error) => Err(format!("mail_owner = {owner}: {error}")),
+    }
+}
+
+fn c_string(text: &str) -> Result<std::ffi::CString, String> {
+    std::ffi::CString::new(text).map_err(|_| format!("mail_owner = {text} contains a NUL"))
+}
+
+/// Gives a directory and what lies in it to `mail_owner`; folders named in `except` keep what lies in them.
+///
+/// # Errors
+/// The system refuses.
+pub fn give_away(path: &Path, owner: &nix::unistd::User, except: &[&str]) -> io::Result<()> {
+    let data = fs::symlink_metadata(path)?;
+    if data.file_type().is_symlink() {
+        return Ok(());
+    }
+    if data.uid() != owner.uid.as_raw() {
+        std::os::unix::fs::lchown(path, Some(owner.uid.as_raw()), Some(owner.gid.as_raw()))?;
+    }
+    let kept = path.file_name().is_some_and(|name| except.iter().any(|other| name == *other));
+    if data.is_dir() && !kept {
+        for entry in fs::read_dir(path)? {
+            give_away(&entry?.path(), owner, except)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,369 @@
+//! The function that `main` calls: from a configuration to a daemon that serves.
+//!
+//! [`start`] is the same over every environment; production adds signals, the control socket and the maildrop
+//! ([`daemon`]). It spawns the tasks and hands them their channels; no decision about mail is made here.
+
+use crate::env::{Environment, Net};
+use crate::inbound::Shared;
+use crate::listen::Doors;
+use crate::manager::{Office, Orders};
+use crate::observe;
+use crate::outbound::{Links, Pool, Unwritten};
+use crate::resolve::Resolver;
+use crate::site::{Site, Wrong, dns_params};
+use crate::spool::Spool;
+use postrider_core::mail::{OrderResult, QueueIds};
+use postrider_core::manager::{Input, Manager};
+use postrider_core::params::Config;
+use postrider_core::prng::Prng;
+use postrider_core::queue::{self, Log};
+use postrider_core::session::clients::Clients;
+use rustls::crypto::CryptoProvider;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A daemon that serves.
+pub struct House<E: Environment> {
+    /// World, spool, ids.
+    pub shared: Arc<Shared<E>>,
+    /// The configuration of the moment.
+    pub site: Arc<RwLock<Arc<Site<E>>>>,
+    /// Operators' orders.
+    pub orders: Arc<Orders>,
+    /// To the manager.
+    pub facts: mpsc::UnboundedSender<Input>,
+    doors: Arc<Doors<E>>,
+    resolver: Resolver,
+    provider: Arc<CryptoProvider>,
+    draining: watch::Sender<bool>,
+    drained: watch::Receiver<bool>,
+    listening: Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>,
+}
+
+/// What is wrong, one line each.
+fn lines(wrong: &Wrong) -> String {
+    let lines: Vec<String> = wrong.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+    lines.join("\n")
+}
+
+/// Starts the daemon: recovers the spool, then listens.
+///
+/// # Errors
+/// What is wrong with the configuration, or where it cannot listen.
+pub async fn start<E: Environment>(
+    env: Arc<E>,
+    provider: Arc<CryptoProvider>,
+    config: Config,
+) -> Result<House<E>, String> {
+    let settings = config.settings(None);
+    let dns = dns_params(&env, &settings).map_err(|wrong| lines(&wrong))?;
+    let resolver = Resolver::start(&env, dns);
+    let site = Site::new(&env, &provider, &resolver, config).map_err(|wrong| lines(&wrong))?;
+    let params = site.manager_params().map_err(|wrong| lines(&wrong))?;
+    let site = Arc::new(RwLock::new(Arc::new(site)));
+    let (facts, incoming) = mpsc::unbounded_channel();
+    let (opened, opening) = oneshot::channel();
+    let log = Log::new(queue::Params::new(&settings));
+    let spool = Spool::start(&env, log, facts.clone(), opened);
+    let opened = opening.await.map_err(|_| "the spool cannot be opened; the log says why".to_owned())?;
+    let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
+    let ids = Mutex::new(QueueIds::new(node, opened.last));
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids });
+    let links = Arc::new(Links {
+        shared: Arc::clone(&shared),
+        pool: Pool::default(),
+        unwritten: Unwritten::default(),
+        settled: facts.clone(),
+    });
+    let orders = Arc::new(Orders::default());
+    let (draining, drain) = watch::channel(false);
+    let (done, drained) = watch::channel(false);
+    let office =
+        Arc::new(Office { links, site: Arc::clone(&site), orders: Arc::clone(&orders), drained: done });
+    let manager = Manager::new(params, Prng::new(env.entropy()));
+    tokio::spawn(office.run(manager, incoming));
+    let limit = settings.number("smtpd_client_connection_count_limit");
+    let clients = Mutex::new(Clients::new(limit, settings.text("myhostname")));
+    let doors = Arc::new(Doors {
+        shared: Arc::clone(&shared),
+        site: Arc::clone(&site),
+        clients,
+        sessions: AtomicU64::new(0),
+        draining: drain,
+    });
+    let listening = Mutex::default();
+    let house = House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening };
+    house.listen().await?;
+    Ok(house)
+}
+
+impl<E: Environment> House<E> {
+    /// The configuration of the moment.
+    pub fn site(&self) -> Arc<Site<E>> {
+        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Opens the doors of the configuration that are not open, and closes those that it has no more.
+    async fn listen(&self) -> Result<(), String> {
+        let site = self.site();
+        let mut wanted = Vec::new();
+        for (service, door) in &site.doors {
+            wanted.extend(door.addresses.iter().map(|&at| (service.clone(), SocketAddr::from(at))));
+        }
+        let open: Vec<_> = {
+            let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+            // A door that is dropped from the map tells its task so.
+            listening.retain(|key, closed| wanted.contains(key) || closed.send(true).is_err());
+            wanted.into_iter().filter(|key| !listening.contains_key(key)).collect()
+        };
+        for (service, address) in open {
+            let at = Doors::<E>::at(address.ip(), address.port());
+            let listener = self.shared.env.net().listen(&at).await;
+            let listener = listener.map_err(|error| cannot_listen(&service, address, &error))?;
+            let (closed, closing) = watch::channel(false);
+            tokio::spawn(Arc::clone(&self.doors).serve(service.clone(), listener, closing));
+            self.listening.lock().unwrap_or_else(PoisonError::into_inner).insert((service, address), closed);
+        }
+        Ok(())
+    }
+
+    /// Uses another configuration from now on; sessions that are open keep theirs. When it is faulty, nothing changes.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub async fn reload(&self, config: Config) -> Result<(), String> {
+        let env = &self.shared.env;
+        let dns = dns_params(env, &config.settings(None)).map_err(|wrong| lines(&wrong))?;
+        let site = Site::new(env, &self.provider, &self.resolver, config).map_err(|wrong| lines(&wrong))?;
+        let params = site.manager_params().map_err(|wrong| lines(&wrong))?;
+        let before = self.site();
+        *self.site.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+        if let Err(why) = self.listen().await {
+            *self.site.write().unwrap_or_else(PoisonError::into_inner) = before;
+            _ = self.listen().await;
+            return Err(why);
+        }
+        self.resolver.reload(dns);
+        _ = self.facts.send(Input::Reload(Box::new(params)));
+        Ok(())
+    }
+
+    /// Gives an order to the queue.
+    pub async fn order(&self, order: postrider_core::mail::Order) -> OrderResult {
+        let (ticket, answer) = self.orders.wait();
+        _ = self.facts.send(Input::Order(ticket, order));
+        answer.await.unwrap_or(OrderResult::Failed("the daemon is stopping".to_owned()))
+    }
+
+    /// Takes no new clients, lets sessions and attempts end, and returns when they have.
+    pub async fn drain(&mut self) {
+        _ = self.draining.send(true);
+        _ = self.facts.send(Input::Drain);
+        _ = self.drained.wait_for(|drained| *drained).await;
+        while self.sessions() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Open sessions.
+    #[must_use]
+    pub fn sessions(&self) -> u64 {
+        self.doors.sessions.load(Ordering::Relaxed)
+    }
+
+    /// The same, for who asks later.
+    pub fn session_counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let doors = Arc::clone(&self.doors);
+        move || doors.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn listening(&self) -> Vec<String> {
+        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+        listening.keys().map(|(_, address)| address.to_string()).collect()
+    }
+
+    /// Everything that a person should correct in the tables.
+    #[must_use]
+    pub fn table_problems(&self) -> Vec<String> {
+        let site = self.site();
+        let names = site.config.table_names();
+        let mut problems = Vec::new();
+        for name in names {
+            for problem in site.answers.tables.load(&name) {
+                problems.push(format!("{}, line {}: {}; {}", problem.file, problem.line, problem.what, problem.remedy));
+            }
+        }
+        problems
+    }
+}
+
+fn cannot_listen(service: &str, address: SocketAddr, error: &std::io::Error) -> String {
+    let remedy = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program listens there; stop it, or change the port in master.cf",
+        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; start as root, or change the port",
+        std::io::ErrorKind::AddrNotAvailable => "this host has no such address; see inet_interfaces",
+        _ => "see master.cf",
+    };
+    format!("master.cf: service {service}: cannot listen on {address}: {error}; {remedy}")
+}
+
+#[cfg(not(madsim))]
+pub use production::{daemon, inspect};
+
+#[cfg(not(madsim))]
+mod production {
+    use super::{House, lines, start};
+    use crate::cli::Setup;
+    use crate::control::Request;
+    use crate::env::real::Real;
+    use crate::{maildrop, observe, operate, pickup, site};
+    use postrider_core::params::{Config, Severity};
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::signal::unix::{SignalKind, signal};
+    use tokio::sync::mpsc;
+
+    /// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
+    const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+    /// Serves until it is told to stop.
+    ///
+    /// # Errors
+    /// It cannot start.
+    pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut house = start(env, provider, setup.config.clone()).await?;
+        for problem in house.table_problems() {
+            observe::warn(problem);
+        }
+        let (wishes, mut wished) = mpsc::channel(16);
+        let stage = operate::Stage::open(&house, &setup, wishes)?;
+        tokio::spawn(stage.run());
+        let (wake, woken) = mpsc::channel(1);
+        tokio::spawn(pickup::run(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken));
+        observe::note(format!(
+            "daemon started -- version {}, configuration {}, listening on {}",
+            env!("CARGO_PKG_VERSION"),
+            setup.directory.display(),
+            house.listening().join(", ")
+        ));
+        let trouble = |error: std::io::Error| format!("signals: {error}");
+        let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => drop(reload(&house, &setup, &log).await),
+                wish = wished.recv() => match wish {
+                    Some((Request::Stop, reply)) => {
+                        _ = reply.send(Ok(()));
+                        break;
+                    }
+                    Some((Request::Reload, reply)) => {
+                        let result = reload(&house, &setup, &log).await;
+                        _ = reply.send(result);
+                    }
+                    Some((_, reply)) => {
+                        _ = wake.try_send(());
+                        _ = reply.send(Ok(()));
+                    }
+                    None => break,
+                },
+            }
+        }
+        observe::note("stopping: sessions and deliveries may end");
+        if tokio::time::timeout(DRAIN_MAX, house.drain()).await.is_err() {
+            observe::note("stopped while some were still open; their mail is in the queue");
+        }
+        observe::note("stopped");
+        _ = std::fs::remove_file(setup.spool().join(crate::control::SOCKET));
+        Ok(())
+    }
+
+    async fn reload(house: &House<Real>, setup: &Setup, log: &observe::Log) -> Result<(), String> {
+        log.reopen();
+        let result = match Setup::read(&setup.directory) {
+            Err(failure) => Err(failure.text),
+            Ok(fresh) => {
+                let errors: Vec<String> = fresh
+                    .problems
+                    .iter()
+                    .filter(|problem| problem.severity == Severity::Error)
+                    .map(ToString::to_string)
+                    .collect();
+                for problem in fresh.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
+                    observe::warn(problem.to_string());
+                }
+                if errors.is_empty() { house.reload(fresh.config).await } else { Err(errors.join("\n")) }
+            }
+        };
+        match &result {
+            Ok(()) => {
+                observe::note("configuration reloaded");
+                for problem in house.table_problems() {
+                    observe::warn(problem);
+                }
+            }
+            Err(why) => {
+                for line in why.lines() {
+                    observe::warn(format!("not reloaded, nothing has changed: {line}"));
+                }
+            }
+        }
+        result
+    }
+
+    /// What `postrider check` finds beyond the values themselves: tables, certificates, users, folders. True marks an error.
+    #[must_use]
+    pub fn inspect(setup: &Setup) -> Vec<(bool, String)> {
+        let mut found = Vec::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let Ok(runtime) = runtime else { return found };
+        runtime.block_on(async {
+            match inspect_site(&setup.config) {
+                Ok(problems) => found.extend(problems),
+                Err(wrong) => found.extend(lines(&wrong).lines().map(|line| {
+                    let name = line.split(':').next().unwrap_or_default();
+                    let place = setup.config.line_of(name);
+                    (true, format!("{}/{place}: error: {line}", setup.directory.display()))
+                })),
+            }
+        });
+        if let Err(why) = crate::privilege::owner_of(setup.settings.text("mail_owner")) {
+            let root = nix::unistd::Uid::effective().is_root();
+            found.push((root, why));
+        }
+        let spool = setup.spool().join(maildrop::DIRECTORY);
+        if setup.queue_directory().exists() && !spool.exists() {
+            found.push((false, format!("{}: will be made at the first start", spool.display())));
+        }
+        found
+    }
+
+    fn inspect_site(config: &Config) -> Result<Vec<(bool, String)>, site::Wrong> {
+        let env = Arc::new(crate::env::real::Bare::default());
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let settings = config.settings(None);
+        let resolver = crate::resolve::Resolver::start(&env, site::dns_params(&env, &settings)?);
+        let made = site::Site::new(&env, &provider, &resolver, config.clone())?;
+        made.manager_params()?;
+        let mut found = Vec::new();
+        for name in config.table_names() {
+            for problem in made.answers.tables.load(&name) {
+                let line = if problem.line == 0 { String::new() } else { format!(":{}", problem.line) };
+                found.push((
+                    false,
+                    format!("{}{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
+                ));
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,297 @@
+//! One snapshot of the configuration, with all that was made of it. A session keeps the one that it began with.
+
+use crate::answers::Answers;
+use crate::env::Environment;
+use crate::resolve::Resolver;
+use crate::tables::Tables;
+use crate::tls;
+use postrider_core::ask::TableName;
+use postrider_core::delivery::Protocol;
+use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
+use postrider_core::params::{Config, Settings};
+use postrider_core::rewrite::Rewrite;
+use postrider_core::tables::Network;
+use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
+use rustls::crypto::CryptoProvider;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A service of master.cf that accepts clients.
+#[derive(Debug, Clone)]
+pub struct Door {
+    /// The rooms behind it.
+    pub config: Arc<inbound::Config>,
+    /// Certificate and key.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// Where it listens.
+    pub addresses: Vec<(IpAddr, u16)>,
+    /// Sessions at a time.
+    pub sessions: Option<u32>,
+    /// Clients without a limit of connections (`smtpd_client_event_limit_exceptions`).
+    excepted: Vec<Network>,
+}
+
+impl Door {
+    /// Whether `smtpd_client_connection_count_limit` does not hold for a client.
+    #[must_use]
+    pub fn is_excepted(&self, address: IpAddr) -> bool {
+        self.excepted.iter().any(|network| network.contains(address))
+    }
+}
+
+/// Who delivers.
+#[derive(Debug, Clone)]
+pub enum Agent {
+    /// smtp(8), lmtp(8): over a connection.
+    Remote(Arc<outbound::Config>, Arc<tls::Client>),
+    /// On this host, or nowhere.
+    Final(Delivery, Arc<local::Params>),
+}
+
+/// A configuration, in use.
+pub struct Site<E: Environment> {
+    /// As read.
+    pub config: Config,
+    /// Values of main.cf.
+    pub settings: Settings,
+    /// Tables and names.
+    pub answers: Arc<Answers<E>>,
+    /// Routes.
+    pub rewrite: Rewrite,
+    /// For mail made on this host.
+    pub submission: Arc<submission::Setup>,
+    /// For reports.
+    pub report: report::Params,
+    /// Doors by service.
+    pub doors: BTreeMap<String, Door>,
+    /// Transports by name.
+    pub transports: BTreeMap<String, Agent>,
+}
+
+/// Parameter name, and what is wrong with its value.
+pub type Wrong = Vec<(String, String)>;
+
+/// One problem of a configuration, for a person.
+fn wrong(name: &str, why: impl Into<String>) -> Wrong {
+    vec![(name.to_owned(), why.into())]
+}
+
+impl<E: Environment> Site<E> {
+    /// Makes everything that a configuration asks for.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn new(
+        env: &Arc<E>,
+        provider: &Arc<CryptoProvider>,
+        resolver: &Resolver,
+        config: Config,
+    ) -> Result<Self, Wrong> {
+        let settings = config.settings(None);
+        let cleanup_settings = config.settings(Some(settings.text("cleanup_service_name")));
+        let own = config.own_addresses();
+        let mut errors = Wrong::new();
+        let mut doors = BTreeMap::new();
+        for listener in config.listeners() {
+            let service = config.settings(Some(&listener.settings));
+            match door(env, provider, &config, &service, &cleanup_settings, &listener.host, listener.port) {
+                Ok(mut door) => {
+                    door.sessions = listener.sessions;
+                    doors.insert(listener.service, door);
+                }
+                Err(found) => errors.extend(found),
+            }
+        }
+        let transports = transports(env, provider, &config, &own, &mut errors);
+        let rewrite = Rewrite::new(&config.settings(Some("rewrite"))).map(|mut rewrite| {
+            rewrite.add_interfaces(own.iter().copied());
+            rewrite
+        });
+        let rewrite = take(rewrite, &mut errors);
+        let submission = take(submission_setup(env, &cleanup_settings, &own), &mut errors);
+        let report = report::Params::new(&config.settings(Some("bounce")));
+        let (Some(rewrite), Some(submission), true) = (rewrite, submission, errors.is_empty()) else {
+            return Err(errors);
+        };
+        let aliases = alias_tables(&settings);
+        let base = PathBuf::from(settings.text("config_directory"));
+        let tables = Tables::new(Arc::clone(env), aliases, base);
+        let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
+        Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
+    }
+
+    /// What the manager must know.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn manager_params(&self) -> Result<manager::Params, Wrong> {
+        let transports: Vec<(String, u32)> = self
+            .config
+            .services()
+            .iter()
+            .filter(|service| matches!(service.role, Role::Transport(_)))
+            .map(|service| (service.name.clone(), service.limit.unwrap_or(u32::MAX)))
+            .collect();
+        manager::Params::new(&self.config.settings(Some("qmgr")), &transports)
+    }
+}
+
+/// The servers to ask for names.
+///
+/// # Errors
+/// `dns_servers` is wrong.
+pub fn dns_params<E: Environment>(env: &Arc<E>, settings: &Settings) -> Result<dns::Params, Wrong> {
+    let text = env.files().read(Path::new("/etc/resolv.conf")).unwrap_or_default();
+    dns::Params::new(settings, &String::from_utf8_lossy(&text))
+}
+
+fn take<T>(result: Result<T, Wrong>, errors: &mut Wrong) -> Option<T> {
+    result.map_err(|found| errors.extend(found)).ok()
+}
+
+/// Tables of `alias_maps` and `alias_database`: their text has the form `name: value`.
+fn alias_tables(settings: &Settings) -> BTreeSet<TableName> {
+    let bare = |name: TableName| TableName(name.0.strip_prefix("proxy:").unwrap_or(&name.0).to_owned());
+    let maps = settings.tables("alias_maps").into_iter();
+    maps.chain(settings.tables("alias_database")).map(bare).collect()
+}
+
+fn cleanup_params<E: Environment>(
+    env: &Arc<E>,
+    settings: &Settings,
+    own: &[IpAddr],
+) -> Result<cleanup::Params, Wrong> {
+    let mut params = cleanup::Params::new(settings)?;
+    params.utc_offset_minutes = env.utc_offset(env.now().wall);
+    params.interfaces.extend(own);
+    Ok(params)
+}
+
+fn submission_setup<E: Environment>(
+    env: &Arc<E>,
+    settings: &Settings,
+    own: &[IpAddr],
+) -> Result<Arc<submission::Setup>, Wrong> {
+    let mut setup = submission::Setup::new(settings)?;
+    setup.cleanup = cleanup_params(env, settings, own)?;
+    setup.rewrite.add_interfaces(own.iter().copied());
+    Ok(Arc::new(setup))
+}
+
+fn door<E: Environment>(
+    env: &Arc<E>,
+    provider: &Arc<CryptoProvider>,
+    config: &Config,
+    settings: &Settings,
+    cleanup_settings: &Settings,
+    host: &ListenHost,
+    port: u16,
+) -> Result<Door, Wrong> {
+    let own = config.own_addresses();
+    let tls = server_tls(env, provider, settings)?;
+    let mut rooms = inbound::Config::new(settings, tls.is_some())?;
+    rooms.cleanup = cleanup_params(env, cleanup_settings, &own)?;
+    rooms.rewrite.add_interfaces(own.iter().copied());
+    let addresses = match host {
+        ListenHost::Interfaces => own,
+        ListenHost::Address(address) => vec![*address],
+        ListenHost::Name(name) => config.addresses_of(name),
+    };
+    if addresses.is_empty() {
+        let why = "no address of this host remains to listen on; check inet_interfaces and inet_protocols";
+        return Err(wrong("inet_interfaces", why));
+    }
+    let excepted = settings.list("smtpd_client_event_limit_exceptions");
+    let excepted = excepted.iter().filter_map(|item| Network::parse(item).ok()).collect();
+    let addresses = addresses.into_iter().map(|address| (address, port)).collect();
+    Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, excepted })
+}
+
+fn read<E: Environment>(env: &Arc<E>, name: &str, path: &str) -> Result<Vec<u8>, Wrong> {
+    env.files().read(Path::new(path)).map_err(|error| wrong(name, format!("{path}: {error}")))
+}
+
+fn server_tls<E: Environment>(
+    env: &Arc<E>,
+    provider: &Arc<CryptoProvider>,
+    settings: &Settings,
+) -> Result<Option<Arc<rustls::ServerConfig>>, Wrong> {
+    let level = settings.text("smtpd_tls_security_level");
+    let wanted = matches!(level, "may" | "encrypt") || settings.flag("smtpd_tls_wrappermode");
+    let (chain, key) = (settings.text("smtpd_tls_cert_file"), settings.text("smtpd_tls_key_file"));
+    if !wanted || chain.is_empty() || chain == "none" {
+        return Ok(None);
+    }
+    let certificates = read(env, "smtpd_tls_cert_file", chain)?;
+    let private = read(env, "smtpd_tls_key_file", key)?;
+    tls::server_config(provider, &certificates, &private)
+        .map(Some)
+        .map_err(|why| wrong("smtpd_tls_cert_file", format!("{chain}, {key}: {why}")))
+}
+
+fn client_tls<E: Environment>(
+    env: &Arc<E>,
+    provider: &Arc<CryptoProvider>,
+    settings: &Settings,
+    protocol: Protocol,
+) -> Result<Arc<tls::Client>, Wrong> {
+    let (file, directory) = match protocol {
+        Protocol::Smtp => (settings.text("smtp_tls_CAfile"), settings.text("smtp_tls_CApath")),
+        Protocol::Lmtp => (settings.text("lmtp_tls_CAfile"), settings.text("lmtp_tls_CApath")),
+    };
+    let mut roots = Vec::new();
+    if !file.is_empty() {
+        roots.push(read(env, "smtp_tls_CAfile", file)?);
+    }
+    if !directory.is_empty() {
+        let files = env.files().list(Path::new(directory));
+        let files = files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {error}")))?;
+        roots.extend(files.iter().filter_map(|path| env.files().read(path).ok()));
+    }
+    tls::Client::new(provider, &roots).map(Arc::new).map_err(|why| wrong("smtp_tls_CAfile", why))
+}
+
+fn transports<E: Environment>(
+    env: &Arc<E>,
+    provider: &Arc<CryptoProvider>,
+    config: &Config,
+    own: &[IpAddr],
+    errors: &mut Wrong,
+) -> BTreeMap<String, Agent> {
+    let mut transports = BTreeMap::new();
+    for service in config.services() {
+        let Role::Transport(delivery) = service.role else { continue };
+        let settings = config.settings(Some(&service.key()));
+        match agent(env, provider, service, delivery, &settings, own) {
+            Ok(Some(agent)) => _ = transports.insert(service.name.clone(), agent),
+            Ok(None) => {}
+            Err(found) => errors.extend(found),
+        }
+    }
+    transports
+}
+
+fn agent<E: Environment>(
+    env: &Arc<E>,
+    provider: &Arc<CryptoProvider>,
+    service: &Service,
+    delivery: Delivery,
+    settings: &Settings,
+    own: &[IpAddr],
+) -> Result<Option<Agent>, Wrong> {
+    let protocol = match delivery {
+        Delivery::Smtp | Delivery::Lmtp => Protocol::of_command(&service.command),
+        // A transport that does not work yet keeps its mail: the manager defers it.
+        Delivery::Pipe | Delivery::Spawn => return Ok(None),
+        Delivery::Local | Delivery::Virtual | Delivery::Error | Delivery::Discard => {
+            let params = local::Params::new(settings)?;
+            return Ok(Some(Agent::Final(delivery, Arc::new(params))));
+        }
+    };
+    let Some(protocol) = protocol else { return Ok(None) };
+    let client = client_tls(env, provider, settings, protocol)?;
+    let config = outbound::Config::new(settings, protocol, own.to_vec());
+    Ok(Some(Agent::Remote(Arc::new(config), client)))
+}

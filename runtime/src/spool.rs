@@ -1,0 +1,214 @@
+//! The task that owns the log.
+//!
+//! Requests that wait are all taken in before the next disk operation is carried out, so those that come while a
+//! sync runs share the next one: group commit. Decides nothing; see postrider_core::queue.
+
+use crate::env::{Disk, Environment};
+use crate::observe;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal};
+use postrider_core::manager;
+use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+
+/// Somebody's request.
+enum Request {
+    Append { changes: Vec<Change>, content: Vec<Vec<u8>>, reply: Reply },
+    Load { id: QueueId, reply: oneshot::Sender<Option<Box<Loaded>>> },
+    Whereabouts { id: QueueId, reply: oneshot::Sender<Option<Whereabouts>> },
+}
+
+/// Who waits for an append.
+enum Reply {
+    /// A task.
+    Task(oneshot::Sender<Result<(), Refusal>>),
+    /// The manager, under its own ticket.
+    Manager(Ticket),
+}
+
+/// What the spool says about itself, once.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// The highest queue id it has seen.
+    pub last: QueueId,
+}
+
+/// A handle to the spool. Its channel has no bound of its own: a session, an attempt or a report has at most one
+/// request open, and those are bounded; the manager bounds its own.
+#[derive(Clone)]
+pub struct Spool {
+    requests: UnboundedSender<Request>,
+    disk: Arc<dyn Disk>,
+}
+
+impl Spool {
+    /// Starts the task. `manager` hears of recovered and committed messages; `opened` is told when recovery is over.
+    pub fn start<E: Environment>(
+        env: &Arc<E>,
+        log: Log,
+        manager: UnboundedSender<manager::Input>,
+        opened: oneshot::Sender<Opened>,
+    ) -> Self {
+        let (requests, incoming) = unbounded_channel();
+        let disk = env.disk();
+        let keeper = Keeper {
+            env: Arc::clone(env),
+            log,
+            disk: Arc::clone(&disk),
+            manager,
+            opened: Some(opened),
+            ops: VecDeque::new(),
+            appends: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            last_ticket: 0,
+        };
+        env.spawn_spool(keeper.run(incoming));
+        Self { requests, disk }
+    }
+
+    /// Makes changes durable. The manager hears of a committed message before this returns.
+    ///
+    /// # Errors
+    /// The spool's refusal.
+    pub async fn append(&self, changes: Vec<Change>, content: Vec<Vec<u8>>) -> Result<(), Refusal> {
+        let (reply, answer) = oneshot::channel();
+        _ = self.requests.send(Request::Append { changes, content, reply: Reply::Task(reply) });
+        answer.await.unwrap_or(Err(Refusal::Broken))
+    }
+
+    /// The same for the manager, who is answered by `manager::Input::Appended`.
+    pub fn append_for_manager(&self, ticket: Ticket, changes: Vec<Change>) {
+        _ = self.requests.send(Request::Append { changes, content: Vec::new(), reply: Reply::Manager(ticket) });
+    }
+
+    /// Reads a message.
+    pub async fn load(&self, id: QueueId) -> Option<Box<Loaded>> {
+        let (reply, answer) = oneshot::channel();
+        _ = self.requests.send(Request::Load { id, reply });
+        answer.await.ok().flatten()
+    }
+
+    /// Where the stored content of a message is.
+    pub async fn whereabouts(&self, id: QueueId) -> Option<Whereabouts> {
+        let (reply, answer) = oneshot::channel();
+        _ = self.requests.send(Request::Whereabouts { id, reply });
+        answer.await.ok().flatten()
+    }
+
+    /// The disk, for contents: staging large ones and reading all.
+    #[must_use]
+    pub fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+}
+
+struct Keeper<E> {
+    env: Arc<E>,
+    log: Log,
+    disk: Arc<dyn Disk>,
+    manager: UnboundedSender<manager::Input>,
+    opened: Option<oneshot::Sender<Opened>>,
+    ops: VecDeque<(OpId, Op)>,
+    appends: BTreeMap<Ticket, (Reply, Option<Box<Message>>)>,
+    loads: BTreeMap<Ticket, oneshot::Sender<Option<Box<Loaded>>>>,
+    last_ticket: u64,
+}
+
+impl<E: Environment> Keeper<E> {
+    async fn run(mut self, mut incoming: UnboundedReceiver<Request>) {
+        self.tell(Input::Open);
+        loop {
+            while let Ok(request) = incoming.try_recv() {
+                self.request(request);
+            }
+            if let Some((op, what)) = self.ops.pop_front() {
+                let result = self.disk.execute(what);
+                self.tell(Input::Did { op, result });
+                // The other tasks of this thread, if there are any (in simulation), have their turn between operations.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let wait = self.log.next_timeout().map(|at| at.since(self.env.now().mono));
+            let request = match wait {
+                None => incoming.recv().await,
+                Some(wait) => match tokio::time::timeout(wait, incoming.recv()).await {
+                    Ok(request) => request,
+                    Err(_) => {
+                        self.log.handle_timeout(self.env.now());
+                        self.drain();
+                        continue;
+                    }
+                },
+            };
+            // Nobody is left who could ask: the daemon is down.
+            let Some(request) = request else { return };
+            self.request(request);
+        }
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Append { changes, content, reply } => {
+                let ticket = self.next_ticket();
+                let committed = changes.iter().find_map(|change| match change {
+                    Change::Commit(message) => Some(message.clone()),
+                    _ => None,
+                });
+                self.appends.insert(ticket, (reply, committed));
+                self.tell(Input::Append { ticket, changes, content });
+            }
+            Request::Load { id, reply } => {
+                let ticket = self.next_ticket();
+                self.loads.insert(ticket, reply);
+                self.tell(Input::Load { ticket, id });
+            }
+            Request::Whereabouts { id, reply } => _ = reply.send(self.log.whereabouts(id)),
+        }
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.log.handle_input(self.env.now(), input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.log.poll_output() {
+            match output {
+                Output::Do(op, what) => self.ops.push_back((op, what)),
+                Output::Recovered(summary) => _ = self.manager.send(manager::Input::Recovered(summary)),
+                Output::Ready { last } => {
+                    _ = self.manager.send(manager::Input::Ready);
+                    if let Some(opened) = self.opened.take() {
+                        _ = opened.send(Opened { last });
+                    }
+                }
+                Output::Appended { ticket, result } => self.appended(ticket, result),
+                Output::Loaded { ticket, loaded } => {
+                    if let Some(reply) = self.loads.remove(&ticket) {
+                        _ = reply.send(loaded);
+                    }
+                }
+                Output::Event(event) => observe::log(&event),
+            }
+        }
+    }
+
+    fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
+        let Some((reply, committed)) = self.appends.remove(&ticket) else { return };
+        if let (Ok(()), Some(message)) = (result, committed) {
+            _ = self.manager.send(manager::Input::Committed(message));
+        }
+        match reply {
+            Reply::Task(reply) => _ = reply.send(result),
+            Reply::Manager(ticket) => _ = self.manager.send(manager::Input::Appended(ticket, result)),
+        }
+    }
+}

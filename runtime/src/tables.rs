@@ -1,0 +1,137 @@
+//! The tables of one configuration: read when first asked, and again when their file has changed.
+//!
+//! A table that cannot be read fails its lookups ("try again later"); the engines are core's.
+
+use crate::env::{Environment, Files, Users};
+use postrider_core::ask::{TableFailure, TableName};
+use postrider_core::tables::{Problem, Source, Table, TableSpec};
+use postrider_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// How long a table is used before its file is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+#[derive(Clone)]
+struct Entry {
+    table: Arc<Table>,
+    /// The file it came from, and what told of its state then.
+    file: Option<(PathBuf, Option<u64>)>,
+    looked: Instant,
+}
+
+/// All tables.
+pub struct Tables<E> {
+    env: Arc<E>,
+    /// Tables of `alias_maps` and `alias_database`, whose text has another form.
+    aliases: BTreeSet<TableName>,
+    /// Where relative file names start.
+    base: PathBuf,
+    loaded: RwLock<BTreeMap<TableName, Entry>>,
+}
+
+impl<E: Environment> Tables<E> {
+    /// No table is read yet.
+    #[must_use]
+    pub fn new(env: Arc<E>, aliases: BTreeSet<TableName>, base: PathBuf) -> Self {
+        Self { env, aliases, base, loaded: RwLock::default() }
+    }
+
+    /// Reads a table now; what a person should correct.
+    pub fn load(&self, name: &TableName) -> Vec<Problem> {
+        let (_, problems) = self.read(name);
+        problems
+    }
+
+    /// What a table says of a key.
+    ///
+    /// # Errors
+    /// It can not answer now: why.
+    pub fn lookup(&self, name: &TableName, key: &str) -> Result<Option<String>, TableFailure> {
+        let fail = |why: String| TableFailure { table: name.clone(), why };
+        match name.0.strip_prefix("proxy:").unwrap_or(&name.0) {
+            "unix:passwd.byname" => return self.user(key).map_err(fail),
+            other => {
+                if let Some(path) = other.strip_prefix("include:").or_else(|| other.strip_prefix("forward:")) {
+                    return self.text_of(Path::new(path)).map_err(fail);
+                }
+            }
+        }
+        self.table(name).lookup(key).map_err(fail)
+    }
+
+    fn user(&self, key: &str) -> Result<Option<String>, String> {
+        let found = self.env.users().user(key).map_err(|error| error.to_string())?;
+        Ok(found.map(|user| {
+            format!("{}:x:{}:{}:{}:{}:{}", user.name, user.uid, user.gid, user.gecos, user.home, user.shell)
+        }))
+    }
+
+    fn text_of(&self, path: &Path) -> Result<Option<String>, String> {
+        match self.env.files().read(path) {
+            Ok(octets) => Ok(Some(String::from_utf8_lossy(&octets).into_owned())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    fn table(&self, name: &TableName) -> Arc<Table> {
+        let now = self.env.now().mono;
+        let known = self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
+        if let Some(entry) = known {
+            let fresh = now.since(entry.looked) < LOOK_AGAIN;
+            let Some((path, stamp)) = &entry.file else { return entry.table };
+            if fresh {
+                return entry.table;
+            }
+            if self.env.files().stamp(path) == *stamp {
+                let mut loaded = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+                loaded.insert(name.clone(), Entry { looked: now, ..entry.clone() });
+                return entry.table;
+            }
+        }
+        let (table, problems) = self.read(name);
+        for problem in problems {
+            crate::observe::warn(format!("{}, line {}: {}; {}", problem.file, problem.line, problem.what, problem.remedy));
+        }
+        table
+    }
+
+    fn read(&self, name: &TableName) -> (Arc<Table>, Vec<Problem>) {
+        let bare = TableName(name.0.strip_prefix("proxy:").unwrap_or(&name.0).to_owned());
+        let aliases = self.aliases.contains(&bare) || self.aliases.contains(name);
+        let (table, problems, file) = match TableSpec::parse(&name.0, aliases) {
+            Err(why) => (Table::failing(&why), vec![problem(&name.0, why, "choose another type")], None),
+            Ok(TableSpec { source: Source::Ready(table, problems), .. }) => (*table, problems, None),
+            Ok(TableSpec { source: Source::File { path, kind }, .. }) => {
+                let path = self.base.join(path);
+                // The stamp first: a change between the two is seen the next time.
+                let stamp = self.env.files().stamp(&path);
+                let (table, problems) = match self.env.files().read(&path) {
+                    Ok(octets) => {
+                        let text = String::from_utf8_lossy(&octets);
+                        Table::compile(kind, &text, &path.display().to_string())
+                    }
+                    Err(error) => {
+                        let why = format!("{}: {error}", path.display());
+                        let remedy = "make the file, or take the table out; until then its lookups fail";
+                        (Table::failing(&why), vec![problem(&name.0, why, remedy)])
+                    }
+                };
+                (table, problems, Some((path, stamp)))
+            }
+            Ok(TableSpec { source: Source::Users | Source::Groups, .. }) => {
+                (Table::failing("answered by the system"), Vec::new(), None)
+            }
+        };
+        let table = Arc::new(table);
+        let entry = Entry { table: Arc::clone(&table), file, looked: self.env.now().mono };
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), entry);
+        (table, problems)
+    }
+}
+
+fn problem(file: &str, what: String, remedy: &str) -> Problem {
+    Problem { file: file.to_owned(), line: 0, what, remedy: remedy.to_owned(), fatal: true }
+}

@@ -1,0 +1,257 @@
+//! The daemon, in a folder of its own.
+
+use crate::smtp::Client;
+use crate::{Scratch, binary, free_port, wait_for};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// A running daemon; stopped hard when dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    scratch: Scratch,
+    child: Option<Child>,
+    /// Its SMTP port on loopback.
+    pub port: u16,
+}
+
+impl Daemon {
+    /// Writes a configuration (`main_cf` behind sensible lines for a test) and starts.
+    ///
+    /// # Panics
+    /// When it does not listen in time; its log is in the message.
+    #[must_use]
+    pub fn start(name: &str, main_cf: &str) -> Self {
+        Self::start_with(name, main_cf, "")
+    }
+
+    /// The same, with more services in master.cf.
+    ///
+    /// # Panics
+    /// As [`Daemon::start`].
+    #[must_use]
+    pub fn start_with(name: &str, main_cf: &str, master_cf: &str) -> Self {
+        let mut daemon = Self::prepare(name, main_cf, master_cf);
+        daemon.run();
+        daemon
+    }
+
+    /// Writes a configuration and does not start.
+    ///
+    /// # Panics
+    /// When the folder cannot be written.
+    #[must_use]
+    pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
+        let scratch = Scratch::new(name);
+        let port = free_port();
+        let daemon = Self { scratch, child: None, port };
+        fs::create_dir_all(daemon.config()).expect("a scratch folder");
+        fs::create_dir_all(daemon.mail()).expect("a scratch folder");
+        daemon.write_main_cf(main_cf);
+        daemon.write_master_cf(master_cf);
+        daemon
+    }
+
+    /// Writes main.cf: the test's own lines behind those that keep it in its folder.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_main_cf(&self, lines: &str) {
+        let root = self.path().display();
+        // Dropping root needs an owner; without root the daemon stays who it is.
+        let text = format!(
+            "compatibility_level = 3.6\n\
+             queue_directory = {root}/spool\n\
+             maillog_file = {root}/mail.log\n\
+             myhostname = mail.here.test\n\
+             mydomain = here.test\n\
+             mydestination = here.test, localhost\n\
+             mynetworks = 127.0.0.0/8\n\
+             inet_interfaces = 127.0.0.1\n\
+             inet_protocols = ipv4\n\
+             local_transport = virtual\n\
+             local_recipient_maps =\n\
+             virtual_mailbox_base = {root}/mail\n\
+             virtual_mailbox_maps = regexp:{{{{/^([^@]*)@/ $1/}}}}\n\
+             virtual_uid_maps = static:{uid}\n\
+             virtual_gid_maps = static:{gid}\n\
+             virtual_minimum_uid = 0\n\
+             {lines}\n",
+            uid = self.uid(),
+            gid = self.uid(),
+        );
+        fs::write(self.config().join("main.cf"), text).expect("a scratch folder");
+    }
+
+    /// Writes master.cf: one smtpd on our port, the usual transports, and the test's own lines.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn write_master_cf(&self, lines: &str) {
+        let text = format!(
+            "127.0.0.1:{} inet n - n - - smtpd\n\
+             smtp unix - - n - - smtp\n\
+             relay unix - - n - - smtp\n\
+             lmtp unix - - n - - lmtp\n\
+             error unix - - n - - error\n\
+             discard unix - - n - - discard\n\
+             virtual unix - n n - - virtual\n\
+             local unix - n n - - local\n\
+             {lines}\n",
+            self.port
+        );
+        fs::write(self.config().join("master.cf"), text).expect("a scratch folder");
+    }
+
+    /// Starts the process, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not listen in time.
+    pub fn run(&mut self) {
+        let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
+        let child = Command::new(binary("postrider"))
+            .args(["start", "-c"])
+            .arg(self.config())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(stderr)
+            .spawn()
+            .expect("the binary runs");
+        self.child = Some(child);
+        wait_for("the daemon to listen", || {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}{}", self.stderr(), self.log());
+            TcpStream::connect(("127.0.0.1", self.port)).ok()
+        });
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// Its configuration.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.path().join("config")
+    }
+
+    /// Where Maildirs are.
+    #[must_use]
+    pub fn mail(&self) -> PathBuf {
+        self.path().join("mail")
+    }
+
+    /// Whom mail is delivered as.
+    #[must_use]
+    pub fn uid(&self) -> u32 {
+        nix::unistd::Uid::effective().as_raw()
+    }
+
+    /// What it said on standard error.
+    #[must_use]
+    pub fn stderr(&self) -> String {
+        fs::read_to_string(self.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// Its log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path().join("mail.log")).unwrap_or_default()
+    }
+
+    /// Waits for a line of the log that contains `text`.
+    ///
+    /// # Panics
+    /// When none comes.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_log(&self, text: &str) -> String {
+        wait_for(&format!("a log line with {text:?}"), || {
+            self.log().lines().find(|line| line.contains(text)).map(str::to_owned)
+        })
+    }
+
+    /// A client, greeted.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::connect(self.port)
+    }
+
+    /// Messages in a user's Maildir.
+    #[must_use]
+    pub fn delivered(&self, user: &str) -> Vec<Vec<u8>> {
+        let Ok(entries) = fs::read_dir(self.mail().join(user).join("new")) else { return Vec::new() };
+        let mut paths: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        paths.sort_unstable();
+        paths.into_iter().filter_map(|path| fs::read(path).ok()).collect()
+    }
+
+    /// Waits until a user's Maildir has so many messages.
+    ///
+    /// # Panics
+    /// When it has not in time.
+    #[track_caller]
+    #[must_use]
+    pub fn wait_for_mail(&self, user: &str, count: usize) -> Vec<Vec<u8>> {
+        wait_for(&format!("{count} messages for {user}"), || {
+            let found = self.delivered(user);
+            (found.len() >= count).then_some(found)
+        })
+    }
+
+    /// Runs a command of ours with this configuration: `-c DIR` behind its name.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn command(&self, words: &[&str]) -> Output {
+        Command::new(binary("postrider"))
+            .arg(words[0])
+            .arg("-c")
+            .arg(self.config())
+            .args(&words[1..])
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("the daemon runs");
+        kill(Pid::from_raw(i32::try_from(child.id()).expect("a process id")), signal).expect("it is ours");
+    }
+
+    /// Waits for the end of the process: its exit status.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn wait(&mut self) -> Option<i32> {
+        let mut child = self.child.take().expect("the daemon runs");
+        wait_for("the daemon to end", || child.try_wait().expect("it is ours")).code()
+    }
+
+    /// Kills it as a power cut would, without a goodbye.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            _ = child.kill();
+            _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- standard error\n{}--- log\n{}", self.stderr(), self.log());
+        }
+        self.kill();
+    }
+}

@@ -1,0 +1,231 @@
+//! A scripted SMTP or LMTP server that keeps what it was given.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+/// A message that a server was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Argument of MAIL, behind `FROM:`.
+    pub mail: String,
+    /// Arguments of RCPT, behind `TO:`, of those that were accepted.
+    pub recipients: Vec<String>,
+    /// Content, dots unstuffed.
+    pub content: Vec<u8>,
+}
+
+/// What a server does instead of accepting.
+pub type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
+
+/// An answer of a script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The usual one.
+    Usual,
+    /// This text, with its CRLF.
+    Say(String),
+    /// Close without a word.
+    Hangup,
+    /// Take the message, then close without a word (only at the end of data).
+    TakeAndHangup,
+}
+
+/// A server on loopback.
+#[derive(Clone)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    taken: Arc<Mutex<Vec<Taken>>>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// Accepts everything.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::scripted(|_, _| Answer::Usual)
+    }
+
+    /// The script sees each command line (`GREETING` at the start, `.` at the end of data) and how often that verb came before
+    /// in all sessions.
+    ///
+    /// # Panics
+    /// When loopback has no free port.
+    #[must_use]
+    pub fn scripted(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let server = Self { address, taken: Arc::default(), heard: Arc::default() };
+        let (inside, script) = (server.clone(), Arc::new(script));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (server, script) = (inside.clone(), Arc::clone(&script));
+                thread::spawn(move || {
+                    let reader = stream.try_clone().map(BufReader::new);
+                    _ = reader.and_then(|reader| server.talk(reader, &stream, &*script));
+                });
+            }
+        });
+        server
+    }
+
+    /// Accepts everything on a socket of this host.
+    ///
+    /// # Panics
+    /// When the path cannot be bound.
+    #[must_use]
+    pub fn on_socket(path: &Path) -> Self {
+        let listener = UnixListener::bind(path).expect("a free path");
+        let address = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = Self { address, taken: Arc::default(), heard: Arc::default() };
+        let inside = server.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let server = inside.clone();
+                thread::spawn(move || {
+                    let reader = stream.try_clone().map(BufReader::new);
+                    _ = reader.and_then(|reader| server.talk(reader, &stream, &|_, _| Answer::Usual));
+                });
+            }
+        });
+        server
+    }
+
+    /// Messages so far.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Command lines so far.
+    #[must_use]
+    pub fn heard(&self) -> Vec<String> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits for so many messages.
+    ///
+    /// # Panics
+    /// When they do not come.
+    #[track_caller]
+    #[must_use]
+    pub fn wait(&self, count: usize) -> Vec<Taken> {
+        crate::wait_for(&format!("{count} messages at the server; it heard {:?}", self.heard()), || {
+            let taken = self.taken();
+            (taken.len() >= count).then_some(taken)
+        })
+    }
+
+    fn hear(&self, line: &str, script: &Script) -> Answer {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let verb = verb_of(line);
+        let before = heard.iter().filter(|other| verb_of(other) == verb).count();
+        heard.push(line.to_owned());
+        drop(heard);
+        script(line, before)
+    }
+
+    fn talk(&self, mut reader: impl BufRead, mut writer: impl Write, script: &Script) -> std::io::Result<()> {
+        let mut message = Taken::default();
+        let mut lmtp = false;
+        let mut line = "GREETING".to_owned();
+        loop {
+            let answer = self.hear(&line, script);
+            let verb = verb_of(&line);
+            lmtp |= verb == "LHLO";
+            match answer {
+                Answer::Hangup | Answer::TakeAndHangup => return Ok(()),
+                Answer::Say(text) => writer.write_all(text.as_bytes())?,
+                Answer::Usual => {
+                    if verb == "RCPT" {
+                        message.recipients.push(line.get(8..).unwrap_or_default().to_owned());
+                    }
+                    writer.write_all(usual(&verb).as_bytes())?;
+                    if verb == "DATA"
+                        && !self.content(&mut reader, &mut writer, script, &mut message, lmtp)?
+                    {
+                        return Ok(());
+                    }
+                }
+            }
+            match verb.as_str() {
+                "MAIL" => {
+                    message =
+                        Taken { mail: line.get(10..).unwrap_or_default().to_owned(), ..Taken::default() };
+                }
+                "QUIT" => return Ok(()),
+                _ => {}
+            }
+            line.clear();
+            if reader.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            line.truncate(line.trim_end().len());
+        }
+    }
+
+    fn content(
+        &self,
+        reader: &mut impl BufRead,
+        writer: &mut impl Write,
+        script: &Script,
+        message: &mut Taken,
+        lmtp: bool,
+    ) -> std::io::Result<bool> {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            if reader.read_until(b'\n', &mut line)? == 0 {
+                return Ok(false);
+            }
+            if line == b".\r\n" {
+                break;
+            }
+            message.content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
+        }
+        let answer = self.hear(".", script);
+        if matches!(answer, Answer::Usual | Answer::TakeAndHangup) {
+            let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            taken.push(std::mem::take(message));
+        }
+        match answer {
+            Answer::Usual => {
+                let count = if lmtp {
+                    let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+                    taken.last().map_or(1, |message| message.recipients.len())
+                } else {
+                    1
+                };
+                (0..count).try_for_each(|_| writer.write_all(b"250 2.0.0 Ok: taken\r\n"))?;
+            }
+            Answer::Say(text) => writer.write_all(text.as_bytes())?,
+            Answer::Hangup | Answer::TakeAndHangup => return Ok(false),
+        }
+        Ok(true)
+    }
+}
+
+/// Closes both ways at once.
+pub fn reset(stream: &TcpStream) {
+    _ = stream.shutdown(std::net::Shutdown::Both);
+}
+
+fn verb_of(line: &str) -> String {
+    line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase()
+}
+
+fn usual(verb: &str) -> &'static str {
+    match verb {
+        "GREETING" => "220 server.test ESMTP\r\n",
+        "EHLO" | "LHLO" => {
+            "250-server.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
+        }
+        "DATA" => "354 go on\r\n",
+        "QUIT" => "221 2.0.0 bye\r\n",
+        _ => "250 2.0.0 Ok\r\n",
+    }
+}
