@@ -3,6 +3,25 @@
 //! docs/decisions and design.md 4 say why. [`Log`] decides; the driver only carries out [`Op`]s and says how they went.
 //! Knows nothing of schedules, routes or sessions.
 
+mod fold;
+mod frame;
+mod index;
+mod load;
+mod log;
+mod record;
+mod recovery;
+mod salvage;
+mod segments;
+mod tidy;
+mod tlv;
+mod walk;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use log::{Log, Params, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
+
 use crate::event::Event;
 use crate::mail::{Change, Loaded, QueueId, Refusal, Summary};
 
@@ -23,6 +42,18 @@ pub enum File {
     Content(QueueId),
     /// Damaged octets set aside for a person: `corrupt/NNNNNNNNNNNNNNNN-OFFSET` (segment, offset).
     Corrupt(u64, u64),
+}
+
+impl File {
+    /// Its name below the spool directory.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self {
+            Self::Segment(number) => format!("log/{number:016}"),
+            Self::Content(id) => format!("contents/{id}"),
+            Self::Corrupt(segment, offset) => format!("corrupt/{segment:016}-{offset}"),
+        }
+    }
 }
 
 /// One operation on the disk.
@@ -67,7 +98,7 @@ pub enum DiskError {
 }
 
 /// What the driver tells the log.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Input {
     /// Recover what is on disk. The first input, once.
     Open,
@@ -97,7 +128,7 @@ pub enum Input {
 }
 
 /// What the driver shall do, or pass on.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Carry out an operation and say [`Input::Did`].
     Do(OpId, Op),

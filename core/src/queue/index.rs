@@ -1,0 +1,225 @@
+//! What memory knows of each message: where its frames are.
+//!
+//! About 100 octets a message, 12 more for each frame that changed it since. Folding, contents and reasons stay on disk.
+//!
+//! Promise: the oldest segment in which a message has a frame is the one of its commit, so that segments can be given up
+//! oldest first as soon as no commit in them counts. A removal is never given up before the commit that it removes.
+
+use super::File;
+use super::Whereabouts;
+use super::frame::{ALIGN, FrameHeader};
+use crate::mail::{Change, ContentPlace, QueueId};
+use std::collections::BTreeMap;
+
+/// Frames that change one message before it is written anew with all of them folded: bounds the memory and the reads of a
+/// message that is deferred for days.
+pub(super) const CHANGES_MAX: usize = 8;
+
+/// Where a frame is. Narrow on purpose: there are millions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    segment: u32,
+    unit: u32,
+    octets: u32,
+}
+
+impl Place {
+    /// Segments are numbered and sized so that these fit: 32 bits of number, [`super::SEGMENT_SIZE_MAX`] of offset.
+    pub(super) fn new(segment: u64, offset: u64, octets: u32) -> Self {
+        let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        Self { segment: narrow(segment), unit: narrow(offset / ALIGN), octets }
+    }
+
+    pub(super) const fn segment(&self) -> u64 {
+        self.segment as u64
+    }
+
+    pub(super) const fn offset(&self) -> u64 {
+        self.unit as u64 * ALIGN
+    }
+
+    pub(super) const fn octets(&self) -> u64 {
+        self.octets as u64
+    }
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Entry {
+    pub(super) commit: Place,
+    /// The content's start in the commit's frame.
+    pub(super) content_at: u32,
+    pub(super) content: ContentPlace,
+    /// Octets of the stored content.
+    pub(super) length: u64,
+    pub(super) changes: Box<[Place]>,
+}
+
+impl Entry {
+    fn octets(&self) -> u64 {
+        self.commit.octets() + self.changes.iter().map(Place::octets).sum::<u64>()
+    }
+}
+
+/// Says whether a message has changed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Stamp(Place, Option<Place>);
+
+/// A segment that holds frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Segment {
+    /// Octets of the file.
+    pub(super) size: u64,
+    /// Where its frames end.
+    pub(super) end: u64,
+    pub(super) salt: u64,
+    /// Messages whose commit in it counts.
+    pub(super) commits: u64,
+    /// It holds what could not be read or set aside: it is kept for a person.
+    pub(super) pinned: bool,
+}
+
+/// What applying a frame asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Consequences {
+    /// Content files of messages that are gone.
+    pub(super) unlink: Vec<QueueId>,
+    /// Messages with too many changes.
+    pub(super) fold: Vec<QueueId>,
+}
+
+/// All messages and segments.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Index {
+    entries: BTreeMap<QueueId, Entry>,
+    pub(super) segments: BTreeMap<u64, Segment>,
+    /// Octets of the frames that count; one that changes two messages counts for each.
+    pub(super) living: u64,
+}
+
+impl Index {
+    pub(super) fn get(&self, id: QueueId) -> Option<&Entry> {
+        self.entries.get(&id)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (QueueId, &Entry)> {
+        self.entries.iter().map(|(id, entry)| (*id, entry))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn stamp(&self, id: QueueId) -> Option<Stamp> {
+        self.entries.get(&id).map(|entry| Stamp(entry.commit, entry.changes.last().copied()))
+    }
+
+    pub(super) fn whereabouts(&self, id: QueueId) -> Option<Whereabouts> {
+        let entry = self.entries.get(&id)?;
+        Some(match entry.content {
+            ContentPlace::File => Whereabouts { file: File::Content(id), offset: 0, length: entry.length },
+            ContentPlace::Inline => Whereabouts {
+                file: File::Segment(entry.commit.segment()),
+                offset: entry.commit.offset() + u64::from(entry.content_at),
+                length: entry.length,
+            },
+        })
+    }
+
+    /// Takes the changes of a frame in.
+    pub(super) fn apply(&mut self, place: Place, content_at: u64, changes: &[Change]) -> Consequences {
+        let mut consequences = Consequences::default();
+        for change in changes {
+            match change {
+                Change::Commit(message) => {
+                    self.forget(message.id);
+                    self.insert(
+                        message.id,
+                        Entry {
+                            commit: place,
+                            content_at: u32::try_from(content_at).unwrap_or(u32::MAX),
+                            content: message.place,
+                            length: message.stored,
+                            changes: Box::default(),
+                        },
+                    );
+                }
+                Change::Remove(id) => {
+                    if self.forget(*id).is_some_and(|entry| entry.content == ContentPlace::File) {
+                        consequences.unlink.push(*id);
+                    }
+                }
+                other => {
+                    if self.note(other.id(), place) > CHANGES_MAX {
+                        consequences.fold.push(other.id());
+                    }
+                }
+            }
+        }
+        consequences
+    }
+
+    fn insert(&mut self, id: QueueId, entry: Entry) {
+        self.living += entry.octets();
+        if let Some(segment) = self.segments.get_mut(&entry.commit.segment()) {
+            segment.commits += 1;
+        }
+        self.entries.insert(id, entry);
+    }
+
+    /// Forgets a message.
+    pub(super) fn forget(&mut self, id: QueueId) -> Option<Entry> {
+        let entry = self.entries.remove(&id)?;
+        self.living = self.living.saturating_sub(entry.octets());
+        if let Some(segment) = self.segments.get_mut(&entry.commit.segment()) {
+            segment.commits = segment.commits.saturating_sub(1);
+        }
+        Some(entry)
+    }
+
+    /// Notes that a frame changed a message; says how many did.
+    fn note(&mut self, id: QueueId, place: Place) -> usize {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return 0;
+        };
+        if entry.commit != place && entry.changes.last() != Some(&place) {
+            let mut changes = std::mem::take(&mut entry.changes).into_vec();
+            changes.reserve_exact(1);
+            changes.push(place);
+            entry.changes = changes.into_boxed_slice();
+            self.living += place.octets();
+        }
+        entry.changes.len()
+    }
+
+    /// Forgets a frame that turned out not to be durable; what it said has been written again.
+    pub(super) fn retract(&mut self, id: QueueId, place: Place) {
+        let Some(entry) = self.entries.get_mut(&id) else {
+            return;
+        };
+        let changes: Vec<Place> = entry.changes.iter().copied().filter(|known| *known != place).collect();
+        let gone = entry.changes.len() - changes.len();
+        self.living = self.living.saturating_sub(place.octets() * gone as u64);
+        entry.changes = changes.into_boxed_slice();
+    }
+
+    /// True when this frame is the commit that counts of its subject.
+    pub(super) fn counts(&self, header: &FrameHeader, segment: u64, offset: u64) -> bool {
+        header.commit
+            && self
+                .get(header.subject)
+                .is_some_and(|entry| entry.commit.segment() == segment && entry.commit.offset() == offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_takes_few_octets_of_memory() {
+        // A B-tree of ascending keys is a little more than half full.
+        assert!(std::mem::size_of::<(QueueId, Entry)>() <= 64);
+        assert!(std::mem::size_of::<Place>() == 12);
+    }
+}

@@ -1,0 +1,340 @@
+//! Fresh segments: made ahead of need, kept in reserve, and opened anew after the disk failed.
+//!
+//! A spare is a file of full size whose name is durable; its first batch brings its header with it, so rotation costs no sync of its own. New mail may
+//! not use the last `spool_reserve` octets of spares; outcomes, removals and moved messages may, so that a full disk drains.
+//!
+//! After a failed write or sync: at once a fresh segment whose header, synced by itself, says where the durable octets of the failed one end; what lies behind is void, and
+//! what was refused can not come back. If that works, mail is taken again. If it fails, or if a segment opened that way fails in its first batch, the next try comes
+//! after 1 s, 2 s, … 60 s: a disk that heals by itself does so in seconds, and one that does not needs a person, who is told each time.
+
+use super::frame::{SECTOR, SEGMENT_HEADER, Seal, SegmentHeader, round_up};
+use super::index::Segment;
+use super::log::{Log, PROGRAM, Purpose, refusal, words};
+use super::writer::Current;
+use super::{DiskError, File, Op};
+use crate::event::Event;
+use crate::mail::Refusal;
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+
+/// The first pause after the disk failed twice.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// What became of the wish for a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Taken {
+    Yes,
+    /// One is being made.
+    Later,
+    Never(Refusal),
+}
+
+/// A segment that is being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Making {
+    segment: u64,
+    size: u64,
+    /// The file is there; its name is being made durable.
+    named: bool,
+}
+
+/// The steps of opening a segment that must be durable before mail is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Opening {
+    /// A segment is wanted.
+    Wanted,
+    Writing,
+    Syncing,
+    Naming,
+    /// The disk failed: again at this time.
+    Paused(Instant),
+}
+
+/// Segments that are ready, and how the next becomes so.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Spares {
+    /// Number and size, ascending.
+    pub(super) ready: VecDeque<(u64, u64)>,
+    making: Option<Making>,
+    /// The last could not be made: why, and when to try again.
+    failed: Option<(Refusal, Instant)>,
+    pause: Duration,
+    /// A frame waits that needs a segment of this size.
+    wanted: u64,
+    opening: Option<Opening>,
+    /// The segment that is being opened.
+    candidate: Option<Current>,
+    opening_pause: Duration,
+    /// The segment before the next one, and where its durable octets end.
+    pub(super) previous: (u64, u64),
+}
+
+impl Spares {
+    pub(super) fn octets(&self) -> u64 {
+        let making = self.making.map_or(0, |making| making.size);
+        self.ready.iter().map(|(_, size)| size).sum::<u64>() + making
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let paused = match self.opening {
+            Some(Opening::Paused(until)) => Some(until),
+            _ => None,
+        };
+        let failed = self.failed.filter(|_| self.making.is_none()).map(|(_, until)| until);
+        [failed, paused].into_iter().flatten().min()
+    }
+
+    /// True when the disk had no room for a spare.
+    pub(super) const fn is_full(&self) -> bool {
+        matches!(self.failed, Some((Refusal::Full, _)))
+    }
+
+    /// Something was removed: a failed making may work now.
+    pub(super) fn try_now(&mut self, now: Instant) {
+        if let Some((_, until)) = &mut self.failed {
+            *until = now;
+        }
+    }
+
+    /// Before anything else was opened.
+    pub(super) fn begin(&mut self) {
+        self.opening = Some(Opening::Wanted);
+    }
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX)
+}
+
+impl Log {
+    /// True when the first segment is open, or it is known that it can not be.
+    pub(super) const fn is_settled_about_mail(&self) -> bool {
+        self.writer.current.is_some() || self.writer.refusing.is_some()
+    }
+
+    /// Why new mail can not be taken now although a segment is open, if that is so.
+    pub(super) fn mail_refusal(&self) -> Option<Refusal> {
+        let short = self.spares.ready.len() < self.params.reserve_segments();
+        self.spares.failed.filter(|_| short).map(|(why, _)| why)
+    }
+
+    /// Makes the next spare, if one is wanted and none is being made.
+    pub(super) fn make_spares(&mut self) {
+        let enough = self.spares.ready.len() > self.params.reserve_segments();
+        let special = self.spares.wanted > self.params.segment_size();
+        let paused = self.spares.failed.is_some_and(|(_, until)| until > self.now.mono);
+        if self.spares.making.is_some() || paused {
+            return;
+        }
+        if enough && !special {
+            self.spares.failed = None;
+            return;
+        }
+        let (segment, size) = (self.next_segment, self.spares.wanted.max(self.params.segment_size()));
+        if segment > u64::from(u32::MAX) {
+            return;
+        }
+        self.next_segment += 1;
+        self.spares.making = Some(Making { segment, size, named: false });
+        self.start(Purpose::Spare, Op::Create { file: File::Segment(segment), size });
+    }
+
+    pub(super) fn spare_did(&mut self, result: Result<(), DiskError>) {
+        let Some(making) = self.spares.making.take() else {
+            return;
+        };
+        match result {
+            Ok(()) if making.named => {
+                self.spares.failed = None;
+                self.spares.pause = Duration::ZERO;
+                self.spares.ready.push_back((making.segment, making.size));
+            }
+            Ok(()) => {
+                self.spares.making = Some(Making { named: true, ..making });
+                self.start(Purpose::Spare, Op::SyncDirectory);
+            }
+            Err(error) => self.spare_failed(making, &error),
+        }
+    }
+
+    fn spare_failed(&mut self, making: Making, error: &DiskError) {
+        if making.named || *error == DiskError::Full {
+            // A name whose sync failed is not trusted, and a file may be there in part.
+            self.unlink(File::Segment(making.segment));
+        }
+        if self.spares.failed.is_none() {
+            let text = format!(
+                "no segment of {} octets can be made in the spool: {}: new mail is refused when the {} ready ones are used",
+                making.size,
+                words(error),
+                self.spares.ready.len().saturating_sub(self.params.reserve_segments())
+            );
+            self.trouble(None, text);
+        }
+        self.spares.wanted = 0;
+        self.spares.pause = longer(self.spares.pause);
+        self.spares.failed = Some((refusal(error), self.now.mono.after(self.spares.pause)));
+    }
+
+    /// Makes a ready segment the one that is written; its header goes with the first batch.
+    pub(super) fn take_spare(&mut self, frame: u64, reserve: bool) -> Taken {
+        let need = round_up(SEGMENT_HEADER + frame, SECTOR).saturating_add(SECTOR);
+        let keep = if reserve { 0 } else { self.params.reserve_segments() };
+        if self.spares.ready.len() <= keep || !self.spares.ready.iter().any(|(_, size)| *size >= need) {
+            if let Some((why, _)) = self.spares.failed {
+                return Taken::Never(why);
+            }
+            if need > self.params.segment_size() {
+                self.spares.wanted = need;
+            }
+            self.make_spares();
+            return Taken::Later;
+        }
+        self.leave_segment();
+        match self.next_ready(need) {
+            Some(mut current) => {
+                current.header = Some(self.header(&current).emit());
+                self.writer.current = Some(current);
+                Taken::Yes
+            }
+            None => Taken::Later,
+        }
+    }
+
+    /// The first ready segment that is large enough; smaller ones before it are removed, because order is by number.
+    fn next_ready(&mut self, need: u64) -> Option<Current> {
+        while let Some((segment, size)) = self.spares.ready.pop_front() {
+            if size < need {
+                self.unlink(File::Segment(segment));
+                continue;
+            }
+            if size >= self.spares.wanted {
+                self.spares.wanted = 0;
+            }
+            let salt = self.prng.next_u64();
+            let entry = Segment { size, end: SEGMENT_HEADER, salt, commits: 0, pinned: false };
+            self.index.segments.insert(segment, entry);
+            let seal = Seal { segment, salt };
+            let start = SEGMENT_HEADER;
+            return Some(Current { seal, size, tail: start, synced: 0, claimed: 0, header: None });
+        }
+        None
+    }
+
+    fn header(&self, current: &Current) -> SegmentHeader {
+        SegmentHeader {
+            seal: current.seal,
+            size: current.size,
+            epoch: self.epoch,
+            highest: self.highest,
+            previous: self.spares.previous,
+            oldest: self.index.segments.keys().next().copied().unwrap_or(current.seal.segment),
+        }
+    }
+
+    /// The segment that was written is full or failed: it ends where it is durable.
+    fn leave_segment(&mut self) {
+        if let Some(current) = self.writer.current.take() {
+            self.spares.previous = (current.seal.segment, current.synced);
+            if let Some(segment) = self.index.segments.get_mut(&current.seal.segment) {
+                segment.end = current.synced;
+            }
+        }
+    }
+
+    /// The disk failed: a fresh segment, at once the first time.
+    pub(super) fn abandon_segment(&mut self) {
+        self.leave_segment();
+        self.pause_or_open();
+    }
+
+    fn pause_or_open(&mut self) {
+        let pause = self.spares.opening_pause;
+        self.spares.opening_pause = longer(pause);
+        self.spares.opening =
+            Some(if pause.is_zero() { Opening::Wanted } else { Opening::Paused(self.now.mono.after(pause)) });
+    }
+
+    /// A sync succeeded: the next failure is a first one.
+    pub(super) fn disk_works(&mut self) {
+        self.spares.opening_pause = Duration::ZERO;
+    }
+
+    /// Begins to open a segment, if one is wanted and ready.
+    pub(super) fn open_fresh(&mut self) {
+        if let Some(Opening::Paused(until)) = self.spares.opening
+            && until <= self.now.mono
+        {
+            self.spares.opening = Some(Opening::Wanted);
+            self.spares.try_now(self.now.mono);
+            self.make_spares();
+        }
+        if self.spares.opening != Some(Opening::Wanted) {
+            return;
+        }
+        let Some(current) = self.next_ready(SEGMENT_HEADER + SECTOR) else {
+            if let Some((why, _)) = self.spares.failed
+                && self.spares.making.is_none()
+            {
+                self.opening_failed(why);
+            }
+            return;
+        };
+        let file = File::Segment(current.seal.segment);
+        let octets = vec![self.header(&current).emit()];
+        self.spares.candidate = Some(current);
+        self.spares.opening = Some(Opening::Writing);
+        self.start(Purpose::Open, Op::Write { file, offset: 0, octets });
+    }
+
+    pub(super) fn opening_did(&mut self, result: Result<(), DiskError>) {
+        let Some(file) = self.spares.candidate.as_ref().map(|current| File::Segment(current.seal.segment))
+        else {
+            return;
+        };
+        if let Err(error) = &result {
+            let text = format!("no fresh segment could be opened in the spool: {}", words(error));
+            self.trouble(None, text);
+            // Its header may be durable or not; it names the same end as the next one will, and holds no frame.
+            if let Some(current) = self.spares.candidate.take() {
+                self.index.segments.remove(&current.seal.segment);
+            }
+            self.unlink(file);
+            return self.opening_failed(refusal(error));
+        }
+        match self.spares.opening {
+            Some(Opening::Writing) => {
+                self.spares.opening = Some(Opening::Syncing);
+                self.start(Purpose::Open, Op::Sync(file));
+            }
+            Some(Opening::Syncing) => {
+                self.spares.opening = Some(Opening::Naming);
+                self.start(Purpose::Open, Op::SyncDirectory);
+            }
+            _ => self.opened(),
+        }
+    }
+
+    fn opening_failed(&mut self, why: Refusal) {
+        self.writer.refusing = Some(why);
+        self.refuse_waiting(why);
+        self.spares.opening_pause = self.spares.opening_pause.max(PAUSE_MIN);
+        self.pause_or_open();
+    }
+
+    fn opened(&mut self) {
+        self.spares.opening = None;
+        let Some(mut current) = self.spares.candidate.take() else {
+            return;
+        };
+        current.synced = SEGMENT_HEADER;
+        current.claimed = SEGMENT_HEADER;
+        if self.writer.refusing.take().is_some() {
+            let text = format!("the spool takes mail again, in segment {}", current.seal.segment);
+            self.event(Event::Note { program: PROGRAM, text });
+        }
+        self.writer.current = Some(current);
+    }
+}

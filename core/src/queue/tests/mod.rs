@@ -1,0 +1,5 @@
+//! The log against a hostile disk.
+
+mod crash;
+mod disk;
+mod world;

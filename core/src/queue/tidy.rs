@@ -1,0 +1,312 @@
+//! Giving up old segments, oldest first, and compacting them by writing their living messages anew.
+//!
+//! Oldest first, because a removal must outlive the commit that it removes, and every segment but the oldest may hold such. One at a time, and the directory synced in between: a crash may
+//! bring a name back, and it must not bring back a commit whose removal is gone.
+//!
+//! Bound: when nothing is left to do, segments take less than twice the living octets plus four segments (the reserve beside them). Each write carries at most a little
+//! moved mail, so that compaction never holds up mail, and mail never holds up compaction.
+
+use super::fold::State;
+use super::frame::SECTOR;
+use super::index::{Consequences, Stamp};
+use super::log::{Log, Purpose, words};
+use super::walk::{Depth, Step, Walk};
+use super::writer::{Item, Kind};
+use super::{DiskError, File, Op};
+use crate::mail::QueueId;
+use crate::time::{Duration, Instant};
+use std::collections::{BTreeSet, VecDeque};
+
+/// Messages that are on the move at the same time.
+const MOVING_MAX: usize = 32;
+
+/// Until moving is tried again after there was no room for it.
+const REST: Duration = Duration::from_secs(1);
+
+/// A segment that is being emptied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Emptying {
+    segment: u64,
+    /// Finds the commits in it; None when all have been found.
+    walk: Option<Walk>,
+    /// What is being read.
+    reading: Option<(u64, u64)>,
+    found: VecDeque<QueueId>,
+}
+
+/// What is being tidied.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Tidy {
+    emptying: Option<Emptying>,
+    /// Messages that are read or written anew.
+    moving: BTreeSet<QueueId>,
+    /// Messages that have collected too many changes.
+    fold: BTreeSet<QueueId>,
+    /// The segment whose name is being removed, and whether that is being made durable.
+    giving_up: Option<(u64, bool)>,
+    /// It can not be known whether names that were removed stay removed, until a segment after this one is durable and says so.
+    blocked: Option<u64>,
+    /// Until when nothing is moved, because there was no room for it.
+    rest_until: Option<Instant>,
+    /// Octets of closed segments and of living frames after a lap that gained nothing: frames are too large for their segments.
+    futile: Option<(u64, u64)>,
+    /// The last segment of this lap, and the octets of closed segments at its start.
+    lap: Option<(u64, u64)>,
+    /// Contents of removed messages; they go when the removal is durable.
+    contents: Vec<QueueId>,
+}
+
+impl Tidy {
+    pub(super) const fn timeout(&self) -> Option<Instant> {
+        self.rest_until
+    }
+}
+
+impl Log {
+    pub(super) fn take_consequences(&mut self, mut consequences: Consequences) {
+        self.tidy.contents.append(&mut consequences.unlink);
+        self.tidy.fold.extend(consequences.fold);
+    }
+
+    /// After a sync: the removals are durable.
+    pub(super) fn unlink_contents(&mut self) {
+        for id in std::mem::take(&mut self.tidy.contents) {
+            self.unlink(File::Content(id));
+        }
+    }
+
+    /// Finds messages to move, as many as may be on the move.
+    pub(super) fn tidy_up(&mut self) {
+        if self.tidy.rest_until.is_some_and(|until| until <= self.now.mono) {
+            self.tidy.rest_until = None;
+        }
+        let resting = self.tidy.rest_until.is_some();
+        if resting || self.writer.current.is_none() || self.writer.refusing.is_some() {
+            return;
+        }
+        if self.tidy.emptying.is_none() {
+            self.choose_victim();
+        }
+        while self.tidy.moving.len() < MOVING_MAX {
+            let next = match &mut self.tidy.emptying {
+                Some(emptying) => emptying.found.pop_front(),
+                None => None,
+            };
+            let next = next.or_else(|| self.tidy.fold.pop_first());
+            let Some(id) = next else {
+                break;
+            };
+            if self.tidy.moving.insert(id) {
+                self.load_to_move(id);
+            }
+        }
+        self.walk_on();
+    }
+
+    fn closed(&self) -> impl DoubleEndedIterator<Item = (&u64, &super::index::Segment)> {
+        let current = self.writer.current.as_ref().map_or(u64::MAX, |current| current.seal.segment);
+        self.index.segments.range(..current)
+    }
+
+    fn choose_victim(&mut self) {
+        let closed: u64 = self.closed().map(|(_, segment)| segment.size).sum();
+        let slack = self.params.segment_size();
+        let most =
+            if self.spares.is_full() { self.index.living } else { self.index.living.saturating_mul(2) };
+        let Some((number, segment)) = self.closed().next().map(|(number, segment)| (*number, *segment))
+        else {
+            return;
+        };
+        if closed <= most.saturating_add(slack) || segment.pinned || segment.commits == 0 {
+            self.tidy.lap = None;
+            return;
+        }
+        if self.is_futile(number, closed) {
+            return;
+        }
+        let seal = super::frame::Seal { segment: number, salt: segment.salt };
+        let walk = Some(Walk::new(seal, segment.end, Depth::Headers));
+        self.tidy.emptying = Some(Emptying { segment: number, walk, reading: None, found: VecDeque::new() });
+    }
+
+    /// True when going round once has freed nothing, and nothing has changed since.
+    fn is_futile(&mut self, victim: u64, closed: u64) -> bool {
+        let slack = self.params.segment_size();
+        if let Some((then, living)) = self.tidy.futile {
+            if closed <= then.saturating_add(slack) && self.index.living + slack / 4 >= living {
+                return true;
+            }
+            self.tidy.futile = None;
+        }
+        match self.tidy.lap {
+            Some((last, _)) if victim <= last => false,
+            Some((_, before)) if closed.saturating_add(slack) > before => {
+                self.tidy.lap = None;
+                self.tidy.futile = Some((closed, self.index.living));
+                true
+            }
+            _ => {
+                let last = self.closed().next_back().map_or(victim, |(number, _)| *number);
+                self.tidy.lap = Some((last, closed));
+                false
+            }
+        }
+    }
+
+    fn walk_on(&mut self) {
+        let Some(emptying) = &mut self.tidy.emptying else {
+            return;
+        };
+        if emptying.reading.is_some() || emptying.found.len() >= MOVING_MAX {
+            return;
+        }
+        let segment = emptying.segment;
+        while let Some(walk) = &mut emptying.walk {
+            match walk.step() {
+                Step::Need { offset, length } => {
+                    emptying.reading = Some((offset, length));
+                    let file = File::Segment(segment);
+                    return self.start(Purpose::Walk, Op::Read { file, offset, length });
+                }
+                Step::Frame { at, header, .. } | Step::Spoilt { at, header } => {
+                    if self.index.counts(&header, segment, at) {
+                        emptying.found.push_back(header.subject);
+                    }
+                }
+                Step::Gap { .. } => {}
+                Step::End => emptying.walk = None,
+            }
+        }
+        self.finish_emptying(segment);
+    }
+
+    fn finish_emptying(&mut self, segment: u64) {
+        let busy = self.tidy.emptying.as_ref().is_some_and(|emptying| !emptying.found.is_empty());
+        if busy || !self.tidy.moving.is_empty() {
+            return;
+        }
+        self.tidy.emptying = None;
+        if self.index.segments.get(&segment).is_some_and(|segment| segment.commits > 0) {
+            self.pin(segment, "messages in it could not be found again");
+        }
+    }
+
+    pub(super) fn walk_did(&mut self, result: Result<Vec<u8>, DiskError>) {
+        let Some(emptying) = &mut self.tidy.emptying else {
+            return;
+        };
+        let (Some((offset, length)), Some(walk)) = (emptying.reading.take(), &mut emptying.walk) else {
+            return;
+        };
+        match result {
+            Ok(octets) => walk.feed(offset, length, octets),
+            Err(error) => {
+                let segment = emptying.segment;
+                self.tidy.emptying = None;
+                self.pin(segment, words(&error));
+            }
+        }
+    }
+
+    fn pin(&mut self, segment: u64, why: &str) {
+        if let Some(entry) = self.index.segments.get_mut(&segment) {
+            entry.pinned = true;
+            let text = format!(
+                "segment {segment} of the spool can not be compacted: {why}: space is not given back until a restart reads it again"
+            );
+            self.trouble(None, text);
+        }
+    }
+
+    /// A message has been read: it is written anew unless something stopped that.
+    pub(super) fn write_anew(&mut self, id: QueueId, stamp: Stamp, state: &State, content: Vec<u8>) {
+        if !self.tidy.moving.contains(&id) {
+            return;
+        }
+        let content = if content.is_empty() { Vec::new() } else { vec![content] };
+        let item = Item::new(None, Kind::Move(id, stamp), state.snapshot(), content);
+        self.writer.moves.push_back(item);
+    }
+
+    /// It changed while it was read.
+    pub(super) fn move_again(&mut self, id: QueueId) {
+        self.load_to_move(id);
+        self.start_loads();
+    }
+
+    pub(super) fn moved(&mut self, id: QueueId) {
+        self.tidy.moving.remove(&id);
+    }
+
+    pub(super) fn can_not_move(&mut self, id: QueueId, fault: &str) {
+        if self.tidy.moving.remove(&id)
+            && let Some(entry) = self.index.get(id)
+        {
+            let segment = entry.commit.segment();
+            self.trouble(Some(id), format!("it can not be read from the spool: {fault}"));
+            self.pin(segment, "a message in it can not be read");
+            if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment) {
+                self.tidy.emptying = None;
+            }
+        }
+    }
+
+    /// The disk failed, or has no room for what is moved: it is begun again later.
+    pub(super) fn stop_moves(&mut self) {
+        self.writer.moves.clear();
+        self.tidy.moving.clear();
+        self.tidy.emptying = None;
+        self.tidy.rest_until = Some(self.now.mono.after(REST));
+    }
+
+    /// Removes the oldest segment if nothing in it counts.
+    pub(super) fn give_up(&mut self) {
+        let Some(current) = &self.writer.current else {
+            return;
+        };
+        if self.tidy.blocked.is_some_and(|blocked| current.seal.segment > blocked && current.synced >= SECTOR)
+        {
+            self.tidy.blocked = None;
+        }
+        if self.tidy.giving_up.is_some() || self.tidy.blocked.is_some() || !self.writer.is_settled() {
+            return;
+        }
+        let Some((number, segment)) = self.closed().next().map(|(number, segment)| (*number, *segment))
+        else {
+            return;
+        };
+        if segment.commits > 0 || segment.pinned {
+            return;
+        }
+        if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == number) {
+            self.tidy.emptying = None;
+        }
+        self.tidy.giving_up = Some((number, false));
+        self.start(Purpose::GiveUp, Op::Unlink(File::Segment(number)));
+    }
+
+    pub(super) fn give_up_did(&mut self, result: Result<(), DiskError>) {
+        let Some((segment, unlinked)) = self.tidy.giving_up.take() else {
+            return;
+        };
+        match result {
+            Ok(()) if unlinked => {
+                self.index.segments.remove(&segment);
+                self.spares.try_now(self.now.mono);
+            }
+            Ok(()) | Err(DiskError::Missing) if !unlinked => {
+                self.tidy.giving_up = Some((segment, true));
+                self.start(Purpose::GiveUp, Op::SyncDirectory);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                if unlinked {
+                    self.index.segments.remove(&segment);
+                }
+                self.tidy.blocked = self.index.segments.keys().next_back().copied().or(Some(segment));
+                let text = format!("an old segment of the spool can not be removed: {}", words(&error));
+                self.trouble(None, text);
+            }
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! Group commit: what is appended while one write and its sync are under way is the next batch.
+//!
+//! A batch is one write of one range, whole sectors, then one sync if a message is in it. A batch without one is answered when it is written
+//! (an outcome must be written before its connection's next command) and synced within 100 ms, by itself or with the next batch.
+//!
+//! Order: frames lie in the order in which their appends came, and take effect in that order. Moved messages come first, so that whatever changes
+//! them in the same batch comes behind.
+
+use super::frame::{ALIGN, FRAME_HEADER, FRAME_MAX, FrameHeader, SECTOR, Seal, checksum, round_up};
+use super::index::{Place, Stamp};
+use super::log::{Log, Purpose, refusal, words};
+use super::record::{emit_batch, pieces_fit};
+use super::segments::Taken;
+use super::{DiskError, File, Op, Ticket};
+use crate::mail::{Change, ContentPlace, QueueId, Refusal};
+use crate::time::{Duration, Instant};
+use std::collections::VecDeque;
+
+/// From the write of an outcome to the start of its sync; the disk has the other half of the 100 ms.
+const SYNC_AFTER: Duration = Duration::from_millis(50);
+/// From a sync to the frame that says so when no other frame says it: until then damage to the last batch is taken for a torn write.
+const CLAIM_AFTER: Duration = Duration::from_millis(100);
+/// Octets of one write.
+const BATCH_MAX: u64 = 4 * 1024 * 1024;
+/// Octets of moved messages in one write, so that compaction does not hold up mail; one message at least.
+const MOVED_MAX: u64 = 256 * 1024;
+/// Octets of appends that wait before the driver is asked to hold back.
+const BACKLOG_MAX: u64 = 16 * 1024 * 1024;
+
+/// Why something is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Somebody asked; it commits a message.
+    Mail,
+    /// Somebody asked; it changes messages.
+    Change,
+    /// A message is written anew; void if it has changed since.
+    Move(QueueId, Stamp),
+    /// It was answered, but its sync failed; it lay here.
+    Again(Place),
+    /// Only says how far the segment is durable.
+    Claim,
+}
+
+/// Something to be appended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Item {
+    pub(super) ticket: Option<Ticket>,
+    pub(super) kind: Kind,
+    pub(super) changes: Vec<Change>,
+    octets: Vec<u8>,
+    content: Vec<Vec<u8>>,
+    length: u64,
+}
+
+impl Item {
+    pub(super) fn new(
+        ticket: Option<Ticket>,
+        kind: Kind,
+        changes: Vec<Change>,
+        content: Vec<Vec<u8>>,
+    ) -> Self {
+        let octets = emit_batch(&changes);
+        let length = content.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { ticket, kind, changes, octets, content, length }
+    }
+
+    /// Octets of the frame without padding.
+    fn size(&self) -> u64 {
+        FRAME_HEADER + self.octets.len() as u64 + self.length
+    }
+
+    fn subject(&self) -> QueueId {
+        let commit = self.changes.iter().find(|change| matches!(change, Change::Commit(_)));
+        commit.or(self.changes.first()).map_or(QueueId::default(), Change::id)
+    }
+
+    fn has_commit(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Commit(_)))
+    }
+}
+
+/// An item that has its place.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Placed {
+    item: Item,
+    place: Place,
+    content_at: u64,
+}
+
+/// What is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Flight {
+    placed: Vec<Placed>,
+    syncing: bool,
+}
+
+/// The segment that is written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Current {
+    pub(super) seal: Seal,
+    pub(super) size: u64,
+    /// Where the next write goes.
+    pub(super) tail: u64,
+    /// Up to where it is durable.
+    pub(super) synced: u64,
+    /// Up to where a frame says that it is.
+    pub(super) claimed: u64,
+    /// Its header, to be written with the first batch.
+    pub(super) header: Option<Vec<u8>>,
+}
+
+/// The state of writing.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Writer {
+    /// None: no segment is open.
+    pub(super) current: Option<Current>,
+    /// Set while no mail is taken: why.
+    pub(super) refusing: Option<Refusal>,
+    pub(super) again: VecDeque<Item>,
+    pub(super) moves: VecDeque<Item>,
+    queue: VecDeque<Item>,
+    queued: u64,
+    flight: Option<Flight>,
+    /// Answered, not yet synced.
+    unsynced: Vec<(Place, Vec<Change>)>,
+    sync_by: Option<Instant>,
+    claim_at: Option<Instant>,
+}
+
+impl Writer {
+    pub(super) const fn room(&self) -> u64 {
+        BACKLOG_MAX.saturating_sub(self.queued)
+    }
+
+    /// True when all that has taken effect is durable.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unsynced.is_empty() && self.flight.is_none() && self.again.is_empty()
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        if self.flight.is_some() || self.current.is_none() {
+            return None;
+        }
+        [self.sync_by, self.claim_at].into_iter().flatten().min()
+    }
+
+    fn next_queued(&mut self) -> Option<Item> {
+        let item = self.queue.pop_front()?;
+        self.queued = self.queued.saturating_sub(item.size());
+        Some(item)
+    }
+}
+
+impl Log {
+    pub(super) fn append(&mut self, ticket: Ticket, changes: Vec<Change>, content: Vec<Vec<u8>>) {
+        for change in &changes {
+            self.highest = self.highest.max(change.id());
+        }
+        let item = Item::new(Some(ticket), Kind::Change, changes, content);
+        if let Some(fault) = fault(&item) {
+            self.trouble(Some(item.subject()), format!("{fault}: this is a bug"));
+            return self.answer(Some(ticket), Err(Refusal::Broken));
+        }
+        if let Some(why) = self.writer.refusing {
+            return self.answer(Some(ticket), Err(why));
+        }
+        let kind = if item.has_commit() { Kind::Mail } else { Kind::Change };
+        self.writer.queued += item.size();
+        self.writer.queue.push_back(Item { kind, ..item });
+    }
+
+    /// Starts the next write or sync, if none is under way and one is due.
+    pub(super) fn write_on(&mut self) {
+        while self.writer.flight.is_none() && self.writer.current.is_some() {
+            if self.writer.sync_by.is_some_and(|at| at <= self.now.mono) {
+                return self.start_sync(Vec::new());
+            }
+            let items = self.choose();
+            if !items.is_empty() {
+                return self.start_write(items);
+            }
+            let Some(item) = self.waits_for_space() else {
+                return self.claim_when_idle();
+            };
+            match self.rotate(item.0, item.1) {
+                Taken::Yes => {}
+                Taken::Later => return,
+                Taken::Never(why) => self.refuse_first(why),
+            }
+        }
+    }
+
+    /// The items of the next batch; empty when there are none or the first does not fit.
+    fn choose(&mut self) -> Vec<Item> {
+        let Some(mut at) = self.writer.current.as_ref().map(|current| current.tail) else {
+            return Vec::new();
+        };
+        let end = self.writer.current.as_ref().map_or(0, |current| current.size);
+        let start = at;
+        let mut fits = move |item: &Item, most: u64| {
+            let next = at + round_up(item.size(), ALIGN);
+            let yes = round_up(next, SECTOR) <= end && (at == start || next - start <= most);
+            if yes {
+                at = next;
+            }
+            yes
+        };
+        let mut chosen = Vec::new();
+        while self.writer.again.front().is_some_and(|item| fits(item, BATCH_MAX)) {
+            chosen.extend(self.writer.again.pop_front());
+        }
+        if !self.writer.again.is_empty() {
+            return chosen;
+        }
+        self.drop_stale_moves();
+        while self.writer.moves.front().is_some_and(|item| fits(item, MOVED_MAX)) {
+            chosen.extend(self.writer.moves.pop_front());
+            self.drop_stale_moves();
+        }
+        if chosen.is_empty() && !self.writer.moves.is_empty() {
+            return chosen;
+        }
+        loop {
+            if let Some(why) = self.mail_refusal()
+                && self.writer.queue.front().is_some_and(|item| item.kind == Kind::Mail)
+            {
+                self.refuse_first_queued(why);
+                continue;
+            }
+            if !self.writer.queue.front().is_some_and(|item| fits(item, BATCH_MAX)) {
+                return chosen;
+            }
+            chosen.extend(self.writer.next_queued());
+        }
+    }
+
+    fn drop_stale_moves(&mut self) {
+        while let Some(Item { kind: Kind::Move(id, stamp), .. }) = self.writer.moves.front() {
+            let (id, stamp) = (*id, *stamp);
+            if self.index.stamp(id) == Some(stamp) {
+                return;
+            }
+            self.writer.moves.pop_front();
+            self.move_again(id);
+        }
+    }
+
+    /// The size of the item that needs a new segment, and whether it may use the reserve.
+    fn waits_for_space(&self) -> Option<(u64, bool)> {
+        let writer = &self.writer;
+        let item = writer.again.front().or(writer.moves.front()).or(writer.queue.front())?;
+        Some((item.size(), item.kind != Kind::Mail))
+    }
+
+    fn refuse_first(&mut self, why: Refusal) {
+        if let Some(item) = self.writer.again.pop_front() {
+            // It was answered long ago; nobody can be told but the operator.
+            let text = format!("an outcome could not be written again: {why:?}; it may repeat after a crash");
+            self.trouble(Some(item.subject()), text);
+        } else if self.writer.moves.is_empty() {
+            self.refuse_first_queued(why);
+        } else {
+            self.stop_moves();
+        }
+    }
+
+    fn refuse_first_queued(&mut self, why: Refusal) {
+        if let Some(item) = self.writer.next_queued() {
+            self.answer(item.ticket, Err(why));
+        }
+    }
+
+    fn rotate(&mut self, need: u64, reserve: bool) -> Taken {
+        let durable = self.writer.current.as_ref().is_none_or(|current| current.synced == current.tail);
+        if !durable {
+            // The next segment will say that all of this one is durable; so it must be.
+            self.start_sync(Vec::new());
+            return Taken::Later;
+        }
+        self.take_spare(need, reserve)
+    }
+
+    fn claim_when_idle(&mut self) {
+        let Some(current) = &self.writer.current else {
+            return;
+        };
+        if current.claimed >= current.synced || current.size - current.tail < SECTOR {
+            self.writer.claim_at = None;
+            return;
+        }
+        match self.writer.claim_at {
+            None => self.writer.claim_at = Some(self.now.mono.after(CLAIM_AFTER)),
+            Some(at) if at <= self.now.mono => {
+                self.writer.claim_at = None;
+                self.start_write(vec![Item::new(None, Kind::Claim, Vec::new(), Vec::new())]);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn start_write(&mut self, items: Vec<Item>) {
+        let Some(current) = self.writer.current.as_mut() else {
+            return;
+        };
+        let mut chunks: Vec<Vec<u8>> = current.header.take().into_iter().collect();
+        let offset = if chunks.is_empty() { current.tail } else { 0 };
+        let mut placed = Vec::with_capacity(items.len());
+        let last = items.len() - 1;
+        for (number, mut item) in items.into_iter().enumerate() {
+            let unit = if number == last { SECTOR } else { ALIGN };
+            let end = round_up(current.tail + item.size(), unit);
+            let header = frame_header(&item, current, end);
+            let place = Place::new(current.seal.segment, current.tail, header.total);
+            let padding = end - current.tail - item.size();
+            let mut head = header.emit(current.seal, current.tail);
+            head.append(&mut item.octets);
+            chunks.push(head);
+            chunks.append(&mut item.content);
+            chunks.push(vec![0; padding as usize]);
+            placed.push(Placed { item, place, content_at: header.content_at() });
+            current.tail = end;
+        }
+        current.claimed = current.synced;
+        chunks.retain(|chunk| !chunk.is_empty());
+        let file = File::Segment(current.seal.segment);
+        self.writer.claim_at = None;
+        self.writer.flight = Some(Flight { placed, syncing: false });
+        self.start(Purpose::Batch, Op::Write { file, offset, octets: chunks });
+    }
+
+    fn start_sync(&mut self, placed: Vec<Placed>) {
+        let Some(current) = &self.writer.current else {
+            return;
+        };
+        let file = File::Segment(current.seal.segment);
+        self.writer.flight = Some(Flight { placed, syncing: true });
+        self.start(Purpose::Batch, Op::Sync(file));
+    }
+
+    pub(super) fn batch_did(&mut self, result: Result<(), DiskError>) {
+        let Some(flight) = self.writer.flight.take() else {
+            return;
+        };
+        match result {
+            Err(error) => self.batch_failed(flight, &error),
+            Ok(()) if flight.syncing => self.synced(flight.placed),
+            Ok(()) if flight.placed.iter().any(|placed| placed.item.kind.wants_sync()) => {
+                self.start_sync(flight.placed);
+            }
+            Ok(()) => self.written(flight.placed),
+        }
+    }
+
+    /// A batch without mail is written: it is answered, and its sync is due soon.
+    fn written(&mut self, placed: Vec<Placed>) {
+        for Placed { item, place, content_at } in placed {
+            if item.kind == Kind::Claim {
+                continue;
+            }
+            self.take_effect(place, content_at, &item);
+            self.answer(item.ticket, Ok(()));
+            self.writer.unsynced.push((place, item.changes));
+            let by = self.now.mono.after(SYNC_AFTER);
+            self.writer.sync_by.get_or_insert(by);
+        }
+    }
+
+    fn synced(&mut self, placed: Vec<Placed>) {
+        if let Some(current) = self.writer.current.as_mut() {
+            current.synced = current.tail;
+            if let Some(segment) = self.index.segments.get_mut(&current.seal.segment) {
+                segment.end = current.tail;
+            }
+        }
+        self.writer.unsynced.clear();
+        self.writer.sync_by = None;
+        self.disk_works();
+        for Placed { item, place, content_at } in placed {
+            self.take_effect(place, content_at, &item);
+            self.answer(item.ticket, Ok(()));
+        }
+        self.unlink_contents();
+    }
+
+    fn take_effect(&mut self, place: Place, content_at: u64, item: &Item) {
+        match item.kind {
+            Kind::Again(old) => item.changes.iter().for_each(|change| self.index.retract(change.id(), old)),
+            Kind::Move(id, _) => self.moved(id),
+            Kind::Mail | Kind::Change | Kind::Claim => {}
+        }
+        let consequences = self.index.apply(place, content_at, &item.changes);
+        self.take_consequences(consequences);
+    }
+
+    /// A write or sync failed: nothing of it counts, and the segment is not written again. A sync is not repeated: the kernel
+    /// may have dropped what it could not write, and would say yes the second time.
+    fn batch_failed(&mut self, flight: Flight, error: &DiskError) {
+        let why = refusal(error);
+        let what = if flight.syncing { "sync" } else { "write" };
+        let text = format!(
+            "the spool's disk failed to {what}: {}: no mail is taken until a fresh segment works",
+            words(error)
+        );
+        self.trouble(None, text);
+        self.writer.refusing = Some(why);
+        let unsynced = std::mem::take(&mut self.writer.unsynced);
+        for (place, changes) in unsynced {
+            self.writer.again.push_back(Item::new(None, Kind::Again(place), changes, Vec::new()));
+        }
+        for Placed { item, .. } in flight.placed {
+            match item.kind {
+                Kind::Again(_) => {
+                    let item = Item::new(None, item.kind, item.changes, Vec::new());
+                    self.writer.again.push_back(item);
+                }
+                _ => self.answer(item.ticket, Err(why)),
+            }
+        }
+        self.refuse_waiting(why);
+        self.stop_moves();
+        self.abandon_segment();
+    }
+
+    pub(super) fn refuse_waiting(&mut self, why: Refusal) {
+        while let Some(item) = self.writer.next_queued() {
+            self.answer(item.ticket, Err(why));
+        }
+        self.writer.sync_by = None;
+        self.writer.claim_at = None;
+    }
+}
+
+impl Kind {
+    const fn wants_sync(self) -> bool {
+        matches!(self, Self::Mail | Self::Move(..) | Self::Again(_))
+    }
+}
+
+fn frame_header(item: &Item, current: &Current, end: u64) -> FrameHeader {
+    // An append whose size does not fit 32 bits was refused (FRAME_MAX).
+    let narrow = |octets: u64| u32::try_from(octets).unwrap_or(u32::MAX);
+    FrameHeader {
+        total: narrow(end - current.tail),
+        changes: narrow(item.octets.len() as u64),
+        content: narrow(item.length),
+        changes_crc: checksum([item.octets.as_slice()]),
+        content_crc: checksum(item.content.iter().map(Vec::as_slice)),
+        synced_through: current.synced,
+        subject: item.subject(),
+        commit: item.has_commit(),
+    }
+}
+
+/// What is wrong with an append, if anything: what recovery could not read is not written.
+fn fault(item: &Item) -> Option<&'static str> {
+    let mut commits = item.changes.iter().filter_map(|change| match change {
+        Change::Commit(message) => Some(message),
+        _ => None,
+    });
+    let stored = match (commits.next(), commits.next()) {
+        (None, _) => 0,
+        (Some(message), None) if pieces_fit(message) => match message.place {
+            ContentPlace::Inline => message.stored,
+            ContentPlace::File => 0,
+        },
+        (Some(_), None) => return Some("pieces lie outside the stored content"),
+        (Some(_), Some(_)) => return Some("an append commits two messages"),
+    };
+    if item.changes.is_empty() {
+        return Some("an append changes nothing");
+    }
+    if stored != item.length {
+        return Some("the content is not as long as its message says");
+    }
+    (round_up(item.size(), SECTOR) > FRAME_MAX).then_some("an append is too large")
+}
