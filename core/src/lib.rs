@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod dns;
 pub mod event;
 pub mod limits;
+pub mod local;
 pub mod machine;
 pub mod mail;
 pub mod params;

@@ -251,9 +251,14 @@ impl Submission {
         }
     }
 
-    fn judge(&mut self, now: Now, mut making: Box<Making>, facts: Box<Facts>) {
+    fn judge(&mut self, now: Now, mut making: Box<Making>, mut facts: Box<Facts>) {
         let Setup { cleanup: params, rewrite, .. } = &*self.setup;
-        match making.cleanup.resume(now, &making.draft, params, rewrite, &facts) {
+        let steps = making.cleanup.steps();
+        let result = making.cleanup.resume(now, &making.draft, params, rewrite, &facts);
+        if making.cleanup.steps() != steps {
+            facts.clear();
+        }
+        match result {
             Err(Pause::Need(question)) if facts.len() < QUESTIONS_PER_DECISION_MAX => {
                 self.outbox.put(Effect::Ask(question.clone()));
                 self.stage = Stage::Judging(making, facts, question);

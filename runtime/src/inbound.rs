@@ -149,7 +149,7 @@ where
         let reading = self.machine.room() > 0;
         tokio::select! {
             biased;
-            Ok(()) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => {
+            Ok(_) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => {
                 self.machine.handle_input(env.now(), Input::Drain);
             }
             read = self.stream.read(buffer), if reading => match read {

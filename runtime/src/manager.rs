@@ -3,18 +3,20 @@
 use crate::answers::Answers;
 use crate::deposit;
 use crate::env::Environment;
-use crate::inbound::sleep;
+use crate::inbound::{Shared, sleep};
 use crate::observe;
-use crate::outbound::{Connection, Links};
+use crate::outbound::{Connection, Links, Pool, Unwritten};
 use crate::report;
 use crate::site::{Agent, Site};
 use postrider_core::ask::{Facts, Pause};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, Envelope, OrderResult, QueueId, Route};
+use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route};
 use postrider_core::manager::{Input, Manager, Output};
 use postrider_core::outbound::Outbound;
+use postrider_core::params::master_cf::Delivery as Program;
 use postrider_core::queue::Ticket;
+use postrider_core::wire::EnhancedStatus;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -155,6 +157,45 @@ impl<E: Environment> Office<E> {
             None => self.tell(Input::Settled(deposit::unavailable(&attempt))),
         }
     }
+}
+
+/// Delivers one recipient by another transport within the attempt of local(8) (`mailbox_transport`, `fallback_transport`). The
+/// outcome is written by who asked.
+pub async fn deliver_aside<E: Environment>(
+    shared: &Arc<Shared<E>>,
+    site: &Site<E>,
+    attempt: Attempt,
+) -> Outcome {
+    let lost = || deposit::unavailable(&attempt);
+    let settled = match site.transports.get(&attempt.transport) {
+        Some(Agent::Remote(config, tls)) => {
+            let (settled, mut ended) = mpsc::unbounded_channel();
+            let links = Arc::new(Links {
+                shared: Arc::clone(shared),
+                pool: Pool::default(),
+                unwritten: Unwritten::default(),
+                settled,
+            });
+            let machine = Outbound::new(Arc::clone(config), shared.env.entropy());
+            let answers = Arc::clone(&site.answers);
+            let connection = Connection::new(Arc::clone(&links), answers, Arc::clone(tls), machine);
+            let id = attempt.id;
+            tokio::spawn(connection.run(Box::new(attempt.clone())));
+            let settled = ended.recv().await;
+            links.unwritten.written(id);
+            match settled {
+                Some(Input::Settled(settled)) => settled,
+                _ => lost(),
+            }
+        }
+        Some(Agent::Final(program @ (Program::Error | Program::Discard | Program::Virtual), params)) => {
+            Box::pin(deposit::deliver(shared, site, *program, params, attempt.clone())).await
+        }
+        // local(8) for local(8) would have no end.
+        _ => lost(),
+    };
+    let first = settled.outcomes.into_iter().next();
+    first.map_or_else(|| Outcome::Deferred(Diagnosis::ours(EnhancedStatus::new(4, 3, 0), "no outcome")), |(_, o)| o)
 }
 
 /// Decides with answers, asking one question after the other.

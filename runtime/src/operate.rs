@@ -98,7 +98,8 @@ impl Desk {
         let uid = getsockopt(&stream, sockopt::PeerCredentials).map(|who| who.uid()).unwrap_or(u32::MAX);
         let mut stream = BufReader::new(stream);
         let mut line = Vec::new();
-        let reading = (&mut stream).take(REQUEST_MAX as u64).read_until(b'\n', &mut line);
+        let mut bounded = (&mut stream).take(REQUEST_MAX as u64);
+        let reading = bounded.read_until(b'\n', &mut line);
         tokio::time::timeout(limits::CONTROL_PATIENCE, reading).await.map_err(std::io::Error::other)??;
         let request = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => request,

@@ -12,7 +12,7 @@ use crate::stream::Stream;
 use crate::tls;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId, Settled};
+use postrider_core::mail::{Attempt, AttemptId, Change, QueueId, Settled, Settlement};
 use postrider_core::outbound::{Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
@@ -126,6 +126,7 @@ pub struct Connection<E: Environment> {
     pub machine: Outbound,
     stream: Option<Stream<<E::Net as Net>::Stream>>,
     destination: Destination,
+    message: QueueId,
     content: Option<Reader>,
 }
 
@@ -136,6 +137,7 @@ enum Next {
     Connect(Endpoint, Duration),
     StartTls(TlsDemand),
     Read(bool),
+    Progress(Box<Settled>),
     Settle(Box<Settled>),
     Park,
     Close,
@@ -146,7 +148,7 @@ impl<E: Environment> Connection<E> {
     #[must_use]
     pub fn new(links: Arc<Links<E>>, answers: Arc<Answers<E>>, tls: Arc<tls::Client>, machine: Outbound) -> Self {
         let destination = (String::new(), String::new());
-        Self { links, answers, tls, machine, stream: None, destination, content: None }
+        Self { links, answers, tls, machine, stream: None, destination, message: QueueId::default(), content: None }
     }
 
     fn tell(&mut self, input: Input<'_>) {
@@ -189,6 +191,7 @@ impl<E: Environment> Connection<E> {
 
     fn begin(&mut self, attempt: Box<Attempt>) {
         self.destination = (attempt.transport.clone(), attempt.nexthop.clone());
+        self.message = attempt.message;
         self.content = Some(Reader::new(attempt.message, Arc::clone(&attempt.pieces)));
         self.tell(Input::Attempt(attempt));
     }
@@ -202,6 +205,7 @@ impl<E: Environment> Connection<E> {
             Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
             Effect::StartTls(demand) => *next = Next::StartTls(demand),
             Effect::Read { restart, .. } => *next = Next::Read(restart),
+            Effect::Progress(settled) => *next = Next::Progress(settled),
             Effect::Settle(settled) => *next = Next::Settle(settled),
             Effect::Park(_) => *next = Next::Park,
             Effect::Close => *next = Next::Close,
@@ -217,6 +221,7 @@ impl<E: Environment> Connection<E> {
             Next::Connect(endpoint, timeout) => self.connect(&endpoint, timeout).await,
             Next::StartTls(demand) => self.secure(&demand).await,
             Next::Read(restart) => self.read_content(restart).await,
+            Next::Progress(settled) => self.progress(*settled).await,
             Next::Settle(settled) => {
                 let written = self.links.unwritten.wait(settled.id);
                 _ = self.links.settled.send(postrider_core::manager::Input::Settled(*settled));
@@ -225,6 +230,18 @@ impl<E: Environment> Connection<E> {
             }
             Next::Wait | Next::Park | Next::Close => self.wait(buffer).await,
         }
+    }
+
+    /// Recipients that are done while others go on to the next host: a crash must not deliver to them again.
+    async fn progress(&mut self, settled: Settled) {
+        let outcomes = settled.outcomes.into_iter().filter(|(_, outcome)| outcome.is_final()).collect();
+        let settlement =
+            Settlement { id: self.message, at: self.links.shared.env.now().wall, outcomes, retry_at: None };
+        if !settlement.outcomes.is_empty() {
+            // A spool that refuses costs at most a second copy after a crash; the manager writes them again at the end.
+            _ = self.links.shared.spool.append(vec![Change::Settle(settlement)], Vec::new()).await;
+        }
+        self.tell(Input::Written);
     }
 
     async fn connect(&mut self, endpoint: &Endpoint, timeout: Duration) {

@@ -9,21 +9,25 @@
 
 use nix::cmsg_space;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, recvmsg, sendmsg, socketpair,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, listen,
+    recvmsg, sendmsg, setsockopt, socket, socketpair, sockopt,
 };
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// The argument that makes this program the helper.
 pub const HELPER_ARGUMENT: &str = "--keep-root";
+/// Connections that the kernel queues for us before it turns clients away.
+const BACKLOG: i32 = 1024;
 /// Octets of a request or an answer.
 const PACKET_MAX: usize = 64 * 1024;
 /// A dot-lock older than this belongs to a process that died (stale_lock_time, 500 s).
@@ -45,6 +49,8 @@ pub enum Request {
     Bind(SocketAddr),
     /// Open a configuration file for reading.
     Open(PathBuf),
+    /// Open a file of a user for reading, with that user's rights.
+    OpenAs { path: PathBuf, owner: Owner },
     /// Make `tmp/NAME` in a Maildir, and the Maildir if it is missing.
     OpenMaildir { directory: PathBuf, name: String, owner: Owner },
     /// Move `tmp/NAME` to `new/FINAL`, durably.
@@ -69,8 +75,14 @@ enum Answer {
 /// As the system says.
 pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
     match request {
-        Request::Bind(address) => TcpListener::bind(address).map(|listener| Some(listener.into())),
+        Request::Bind(address) => bind(*address).map(Some),
         Request::Open(path) => File::open(path).map(|file| Some(file.into())),
+        Request::OpenAs { path, owner } => {
+            // Never wait for a pipe that a user has put in place of a file.
+            let mut options = OpenOptions::new();
+            let options = options.read(true).custom_flags(nix::libc::O_NONBLOCK);
+            as_owner(*owner, || options.open(path)).map(|file| Some(file.into()))
+        }
         Request::OpenMaildir { directory, name, owner } => {
             as_owner(*owner, || open_maildir(directory, name)).map(|file| Some(file.into()))
         }
@@ -83,6 +95,19 @@ pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
         Request::OpenMbox { path, owner } => open_mbox(path, *owner).map(|file| Some(file.into())),
         Request::CloseMbox { path, .. } => fs::remove_file(dot_lock(path)).map(|()| None),
     }
+}
+
+fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let socket = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+    if address.is_ipv6() {
+        // `[::]:25` and `0.0.0.0:25` are two listeners, as inet_protocols asks for each.
+        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
+    }
+    nix::sys::socket::bind(socket.as_raw_fd(), &SockaddrStorage::from(address))?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(socket)
 }
 
 /// Runs with the file system identity of `owner`, if we are root; else as ourselves, and only if that is who it is.
@@ -198,7 +223,7 @@ impl Agent {
                 let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
                 let packet = serde_json::to_vec(request)?;
                 sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&packet)], &[], MsgFlags::MSG_NOSIGNAL, None)?;
-                let (packet, file) = receive(&socket)?;
+                let (packet, file) = receive(&*socket)?;
                 match serde_json::from_slice(&packet)? {
                     Answer::Done => Ok(file),
                     Answer::Failed(Some(code), _) => Err(io::Error::from_raw_os_error(code)),
@@ -248,6 +273,7 @@ pub fn start() -> Result<Agent, String> {
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         // /proc/self/exe: the very program that runs, even after an upgrade has replaced it.
         Command::new("/proc/self/exe")
+            .arg0("postrider")
             .arg(HELPER_ARGUMENT)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())

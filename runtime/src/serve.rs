@@ -66,7 +66,7 @@ pub async fn start<E: Environment>(
     let site = Arc::new(RwLock::new(Arc::new(site)));
     let (facts, incoming) = mpsc::unbounded_channel();
     let (opened, opening) = oneshot::channel();
-    let log = Log::new(queue::Params::new(&settings));
+    let log = Log::new(queue::Params::new(&settings), env.entropy());
     let spool = Spool::start(&env, log, facts.clone(), opened);
     let opened = opening.await.map_err(|_| "the spool cannot be opened; the log says why".to_owned())?;
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);

@@ -53,8 +53,13 @@ impl<E: Environment> Tables<E> {
         match name.0.strip_prefix("proxy:").unwrap_or(&name.0) {
             "unix:passwd.byname" => return self.user(key).map_err(fail),
             other => {
-                if let Some(path) = other.strip_prefix("include:").or_else(|| other.strip_prefix("forward:")) {
-                    return self.text_of(Path::new(path)).map_err(fail);
+                if let Some(path) = other.strip_prefix("include:") {
+                    return text_of(path, self.env.files().read(Path::new(path))).map_err(fail);
+                }
+                if let Some(path) = other.strip_prefix("forward:") {
+                    let user = self.env.users().user(key).map_err(|error| fail(error.to_string()))?;
+                    let Some(user) = user else { return Ok(None) };
+                    return text_of(path, self.env.files().read_as(Path::new(path), &user)).map_err(fail);
                 }
             }
         }
@@ -66,14 +71,6 @@ impl<E: Environment> Tables<E> {
         Ok(found.map(|user| {
             format!("{}:x:{}:{}:{}:{}:{}", user.name, user.uid, user.gid, user.gecos, user.home, user.shell)
         }))
-    }
-
-    fn text_of(&self, path: &Path) -> Result<Option<String>, String> {
-        match self.env.files().read(path) {
-            Ok(octets) => Ok(Some(String::from_utf8_lossy(&octets).into_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(format!("{}: {error}", path.display())),
-        }
     }
 
     fn table(&self, name: &TableName) -> Arc<Table> {
@@ -129,6 +126,14 @@ impl<E: Environment> Tables<E> {
         let entry = Entry { table: Arc::clone(&table), file, looked: self.env.now().mono };
         self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), entry);
         (table, problems)
+    }
+}
+
+fn text_of(path: &str, octets: std::io::Result<Vec<u8>>) -> Result<Option<String>, String> {
+    match octets {
+        Ok(octets) => Ok(Some(String::from_utf8_lossy(&octets).into_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{path}: {error}")),
     }
 }
 

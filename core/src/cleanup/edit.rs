@@ -14,10 +14,11 @@ use crate::event::Event;
 use crate::mail::{Pieces, Sender};
 use crate::rewrite::Rewrite;
 use crate::time::Timestamp;
+use crate::wire::address_list::{self, Place};
 use crate::wire::header::{self, End, Field, HeaderReader};
-use crate::wire::{Mailbox, address_list, date};
-use std::borrow::Cow;
+use crate::wire::{Mailbox, date};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 /// What becomes of a field that does not stay as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -28,6 +29,14 @@ struct Edit {
     instead: Option<Vec<u8>>,
 }
 
+/// The addresses of one field: a long list is gone through once, however often it pauses.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Rewriting {
+    places: Vec<Place>,
+    next: usize,
+    edits: Vec<(Range<usize>, Mailbox)>,
+}
+
 /// The header so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Pass {
@@ -35,6 +44,8 @@ pub(super) struct Pass {
     front: Vec<u8>,
     front_fields: Vec<Field>,
     next: usize,
+    /// The addresses of the field at work, where they were paused.
+    rewriting: Option<Rewriting>,
     edits: BTreeMap<usize, Edit>,
     /// Names in the table of known fields that are there.
     seen: BTreeSet<&'static str>,
@@ -42,6 +53,8 @@ pub(super) struct Pass {
     /// No more rules.
     passed: bool,
     pub(super) message_id: String,
+    /// The body has octets beyond ASCII, as `Content-Transfer-Encoding` says (detect_8bit_encoding_header).
+    pub(super) eight_bit: bool,
     pub(super) hold: bool,
     pub(super) filter: Option<String>,
     pub(super) redirect: Option<Mailbox>,
@@ -68,6 +81,11 @@ impl Pass {
         Self { front_fields: header::fields(&front), front, ..Self::default() }
     }
 
+    /// Fields that are done.
+    pub(super) const fn done(&self) -> usize {
+        self.next
+    }
+
     /// `Received:` fields in front of the stored content.
     pub(super) fn hops(&self) -> u32 {
         hops(&self.front, &self.front_fields)
@@ -81,12 +99,8 @@ impl Pass {
         events: &mut Vec<Event>,
     ) -> Result<(), Stop> {
         while let Some((octets, plain)) = self.field(reader) {
-            let octets = if plain {
-                Cow::Borrowed(octets)
-            } else {
-                Cow::Owned([b"X-Mailbox-Line: ", octets].concat())
-            };
-            let octets = octets.into_owned();
+            let label: &[u8] = if plain { b"" } else { b"X-Mailbox-Line: " };
+            let octets = [label, octets].concat();
             self.step(octets, plain, bench, events)?;
             self.next += 1;
         }
@@ -126,7 +140,7 @@ impl Pass {
         let unwanted = bench.params.message_drop_headers.iter().any(listed);
         if !dropped
             && !unwanted
-            && let Some(field) = rewritten(&octets, row, bench)?
+            && let Some(field) = self.rewritten(&octets, row, bench)?
         {
             (octets, changed) = (field, true);
         }
@@ -171,6 +185,43 @@ impl Pass {
         Ok(None)
     }
 
+    /// The field with its addresses complete and mapped, if that changes one.
+    fn rewritten(
+        &mut self,
+        octets: &[u8],
+        row: Option<&'static Known>,
+        bench: Bench<'_>,
+    ) -> Result<Option<Vec<u8>>, Stop> {
+        let Some(role) = row.and_then(|row| row.addresses) else { return Ok(None) };
+        if bench.context == Context::Foreign {
+            return Ok(None);
+        }
+        let position = match role {
+            Role::Sender => Position::HeaderSender,
+            Role::Recipient => Position::HeaderRecipient,
+        };
+        let value = header::value(octets);
+        let work = self.rewriting.get_or_insert_with(|| Rewriting {
+            places: address_list::addresses(value, bench.params.header_address_token_limit),
+            next: 0,
+            edits: Vec::new(),
+        });
+        while let Some(place) = work.places.get(work.next) {
+            let complete = complete(&place.mailbox, bench);
+            let mailbox = mapped(&complete, position, bench.params, bench.maps)?;
+            if mailbox != place.mailbox {
+                work.edits.push((place.range.clone(), mailbox));
+            }
+            work.next += 1;
+        }
+        let edits = self.rewriting.take().map(|work| work.edits).unwrap_or_default();
+        if edits.is_empty() {
+            return Ok(None);
+        }
+        let label = octets.get(..octets.len() - value.len()).unwrap_or_default();
+        Ok(Some([label, &address_list::replace(value, &edits)].concat()))
+    }
+
     fn note(
         &mut self,
         row: Option<&'static Known>,
@@ -180,6 +231,10 @@ impl Pass {
     ) {
         let Some(row) = row else { return };
         self.resent |= row.resent;
+        let value = header::value(octets).trim_ascii();
+        if row.name == "content-transfer-encoding" && bench.params.detect_8bit_encoding_header {
+            self.eight_bit |= value.eq_ignore_ascii_case(b"8bit");
+        }
         if self.seen.insert(row.name) && row.name == "message-id" {
             let logical = header::logical(octets);
             let value = logical.split_once(':').map_or("", |(_, value)| value);
@@ -296,32 +351,6 @@ fn author(sender: &Sender, rewrite: &Rewrite) -> String {
 pub(super) fn hops(octets: &[u8], fields: &[Field]) -> u32 {
     let received = |field: &&Field| header::name(field.octets(octets)).eq_ignore_ascii_case(b"received");
     u32::try_from(fields.iter().filter(|field| field.name == 8).filter(received).count()).unwrap_or(u32::MAX)
-}
-
-/// The field with its addresses complete and mapped, if that changes one.
-fn rewritten(octets: &[u8], row: Option<&'static Known>, bench: Bench<'_>) -> Result<Option<Vec<u8>>, Stop> {
-    let Some(role) = row.and_then(|row| row.addresses) else { return Ok(None) };
-    if bench.context == Context::Foreign {
-        return Ok(None);
-    }
-    let position = match role {
-        Role::Sender => Position::HeaderSender,
-        Role::Recipient => Position::HeaderRecipient,
-    };
-    let value = header::value(octets);
-    let mut edits = Vec::new();
-    for place in address_list::addresses(value, bench.params.header_address_token_limit) {
-        let complete = complete(&place.mailbox, bench);
-        let mailbox = mapped(&complete, position, bench.params, bench.maps)?;
-        if mailbox != place.mailbox {
-            edits.push((place.range, mailbox));
-        }
-    }
-    if edits.is_empty() {
-        return Ok(None);
-    }
-    let label = octets.get(..octets.len() - value.len()).unwrap_or_default();
-    Ok(Some([label, &address_list::replace(value, &edits)].concat()))
 }
 
 fn complete(mailbox: &Mailbox, bench: Bench<'_>) -> Mailbox {

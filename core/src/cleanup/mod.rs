@@ -24,7 +24,7 @@ pub use params::{Classes, Params};
 use crate::ask::{Facts, Pause};
 use crate::event::Event;
 use crate::limits::INLINE_CONTENT_MAX;
-use crate::mail::{ContentPlace, Envelope, Message, Origin, QueueId, Sender};
+use crate::mail::{BodyType, ContentPlace, Envelope, Message, Origin, QueueId, Sender};
 use crate::rewrite::Rewrite;
 use crate::time::{Now, Timestamp};
 use crate::wire::Reply;
@@ -80,6 +80,8 @@ pub struct Cleanup {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Work {
     events: Vec<Event>,
+    /// Received fields have been counted.
+    counted: bool,
     context: Option<Context>,
     sender: Option<Sender>,
     header: edit::Pass,
@@ -111,6 +113,13 @@ impl Cleanup {
         edit::hops(self.reader.octets(), self.reader.fields())
     }
 
+    /// Steps of [`Cleanup::resume`] that are behind us (fields, recipients). Facts are needed within a step only: whoever sees
+    /// this number grow may forget them, and bound the questions of one step instead of those of a large message.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.work.as_ref().map_or(0, |work| work.header.done() + work.recipients.done())
+    }
+
     /// Makes the message. Runs again from its start whenever it paused: it changes nothing of itself.
     /// A broken table is not a pause but a refusal: 451 4.3.0. Where many questions are asked, [`Cleanup::resume`] is cheaper.
     ///
@@ -128,7 +137,7 @@ impl Cleanup {
     }
 
     /// The same as [`Cleanup::finish`], but goes on where it paused. Between its calls neither the draft nor the parameters
-    /// change, and facts only become more.
+    /// change, and facts are forgotten only when [`Cleanup::steps`] has grown.
     ///
     /// # Errors
     /// Only [`Pause::Need`].
@@ -165,6 +174,7 @@ impl Work {
     fn new(draft: &Draft) -> Self {
         Self {
             events: Vec::new(),
+            counted: false,
             context: None,
             sender: None,
             header: edit::Pass::new(draft),
@@ -181,9 +191,12 @@ impl Work {
         params: &Params,
         maps: Maps<'_>,
     ) -> Result<Message, Stop> {
-        let hops = self.header.hops() + edit::hops(reader.octets(), reader.fields());
-        if hops >= params.hopcount_limit {
-            return Err(too_many_hops());
+        if !self.counted {
+            let hops = self.header.hops().saturating_add(edit::hops(reader.octets(), reader.fields()));
+            if hops >= params.hopcount_limit {
+                return Err(too_many_hops());
+            }
+            self.counted = true;
         }
         let context = match self.context {
             Some(context) => context,
@@ -213,7 +226,8 @@ impl Work {
             if draft.envelope.arrived == Timestamp::default() { now.wall } else { draft.envelope.arrived };
         let missing = self.header.add_missing(bench, &sender, at, &mut self.events);
         let filter = self.header.filter.take().or_else(|| draft.envelope.filter.clone());
-        let envelope = Envelope { sender, recipients, filter, ..draft.envelope.clone() };
+        let body = if self.header.eight_bit { BodyType::EightBitMime } else { draft.envelope.body };
+        let envelope = Envelope { sender, recipients, filter, body, ..draft.envelope.clone() };
         Ok(Message {
             id: draft.id,
             envelope,

@@ -18,9 +18,9 @@ pub struct Classes {
 }
 
 impl Classes {
-    fn new(settings: &Settings, name: &str, faults: &mut Vec<(String, String)>) -> Self {
+    fn new(items: Vec<String>, name: &str, faults: &mut Vec<(String, String)>) -> Self {
         let mut classes = Self::default();
-        for item in settings.list(name) {
+        for item in items {
             match item.as_str() {
                 "envelope_sender" => classes.envelope_sender = true,
                 "envelope_recipient" => classes.envelope_recipient = true,
@@ -56,6 +56,8 @@ pub struct Params {
     pub mynetworks: Vec<String>,
     /// Names of fields that are removed, lower case.
     pub message_drop_headers: Vec<String>,
+    /// `Content-Transfer-Encoding: 8bit` means as much as `BODY=8BITMIME`.
+    pub detect_8bit_encoding_header: bool,
     /// Octets of one field; the excess is dropped.
     pub header_size_limit: usize,
     /// Tokens of one field of addresses; those behind are left alone.
@@ -135,10 +137,26 @@ impl Params {
     pub fn new(settings: &Settings) -> Result<Self, Vec<(String, String)>> {
         let mut faults = Vec::new();
         let params = Self {
-            canonical_classes: Classes::new(settings, "canonical_classes", &mut faults),
-            sender_canonical_classes: Classes::new(settings, "sender_canonical_classes", &mut faults),
-            recipient_canonical_classes: Classes::new(settings, "recipient_canonical_classes", &mut faults),
-            masquerade_classes: Classes::new(settings, "masquerade_classes", &mut faults),
+            canonical_classes: Classes::new(
+                settings.list("canonical_classes"),
+                "canonical_classes",
+                &mut faults,
+            ),
+            sender_canonical_classes: Classes::new(
+                settings.list("sender_canonical_classes"),
+                "sender_canonical_classes",
+                &mut faults,
+            ),
+            recipient_canonical_classes: Classes::new(
+                settings.list("recipient_canonical_classes"),
+                "recipient_canonical_classes",
+                &mut faults,
+            ),
+            masquerade_classes: Classes::new(
+                settings.list("masquerade_classes"),
+                "masquerade_classes",
+                &mut faults,
+            ),
             canonical_maps: settings.tables("canonical_maps"),
             sender_canonical_maps: settings.tables("sender_canonical_maps"),
             recipient_canonical_maps: settings.tables("recipient_canonical_maps"),
@@ -185,6 +203,7 @@ impl Params {
             interfaces: LOOPBACK.into_iter().chain(named).collect(),
             mynetworks: settings.list("mynetworks"),
             message_drop_headers: lower(settings.list("message_drop_headers")),
+            detect_8bit_encoding_header: settings.flag("detect_8bit_encoding_header"),
             recipient_delimiter: settings.text("recipient_delimiter").to_owned(),
             enable_original_recipient: settings.flag("enable_original_recipient"),
             empty_address_recipient: settings.text("empty_address_recipient").to_owned(),
@@ -223,6 +242,7 @@ impl Default for Params {
             message_drop_headers: ["bcc", "content-length", "resent-bcc", "return-path"]
                 .map(str::to_owned)
                 .to_vec(),
+            detect_8bit_encoding_header: true,
             header_size_limit: 102_400,
             header_address_token_limit: 10_240,
             hopcount_limit: 50,

@@ -44,6 +44,11 @@ pub(super) struct Bench<'a> {
 }
 
 impl Pass {
+    /// Recipients that are done.
+    pub(super) const fn done(&self) -> usize {
+        self.next
+    }
+
     /// Runs to the end, or to the next pause.
     pub(super) fn run(&mut self, bench: Bench<'_>) -> Result<Vec<Recipient>, Stop> {
         if !self.begun {

@@ -7,9 +7,9 @@ use super::plan::{self, Row};
 use super::{Delivery, Ended, Fate, Moment, Output, Protocol, Reach, Severity, Stage, Transaction, Verdict};
 use super::{agreeing, classify, severity};
 use crate::limits::PIPELINED_MAX;
-use crate::mail::Diagnosis;
+use crate::mail::{BodyType, Diagnosis};
 use crate::time::Now;
-use crate::wire::{ContentEncoder, EnhancedStatus, Reply};
+use crate::wire::{ContentEncoder, EnhancedStatus, Reply, SevenBit};
 use std::collections::VecDeque;
 
 /// Encoded octets that are worth a write of their own: a smaller content goes out in one piece with its final dot.
@@ -40,6 +40,8 @@ pub(super) struct Talk {
     tls_failed: bool,
     ended: bool,
     encoder: ContentEncoder,
+    /// The server takes no 8-bit content (RFC 6152 3).
+    seven_bit: Option<SevenBit>,
     buffer: Vec<u8>,
     /// A piece of the content is being written.
     writing: bool,
@@ -64,6 +66,7 @@ impl Talk {
             tls_failed: false,
             ended: false,
             encoder: ContentEncoder::new(0),
+            seven_bit: None,
             buffer: Vec::new(),
             writing: false,
         }
@@ -72,6 +75,12 @@ impl Talk {
     /// The row whose answer is due.
     pub(super) fn awaited(&self) -> Option<Row> {
         (self.answered < self.sent).then(|| self.plan.get(self.answered).copied()).flatten()
+    }
+
+    /// How many replies are due to what has been sent: LMTP owes one to the dot for each accepted recipient.
+    pub(super) fn due(&self) -> usize {
+        let more = if self.awaited() == Some(Row::Dot) { self.accepted.len().saturating_sub(1) } else { 0 };
+        self.sent - self.answered + more
     }
 
     /// Refuses all that have no verdict yet.
@@ -88,6 +97,24 @@ impl Talk {
         if let Some(slot @ None) = self.verdicts.get_mut(place) {
             *slot = Some(verdict);
         }
+    }
+
+    fn encode(&mut self, octets: &[u8]) {
+        let Some(seven_bit) = &mut self.seven_bit else {
+            return self.encoder.encode(octets, &mut self.buffer);
+        };
+        let mut converted = Vec::with_capacity(octets.len() * 2);
+        seven_bit.convert(octets, &mut converted);
+        self.encoder.encode(&converted, &mut self.buffer);
+    }
+
+    fn end_content(&mut self) {
+        if let Some(mut seven_bit) = self.seven_bit.take() {
+            let mut converted = Vec::new();
+            seven_bit.finish(&mut converted);
+            self.encoder.encode(&converted, &mut self.buffer);
+        }
+        self.encoder.finish(&mut self.buffer);
     }
 
     pub(super) const fn tls_failed(&mut self) {
@@ -212,7 +239,7 @@ impl Delivery {
             Row::Mail => self.talk.mail_answered = true,
             Row::Rcpt(place) => self.talk.accepted.push_back(place),
             Row::Data => return self.data_granted(now),
-            Row::Dot => return self.dot_accepted(now, reply),
+            Row::Dot => return self.dot_accepted(now, &reply),
         }
         self.row_done();
         self.pump(now);
@@ -254,20 +281,18 @@ impl Delivery {
     /// What the server said to a command, as the log has it.
     fn said(&self, reply: Reply, row: Row, severity: Severity) -> Diagnosis {
         let host = self.peer.plain();
-        let odd = severity == Severity::Odd;
-        let prefix = if odd { "Protocol error: " } else { "" };
-        let text = format!("{prefix}host {host} said: {} (in reply to {})", reply.text(), row.request());
-        let mut diagnosis = self.peer.theirs(reply, text);
-        if odd {
-            diagnosis.status = EnhancedStatus::new(5, 5, 0);
+        let text = format!("host {host} said: {} (in reply to {})", reply.text(), row.request());
+        match severity {
+            Severity::Odd => self.peer.odd(reply, &text),
+            _ => self.peer.theirs(reply, text),
         }
-        diagnosis
     }
 
     fn data_granted(&mut self, now: Now) {
         self.row_done();
         if !self.talk.accepted.is_empty() {
             self.talk.encoder = ContentEncoder::new(self.params.line_length_limit);
+            self.talk.seven_bit = self.conversion();
             self.stage = Stage::Body;
             self.out.put(Output::Read(true));
             return self.arm(now, self.params.timeouts.data_xfer);
@@ -282,7 +307,7 @@ impl Delivery {
         self.arm(now, self.params.timeouts.data_done);
     }
 
-    fn dot_accepted(&mut self, now: Now, reply: Reply) {
+    fn dot_accepted(&mut self, now: Now, reply: &Reply) {
         if self.talk.hollow {
             // Whatever the server took, it took it for nobody; it is of no more use to us.
             return self.finish(Stage::Spent { polite: true });
@@ -313,18 +338,29 @@ impl Delivery {
         }
     }
 
+    fn conversion(&self) -> Option<SevenBit> {
+        let wanted = self.talk.transaction.attempt.body == BodyType::EightBitMime
+            && !self.offer.eight_bit_mime
+            && !self.params.disable_mime_output_conversion;
+        wanted.then(|| SevenBit::new(self.params.mime_nesting_limit, self.params.mime_boundary_length_limit))
+    }
+
     pub(super) fn content(&mut self, now: Now, octets: &[u8]) {
         if self.stage != Stage::Body || self.talk.writing {
             return;
         }
         if octets.is_empty() {
-            self.talk.encoder.finish(&mut self.talk.buffer);
+            self.talk.end_content();
+            if self.talk.encoder.broke_line() {
+                let (id, limit) = (self.talk.transaction.attempt.message, self.params.line_length_limit);
+                self.note(format!("{id}: breaking line > {limit} bytes with <CR><LF>SPACE"));
+            }
             self.write_buffer();
             self.talk.sent += 1;
             self.stage = Stage::Dialogue;
             return self.arm(now, self.params.timeouts.data_done);
         }
-        self.talk.encoder.encode(octets, &mut self.talk.buffer);
+        self.talk.encode(octets);
         self.arm(now, self.params.timeouts.data_xfer);
         if self.talk.buffer.len() < WRITE_WORTH {
             self.out.put(Output::Read(false));

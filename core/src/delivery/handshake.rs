@@ -2,7 +2,7 @@
 //!
 //! RFC 5321 3.1, 3.2, 4.1.1.1; RFC 2033 4.1; RFC 3207.
 
-use super::{Delivery, Moment, Offer, Output, Protocol, Severity, Stage, TlsLevel, classify, severity};
+use super::{Delivery, Moment, Offer, Output, Protocol, Severity, Stage, TlsLevel, severity};
 use crate::event::Event;
 use crate::mail::TlsFacts;
 use crate::time::Now;
@@ -144,14 +144,15 @@ impl Delivery {
         self.secured = true;
         self.reader.clear();
         if self.params.tls_loglevel > 0 {
-            self.out.put(Output::Event(Event::TlsEstablished {
+            let event = Event::TlsEstablished {
                 program: self.params.protocol.program(),
                 side: if facts.trusted { "Trusted" } else { "Untrusted" },
                 peer: format!("to {}", self.peer.relay()),
                 protocol: facts.protocol,
                 cipher: facts.cipher,
                 bits: facts.cipher_bits,
-            }));
+            };
+            self.out.put(Output::Event(Box::new(event)));
         }
         let stage = if self.params.protocol == Protocol::Lmtp { Stage::Lhlo } else { Stage::Ehlo };
         self.hello(now, stage);
@@ -174,23 +175,16 @@ impl Delivery {
 
     /// The server will not talk to us.
     fn refused(&mut self, moment: Moment, severity: Severity, reply: Reply) {
-        let odd = severity == Severity::Odd;
-        let prefix = if odd { "Protocol error: " } else { "" };
-        let text = format!("{prefix}host {} refused to talk to me: {}", self.peer.plain(), reply.text());
-        let mut diagnosis = self.peer.theirs(reply, text);
-        if odd {
-            diagnosis.status = EnhancedStatus::new(5, 5, 0);
-        }
-        debug_assert_eq!(
-            classify(moment, severity).0,
-            super::Reach::Host,
-            "before MAIL all failures are the host's"
-        );
+        let text = format!("host {} refused to talk to me: {}", self.peer.plain(), reply.text());
+        let diagnosis = match severity {
+            Severity::Odd => self.peer.odd(reply, &text),
+            _ => self.peer.theirs(reply, text),
+        };
         self.host_failed(moment, severity, diagnosis, severity != Severity::Closing);
     }
 
     fn warn(&mut self, text: String) {
         let program = self.params.protocol.program();
-        self.out.put(Output::Event(Event::Warning { program, id: None, text }));
+        self.out.put(Output::Event(Box::new(Event::Warning { program, id: None, text })));
     }
 }

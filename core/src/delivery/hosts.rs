@@ -13,7 +13,7 @@ use crate::limits::MX_HOSTS_MAX;
 use crate::mail::Diagnosis;
 use crate::prng::Prng;
 use crate::wire::EnhancedStatus;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The port on which we would meet ourselves; on another one a second server may listen.
 const SMTP_PORT: u16 = 25;
@@ -47,6 +47,8 @@ pub enum Found {
         diagnosis: Diagnosis,
         /// No other destination may be tried in its place.
         last: bool,
+        /// What the operator should hear besides.
+        warning: Option<String>,
     },
 }
 
@@ -101,8 +103,8 @@ impl Trouble {
         if self.0.class == 4 && other.0.class != 4 { self } else { other }
     }
 
-    fn nowhere(self, last: bool) -> Found {
-        Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last }
+    fn nowhere(self, last: bool) -> Box<Found> {
+        Box::new(Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last, warning: None })
     }
 }
 
@@ -119,7 +121,7 @@ pub fn find(search: Search<'_>, host: &str, port: u16, mx: bool, facts: &Facts) 
     };
     let (candidates, we_are_mx) = match found {
         Ok(found) => found,
-        Err(nowhere) => return Ok(nowhere),
+        Err(nowhere) => return Ok(*nowhere),
     };
     let candidates = ordered(search, candidates);
     let best = candidates.first().map_or(0, |first| first.preference);
@@ -131,7 +133,7 @@ pub fn find(search: Search<'_>, host: &str, port: u16, mx: bool, facts: &Facts) 
 }
 
 /// Candidates and whether we are a mail exchanger, or why there are none.
-type Sought = Result<(Vec<Candidate>, bool), Found>;
+type Sought = Result<(Vec<Candidate>, bool), Box<Found>>;
 
 fn domain(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<Sought, Pause> {
     let records = match facts.resolve(name, RecordKind::Mx)? {
@@ -161,7 +163,7 @@ fn domain(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<
     let best = exchangers.first().map_or(0, |(preference, _)| u32::from(*preference));
     let (candidates, trouble) = resolve_all(search, &exchangers, facts)?;
     if candidates.is_empty() {
-        return Ok(Err(unresolved(search, name, trouble)));
+        return Ok(Err(Box::new(unresolved(search, name, trouble))));
     }
     Ok(without_us(search, name, loops, best, candidates))
 }
@@ -171,7 +173,8 @@ fn unresolved(search: Search<'_>, name: &str, trouble: Option<Trouble>) -> Found
     if search.params.defer_if_no_mx_address_found {
         trouble.0.class = 4;
     }
-    trouble.nowhere(false)
+    let warning = Some(format!("no MX host for {name} has a valid address record"));
+    Found::Nowhere { diagnosis: Diagnosis::ours(trouble.0, trouble.1), last: false, warning }
 }
 
 fn resolve_all(
@@ -204,8 +207,9 @@ fn without_us(
     best: u32,
     mut candidates: Vec<Candidate>,
 ) -> Sought {
-    // An exchanger at a loopback or unspecified address can only be this host, whatever the interfaces.
-    let us = |c: &Candidate| is_ours(search, c.address) || c.address.is_loopback();
+    // An exchanger that calls itself localhost can only mean this host, whatever the interfaces.
+    let localhost = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let us = |c: &Candidate| is_ours(search, c.address) || localhost.contains(&c.address);
     let ours = candidates.iter().filter(|c| loops && us(c)).map(|c| c.preference).min();
     let Some(ours) = ours else { return Ok((candidates, false)) };
     let best_found = candidates.iter().map(|c| c.preference).min();

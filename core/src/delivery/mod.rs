@@ -134,7 +134,7 @@ pub enum Output {
     /// Close the connection; nothing more comes.
     Close,
     /// Log this.
-    Event(Event),
+    Event(Box<Event>),
 }
 
 /// Where the connection stands: what it waits for.
@@ -214,23 +214,41 @@ impl Delivery {
     }
 
     fn note(&mut self, text: String) {
-        self.out.put(Output::Event(Event::Note { program: self.params.protocol.program(), text }));
+        let event = Event::Note { program: self.params.protocol.program(), text };
+        self.out.put(Output::Event(Box::new(event)));
     }
 
     fn bytes(&mut self, now: Now, octets: &[u8]) {
-        let mut rest = octets;
+        let (mut rest, mut due) = (octets, self.due());
         while !rest.is_empty() {
-            if matches!(self.stage, Stage::Handshake | Stage::Spent { .. } | Stage::Gone) {
+            match self.stage {
                 // RFC 3207 5: what came in the clear behind the answer to STARTTLS is never read.
-                return;
+                Stage::Handshake | Stage::Spent { .. } | Stage::Gone => return,
+                // These octets were said before the server had our command: were they taken for its answer, each later answer
+                // would be taken for the wrong command, and in the end a message for delivered that is not.
+                _ if due == 0 => return self.cut(Severity::Garbled, "protocol error with"),
+                _ => {}
             }
             let (used, reply) = self.reader.read(rest);
             rest = rest.get(used..).unwrap_or(&[]);
             match reply {
                 None => {}
-                Some(Ok(reply)) => self.reply(now, reply),
+                Some(Ok(reply)) => {
+                    due -= 1;
+                    self.reply(now, reply);
+                }
                 Some(Err(_)) => self.cut(Severity::Garbled, "protocol error with"),
             }
+        }
+    }
+
+    /// How many replies the server may be sending now.
+    fn due(&self) -> usize {
+        match self.stage {
+            Stage::Dialogue => self.talk.due(),
+            Stage::Spent { .. } | Stage::Gone => 0,
+            // In the others it is one at most: the answer, a refusal in the middle of the content, a goodbye.
+            _ => 1,
         }
     }
 

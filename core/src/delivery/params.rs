@@ -147,6 +147,10 @@ impl Interfaces {
     }
 }
 
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}
+
 fn addresses(items: &[String]) -> Vec<IpAddr> {
     let bare = |item: &String| item.trim_matches(['[', ']']).parse().ok();
     items.iter().filter_map(bare).collect()
@@ -179,6 +183,10 @@ pub struct Params {
     pub line_length_limit: usize,
     /// `disable_mime_output_conversion`.
     pub disable_mime_output_conversion: bool,
+    /// `mime_nesting_limit`.
+    pub mime_nesting_limit: usize,
+    /// `mime_boundary_length_limit`; octets.
+    pub mime_boundary_length_limit: usize,
     /// `smtp_tls_security_level`.
     pub tls: TlsLevel,
     /// `smtp_tls_loglevel`.
@@ -300,6 +308,8 @@ impl Default for Params {
             quote_envelope: true,
             line_length_limit: 998,
             disable_mime_output_conversion: false,
+            mime_nesting_limit: 100,
+            mime_boundary_length_limit: 2048,
             tls: TlsLevel::None,
             tls_loglevel: 0,
             hosts: HostParams::default(),
@@ -353,8 +363,10 @@ impl Params {
             skip_quit_response: family.flag("smtp_skip_quit_response", "lmtp_skip_quit_response"),
             discard_keywords: discard.iter().map(|word| word.to_ascii_uppercase()).collect(),
             quote_envelope: family.flag("smtp_quote_rfc821_envelope", "lmtp_quote_rfc821_envelope"),
-            line_length_limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            line_length_limit: size(limit),
             disable_mime_output_conversion: settings.flag("disable_mime_output_conversion"),
+            mime_nesting_limit: size(settings.number("mime_nesting_limit")),
+            mime_boundary_length_limit: size(settings.number("mime_boundary_length_limit")),
             tls: TlsLevel::new(
                 family.text("smtp_tls_security_level", "lmtp_tls_security_level"),
                 family.flag("smtp_use_tls", "lmtp_use_tls"),

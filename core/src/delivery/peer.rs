@@ -65,6 +65,13 @@ impl Peer {
         Diagnosis { status, text, remote_mta: None, reply: None, relay: self.relay() }
     }
 
+    /// A reply that has no meaning where it came; Postfix says so only where the code promises success.
+    pub(super) fn odd(&self, reply: Reply, text: &str) -> Diagnosis {
+        let prefix = if reply.class() == 2 { "Protocol error: " } else { "" };
+        let status = EnhancedStatus::new(5, 5, 0);
+        Diagnosis { status, ..self.theirs(reply, format!("{prefix}{text}")) }
+    }
+
     /// Something that it said.
     pub(super) fn theirs(&self, reply: Reply, text: String) -> Diagnosis {
         Diagnosis {

@@ -39,7 +39,7 @@ impl Row {
     /// Behind `lost connection with … while`.
     pub(super) const fn doing(self) -> &'static str {
         match self {
-            Self::Rset => "sending RSET",
+            Self::Rset => "sending RSET probe",
             Self::Mail => "sending MAIL FROM",
             Self::Rcpt(_) => "sending RCPT TO",
             Self::Data => "sending DATA command",

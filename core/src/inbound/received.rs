@@ -39,7 +39,11 @@ pub(super) fn field(trace: &Trace<'_>, arrived: Timestamp) -> Vec<u8> {
     // One recipient only: others must not learn of each other (RFC 5321 7.2).
     match trace.transaction.recipients.as_slice() {
         [only] if utf8 || only.address.is_ascii() => {
-            text += &format!("\r\n\tfor <{}>; {}\r\n", only.address.external(), rfc5322(arrived, trace.utc_offset_minutes));
+            text += &format!(
+                "\r\n\tfor <{}>; {}\r\n",
+                only.address.external(),
+                rfc5322(arrived, trace.utc_offset_minutes)
+            );
         }
         _ => text += &format!(";\r\n\t{}\r\n", rfc5322(arrived, trace.utc_offset_minutes)),
     }
@@ -76,4 +80,3 @@ fn address(address: Option<IpAddr>) -> String {
         None => "unknown".to_owned(),
     }
 }
-

@@ -11,6 +11,7 @@ use crate::manager::index::Queue;
 use crate::manager::{Life, Manager, Output, Params};
 use crate::schedule::Scheduler;
 use crate::time::Now;
+use std::collections::BTreeSet;
 
 impl Manager {
     /// True when another message may become active.
@@ -121,30 +122,29 @@ impl Manager {
                 self.unpark(now, id);
             }
         }
+        let under_way: BTreeSet<(QueueId, u32)> = self
+            .attempts
+            .values()
+            .flat_map(|running| running.recipients.iter().map(|number| (running.message, *number)))
+            .collect();
         let ids: Vec<_> = self.active.keys().copied().collect();
         for id in ids {
-            self.unschedule(id);
+            self.unschedule(id, &under_way);
             self.read_page(id);
         }
     }
 
     /// Recipients that waited in the scheduler wait to be routed.
-    fn unschedule(&mut self, id: QueueId) {
-        let running: std::collections::BTreeSet<u32> = self
-            .attempts
-            .values()
-            .filter(|running| running.message == id)
-            .flat_map(|running| running.recipients.iter().copied())
-            .collect();
+    fn unschedule(&mut self, id: QueueId, under_way: &BTreeSet<(QueueId, u32)>) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let waiting: Vec<u32> = active.aboard.keys().copied().collect();
-        for number in waiting.into_iter().rev() {
-            if !running.contains(&number) && !active.routing.contains(&number) {
-                active.aboard.remove(&number);
-                active.unread.push(number);
-                self.aboard = self.aboard.saturating_sub(1);
-            }
+        let routing: BTreeSet<u32> = active.routing.iter().copied().collect();
+        let stays = |number: &u32| under_way.contains(&(id, *number)) || routing.contains(number);
+        let waiting: Vec<u32> = active.aboard.keys().copied().filter(|number| !stays(number)).collect();
+        for number in waiting.iter().rev() {
+            active.aboard.remove(number);
+            active.unread.push(*number);
         }
+        self.aboard = self.aboard.saturating_sub(waiting.len());
         active.queued = 0;
     }
 }

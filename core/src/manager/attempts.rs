@@ -14,8 +14,8 @@ use crate::manager::{Life, Manager, Output};
 use crate::schedule::{Chosen, Place, Returned};
 use crate::time::{Duration, Now};
 use crate::wire::EnhancedStatus;
-use std::sync::Arc;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Who brought an outcome, for the log.
 #[derive(Debug, Clone)]

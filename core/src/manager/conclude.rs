@@ -10,7 +10,7 @@ use crate::manager::index::Queue;
 use crate::manager::reports::{self, Draft};
 use crate::manager::writing::Write;
 use crate::manager::{Manager, Output};
-use crate::report::{Kind, Plan};
+use crate::report::Kind;
 use crate::time::{Duration, Instant, Now};
 use crate::wire::EnhancedStatus;
 
@@ -130,24 +130,21 @@ impl Manager {
     fn report_next(&mut self, now: Now, id: QueueId) {
         let leaving = self.leaving(now, id);
         let Some(active) = self.active.get_mut(&id) else { return };
-        let Some(draft) = active.drafts.front().cloned() else { return };
-        let Some(message) = active.message.clone() else { return };
+        let Some(draft) = active.drafts.front() else { return };
+        let mut plan = Box::new(draft.plan.clone());
+        match (&draft.settles, plan.kind) {
+            (Some(_), Kind::Delay) => plan.changes.push(Change::Warned(id, now.wall)),
+            (Some(numbers), _) => plan.changes.push(Change::Reported(id, numbers.clone())),
+            (None, _) => {}
+        }
         active.reporting = true;
-        let last = active.drafts.len() == 1;
-        let mut changes = Vec::new();
-        if draft.settles {
-            changes.push(match draft.kind {
-                Kind::Delay => Change::Warned(id, now.wall),
-                _ => Change::Reported(id, draft.recipients.iter().map(|(number, _)| *number).collect()),
-            });
-        }
-        if last && let Some(leaving) = leaving {
+        if active.drafts.len() == 1
+            && let Some(leaving) = leaving
+        {
             active.leaving = Some(leaving);
-            changes.extend(self.closing(now, id, leaving));
+            plan.changes.extend(self.closing(now, id, leaving));
         }
-        let Draft { kind, to, double_bounce, recipients, .. } = draft;
-        let plan = Plan { kind, to, double_bounce, about: message, recipients, changes };
-        self.outbox.put(Output::Report(Box::new(plan)));
+        self.outbox.put(Output::Report(plan));
     }
 
     /// A report is on disk, or it was refused: then the message waits and still owes it.
@@ -166,11 +163,8 @@ impl Manager {
             let due = self.next_turn(now, id);
             return self.leave(now, id, Leaving::Later(due));
         }
-        if let Some(draft) = active.drafts.pop_front()
-            && draft.settles
-        {
-            let numbers: Vec<u32> = draft.recipients.iter().map(|(number, _)| *number).collect();
-            match draft.kind {
+        if let Some(Draft { plan, settles: Some(numbers) }) = active.drafts.pop_front() {
+            match plan.kind {
                 Kind::Delay => _ = self.index.get_mut(id).map(|entry| entry.warned = true),
                 _ => active.done(&numbers),
             }

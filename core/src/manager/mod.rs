@@ -21,7 +21,6 @@ mod writing;
 mod tests;
 
 pub use params::Params;
-pub use reports::ReportRule;
 
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};

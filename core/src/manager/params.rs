@@ -1,7 +1,7 @@
 //! What the queue manager obeys.
 
-use crate::manager::reports::ReportRule;
 use crate::params::Settings;
+use crate::report;
 use crate::schedule::{self, RetryRule};
 use crate::time::Duration;
 
@@ -26,11 +26,8 @@ pub struct Params {
     pub transport_retry: Duration,
     /// Pause between warnings that one destination has too much mail (`qmgr_clog_warn_time`); zero: never.
     pub clog_warning: Duration,
-    /// Local part of the address that reports to the postmaster come from; mail for it is thrown away
-    /// (`double_bounce_sender`).
-    pub double_bounce_sender: String,
-    /// Who hears of mail that nobody else hears of.
-    pub reports: ReportRule,
+    /// Who hears of what.
+    pub reports: report::Params,
 }
 
 impl Default for Params {
@@ -45,14 +42,13 @@ impl Default for Params {
             defer_transports: Vec::new(),
             transport_retry: Duration::from_secs(60),
             clog_warning: Duration::from_secs(300),
-            double_bounce_sender: "double-bounce".to_owned(),
-            reports: ReportRule::default(),
+            reports: report::Params::default(),
         }
     }
 }
 
-fn size(settings: &Settings, name: &str) -> usize {
-    usize::try_from(settings.number(name)).unwrap_or(usize::MAX).max(1)
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX).max(1)
 }
 
 impl Params {
@@ -71,15 +67,55 @@ impl Params {
                 delay_warning: settings.time("delay_warning_time"),
                 jitter_percent: u32::try_from(settings.number("retry_jitter")).unwrap_or(100),
             },
-            active_limit: size(settings, "qmgr_message_active_limit"),
-            recipient_limit: size(settings, "qmgr_message_recipient_limit"),
-            recipient_minimum: size(settings, "qmgr_message_recipient_minimum"),
+            active_limit: size(settings.number("qmgr_message_active_limit")),
+            recipient_limit: size(settings.number("qmgr_message_recipient_limit")),
+            recipient_minimum: size(settings.number("qmgr_message_recipient_minimum")),
             soft_bounce: settings.flag("soft_bounce"),
             defer_transports: settings.list("defer_transports"),
             transport_retry: settings.time("transport_retry_time"),
             clog_warning: settings.time("qmgr_clog_warn_time"),
-            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
-            reports: ReportRule::new(settings),
+            reports: report::Params::new(settings),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_postfix_s_unless_set() {
+        let transports = [("smtp".to_owned(), 7), ("local".to_owned(), 100)];
+        let params = Params::new(&Settings::of(&[]), &transports).expect("defaults are valid");
+        let smtp = schedule::TransportParams::new("smtp", 7);
+        let mut local = schedule::TransportParams::new("local", 100);
+        (local.recipient_limit, local.window.limit) = (1, 2);
+        let defaults = Params::default();
+        assert_eq!(params.schedule.transports, [smtp, local]);
+        assert_eq!(params.retry, defaults.retry);
+        assert_eq!(
+            Params { schedule: defaults.schedule.clone(), reports: defaults.reports.clone(), ..params },
+            defaults
+        );
+    }
+
+    #[test]
+    fn a_transport_has_its_own_values() {
+        let lines = [
+            ("smtp_destination_concurrency_limit", "3"),
+            ("smtp_destination_rate_delay", "2s"),
+            ("smtp_destination_concurrency_positive_feedback", "1/concurrency"),
+            ("default_delivery_slot_cost", "9"),
+            ("smtp_delivery_slot_loan", "1"),
+            ("defer_transports", "uucp, smtp"),
+            ("retry_jitter", "0"),
+        ];
+        let transports = [("smtp".to_owned(), 7)];
+        let params = Params::new(&Settings::of(&lines), &transports).expect("valid");
+        let smtp = &params.schedule.transports[0];
+        assert_eq!((smtp.window.limit, smtp.slots.cost, smtp.slots.loan), (3, 9, 1));
+        assert_eq!(smtp.destination_pause, Duration::from_secs(2));
+        assert_eq!(smtp.window.positive, "1/concurrency".parse().expect("a gain"));
+        assert_eq!((params.defer_transports.len(), params.retry.jitter_percent), (2, 0));
     }
 }

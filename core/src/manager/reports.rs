@@ -1,105 +1,55 @@
-//! Which reports a message owes, and to whom.
+//! Which reports a message owes now, and what is settled when each of them is made.
 //!
-//! RFC 3461 5.2: failures unless `NOTIFY` said otherwise; success where it was asked for and nobody behind us will say it;
-//! delay where the site sends such. Mail from the null sender is never answered; the postmaster may hear of it.
-//! Knows nothing of what a report looks like.
+//! The report room says who gets one; here they are put in order. Knows nothing of what a report looks like.
 
-use crate::mail::{Message, Origin, Outcome, Recipient, Sender, Standing};
-use crate::params::Settings;
-use crate::report::Kind;
-use crate::wire::Mailbox;
-
-/// Who hears of mail that can not be returned.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct ReportRule {
-    /// The postmaster hears of undeliverable reports (`2bounce` or `bounce` in `notify_classes`).
-    pub double_bounces: bool,
-    /// His address (`2bounce_notice_recipient`).
-    pub postmaster: Mailbox,
-}
-
-impl Default for ReportRule {
-    fn default() -> Self {
-        Self { double_bounces: false, postmaster: Mailbox::new("postmaster", "") }
-    }
-}
-
-impl ReportRule {
-    pub(super) fn new(settings: &Settings) -> Self {
-        let classes = settings.list("notify_classes");
-        let address = settings.text("2bounce_notice_recipient");
-        let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
-        Self {
-            double_bounces: classes.iter().any(|class| class == "2bounce" || class == "bounce"),
-            postmaster: Mailbox::new(local, domain),
-        }
-    }
-}
+use crate::mail::{Message, Outcome, Standing};
+use crate::report::{self, Kind, Plan};
 
 /// A report that is to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Draft {
-    pub(super) kind: Kind,
-    pub(super) to: Mailbox,
-    pub(super) double_bounce: bool,
-    pub(super) recipients: Vec<(u32, Outcome)>,
-    /// It is the last of its kind: what it tells is then told.
-    pub(super) settles: bool,
-}
-
-/// Whom a report goes to, and whether because the sender is null. The first is the one that counts; others are copies.
-fn addressees(rule: &ReportRule, kind: Kind, message: &Message) -> Vec<(Mailbox, bool)> {
-    match (&message.envelope.sender, message.origin) {
-        (_, Origin::Notice) => Vec::new(),
-        (Sender::Mailbox(sender), _) => vec![(sender.clone(), false)],
-        (Sender::Null, _) if kind == Kind::Failure && rule.double_bounces => {
-            vec![(rule.postmaster.clone(), true)]
-        }
-        (Sender::Null, _) => Vec::new(),
-    }
-}
-
-/// What a final outcome asks for, or nothing.
-fn kind_of(recipient: &Recipient, outcome: &Outcome) -> Option<Kind> {
-    let notify = recipient.notify;
-    match outcome {
-        Outcome::Failed(_) => notify.failure.then_some(Kind::Failure),
-        Outcome::Delivered { last_hop_for_dsn: true, .. } | Outcome::Expanded(_) | Outcome::Discarded(_) => {
-            notify.success.then_some(Kind::Success)
-        }
-        Outcome::Delivered { .. } | Outcome::Deferred(_) => None,
-    }
+    /// Its changes are still empty.
+    pub(super) plan: Plan,
+    /// The recipients for whom nothing is owed any more when it is made; `None` when another report of its kind follows.
+    pub(super) settles: Option<Vec<u32>>,
 }
 
 /// The reports that a message owes; with `late` also one that it is late.
-pub(super) fn drafts(rule: &ReportRule, message: &Message, standing: &[Standing], late: bool) -> Vec<Draft> {
+pub(super) fn drafts(
+    params: &report::Params,
+    message: &Message,
+    standing: &[Standing],
+    late: bool,
+) -> Vec<Draft> {
     let mut drafts = Vec::new();
     for kind in [Kind::Failure, Kind::Success, Kind::Delay] {
-        let people = about(kind, message, standing, late);
+        let people = about(kind, standing, late);
         if people.is_empty() {
             continue;
         }
         // Copies go first: when one of them is refused, all is tried again, and the sender must not hear it twice.
-        let addressees = addressees(rule, kind, message);
-        for (place, (to, double_bounce)) in addressees.into_iter().enumerate().rev() {
-            let recipients = people.clone();
-            drafts.push(Draft { kind, to, double_bounce, recipients, settles: place == 0 });
+        let plans = report::plan(kind, message, &people, params);
+        for (place, plan) in plans.into_iter().enumerate().rev() {
+            let settles = (place == 0).then(|| people.iter().map(|(number, _)| *number).collect());
+            drafts.push(Draft { plan, settles });
         }
     }
     drafts
 }
 
-fn about(kind: Kind, message: &Message, standing: &[Standing], late: bool) -> Vec<(u32, Outcome)> {
-    let people = (0u32..).zip(message.envelope.recipients.iter().zip(standing));
-    people
-        .filter_map(|(number, (recipient, standing))| match standing {
-            Standing::Owed(outcome) if kind_of(recipient, outcome) == Some(kind) => {
-                Some((number, outcome.clone()))
-            }
-            Standing::Waiting(Some(why)) if kind == Kind::Delay && late && recipient.notify.delay => {
-                Some((number, Outcome::Deferred(why.clone())))
-            }
-            _ => None,
+/// The recipients that a report of this kind may be about; `NOTIFY` is the report room's business.
+fn about(kind: Kind, standing: &[Standing], late: bool) -> Vec<(u32, Outcome)> {
+    let numbered = (0u32..).zip(standing);
+    numbered
+        .filter_map(|(number, standing)| {
+            let outcome = match (standing, kind) {
+                (Standing::Owed(outcome @ Outcome::Failed(_)), Kind::Failure) => outcome.clone(),
+                (Standing::Owed(Outcome::Failed(_)), _) => return None,
+                (Standing::Owed(outcome), Kind::Success) => outcome.clone(),
+                (Standing::Waiting(Some(why)), Kind::Delay) if late => Outcome::Deferred(why.clone()),
+                _ => return None,
+            };
+            Some((number, outcome))
         })
         .collect()
 }
@@ -107,8 +57,10 @@ fn about(kind: Kind, message: &Message, standing: &[Standing], late: bool) -> Ve
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{ContentPlace, Diagnosis, Envelope, Notify, Pieces, QueueId};
-    use crate::wire::EnhancedStatus;
+    use crate::mail::{
+        ContentPlace, Diagnosis, Envelope, Notify, Origin, Pieces, QueueId, Recipient, Sender,
+    };
+    use crate::wire::{EnhancedStatus, Mailbox};
 
     fn message(sender: Sender, notify: Notify) -> Message {
         let recipient = Recipient { notify, ..Recipient::new(Mailbox::new("b", "example.org")) };
@@ -135,24 +87,26 @@ mod tests {
 
     #[test]
     fn null_sender_never_gets_a_report() {
-        let rule = ReportRule::default();
-        assert!(drafts(&rule, &message(Sender::Null, Notify::default()), &failed(), true).is_empty());
-        assert_eq!(drafts(&rule, &message(alice(), Notify::default()), &failed(), true).len(), 1);
+        let params = report::Params::default();
+        assert!(drafts(&params, &message(Sender::Null, Notify::default()), &failed(), true).is_empty());
+        assert_eq!(drafts(&params, &message(alice(), Notify::default()), &failed(), true).len(), 1);
     }
 
     #[test]
-    fn the_postmaster_hears_of_double_bounces_if_he_wants_but_never_of_notices() {
-        let rule = ReportRule { double_bounces: true, ..ReportRule::default() };
-        let mut message = message(Sender::Null, Notify::default());
-        assert!(drafts(&rule, &message, &failed(), false)[0].double_bounce);
-        message.origin = Origin::Notice;
-        assert!(drafts(&rule, &message, &failed(), false).is_empty());
+    fn the_sender_s_report_comes_behind_the_postmaster_s_copy_and_settles() {
+        let params = report::Params { notify_bounce: true, notify_2bounce: true, ..Default::default() };
+        let drafts = drafts(&params, &message(alice(), Notify::default()), &failed(), false);
+        let double: Vec<bool> = drafts.iter().map(|draft| draft.plan.double_bounce).collect();
+        assert_eq!(double, [true, false]);
+        assert_eq!((&drafts[0].settles, &drafts[1].settles), (&None, &Some(vec![0])));
     }
 
     #[test]
-    fn notify_never_means_no_report() {
-        let message = message(alice(), Notify::NEVER);
-        assert!(drafts(&ReportRule::default(), &message, &failed(), true).is_empty());
+    fn a_copy_alone_settles_too() {
+        let params = report::Params { notify_bounce: true, notify_2bounce: true, ..Default::default() };
+        let drafts = drafts(&params, &message(alice(), Notify::NEVER), &failed(), false);
+        assert_eq!(drafts.len(), 1);
+        assert_eq!(drafts[0].settles, Some(vec![0]), "or the postmaster hears it with every attempt");
     }
 
     #[test]
@@ -162,9 +116,9 @@ mod tests {
             [Standing::Owed(Outcome::Delivered { diagnosis, last_hop_for_dsn })]
         };
         let asked = message(alice(), Notify { success: true, explicit: true, ..Notify::default() });
-        let rule = ReportRule::default();
-        assert_eq!(drafts(&rule, &asked, &delivered(true), false)[0].kind, Kind::Success);
-        assert!(drafts(&rule, &asked, &delivered(false), false).is_empty());
-        assert!(drafts(&rule, &message(alice(), Notify::default()), &delivered(true), false).is_empty());
+        let params = report::Params::default();
+        assert_eq!(drafts(&params, &asked, &delivered(true), false)[0].plan.kind, Kind::Success);
+        assert!(drafts(&params, &asked, &delivered(false), false).is_empty());
+        assert!(drafts(&params, &message(alice(), Notify::default()), &delivered(true), false).is_empty());
     }
 }

@@ -84,7 +84,7 @@ impl Manager {
         for number in asked {
             match routes.remove(number) {
                 Some(Route::To { class: RouteClass::Local, recipient, .. })
-                    if recipient.local().eq_ignore_ascii_case(&self.params.double_bounce_sender) =>
+                    if recipient.local().eq_ignore_ascii_case(&self.params.reports.double_bounce_sender) =>
                 {
                     sorted.outcomes.push((*number, discarded()));
                 }

@@ -109,7 +109,8 @@ pub enum Effect {
     },
     /// Write these octets to the server.
     Send(Vec<u8>),
-    /// Read the next octets of the content of this message, at most `limits::CHUNK_MAX`; from its start when `restart`.
+    /// Read the next octets of the content of this message, at most `limits::CHUNK_MAX`; from its start when `restart`. Each is
+    /// answered once, by [`Input::Content`] or [`Input::ContentLost`], in order, also when nobody waits for it any more.
     Read {
         /// Which message.
         message: QueueId,

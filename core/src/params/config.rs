@@ -144,7 +144,8 @@ impl Config {
                     continue;
                 }
                 let items = super::check::items(value);
-                let tables = items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
+                let tables =
+                    items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
                 names.extend(tables.map(|item| TableName(item.to_owned())));
             }
         }
@@ -331,6 +332,8 @@ fn undefined_name(place: Place, name: &str, other: &str) -> Problem {
 /// `type:name` with a type that we know by name, and no host with a port.
 fn is_table(item: &str) -> bool {
     item.split_once(':').is_some_and(|(kind, rest)| {
-        !rest.is_empty() && kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.chars().all(|c| c.is_ascii_alphanumeric())
+        !rest.is_empty()
+            && kind.starts_with(|c: char| c.is_ascii_lowercase())
+            && kind.chars().all(|c| c.is_ascii_alphanumeric())
     })
 }

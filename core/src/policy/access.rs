@@ -81,9 +81,9 @@ impl Run<'_> {
         let mailbox = resolved.mailbox;
         let (local, domain) = (mailbox.local(), mailbox.domain());
         let bare = self.rewrite.split_extension(local).map(|(user, _)| user);
-        let mut keys = vec![(internal(&mailbox), true)];
+        let mut keys = vec![(mailbox.external(), true)];
         if mailbox.external() != internal(&mailbox) {
-            keys.push((mailbox.external(), false));
+            keys.push((internal(&mailbox), false));
         }
         keys.extend(bare.map(|user| (format!("{user}@{domain}"), false)));
         keys.extend(self.name_keys(domain).into_iter().map(|(key, _)| (key, false)));

@@ -197,7 +197,7 @@ impl Policy {
     /// The tables that the lists name: the driver has them at hand. A table that is only named in the value
     /// of another table is not used (451 4.3.5), as in Postfix.
     pub fn tables(&self) -> impl Iterator<Item = &TableName> {
-        self.tables.iter()
+        self.tables.iter().chain(self.params.mynetworks.tables())
     }
 
     /// Runs the lists of a stage. A broken table is not a pause but a verdict: 451 4.3.0.

@@ -22,10 +22,11 @@ pub use params::Params;
 pub use resolve::Resolved;
 pub use route::Hop;
 
-use crate::ask::{Facts, Pause};
+use crate::ask::{Facts, Pause, TableName};
 use crate::mail::{Envelope, Route, RouteClass};
 use crate::params::Settings;
 use crate::wire::Mailbox;
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// Whether an address exists, as far as tables tell.
@@ -62,6 +63,33 @@ impl Rewrite {
     #[must_use]
     pub const fn params(&self) -> &Params {
         &self.params
+    }
+
+    /// The tables that rewriting and routing ask, for a driver that opens them beforehand.
+    #[must_use]
+    pub fn tables(&self) -> BTreeSet<TableName> {
+        let params = &self.params;
+        let maps = [
+            &params.local_recipient_maps,
+            &params.relay_recipient_maps,
+            &params.virtual_alias_maps,
+            &params.virtual_mailbox_maps,
+            &params.canonical_maps,
+            &params.recipient_canonical_maps,
+            &params.sender_canonical_maps,
+            &params.relocated_maps,
+            &params.transport_maps,
+            &params.sender_dependent_relayhost_maps,
+            &params.sender_dependent_default_transport_maps,
+        ];
+        let lists = [
+            &params.mydestination,
+            &params.virtual_alias_domains,
+            &params.virtual_mailbox_domains,
+            &params.relay_domains,
+        ];
+        let of_lists = lists.into_iter().flat_map(|list| list.tables());
+        maps.into_iter().flatten().chain(of_lists).cloned().collect()
     }
 
     /// Tells the addresses that a driver found for `inet_interfaces` (all of the host's for `all`, those of host names)

@@ -256,6 +256,33 @@ fn each_class_has_its_table_of_users() {
     assert_eq!(unlisted(silent, "nobody@here.example").as_deref(), Some("- User unknown"));
 }
 
+#[test]
+fn users_are_found_as_postfix_finds_them() {
+    let text = "inline:{u@here.example=x, w=x, z+ext=x}";
+    let params = Params { local_recipient_maps: tables(text), recipient_delimiter: "+".into(), ..site() };
+    let rewrite = Rewrite::with(params);
+    // What a Postfix 3.7 with this table said to RCPT.
+    for (address, wanted) in [
+        ("u+x@here.example", true),
+        ("w+q@here.example", true),
+        ("w@[192.0.2.1]", true),
+        ("z+ext@here.example", true),
+        ("z+no@here.example", false),
+        ("u%here.example@here.example", true),
+        ("\"u@here.example\"@here.example", true),
+        ("U@HERE.EXAMPLE", true),
+        ("postmaster+x@here.example", false),
+        ("mailer-daemon@here.example", true),
+        ("+u@here.example", false),
+    ] {
+        let listed = World::default().decide(|facts| rewrite.listed(&mailbox(address), facts)).unwrap();
+        let wanted = if wanted { Listed::Yes } else { Listed::No(RouteClass::Local) };
+        assert_eq!(listed, wanted, "{address}");
+    }
+    let known = rewrite.tables();
+    assert_eq!(known.len(), 1);
+}
+
 fn route(params: Params, sender: &str, recipient: &str, filter: Option<&str>) -> Route {
     let world = World::new(&[
         (

@@ -10,7 +10,7 @@ use crate::time::Duration;
 pub struct TransportParams {
     /// Name of the master.cf service.
     pub name: String,
-    /// Deliveries that it runs at once (`maxproc`).
+    /// Deliveries that it runs at once (`maxproc`); 0: without limit.
     pub processes: u32,
     /// The concurrency window of each of its destinations.
     pub window: WindowRule,
@@ -66,16 +66,40 @@ impl Default for Params {
     }
 }
 
-fn whole(settings: &Settings, name: &str) -> u32 {
-    u32::try_from(settings.number(name)).unwrap_or(u32::MAX)
+fn whole(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn gain(settings: &Settings, name: &str, errors: &mut Vec<(String, String)>) -> Gain {
-    settings.text(name).parse().unwrap_or_else(|_| {
-        let text = settings.text(name);
-        errors.push((name.to_owned(), format!("\"{text}\" is no feedback between 0 and 1")));
-        Gain::default()
-    })
+impl WindowRule {
+    fn read(settings: &Settings, name: &str, errors: &mut Vec<(String, String)>) -> Self {
+        let mut gain = |suffix: &str, text: &str| {
+            text.parse().unwrap_or_else(|_| {
+                let why = format!("\"{text}\" is no feedback between 0 and 1");
+                errors.push((format!("{name}_{suffix}"), why));
+                Gain::default()
+            })
+        };
+        let positive = settings.transport_text(name, "destination_concurrency_positive_feedback");
+        let negative = settings.transport_text(name, "destination_concurrency_negative_feedback");
+        Self {
+            initial: whole(settings.transport_number(name, "initial_destination_concurrency")),
+            limit: whole(settings.transport_number(name, "destination_concurrency_limit")),
+            positive: gain("destination_concurrency_positive_feedback", positive),
+            negative: gain("destination_concurrency_negative_feedback", negative),
+            cohorts: whole(settings.transport_number(name, "destination_concurrency_failed_cohort_limit")),
+        }
+    }
+}
+
+impl SlotRule {
+    fn read(settings: &Settings, name: &str) -> Self {
+        Self {
+            cost: whole(settings.transport_number(name, "delivery_slot_cost")),
+            loan: whole(settings.transport_number(name, "delivery_slot_loan")),
+            discount: whole(settings.transport_number(name, "delivery_slot_discount")),
+            minimum: whole(settings.transport_number(name, "minimum_delivery_slots")),
+        }
+    }
 }
 
 impl Params {
@@ -85,46 +109,20 @@ impl Params {
     /// Parameter name and what is wrong with its value.
     pub fn new(settings: &Settings, transports: &[(String, u32)]) -> Result<Self, Vec<(String, String)>> {
         let mut errors = Vec::new();
-        let transports = transports
-            .iter()
-            .map(|(name, processes)| Self::transport(settings, name, *processes, &mut errors))
-            .collect();
-        if !errors.is_empty() {
-            return Err(errors);
+        let mut params = Self { rest: settings.time("minimal_backoff_time"), ..Self::default() };
+        params.dead_limit =
+            usize::try_from(settings.number("qmgr_message_recipient_limit")).unwrap_or(usize::MAX);
+        for (name, processes) in transports {
+            params.transports.push(TransportParams {
+                name: name.clone(),
+                processes: *processes,
+                window: WindowRule::read(settings, name, &mut errors),
+                recipient_limit: whole(settings.transport_number(name, "destination_recipient_limit")),
+                destination_pause: settings.transport_time(name, "destination_rate_delay"),
+                transport_pause: settings.transport_time(name, "transport_rate_delay"),
+                slots: SlotRule::read(settings, name),
+            });
         }
-        let dead_limit = usize::try_from(settings.number("qmgr_message_recipient_limit"));
-        Ok(Self {
-            transports,
-            rest: settings.time("minimal_backoff_time"),
-            dead_limit: dead_limit.unwrap_or(usize::MAX),
-        })
-    }
-
-    fn transport(
-        settings: &Settings,
-        name: &str,
-        processes: u32,
-        errors: &mut Vec<(String, String)>,
-    ) -> TransportParams {
-        TransportParams {
-            name: name.to_owned(),
-            processes,
-            window: WindowRule {
-                initial: whole(settings, "initial_destination_concurrency"),
-                limit: whole(settings, "default_destination_concurrency_limit"),
-                positive: gain(settings, "default_destination_concurrency_positive_feedback", errors),
-                negative: gain(settings, "default_destination_concurrency_negative_feedback", errors),
-                cohorts: whole(settings, "default_destination_concurrency_failed_cohort_limit"),
-            },
-            recipient_limit: whole(settings, "default_destination_recipient_limit"),
-            destination_pause: settings.time("default_destination_rate_delay"),
-            transport_pause: settings.time("default_transport_rate_delay"),
-            slots: SlotRule {
-                cost: whole(settings, "default_delivery_slot_cost"),
-                loan: whole(settings, "default_delivery_slot_loan"),
-                discount: whole(settings, "default_delivery_slot_discount"),
-                minimum: whole(settings, "default_minimum_delivery_slots"),
-            },
-        }
+        if errors.is_empty() { Ok(params) } else { Err(errors) }
     }
 }

@@ -48,7 +48,8 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(params: TransportParams) -> Self {
-        let mut limiters = vec![Limiter::Slots { limit: params.processes.max(1), busy: 0 }];
+        let limit = if params.processes == 0 { u32::MAX } else { params.processes };
+        let mut limiters = vec![Limiter::Slots { limit, busy: 0 }];
         if !params.transport_pause.is_zero() {
             limiters.push(Limiter::pace(params.transport_pause, PauseFrom::Start));
         }

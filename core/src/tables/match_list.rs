@@ -63,6 +63,14 @@ impl MatchList {
         Self { form, parents: false, items: Vec::new() }
     }
 
+    /// The tables it asks, `list:/file` among them; those that such a file names are not known before it is read.
+    pub fn tables(&self) -> impl Iterator<Item = &TableName> {
+        self.items.iter().filter_map(|item| match &item.what {
+            What::Table(table) | What::File(table) => Some(table),
+            What::Text(_) | What::Network(_) => None,
+        })
+    }
+
     /// True when it matches nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

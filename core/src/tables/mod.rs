@@ -11,6 +11,7 @@ mod cidr;
 mod lines;
 mod match_list;
 mod pattern;
+mod perl;
 mod posix;
 mod spec;
 mod text;
@@ -180,4 +181,3 @@ fn local_part(key: &str) -> Option<String> {
     let named = !local.is_empty() && !local.starts_with('.') && local.len() <= 64;
     (named && local.chars().all(plain)).then(|| local.to_ascii_lowercase())
 }
-

@@ -102,11 +102,10 @@ fn compile(language: Language, shape: &Shape<'_>) -> Result<Regex, String> {
         Language::Perl => {
             let start = if on('A', false) { "\\A" } else { "" };
             let greed = if on('U', false) { "(?U)" } else { "" };
-            // The line end saves the parenthesis from a `#` comment of the extended syntax.
-            let end = if on('x', false) { "\n)" } else { ")" };
+            let pattern = super::perl::translate(shape.pattern, on('x', false));
             let pattern = match (start, greed) {
-                ("", "") => shape.pattern.to_owned(),
-                _ => format!("{start}(?:{greed}{}{end}", shape.pattern),
+                ("", "") => pattern,
+                _ => format!("{start}(?:{greed}{pattern})"),
             };
             (pattern, on('s', true), on('x', false))
         }

@@ -1,7 +1,7 @@
 //! POSIX regular expressions, as the C library reads them, in the notation of our engine.
 //!
 //! Extended by default, basic on request. What POSIX leaves undefined follows GNU: `\<`, `\>`, `\b`, `\w`, `\1`,
-//! an unmatched `)` is itself, `a{` is itself. A construct of Perl, such as `(?:`, is an error here as it is there,
+//! an unmatched `)` is itself. A construct of Perl, such as `(?:`, is an error here as it is there,
 //! so that a rule never means something else than it did.
 //!
 //! One known difference: of two alternatives that match at the same place the first wins, not the longest. Whether
@@ -29,13 +29,15 @@ pub(super) fn translate(pattern: &str, dialect: Dialect) -> Result<String, &'sta
         input: pattern.chars().peekable(),
         out: String::with_capacity(pattern.len() + 8),
         dialect,
-        open: 0,
+        groups: Vec::new(),
+        start: 0,
         operand: false,
+        repeated: false,
     };
     while let Some(c) = reader.input.next() {
         reader.step(c)?;
     }
-    if reader.open > 0 {
+    if !reader.groups.is_empty() {
         return Err("Unmatched ( or \\(");
     }
     Ok(reader.out)
@@ -45,9 +47,14 @@ struct Reader<'a> {
     input: Peekable<Chars<'a>>,
     out: String,
     dialect: Dialect,
-    open: usize,
-    /// Something precedes that a repetition can repeat.
+    /// Where each open group starts in `out`.
+    groups: Vec<usize>,
+    /// Where in `out` the operand starts that a repetition would repeat.
+    start: usize,
+    /// There is such an operand.
     operand: bool,
+    /// It ends with a repetition already.
+    repeated: bool,
 }
 
 impl Reader<'_> {
@@ -57,9 +64,9 @@ impl Reader<'_> {
             '\\' => return self.escape(),
             '[' => return self.bracket(),
             '(' if extended => self.group(),
-            ')' if extended && self.open > 0 => self.group_end(),
+            ')' if extended && !self.groups.is_empty() => self.group_end(),
             '|' if extended => self.alternative(),
-            '{' if extended && self.operand => return self.interval("}"),
+            '{' if extended => return self.interval("}"),
             '*' if !self.operand && !extended => self.literal('*'),
             '*' => return self.repeat('*'),
             '+' | '?' if extended => return self.repeat(c),
@@ -69,11 +76,11 @@ impl Reader<'_> {
             }
             '$' if extended || self.at_end() => {
                 self.out.push('$');
-                self.operand = true;
+                self.operand = false;
             }
             '.' => {
+                self.begin();
                 self.out.push('.');
-                self.operand = true;
             }
             _ => self.literal(c),
         }
@@ -91,24 +98,32 @@ impl Reader<'_> {
         rest.is_empty() || rest == "\\)" || rest == "\\|"
     }
 
+    /// Notes that what is written next is one operand.
+    fn begin(&mut self) {
+        self.start = self.out.len();
+        self.operand = true;
+        self.repeated = false;
+    }
+
     fn literal(&mut self, c: char) {
+        self.begin();
         if c.is_ascii_punctuation() {
             self.out.push('\\');
         }
         self.out.push(c);
-        self.operand = true;
     }
 
     fn group(&mut self) {
+        self.groups.push(self.out.len());
         self.out.push('(');
-        self.open += 1;
         self.operand = false;
     }
 
     fn group_end(&mut self) {
+        self.start = self.groups.pop().unwrap_or(0);
         self.out.push(')');
-        self.open -= 1;
         self.operand = true;
+        self.repeated = false;
     }
 
     fn alternative(&mut self) {
@@ -116,50 +131,36 @@ impl Reader<'_> {
         self.operand = false;
     }
 
-    fn repeat(&mut self, c: char) -> Result<(), &'static str> {
+    /// Makes sure that there is something to repeat. What is repeated already goes into a group of its own, because
+    /// `a*?` and `a*+` mean something else to our engine.
+    fn before_repetition(&mut self) -> Result<(), &'static str> {
         if !self.operand {
             return Err("Invalid preceding regular expression");
         }
-        // A group around what is repeated already: `a**` is POSIX, `a*?` would become Perl's lazy star.
-        if self.out.ends_with(['*', '+', '?', '}']) && !self.escaped_end() {
-            return self.repeat_again(c);
+        if self.repeated {
+            self.out.insert_str(self.start, "(?:");
+            self.out.push(')');
         }
+        self.repeated = true;
+        Ok(())
+    }
+
+    fn repeat(&mut self, c: char) -> Result<(), &'static str> {
+        self.before_repetition()?;
         self.out.push(c);
         Ok(())
     }
 
-    /// True when the last character is a literal behind a backslash.
-    fn escaped_end(&self) -> bool {
-        let mut before = self.out.chars().rev().skip(1);
-        before.by_ref().take_while(|&c| c == '\\').count() % 2 == 1
-    }
-
-    /// `x*` repeated again by any of `*+?` matches what `x*` matches; other pairs do too, once both are widened.
-    fn repeat_again(&mut self, c: char) -> Result<(), &'static str> {
-        if self.out.ends_with('}') {
-            return Err("a repetition of a repetition does not work here: put it in parentheses");
-        }
-        let last = self.out.pop();
-        self.out.push(if last == Some(c) { c } else { '*' });
-        Ok(())
-    }
-
-    /// `{n,m}`; what is no interval is itself.
+    /// `{n,m}`.
     fn interval(&mut self, end: &str) -> Result<(), &'static str> {
+        self.before_repetition()?;
         let rest: String = self.input.clone().collect();
-        let Some(length) = rest.find(end) else {
-            self.literal('{');
-            return Ok(());
-        };
+        let length = rest.find(end).ok_or("Unmatched { or \\{")?;
         let body = rest.get(..length).unwrap_or("");
         let (low, high) = body.split_once(',').unwrap_or((body, body));
         let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
         if body.is_empty() || !digits(low) || !digits(high) {
-            self.literal('{');
-            return Ok(());
-        }
-        if self.out.ends_with(['*', '+', '?', '}']) && !self.escaped_end() {
-            return Err("a repetition of a repetition does not work here: put it in parentheses");
+            return Err("Invalid content of \\{\\}");
         }
         let low = if low.is_empty() { "0" } else { low };
         let comma = if body.contains(',') { "," } else { "" };
@@ -174,11 +175,10 @@ impl Reader<'_> {
         let basic = !self.dialect.extended;
         match c {
             '(' if basic => self.group(),
-            ')' if basic && self.open > 0 => self.group_end(),
+            ')' if basic && !self.groups.is_empty() => self.group_end(),
             ')' if basic => return Err("Unmatched ) or \\)"),
             '|' if basic => self.alternative(),
-            '{' if basic && self.operand => return self.interval("\\}"),
-            '{' if basic => return Err("Invalid preceding regular expression"),
+            '{' if basic => return self.interval("\\}"),
             '+' | '?' if basic => return self.repeat(c),
             '<' => self.word("\\<"),
             '>' => self.word("\\>"),
@@ -186,9 +186,9 @@ impl Reader<'_> {
             '\'' => self.word("\\z"),
             'b' | 'B' => self.word(if c == 'b' { "\\b" } else { "\\B" }),
             'w' | 'W' | 's' | 'S' | '1'..='9' => {
+                self.begin();
                 self.out.push('\\');
                 self.out.push(c);
-                self.operand = true;
             }
             _ => self.literal(c),
         }
@@ -203,6 +203,7 @@ impl Reader<'_> {
     /// `[…]`: backslash is itself in it, and so are the engine's own operators for sets.
     fn bracket(&mut self) -> Result<(), &'static str> {
         const UNMATCHED: &str = "Unmatched [, [^, [:, [., or [=";
+        self.begin();
         self.out.push('[');
         let negated = self.input.next_if_eq(&'^').is_some();
         if negated {
@@ -223,7 +224,6 @@ impl Reader<'_> {
             first = false;
         }
         self.out.push(']');
-        self.operand = true;
         Ok(())
     }
 
@@ -286,7 +286,8 @@ mod tests {
             ("a)b", "a)b", true),
             ("a{,2}k", "aak", true),
             ("^a{2}$", "aaa", false),
-            ("a{x", "a{x", true),
+            ("^(a{2}){2}*b$", "aaaab", true),
+            ("^a{2}*b$", "aaaaab", false),
             ("[]a]", "]", true),
             ("[^]a]", "]", false),
             ("[a&&b]", "&", true),
@@ -309,7 +310,9 @@ mod tests {
 
     #[test]
     fn perl_is_not_posix() {
-        for pattern in ["+bad", "(?:x)", "(*)", "a|*b", "(", "[a", "a\\", "[[:nope:]]", "^*"] {
+        for pattern in
+            ["+bad", "(?:x)", "(*)", "a|*b", "(", "[a", "a\\", "[[:nope:]]", "^*", "a{x", "{", "a{x}", "a$+"]
+        {
             assert!(extended(pattern).is_err(), "{pattern}");
         }
     }

@@ -160,7 +160,8 @@ mod tests {
     fn a_local_part_that_is_no_plain_name_has_no_mailbox() {
         let (table, _) = ready("localpart:/");
         assert_eq!(table.lookup("Me@localhost"), Ok(Some("me/".into())));
-        for key in ["me", "@localhost", "../me@localhost", "a/b@localhost", ".x@localhost", "a\0b@localhost"] {
+        for key in ["me", "@localhost", "../me@localhost", "a/b@localhost", ".x@localhost", "a\0b@localhost"]
+        {
             assert_eq!(table.lookup(key), Ok(None), "{key}");
         }
     }

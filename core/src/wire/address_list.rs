@@ -134,7 +134,7 @@ fn tokenise(value: &[u8], tokens_max: usize) -> Vec<Token> {
 
 fn atom_end(value: &[u8], from: usize) -> usize {
     let rest = value.get(from..).unwrap_or_default();
-    let stops = |octet: &u8| octet.is_ascii_whitespace() || b"\"[(<>,;:@.)]\\".contains(octet);
+    let stops = |octet: &u8| b" \t\r\n\"[(<>,;:@.)]\\".contains(octet);
     from + rest.iter().position(stops).unwrap_or(rest.len())
 }
 
@@ -278,6 +278,13 @@ mod tests {
             String::from_utf8(replace(value, &edits)).unwrap(),
             " \"Joe (x)\" <joe@x.example> (hi),\r\n ann@x.example (c) (d)\r\n"
         );
+    }
+
+    #[test]
+    fn every_octet_is_passed() {
+        for octet in 0..=u8::MAX {
+            assert!(tokenise(&[octet, octet, b'a', octet], usize::MAX).len() <= 4, "{octet}");
+        }
     }
 
     #[test]

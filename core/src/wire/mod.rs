@@ -12,11 +12,13 @@ pub mod header;
 pub mod line;
 pub(crate) mod path;
 mod reply;
+mod seven_bit;
 pub mod xtext;
 
 pub use content_out::ContentEncoder;
 pub use path::{Mailbox, Path};
 pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
+pub use seven_bit::SevenBit;
 
 /// Octets to a value and back.
 pub trait Wire: Sized {

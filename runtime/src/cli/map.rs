@@ -3,8 +3,10 @@
 use super::{Failure, Setup, print};
 use crate::env::real::RealFiles;
 use crate::env::{Files, Users};
+use crate::privilege::Agent;
 use postrider_core::tables::{Kind, Source, Table, TableSpec};
 use std::path::Path;
+use std::sync::Arc;
 
 const USAGE: &str = "usage: postmap [-c DIR] -q KEY|- TABLE…";
 
@@ -51,6 +53,10 @@ pub fn run(called: &str, arguments: &[String], setup: &Setup) -> Result<(), Fail
     }
 }
 
+fn files() -> RealFiles {
+    RealFiles::new(Arc::new(Agent::Ourselves))
+}
+
 fn query(called: &str, names: &[String], key: &str) -> Result<Option<String>, Failure> {
     for name in names {
         let found = lookup(called, name, key).map_err(|why| Failure::new(1, format!("{called}: fatal: {name}: {why}")));
@@ -64,7 +70,7 @@ fn query(called: &str, names: &[String], key: &str) -> Result<Option<String>, Fa
 fn lookup(called: &str, name: &str, key: &str) -> Result<Option<String>, String> {
     match TableSpec::parse(name, called == "postalias")?.source {
         Source::Users => {
-            let user = RealFiles.user(key).map_err(|error| error.to_string())?;
+            let user = files().user(key).map_err(|error| error.to_string())?;
             Ok(user.map(|u| format!("{}:x:{}:{}:{}:{}:{}", u.name, u.uid, u.gid, u.gecos, u.home, u.shell)))
         }
         Source::Groups => Err("groups can not be queried here".to_owned()),
@@ -74,7 +80,7 @@ fn lookup(called: &str, name: &str, key: &str) -> Result<Option<String>, String>
 }
 
 fn read(path: &str, kind: Kind) -> Result<Table, String> {
-    let octets = RealFiles.read(Path::new(path)).map_err(|error| format!("open {path}: {error}"))?;
+    let octets = files().read(Path::new(path)).map_err(|error| format!("open {path}: {error}"))?;
     Ok(Table::compile(kind, &String::from_utf8_lossy(&octets), path).0)
 }
 
@@ -82,7 +88,7 @@ fn read(path: &str, kind: Kind) -> Result<Table, String> {
 fn inspect(called: &str, name: &str) -> Result<(), Failure> {
     let spec = TableSpec::parse(name, called == "postalias").map_err(|why| Failure::new(1, format!("{called}: {why}")))?;
     let Source::File { path, kind } = spec.source else { return Ok(()) };
-    let octets = RealFiles
+    let octets = files()
         .read(Path::new(&path))
         .map_err(|error| Failure::new(1, format!("{called}: fatal: open {path}: {error}")))?;
     for problem in Table::compile(kind, &String::from_utf8_lossy(&octets), &path).1 {

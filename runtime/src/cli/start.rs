@@ -129,7 +129,9 @@ fn embedded_default() -> Result<PathBuf, Failure> {
         fs::create_dir_all(root.join("mail"))?;
         let main_cf = directory.join("main.cf");
         if !main_cf.exists() {
-            fs::write(main_cf, embedded_main_cf(&root))?;
+            let (owner, uid, gid) = embedded_owner();
+            fs::write(main_cf, embedded_main_cf(&root, owner, uid, gid))?;
+            std::os::unix::fs::chown(root.join("mail"), Some(uid), Some(gid))?;
         }
         let master_cf = directory.join("master.cf");
         if !master_cf.exists() {
@@ -153,13 +155,17 @@ virtual     unix  -       n      n      -      -       virtual
 local       unix  -       n      n      -      -       local
 ";
 
-fn embedded_main_cf(root: &Path) -> String {
-    // Run as root for a first try, there may be no mail_owner yet: then whoever owns nothing.
-    let owner = if nix::unistd::User::from_name("postfix").ok().flatten().is_some() { "postfix" } else { "nobody" };
-    let (uid, gid) = match nix::unistd::User::from_name(owner).ok().flatten() {
-        Some(user) if nix::unistd::Uid::effective().is_root() => (user.uid.as_raw(), user.gid.as_raw()),
-        _ => (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
-    };
+/// Whom the embedded default runs and delivers as: whoever starts it; for root somebody who owns nothing.
+fn embedded_owner() -> (&'static str, u32, u32) {
+    let find = |name| nix::unistd::User::from_name(name).ok().flatten();
+    let owner = if find("postfix").is_some() { "postfix" } else { "nobody" };
+    match find(owner) {
+        Some(user) if nix::unistd::Uid::effective().is_root() => (owner, user.uid.as_raw(), user.gid.as_raw()),
+        _ => (owner, nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
+    }
+}
+
+fn embedded_main_cf(root: &Path, owner: &str, uid: u32, gid: u32) -> String {
     let root = root.display();
     format!(
         "# Written by `postrider start` at its first start without -c. It is yours now.\n\

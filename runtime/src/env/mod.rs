@@ -6,7 +6,7 @@
 #[cfg(not(madsim))]
 pub mod real;
 
-use postrider_core::local::Deposit;
+use postrider_core::local::{Deposit, Fault};
 use postrider_core::outbound::Endpoint;
 use postrider_core::queue::{DiskError, Done, Op};
 use postrider_core::time::{Now, Timestamp};
@@ -79,6 +79,11 @@ pub trait Files: Send + Sync + 'static {
     /// # Errors
     /// As the system says.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// All octets of a file that belongs to a user, read with that user's rights (`.forward`).
+    ///
+    /// # Errors
+    /// As the system says.
+    fn read_as(&self, path: &Path, user: &User) -> io::Result<Vec<u8>>;
     /// The files of a directory.
     ///
     /// # Errors
@@ -116,11 +121,27 @@ pub trait Users: Send + Sync + 'static {
 
 /// Final delivery into files.
 pub trait Mailboxes: Send + Sync + 'static {
-    /// Delivers one message, durably, or not at all. `content` yields its octets, as they go into the file.
+    /// Begins to write a message. May block.
     ///
     /// # Errors
-    /// As the system says; the message is tried again.
-    fn deposit(&self, deposit: &Deposit, content: &mut dyn FnMut() -> io::Result<Option<Vec<u8>>>) -> io::Result<()>;
+    /// As the system says.
+    fn open(&self, deposit: &Deposit, now: Timestamp) -> Result<Box<dyn Letter>, Fault>;
+}
+
+/// A message on its way into a mailbox: all of it becomes durable there, or nothing.
+pub trait Letter: Send {
+    /// Adds octets, as they go into the file.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn write(&mut self, octets: &[u8]) -> Result<(), Fault>;
+    /// Makes it durable and visible. May block.
+    ///
+    /// # Errors
+    /// As the system says; nothing was delivered then.
+    fn finish(self: Box<Self>) -> Result<(), Fault>;
+    /// Takes it back. May block.
+    fn abandon(self: Box<Self>);
 }
 
 /// A world to run in.
@@ -141,7 +162,7 @@ pub trait Environment: Send + Sync + Sized + 'static {
     /// Users of the system.
     fn users(&self) -> &dyn Users;
     /// Final delivery.
-    fn mailboxes(&self) -> &dyn Mailboxes;
+    fn mailboxes(&self) -> Arc<dyn Mailboxes>;
     /// 64 bits that nobody can guess; in simulation, from the seed.
     fn entropy(&self) -> u64;
     /// Runs the task of the spool, whose disk operations may block: on a thread of its own in production.

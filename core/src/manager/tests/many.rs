@@ -37,6 +37,22 @@ fn a_black_hole_leaves_active_places_to_others() {
 }
 
 #[test]
+fn a_backlog_for_one_smarthost_is_not_loaded_again_and_again() {
+    let mut toy = Toy::new(Params { active_limit: 100, ..params() });
+    toy.manner("hub.example", Manner::Hangs);
+    (1..=3_000).for_each(|n| toy.send(n, &["b@hub.example"]));
+    let mut idle = 0;
+    while let Some(attempt) = (!toy.running.is_empty()).then(|| toy.running.remove(0)) {
+        toy.end(&attempt, Manner::Takes);
+        toy.answer();
+        idle += usize::from(toy.running.len() < 5);
+    }
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert!(idle < 20, "the hub had nothing to do {idle} times");
+    assert!(toy.loads < 2 * 3_000, "{} loads", toy.loads);
+}
+
+#[test]
 fn those_set_aside_for_a_destination_that_dies_are_deferred() {
     let mut toy = Toy::new(Params { active_limit: 20, ..params() });
     toy.manner("hole.example", Manner::Hangs);

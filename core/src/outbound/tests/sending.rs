@@ -101,6 +101,33 @@ fn a_content_that_can_not_be_read_is_never_ended_with_a_dot() {
 }
 
 #[test]
+fn octets_that_come_late_do_not_end_up_in_the_next_connection_s_message() {
+    let mut world = World::simple(Params::default());
+    world.mx("example.net", 20, "mx2.example.net");
+    world.address("mx2.example.net", "192.0.2.2");
+    world.tell(Input::Attempt(Box::new(attempt("example.net", &["b@example.net"]))));
+    for _ in 0..2 {
+        world.tell(Input::Connected);
+        for reply in ["220 mx\r\n", "250 mx\r\n", "250 ok\r\n", "250 ok\r\n"] {
+            world.server(reply);
+        }
+        world.take_said();
+        // The disk is slow: the content is asked for, and does not come before the server gives up.
+        world.outbound.handle_input(world.now, Input::Bytes(b"354 go\r\n"));
+        assert!(matches!(world.outbound.poll_output(), Some(Effect::Read { restart: true, .. })));
+        if world.seen.len() == 1 {
+            world.server("451 4.3.0 too slow\r\n");
+        }
+    }
+    world.outbound.handle_input(world.now, Input::Content(b"late\r\n"));
+    assert_eq!(world.outbound.poll_output(), None);
+    world.outbound.handle_input(world.now, Input::Content(b"right\r\n"));
+    assert!(matches!(world.outbound.poll_output(), Some(Effect::Read { restart: false, .. })));
+    world.outbound.handle_input(world.now, Input::Content(b""));
+    assert_eq!(world.outbound.poll_output(), Some(Effect::Send(b"right\r\n.\r\n".to_vec())));
+}
+
+#[test]
 fn a_network_that_takes_nothing_is_given_up() {
     let mut world = at_data(Vec::new());
     world.outbound.handle_input(world.now, Input::Bytes(b"354 go\r\n"));

@@ -4,7 +4,7 @@ use super::*;
 
 rows! { LOCAL:
     /// Aliases of local users.
-    "alias_maps" TABLES = "hash:/etc/aliases, nis:mail.aliases", Local, Works;
+    "alias_maps" TABLES = "hash:/etc/aliases", Local, Works;
     /// Where an address may be a command: in aliases, forward files, include files.
     "allow_mail_to_commands" words(&["alias", "forward", "include"]) = "alias, forward", Local, NotYet;
     /// Where an address may be a file: in aliases, forward files, include files.

@@ -1,24 +1,54 @@
 //! Configuration files and the system's users.
 
 use crate::env::{Files, User, Users};
-use std::io;
+use crate::privilege::{Agent, Owner, Request};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A configuration file larger than this is an accident (a device, a log): 256 MiB.
 const FILE_MAX: u64 = 256 << 20;
 
 /// The file system.
-#[derive(Debug, Clone, Copy)]
-pub struct RealFiles;
+#[derive(Debug, Clone)]
+pub struct RealFiles {
+    agent: Arc<Agent>,
+}
+
+impl RealFiles {
+    /// What needs root goes through `agent`.
+    #[must_use]
+    pub fn new(agent: Arc<Agent>) -> Self {
+        Self { agent }
+    }
+}
+
+fn read_all(file: std::fs::File) -> io::Result<Vec<u8>> {
+    let mut octets = Vec::new();
+    file.take(FILE_MAX + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > FILE_MAX {
+        return Err(io::Error::other("it is too large for a configuration file"));
+    }
+    Ok(octets)
+}
 
 impl Files for RealFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let length = std::fs::metadata(path)?.len();
-        if length > FILE_MAX {
-            return Err(io::Error::other(format!("{length} octets are too many for a configuration file")));
+        match std::fs::File::open(path) {
+            // Keys of certificates are root's alone; so may be tables with passwords.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let file = self.agent.request(&Request::Open(path.to_owned()))?;
+                read_all(file.map(std::fs::File::from).ok_or(error)?)
+            }
+            file => read_all(file?),
         }
-        std::fs::read(path)
+    }
+
+    fn read_as(&self, path: &Path, user: &User) -> io::Result<Vec<u8>> {
+        let owner = Owner { uid: user.uid, gid: user.gid };
+        let file = self.agent.request(&Request::OpenAs { path: path.to_owned(), owner })?;
+        read_all(file.map(std::fs::File::from).ok_or(io::ErrorKind::NotFound)?)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>> {

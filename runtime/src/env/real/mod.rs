@@ -1,16 +1,20 @@
 //! The world as it is: tokio's sockets, the file system, the system's users and clocks.
 
+mod bare;
 mod disk;
 mod files;
 mod mailboxes;
 mod net;
 
+pub use bare::Bare;
+pub(crate) use disk::make_directory;
 pub use disk::{SpoolDirectory, SpoolLock};
 pub use files::RealFiles;
 pub use mailboxes::RealMailboxes;
 pub use net::RealNet;
 
 use crate::env::{Disk, Environment, Files, Mailboxes, Users};
+use crate::privilege::Agent;
 use postrider_core::time::{Instant, Now, Timestamp};
 use std::future::Future;
 use std::path::Path;
@@ -23,7 +27,7 @@ pub struct Real {
     net: RealNet,
     disk: Arc<SpoolDirectory>,
     files: RealFiles,
-    mailboxes: RealMailboxes,
+    mailboxes: Arc<RealMailboxes>,
     start: std::time::Instant,
     zone: jiff::tz::TimeZone,
 }
@@ -33,12 +37,12 @@ impl Real {
     ///
     /// # Errors
     /// The directory can not be made or is in use by another daemon; the text says what to do.
-    pub fn open(queue_directory: &Path) -> Result<Self, String> {
+    pub fn open(queue_directory: &Path, agent: Arc<Agent>) -> Result<Self, String> {
         Ok(Self {
-            net: RealNet::new(queue_directory),
+            net: RealNet::new(queue_directory, Arc::clone(&agent)),
             disk: Arc::new(SpoolDirectory::open(queue_directory)?),
-            files: RealFiles,
-            mailboxes: RealMailboxes::new(),
+            files: RealFiles::new(Arc::clone(&agent)),
+            mailboxes: Arc::new(RealMailboxes::new(agent)),
             start: std::time::Instant::now(),
             zone: jiff::tz::TimeZone::system(),
         })
@@ -87,8 +91,8 @@ impl Environment for Real {
         &self.files
     }
 
-    fn mailboxes(&self) -> &dyn Mailboxes {
-        &self.mailboxes
+    fn mailboxes(&self) -> Arc<dyn Mailboxes> {
+        Arc::clone(&self.mailboxes) as Arc<dyn Mailboxes>
     }
 
     fn entropy(&self) -> u64 {

@@ -1,31 +1,30 @@
 //! Sockets of the operating system, through tokio.
 
 use crate::env::{Accepted, ListenAt, Net};
-use nix::sys::socket::{setsockopt, sockopt};
+use crate::privilege::{Agent, Request};
 use postrider_core::outbound::Endpoint;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UdpSocket, UnixListener, UnixStream};
-
-/// Connections that the kernel queues for us before it turns clients away.
-const BACKLOG: u32 = 1024;
 
 /// The network of this host.
 #[derive(Debug)]
 pub struct RealNet {
     /// Relative socket paths start here (master(5)).
     queue_directory: PathBuf,
+    agent: Arc<Agent>,
 }
 
 impl RealNet {
-    /// `queue_directory` is where relative socket paths start.
+    /// `queue_directory` is where relative socket paths start; ports that need root are bound by `agent`.
     #[must_use]
-    pub fn new(queue_directory: &Path) -> Self {
-        Self { queue_directory: queue_directory.to_owned() }
+    pub fn new(queue_directory: &Path, agent: Arc<Agent>) -> Self {
+        Self { queue_directory: queue_directory.to_owned(), agent }
     }
 }
 
@@ -47,17 +46,6 @@ pub enum RealListener {
     Unix(UnixListener),
 }
 
-fn listen_tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    if address.is_ipv6() {
-        // `[::]:25` and `0.0.0.0:25` are two listeners, as inet_protocols asks for each.
-        setsockopt(&socket, sockopt::Ipv6V6Only, &true)?;
-    }
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 impl Net for RealNet {
     type Stream = RealStream;
     type Listener = RealListener;
@@ -65,7 +53,13 @@ impl Net for RealNet {
 
     async fn listen(&self, at: &ListenAt) -> io::Result<RealListener> {
         match at {
-            ListenAt::Inet(address) => listen_tcp(*address).map(RealListener::Tcp),
+            ListenAt::Inet(address) => {
+                let socket = self.agent.request(&Request::Bind(*address))?;
+                let socket = socket.ok_or_else(|| io::Error::other("the helper gave no socket"))?;
+                let listener = std::net::TcpListener::from(socket);
+                listener.set_nonblocking(true)?;
+                TcpListener::from_std(listener).map(RealListener::Tcp)
+            }
             ListenAt::Unix(path) => {
                 let path = self.queue_directory.join(path);
                 _ = std::fs::remove_file(&path);

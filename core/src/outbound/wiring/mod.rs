@@ -6,25 +6,21 @@
 //!             └── next host ┴── Progress ┘
 //! ```
 
+mod seek;
+
 use super::job::Job;
 use super::{ConnectionKey, Effect, Endpoint, Input, TlsDemand};
-use crate::ask::{Answer, Facts, Pause, Question};
-use crate::delivery::{
-    self, Delivery, Destination, Ended, Found, Host, Loss, Params, Peer, Protocol, Search, TlsLevel,
-};
+use crate::ask::{Facts, Question};
+use crate::delivery::{self, Delivery, Ended, Host, Loss, Params, Peer, Protocol, TlsLevel};
 use crate::event::Event;
-use crate::limits::QUESTIONS_PER_DECISION_MAX;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{Attempt, Diagnosis};
 use crate::params::Settings;
 use crate::prng::Prng;
-use crate::time::{Duration, Instant, Now};
+use crate::time::{Instant, Now};
 use crate::wire::EnhancedStatus;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// How much later than its own time-out a driver may tell of it, before we stop waiting.
-const CONNECT_GRACE: Duration = Duration::from_secs(5);
 
 /// What one transport needs to know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -100,6 +96,10 @@ pub struct Outbound {
     connection: Option<Connection>,
     /// Wanted: peer, endpoint and level of a connection on its way.
     wanted: Option<(Peer, Option<Host>, Endpoint, TlsLevel)>,
+    /// [`Effect::Read`]s that have not been answered, and how many of those, the oldest, were for a connection that is gone:
+    /// their octets must not end up in the next one's message.
+    reads: u32,
+    stale_reads: u32,
     out: Outbox<Effect>,
 }
 
@@ -116,6 +116,8 @@ impl Outbound {
             search_seed: 0,
             connection: None,
             wanted: None,
+            reads: 0,
+            stale_reads: 0,
             out: Outbox::new(),
         }
     }
@@ -128,6 +130,12 @@ impl Outbound {
 
     fn note(&mut self, text: String) {
         self.out.put(Effect::Event(Event::Note { program: self.config.params.protocol.program(), text }));
+    }
+
+    fn warn(&mut self, text: String) {
+        let (program, id) =
+            (self.config.params.protocol.program(), self.job.as_ref().map(|job| job.attempt.message));
+        self.out.put(Effect::Event(Event::Warning { program, id, text }));
     }
 
     fn attempt(&mut self, now: Now, attempt: Attempt) {
@@ -167,163 +175,6 @@ impl Outbound {
         self.settle(now);
     }
 
-    /// Connects to the next host, or looks for the hosts of the next site, or ends.
-    fn next_host(&mut self, now: Now) {
-        self.connection = None;
-        let Some(job) = &mut self.job else { return };
-        if job.remaining().is_empty() {
-            return self.settle(now);
-        }
-        if let Some(host) = job.hosts.pop_front() {
-            let endpoint = self.endpoint(&host);
-            let peer = Peer {
-                name: host.name.clone(),
-                address: host.address.to_string(),
-                port: Some(host.port),
-                best: host.best,
-                nexthop: self.nexthop(),
-            };
-            let level = self.config.params.tls.clone();
-            return self.connect(now, peer, Some(host), endpoint, level);
-        }
-        match job.sites.pop_front() {
-            Some(site) => {
-                job.site = Some(site);
-                job.sessions = 0;
-                self.facts.clear();
-                self.search_seed = self.prng.next_u64();
-                self.search(now, None);
-            }
-            None => self.settle(now),
-        }
-    }
-
-    fn nexthop(&self) -> String {
-        let site = self.job.as_ref().and_then(|job| job.site.as_ref());
-        site.map_or_else(String::new, |site| site.text.clone())
-    }
-
-    fn endpoint(&self, host: &Host) -> Endpoint {
-        let hosts = &self.config.params.hosts;
-        let bind = if host.address.is_ipv4() { hosts.bind_address } else { hosts.bind_address6 };
-        let bind = bind.filter(|bind| bind.is_ipv4() == host.address.is_ipv4());
-        Endpoint::Inet { address: host.address, port: host.port, bind }
-    }
-
-    fn connect(&mut self, now: Now, peer: Peer, host: Option<Host>, endpoint: Endpoint, level: TlsLevel) {
-        let timeout = self.config.params.timeouts.connect;
-        let deadline = (timeout > Duration::ZERO).then(|| now.mono.after(timeout + CONNECT_GRACE));
-        self.out.put(Effect::Connect { endpoint: endpoint.clone(), timeout });
-        self.wanted = Some((peer, host, endpoint, level));
-        self.stage = Stage::Connecting(deadline);
-    }
-
-    /// `answered` is the question that was just answered: one that comes again was not answered in its kind.
-    fn search(&mut self, now: Now, answered: Option<&Question>) {
-        let (params, text) = (Arc::clone(&self.config.params), self.nexthop());
-        let Ok(destination) = Destination::parse(&text, params.protocol, params.hosts.default_port) else {
-            let text = format!("bad destination: {text}");
-            return self.nowhere(now, &Diagnosis::ours(EnhancedStatus::new(4, 3, 5), text), false);
-        };
-        if let Destination::Unix(path) = destination {
-            let (name, nexthop) = (params.hostname.clone(), text);
-            let peer = Peer { name, address: path.clone(), port: None, best: true, nexthop };
-            return self.connect(now, peer, None, Endpoint::Unix(path), params.tls.clone());
-        }
-        let config = Arc::clone(&self.config);
-        let search = Search {
-            params: &params.hosts,
-            protocol: params.protocol,
-            local: &config.local_addresses,
-            seed: self.search_seed,
-        };
-        let found = match destination.hosts(search, &self.facts) {
-            Err(Pause::Need(question))
-                if self.facts.len() < QUESTIONS_PER_DECISION_MAX && answered != Some(&question) =>
-            {
-                self.out.put(Effect::Ask(question.clone()));
-                self.stage = Stage::Searching(question);
-                return;
-            }
-            Ok(Some(found)) => found,
-            Ok(None) | Err(_) => {
-                let text = format!("unable to look up host {text}");
-                let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 3), text);
-                Found::Nowhere { diagnosis, last: false }
-            }
-        };
-        self.found(now, found);
-    }
-
-    fn found(&mut self, now: Now, found: Found) {
-        match found {
-            Found::Nowhere { diagnosis, last } => self.nowhere(now, &diagnosis, last),
-            Found::Hosts { hosts, we_are_mx } => {
-                let Some(job) = &mut self.job else { return };
-                if we_are_mx {
-                    job.sites.clear();
-                }
-                let limit = usize::try_from(self.config.params.hosts.mx_address_limit).unwrap_or(0);
-                let limit = if limit == 0 { usize::MAX } else { limit };
-                let tried = job.tried.take();
-                let fresh = |host: &Host| {
-                    tried.as_ref().is_none_or(|t| (t.address, t.port) != (host.address, host.port))
-                };
-                job.hosts = hosts.into_iter().filter(fresh).take(limit).collect();
-                self.next_host(now);
-            }
-        }
-    }
-
-    fn nowhere(&mut self, now: Now, diagnosis: &Diagnosis, last: bool) {
-        let Some(job) = &mut self.job else { return };
-        job.put_off_all(diagnosis);
-        if last {
-            job.sites.clear();
-        }
-        self.next_host(now);
-    }
-
-    fn demand(level: &TlsLevel, peer: &Peer) -> TlsDemand {
-        let name = peer.name.clone();
-        match level {
-            TlsLevel::None => TlsDemand::None,
-            TlsLevel::May => TlsDemand::Opportunistic { name },
-            TlsLevel::Encrypt | TlsLevel::Unsupported(_) => TlsDemand::Encrypt { name },
-        }
-    }
-
-    fn connected(&mut self, now: Now) {
-        let (Some((peer, host, endpoint, level)), Some(job)) = (self.wanted.take(), &self.job) else {
-            return;
-        };
-        let demand = Self::demand(&level, &peer);
-        let params = Arc::clone(&self.config.params);
-        self.connection = Some(Connection {
-            delivery: Delivery::new(params, peer, level.clone(), job.transaction(), now),
-            host,
-            endpoint,
-            demand,
-            transport: job.attempt.transport.clone(),
-            nexthop: job.attempt.nexthop.clone(),
-            opened: now.mono,
-            uses: 0,
-            level,
-        });
-        self.stage = Stage::Talking;
-    }
-
-    fn not_connected(&mut self, now: Now, loss: &Loss) {
-        let Some((peer, ..)) = self.wanted.take() else { return };
-        let text = format!("connect to {}: {}", peer.relay(), loss.words());
-        let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 1), text.clone());
-        if let Some(job) = &mut self.job {
-            job.put_off_all(&diagnosis);
-        }
-        self.note(text);
-        self.next_host(now);
-    }
-
     /// Hands an input to the delivery, and its outputs to whom they are for.
     fn tell(&mut self, now: Now, input: delivery::Input<'_>) {
         let Some(connection) = &mut self.connection else { return };
@@ -352,8 +203,12 @@ impl Outbound {
     fn pass_on(&mut self, now: Now, output: delivery::Output) {
         match (output, &mut self.job) {
             (delivery::Output::Send(octets), _) => self.out.put(Effect::Send(octets)),
-            (delivery::Output::Event(event), _) => self.out.put(Effect::Event(event)),
+            (delivery::Output::Event(event), _) => self.out.put(Effect::Event(*event)),
             (delivery::Output::Read(restart), Some(job)) => {
+                if restart {
+                    self.stale_reads = self.reads;
+                }
+                self.reads = self.reads.saturating_add(1);
                 self.out.put(Effect::Read { message: job.attempt.message, restart });
             }
             (delivery::Output::StartTls, _) => {
@@ -407,12 +262,10 @@ impl Outbound {
     fn settle(&mut self, now: Now) {
         let Some(job) = &mut self.job else { return };
         let blame = job.site.as_ref().and_then(|site| site.blame).filter(|_| job.would_fail());
-        if let Some(parameter) = blame {
-            let text = format!("{parameter} configuration problem");
-            let program = self.config.params.protocol.program();
-            self.out.put(Effect::Event(Event::Warning { program, id: Some(job.attempt.message), text }));
-        }
         let settled = job.settle(now.mono, blame);
+        if let Some(parameter) = blame {
+            self.warn(format!("{parameter} configuration problem"));
+        }
         self.stage = Stage::Writing;
         self.out.put(Effect::Settle(Box::new(settled)));
     }
@@ -450,6 +303,15 @@ impl Outbound {
         }
     }
 
+    /// Counts the answer to a read; true when it is for the present message.
+    const fn is_awaited_read(&mut self) -> bool {
+        let due = self.reads > 0;
+        let stale = self.stale_reads > 0;
+        self.reads = self.reads.saturating_sub(1);
+        self.stale_reads = self.stale_reads.saturating_sub(1);
+        due && !stale
+    }
+
     /// The delivery is over, whoever ended it.
     fn closed(&mut self, now: Now) {
         self.connection = None;
@@ -471,13 +333,6 @@ impl Outbound {
             _ => self.tell(now, delivery::Input::Lost(loss)),
         }
     }
-
-    fn answer(&mut self, now: Now, answer: Answer) {
-        let Stage::Searching(question) = &self.stage else { return };
-        let question = question.clone();
-        self.facts.learn(question.clone(), answer);
-        self.search(now, Some(&question));
-    }
 }
 
 impl Machine for Outbound {
@@ -496,8 +351,13 @@ impl Machine for Outbound {
             Input::Secured(facts) => self.tell(now, delivery::Input::Secured(facts)),
             Input::TlsFailed(why) => self.tell(now, delivery::Input::TlsFailed(why)),
             Input::Drained => self.tell(now, delivery::Input::Drained),
-            Input::Content(octets) => self.tell(now, delivery::Input::Content(octets)),
-            Input::ContentLost(why) => self.tell(now, delivery::Input::ContentLost(why)),
+            Input::Content(octets) if self.is_awaited_read() => {
+                self.tell(now, delivery::Input::Content(octets));
+            }
+            Input::ContentLost(why) if self.is_awaited_read() => {
+                self.tell(now, delivery::Input::ContentLost(why));
+            }
+            Input::Content(_) | Input::ContentLost(_) => {}
             Input::Written => match self.stage {
                 Stage::Progressing => self.leave(now, AfterQuit::NextHost),
                 Stage::Writing => self.written(now),

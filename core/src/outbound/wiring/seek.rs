@@ -1,0 +1,190 @@
+//! Who is next: the search for hosts, and the connection to one of them.
+
+use super::{Connection, Outbound, Stage};
+use crate::ask::{Answer, Pause, Question};
+use crate::delivery::{Delivery, Destination, Found, Host, Loss, Peer, Search, TlsLevel};
+use crate::limits::QUESTIONS_PER_DECISION_MAX;
+use crate::mail::Diagnosis;
+use crate::outbound::{Effect, Endpoint, TlsDemand};
+use crate::time::{Duration, Now};
+use crate::wire::EnhancedStatus;
+use std::sync::Arc;
+
+/// How much later than its own time-out a driver may tell of it, before we stop waiting.
+const CONNECT_GRACE: Duration = Duration::from_secs(5);
+
+impl Outbound {
+    /// Connects to the next host, or looks for the hosts of the next site, or ends.
+    pub(super) fn next_host(&mut self, now: Now) {
+        self.connection = None;
+        let Some(job) = &mut self.job else { return };
+        if job.remaining().is_empty() {
+            return self.settle(now);
+        }
+        if let Some(host) = job.hosts.pop_front() {
+            let endpoint = self.endpoint(&host);
+            let peer = Peer {
+                name: host.name.clone(),
+                address: host.address.to_string(),
+                port: Some(host.port),
+                best: host.best,
+                nexthop: self.nexthop(),
+            };
+            let level = self.config.params.tls.clone();
+            return self.connect(now, peer, Some(host), endpoint, level);
+        }
+        match job.sites.pop_front() {
+            Some(site) => {
+                job.site = Some(site);
+                job.sessions = 0;
+                self.facts.clear();
+                self.search_seed = self.prng.next_u64();
+                self.search(now, None);
+            }
+            None => self.settle(now),
+        }
+    }
+
+    fn nexthop(&self) -> String {
+        let site = self.job.as_ref().and_then(|job| job.site.as_ref());
+        site.map_or_else(String::new, |site| site.text.clone())
+    }
+
+    fn endpoint(&self, host: &Host) -> Endpoint {
+        let hosts = &self.config.params.hosts;
+        let bind = if host.address.is_ipv4() { hosts.bind_address } else { hosts.bind_address6 };
+        let bind = bind.filter(|bind| bind.is_ipv4() == host.address.is_ipv4());
+        Endpoint::Inet { address: host.address, port: host.port, bind }
+    }
+
+    pub(super) fn connect(
+        &mut self,
+        now: Now,
+        peer: Peer,
+        host: Option<Host>,
+        endpoint: Endpoint,
+        level: TlsLevel,
+    ) {
+        let timeout = self.config.params.timeouts.connect;
+        let deadline = (timeout > Duration::ZERO).then(|| now.mono.after(timeout + CONNECT_GRACE));
+        self.out.put(Effect::Connect { endpoint: endpoint.clone(), timeout });
+        self.wanted = Some((peer, host, endpoint, level));
+        self.stage = Stage::Connecting(deadline);
+    }
+
+    /// `answered` is the question that was just answered: one that comes again was not answered in its kind.
+    fn search(&mut self, now: Now, answered: Option<&Question>) {
+        let (params, text) = (Arc::clone(&self.config.params), self.nexthop());
+        let Ok(destination) = Destination::parse(&text, params.protocol, params.hosts.default_port) else {
+            let text = format!("bad destination: {text}");
+            return self.nowhere(now, &Diagnosis::ours(EnhancedStatus::new(4, 3, 5), text), false);
+        };
+        if let Destination::Unix(path) = destination {
+            let (name, nexthop) = (params.hostname.clone(), text);
+            let peer = Peer { name, address: path.clone(), port: None, best: true, nexthop };
+            return self.connect(now, peer, None, Endpoint::Unix(path), params.tls.clone());
+        }
+        let config = Arc::clone(&self.config);
+        let search = Search {
+            params: &params.hosts,
+            protocol: params.protocol,
+            local: &config.local_addresses,
+            seed: self.search_seed,
+        };
+        let found = match destination.hosts(search, &self.facts) {
+            Err(Pause::Need(question))
+                if self.facts.len() < QUESTIONS_PER_DECISION_MAX && answered != Some(&question) =>
+            {
+                self.out.put(Effect::Ask(question.clone()));
+                self.stage = Stage::Searching(question);
+                return;
+            }
+            Ok(Some(found)) => found,
+            Ok(None) | Err(_) => {
+                let text = format!("unable to look up host {text}");
+                let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 3), text);
+                Found::Nowhere { diagnosis, last: false, warning: None }
+            }
+        };
+        self.found(now, found);
+    }
+
+    fn found(&mut self, now: Now, found: Found) {
+        match found {
+            Found::Nowhere { diagnosis, last, warning } => {
+                warning.into_iter().for_each(|text| self.warn(text));
+                self.nowhere(now, &diagnosis, last);
+            }
+            Found::Hosts { hosts, we_are_mx } => {
+                let Some(job) = &mut self.job else { return };
+                if we_are_mx {
+                    job.sites.clear();
+                }
+                let limit = usize::try_from(self.config.params.hosts.mx_address_limit).unwrap_or(0);
+                let limit = if limit == 0 { usize::MAX } else { limit };
+                let tried = job.tried.take();
+                let fresh = |host: &Host| {
+                    tried.as_ref().is_none_or(|t| (t.address, t.port) != (host.address, host.port))
+                };
+                job.hosts = hosts.into_iter().filter(fresh).take(limit).collect();
+                self.next_host(now);
+            }
+        }
+    }
+
+    fn nowhere(&mut self, now: Now, diagnosis: &Diagnosis, last: bool) {
+        let Some(job) = &mut self.job else { return };
+        job.put_off_all(diagnosis);
+        if last {
+            job.sites.clear();
+        }
+        self.next_host(now);
+    }
+
+    pub(super) fn demand(level: &TlsLevel, peer: &Peer) -> TlsDemand {
+        let name = peer.name.clone();
+        match level {
+            TlsLevel::None => TlsDemand::None,
+            TlsLevel::May => TlsDemand::Opportunistic { name },
+            TlsLevel::Encrypt | TlsLevel::Unsupported(_) => TlsDemand::Encrypt { name },
+        }
+    }
+
+    pub(super) fn connected(&mut self, now: Now) {
+        let (Some((peer, host, endpoint, level)), Some(job)) = (self.wanted.take(), &self.job) else {
+            return;
+        };
+        let demand = Self::demand(&level, &peer);
+        let params = Arc::clone(&self.config.params);
+        self.connection = Some(Connection {
+            delivery: Delivery::new(params, peer, level.clone(), job.transaction(), now),
+            host,
+            endpoint,
+            demand,
+            transport: job.attempt.transport.clone(),
+            nexthop: job.attempt.nexthop.clone(),
+            opened: now.mono,
+            uses: 0,
+            level,
+        });
+        self.stage = Stage::Talking;
+    }
+
+    pub(super) fn not_connected(&mut self, now: Now, loss: &Loss) {
+        let Some((peer, ..)) = self.wanted.take() else { return };
+        let text = format!("connect to {}: {}", peer.relay(), loss.words());
+        let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 1), text.clone());
+        if let Some(job) = &mut self.job {
+            job.put_off_all(&diagnosis);
+        }
+        self.note(text);
+        self.next_host(now);
+    }
+
+    pub(super) fn answer(&mut self, now: Now, answer: Answer) {
+        let Stage::Searching(question) = &self.stage else { return };
+        let question = question.clone();
+        self.facts.learn(question.clone(), answer);
+        self.search(now, Some(&question));
+    }
+}

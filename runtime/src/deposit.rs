@@ -1,0 +1,226 @@
+//! Final delivery: carries out what local(8), virtual(8), error(8) and discard(8) decide in core.
+
+use crate::content::Reader;
+use crate::env::{Environment, Letter};
+use crate::inbound::Shared;
+use crate::manager::deliberate;
+use crate::site::Site;
+use crate::submit::{Source, submit};
+use postrider_core::limits::CHUNK_MAX;
+use postrider_core::local::{self, Delivery, Deposit, Encoder, Fault, Forward, Job, Params};
+use postrider_core::mail::{
+    Attempt, AttemptRecipient, Change, Diagnosis, Feedback, Outcome, QueueId, Settled, Settlement,
+};
+use postrider_core::params::master_cf::Delivery as Program;
+use postrider_core::submission::{Failure, Maker, Start};
+use postrider_core::time::Duration;
+use postrider_core::wire::EnhancedStatus;
+use std::sync::Arc;
+
+/// Octets of a header in which earlier deliveries are looked for.
+const HEADER_MAX: usize = 256 * 1024;
+
+/// Delivers to every recipient of an attempt.
+pub async fn deliver<E: Environment>(
+    shared: &Arc<Shared<E>>,
+    site: &Site<E>,
+    program: Program,
+    params: &Params,
+    attempt: Attempt,
+) -> Settled {
+    let start = shared.env.now();
+    let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+    match program {
+        Program::Error => {
+            // `retry` is error(8) under another name: it defers.
+            let outcome = local::failed(&attempt, attempt.transport == "retry");
+            outcomes.extend(attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())));
+        }
+        Program::Discard => {
+            let outcome = local::discarded(&attempt);
+            outcomes.extend(attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())));
+        }
+        _ => {
+            let before = match header(shared, &attempt).await {
+                Ok(octets) => local::delivered_to(&octets),
+                Err(why) => return settled(&attempt, &deferred((4, 3, 0), why, &attempt.transport), Duration::ZERO),
+            };
+            for recipient in &attempt.recipients {
+                let desk = Desk { shared, site, params, attempt: &attempt, program };
+                let outcome = desk.recipient(recipient, &before).await;
+                outcomes.push((recipient.index, outcome));
+            }
+        }
+    }
+    let transfer = shared.env.now().mono.since(start.mono);
+    Settled { id: attempt.id, outcomes, feedback: Feedback::Neutral, connect: Duration::ZERO, transfer }
+}
+
+/// The end of an attempt for a transport that is not there.
+#[must_use]
+pub fn unavailable(attempt: &Attempt) -> Settled {
+    let outcome = deferred((4, 3, 5), "mail transport unavailable".to_owned(), "none");
+    settled(attempt, &outcome, Duration::ZERO)
+}
+
+fn settled(attempt: &Attempt, outcome: &Outcome, transfer: Duration) -> Settled {
+    let outcomes = attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())).collect();
+    Settled { id: attempt.id, outcomes, feedback: Feedback::Neutral, connect: Duration::ZERO, transfer }
+}
+
+fn deferred(status: (u8, u16, u16), text: String, relay: &str) -> Outcome {
+    let status = EnhancedStatus::new(status.0, status.1, status.2);
+    Outcome::Deferred(Diagnosis { relay: relay.to_owned(), ..Diagnosis::ours(status, text) })
+}
+
+async fn header<E: Environment>(shared: &Shared<E>, attempt: &Attempt) -> Result<Vec<u8>, String> {
+    let mut reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
+    let mut octets = Vec::new();
+    while octets.len() < HEADER_MAX {
+        let more = reader.next(&shared.spool, CHUNK_MAX).await?;
+        let done = more.is_empty();
+        octets.extend_from_slice(&more);
+        if done || octets.windows(4).any(|four| four == b"\r\n\r\n") {
+            break;
+        }
+    }
+    Ok(octets)
+}
+
+struct Desk<'a, E: Environment> {
+    shared: &'a Arc<Shared<E>>,
+    site: &'a Site<E>,
+    params: &'a Params,
+    attempt: &'a Attempt,
+    program: Program,
+}
+
+impl<E: Environment> Desk<'_, E> {
+    async fn recipient(&self, recipient: &AttemptRecipient, before: &[String]) -> Outcome {
+        let job = Job { attempt: self.attempt, recipient, delivered_to: before };
+        let decided = match self.program {
+            Program::Local => {
+                deliberate(&self.site.answers, |facts| {
+                    local::decide(job, self.params, &self.site.rewrite, facts)
+                })
+                .await
+            }
+            _ => {
+                deliberate(&self.site.answers, |facts| local::decide_virtual(job, self.params, facts)).await
+            }
+        };
+        match decided {
+            Ok(delivery) => self.carry_out(recipient, delivery).await,
+            Err(why) => deferred((4, 3, 0), why, &self.attempt.transport),
+        }
+    }
+
+    async fn carry_out(&self, recipient: &AttemptRecipient, delivery: Delivery) -> Outcome {
+        let relay = delivery.outcome.diagnosis().relay.clone();
+        for deposit in &delivery.deposits {
+            if let Err(why) = self.deposit(deposit).await {
+                return local::fault(deposit, &why, &relay);
+            }
+        }
+        if let Some(handover) = &delivery.handover {
+            return self.hand_over(recipient, &handover.transport, &handover.nexthop).await;
+        }
+        match &delivery.forward {
+            Some(forward) => self.forward(recipient, forward).await,
+            None => delivery.outcome,
+        }
+    }
+
+    /// Writes a message into a mailbox.
+    async fn deposit(&self, deposit: &Deposit) -> Result<(), Fault> {
+        let env = &self.shared.env;
+        let now = env.now().wall;
+        let (mailboxes, wanted) = (env.mailboxes(), deposit.clone());
+        let gone = || Fault::Other("the daemon is stopping".to_owned());
+        let opened = env.blocking(move || mailboxes.open(&wanted, now)).await;
+        let mut letter = opened.ok_or_else(gone)??;
+        match self.write(deposit, letter.as_mut()).await {
+            Ok(()) => env.blocking(move || letter.finish()).await.ok_or_else(gone)?,
+            Err(why) => {
+                env.blocking(move || letter.abandon()).await;
+                Err(why)
+            }
+        }
+    }
+
+    async fn write(&self, deposit: &Deposit, letter: &mut dyn Letter) -> Result<(), Fault> {
+        let now = self.shared.env.now().wall;
+        let offset = self.shared.env.utc_offset(now);
+        let (mut encoder, head) = Encoder::new(deposit, &self.attempt.sender, now, offset);
+        letter.write(&head)?;
+        let mut reader = Reader::new(self.attempt.message, Arc::clone(&self.attempt.pieces));
+        loop {
+            let octets = reader.next(&self.shared.spool, CHUNK_MAX).await.map_err(Fault::Other)?;
+            if octets.is_empty() {
+                return letter.write(&encoder.finish());
+            }
+            letter.write(&encoder.take(&octets))?;
+        }
+    }
+
+    /// Another transport delivers in place of local(8), within the same attempt.
+    async fn hand_over(&self, recipient: &AttemptRecipient, transport: &str, nexthop: &str) -> Outcome {
+        let attempt = Attempt {
+            transport: transport.to_owned(),
+            nexthop: nexthop.to_owned(),
+            recipients: vec![recipient.clone()],
+            keep_connection: false,
+            ..self.attempt.clone()
+        };
+        crate::manager::deliver_aside(self.shared, self.site, attempt).await
+    }
+
+    /// A new message takes the recipient's place, in one step with the recipient's end.
+    async fn forward(&self, recipient: &AttemptRecipient, forward: &Forward) -> Outcome {
+        let of = self.attempt.message;
+        let start = Start {
+            maker: Maker::Forward { of },
+            envelope: forward.envelope(self.attempt),
+            prepend: forward.prepend.clone(),
+            // The new id is not known yet; the outcome that the manager writes later has it.
+            changes: vec![Change::Settle(Settlement {
+                id: of,
+                at: self.shared.env.now().wall,
+                outcomes: vec![(recipient.index, local::forwarded_as(QueueId::default()))],
+                retry_at: None,
+            })],
+        };
+        let octets = match self.content().await {
+            Ok(octets) => octets,
+            Err(why) => return deferred((4, 3, 0), why, "local"),
+        };
+        match submit(self.shared, self.site, start, &mut Chunks(octets.into_iter())).await {
+            Ok(Some(id)) => local::forwarded_as(id),
+            Ok(None) => local::forwarded_as(of),
+            Err(Failure::Refused(reply)) => {
+                deferred((4, 3, 0), format!("cannot forward: {}", reply.lines.join(" ")), "local")
+            }
+            Err(_) => deferred((4, 3, 0), "cannot forward: queue file write error".to_owned(), "local"),
+        }
+    }
+
+    async fn content(&self) -> Result<Vec<Vec<u8>>, String> {
+        let mut reader = Reader::new(self.attempt.message, Arc::clone(&self.attempt.pieces));
+        let mut chunks = Vec::new();
+        loop {
+            let octets = reader.next(&self.shared.spool, CHUNK_MAX).await?;
+            if octets.is_empty() {
+                return Ok(chunks);
+            }
+            chunks.push(octets);
+        }
+    }
+}
+
+struct Chunks(std::vec::IntoIter<Vec<u8>>);
+
+impl Source for Chunks {
+    fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        Ok(self.0.next())
+    }
+}

@@ -1,0 +1,176 @@
+//! Maildirs and mailbox files, written durably.
+//!
+//! Opening and renaming is done as the mailbox's owner, by the helper when there is one; the octets go through the file descriptor that
+//! it hands back, so content never passes the helper.
+
+use crate::env::{Letter, Mailboxes};
+use crate::privilege::{Agent, Owner, Request};
+use nix::fcntl::{Flock, FlockArg};
+use postrider_core::local::{Deposit, Fault, Format, maildir_final, maildir_temporary};
+use postrider_core::time::Timestamp;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Mailboxes of this host.
+#[derive(Debug)]
+pub struct RealMailboxes {
+    agent: Arc<Agent>,
+    host: String,
+    sequence: AtomicU64,
+}
+
+impl RealMailboxes {
+    /// What needs other users' rights goes through `agent`.
+    #[must_use]
+    pub fn new(agent: Arc<Agent>) -> Self {
+        let host = nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned());
+        let host = host.unwrap_or_else(|_| "localhost".to_owned()).replace(['/', ':'], "_");
+        Self { agent, host, sequence: AtomicU64::new(0) }
+    }
+}
+
+fn fault(error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Fault::Other(format!("{error}"))
+        }
+        io::ErrorKind::PermissionDenied => Fault::Forbidden(error.to_string()),
+        _ => Fault::Other(error.to_string()),
+    }
+}
+
+fn owner(deposit: &Deposit) -> Owner {
+    Owner { uid: deposit.uid, gid: deposit.gid }
+}
+
+impl Mailboxes for RealMailboxes {
+    fn open(&self, deposit: &Deposit, now: Timestamp) -> Result<Box<dyn Letter>, Fault> {
+        let agent = Arc::clone(&self.agent);
+        match deposit.format {
+            Format::Maildir => {
+                let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+                let name = maildir_temporary(now, std::process::id(), sequence, &self.host);
+                let directory = PathBuf::from(&deposit.path);
+                let open =
+                    Request::OpenMaildir { directory: directory.clone(), name: name.clone(), owner: owner(deposit) };
+                let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
+                let host = self.host.clone();
+                Ok(Box::new(MaildirLetter { agent, file, directory, name, owner: owner(deposit), now, host }))
+            }
+            Format::Mbox => {
+                let path = PathBuf::from(&deposit.path);
+                let open = Request::OpenMbox { path: path.clone(), owner: owner(deposit) };
+                let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
+                MboxLetter::lock(agent, file, path, deposit).map(|letter| Box::new(letter) as Box<dyn Letter>)
+            }
+        }
+    }
+}
+
+fn open_file(agent: &Agent, request: &Request) -> io::Result<File> {
+    let file = agent.request(request)?;
+    file.map(File::from).ok_or_else(|| io::Error::other("the helper gave no file"))
+}
+
+struct MaildirLetter {
+    agent: Arc<Agent>,
+    file: File,
+    directory: PathBuf,
+    name: String,
+    owner: Owner,
+    now: Timestamp,
+    host: String,
+}
+
+impl Letter for MaildirLetter {
+    fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
+        self.file.write_all(octets).map_err(|error| fault(&error))
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Fault> {
+        let finish = || -> io::Result<()> {
+            self.file.sync_all()?;
+            let data = self.file.metadata()?;
+            let last = maildir_final(self.now, data.dev(), data.ino(), &self.host);
+            let (directory, name) = (self.directory.clone(), self.name.clone());
+            self.agent.request(&Request::FinishMaildir { directory, name, last, owner: self.owner }).map(drop)
+        };
+        let result = finish().map_err(|error| fault(&error));
+        if result.is_err() {
+            self.abandon();
+        }
+        result
+    }
+
+    fn abandon(self: Box<Self>) {
+        let Self { agent, directory, name, owner, .. } = *self;
+        // What stays in tmp/ is no mail to any reader, and is cleared by them after 36 hours.
+        _ = agent.request(&Request::AbandonMaildir { directory, name, owner });
+    }
+}
+
+struct MboxLetter {
+    agent: Arc<Agent>,
+    file: Flock<File>,
+    path: PathBuf,
+    owner: Owner,
+    /// Octets before this message; the file is cut back to them when it cannot be written whole.
+    before: u64,
+    limit: u64,
+    written: u64,
+}
+
+impl MboxLetter {
+    fn lock(agent: Arc<Agent>, file: File, path: PathBuf, deposit: &Deposit) -> Result<Self, Fault> {
+        let owner = owner(deposit);
+        let unlock = |agent: &Agent| close(agent, &path, owner);
+        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => file,
+            Err((_, error)) => {
+                unlock(&agent);
+                return Err(Fault::Other(format!("the mailbox is locked by another program: {error}")));
+            }
+        };
+        let data = file.metadata().map_err(|error| fault(&error))?;
+        if deposit.strict_owner && data.uid() != deposit.uid {
+            unlock(&agent);
+            return Err(Fault::Forbidden(format!("the mailbox belongs to user {}", data.uid())));
+        }
+        let before = data.len();
+        Ok(Self { agent, file, path, owner, before, limit: deposit.limit, written: 0 })
+    }
+}
+
+fn close(agent: &Agent, path: &Path, owner: Owner) {
+    _ = agent.request(&Request::CloseMbox { path: path.to_owned(), owner });
+}
+
+impl Letter for MboxLetter {
+    fn write(&mut self, octets: &[u8]) -> Result<(), Fault> {
+        self.written += octets.len() as u64;
+        if self.limit > 0 && self.before + self.written > self.limit {
+            return Err(Fault::Full);
+        }
+        self.file.write_all(octets).map_err(|error| fault(&error))
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Fault> {
+        let result = self.file.sync_all().map_err(|error| fault(&error));
+        if result.is_err() {
+            self.abandon();
+        } else {
+            close(&self.agent, &self.path, self.owner);
+        }
+        result
+    }
+
+    fn abandon(self: Box<Self>) {
+        // Half a message at the end would become part of the next one.
+        _ = self.file.set_len(self.before);
+        close(&self.agent, &self.path, self.owner);
+    }
+}
