@@ -7,9 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod disk;
+pub mod host;
+pub mod inhabitant;
 pub mod kernel;
 pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod swarm;
 pub mod world;

@@ -30,6 +30,8 @@ impl Socket {
 
 /// Octets under way before a sender must wait.
 const SEND_BUFFER: usize = 128 * 1024;
+/// Pieces of one write that are cut small.
+const SMALL_PIECES: u32 = 60;
 /// How long a connect is tried, as Linux does.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
 /// How long octets are sent again before a connection is given up.
@@ -313,8 +315,12 @@ impl Network {
             return self.planned.push((now.after(wait), NetEvent::Probe(socket, now)));
         }
         let mut rest = octets;
+        let mut pieces = 0;
         while !rest.is_empty() {
+            pieces += 1;
             let length = match cutting {
+                // What is cut small at its beginning has been cut enough; events are not free.
+                _ if pieces > SMALL_PIECES => rest.len().min(16_384),
                 Cutting::Whole => rest.len(),
                 Cutting::Pieces(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
             };

@@ -35,6 +35,8 @@ pub enum Fault {
     Boot(NodeId),
     /// The `n`th spool operation from now on is the last of this machine before it loses power.
     CrashAtOperation(NodeId, u64),
+    /// No operation of this machine is its last any more.
+    Disarm(NodeId),
     /// One direction is silent.
     Cut(NodeId, NodeId),
     /// All links are whole again.
@@ -394,6 +396,7 @@ impl<A: Actor> World<A> {
             Fault::CrashAtOperation(node, count) => {
                 _ = spindles.get_mut(&node).map(|spindle| spindle.fuse = Some(count));
             }
+            Fault::Disarm(node) => _ = spindles.get_mut(&node).map(|spindle| spindle.fuse = None),
             Fault::Cut(from, to) => {
                 network.cut(from, to);
                 ledger.disturbed();

@@ -93,6 +93,12 @@ impl Ledger {
         self.crashes += 1;
     }
 
+    /// Crashes so far.
+    #[must_use]
+    pub const fn crashes(&self) -> u32 {
+        self.crashes
+    }
+
     /// Connections were cut or links silenced.
     pub fn disturbed(&mut self) {
         self.disturbances += 1;
