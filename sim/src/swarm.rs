@@ -153,7 +153,7 @@ fn populate(world: &mut World<Inhabitant>, prng: &mut Prng, choices: Choices) ->
     cast.servers.push(world.add(address(1, servers), None, Inhabitant::Server(Box::new(Server::new(shop)))));
     for number in 0..hosts {
         let site = site(prng, number, hosts, name_servers, servers);
-        let disk = Some(8 * 1024 * 1024 + prng.below(64 * 1024 * 1024));
+        let disk = Some(20 * 1024 * 1024 + prng.below(64 * 1024 * 1024));
         let actor = Inhabitant::Host(Box::new(Host::new(Arc::new(site))));
         cast.hosts.push(world.add(address(2, number), disk, actor));
     }

@@ -137,8 +137,8 @@ impl Ledger {
         }
     }
 
-    /// A server took a report to the sender of a message.
-    pub fn reported(&mut self, to: &str, content: &[u8]) {
+    /// A server took a report to the sender of a message. `reply_lost`: it will not tell.
+    pub fn reported(&mut self, to: &str, content: &[u8], reply_lost: bool) {
         let text = String::from_utf8_lossy(content);
         let Some(token) = token_of(content) else {
             return self.broken(format!("a report to {to} that names no message"));
@@ -157,7 +157,10 @@ impl Ledger {
             }
             if line.trim_end() == "Action: failed" {
                 match letter.fates.get_mut(&recipient) {
-                    Some(fate) => fate.failed += 1,
+                    Some(fate) => {
+                        fate.failed += 1;
+                        fate.lost_replies += u32::from(reply_lost);
+                    }
                     None => wrong.push(format!("{token:?} was reported for {recipient}, a stranger")),
                 }
             }
@@ -324,7 +327,7 @@ mod tests {
             b"Message-ID: <1@host>\r\n\r\nFinal-Recipient: rfc822; b@x.sim\r\nAction: failed\r\n\r\n"
                 .to_vec();
         report.extend(relayed(token, &recipients));
-        ledger.reported("s@y.sim", &report);
+        ledger.reported("s@y.sim", &report, false);
         assert_eq!(ledger.open(), None);
         ledger.close();
         assert_eq!(ledger.violations, []);

@@ -319,7 +319,7 @@ impl Server {
         for recipient in recipients {
             // A postmaster's copy is told to him, not to the sender: it settles nothing.
             if !recipient.starts_with("postmaster") {
-                scope.fabric.ledger.reported(recipient, content);
+                scope.fabric.ledger.reported(recipient, content, lost);
             }
         }
     }
