@@ -57,6 +57,7 @@ impl File {
 }
 
 /// One operation on the disk.
+#[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Which files there are, with their sizes.
@@ -128,6 +129,7 @@ pub enum Input {
 }
 
 /// What the driver shall do, or pass on.
+#[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Carry out an operation and say [`Input::Did`].
