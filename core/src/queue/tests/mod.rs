@@ -1,6 +1,7 @@
 //! The log against a hostile disk.
 
 mod crash;
+mod damage;
 mod disk;
 mod faults;
 mod world;
