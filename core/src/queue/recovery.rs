@@ -135,7 +135,8 @@ impl Log {
             Stage::Sync => {
                 if let Err(error) = result {
                     // What is there can be read now; whether it can be after a power failure nobody knows.
-                    let text = format!("the last segment of the spool could not be synced: {}", words(&error));
+                    let text =
+                        format!("the last segment of the spool could not be synced: {}", words(&error));
                     self.trouble(None, text);
                 }
                 self.check_contents();
@@ -254,7 +255,9 @@ impl Log {
                 self.spares.ready.push_back((segment, size));
             } else {
                 if size < SEGMENT_HEADER {
-                    let text = format!("segment {segment} of the spool is cut off before its first frame: it is removed");
+                    let text = format!(
+                        "segment {segment} of the spool is cut off before its first frame: it is removed"
+                    );
                     self.event(Event::Warning { program: PROGRAM, id: None, text });
                 }
                 self.unlink(File::Segment(segment));

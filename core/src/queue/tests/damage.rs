@@ -110,7 +110,8 @@ fn a_spool_that_was_cut_off_says_so_and_loses_only_what_was_cut() {
     let world = spool();
     let whole = ids(&recover(world.disk.clone()));
     let segment = world.disk.files().into_iter().find(|(file, _)| {
-        matches!(file, File::Segment(_)) && world.log.whereabouts(*whole.first().unwrap()).unwrap().file == *file
+        matches!(file, File::Segment(_))
+            && world.log.whereabouts(*whole.first().unwrap()).unwrap().file == *file
     });
     let (file, size) = segment.unwrap();
     for length in (0..size).step_by(37) {
@@ -237,7 +238,9 @@ fn a_driver_that_answers_nonsense_never_makes_it_panic_and_every_append_is_answe
                 0 if world.log.room() > 0 => {
                     let message = world.message(0, ContentPlace::Inline);
                     let changes = vec![Change::Commit(Box::new(message))];
-                    world.log.handle_input(now, Input::Append { ticket: Ticket(asked), changes, content: vec![] });
+                    world
+                        .log
+                        .handle_input(now, Input::Append { ticket: Ticket(asked), changes, content: vec![] });
                     asked += 1;
                 }
                 1 => {

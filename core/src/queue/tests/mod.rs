@@ -4,4 +4,5 @@ mod crash;
 mod damage;
 mod disk;
 mod faults;
+mod staging;
 mod world;
