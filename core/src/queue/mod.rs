@@ -12,6 +12,7 @@ mod record;
 mod recovery;
 mod salvage;
 mod segments;
+mod staging;
 mod tidy;
 mod tlv;
 mod walk;
@@ -21,6 +22,7 @@ mod writer;
 mod tests;
 
 pub use log::{Log, Params, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
+pub use staging::{Staged, Staging, StagingInput, StagingOutput};
 
 use crate::event::Event;
 use crate::mail::{Change, Loaded, QueueId, Refusal, Summary};
