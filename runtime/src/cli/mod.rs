@@ -2,11 +2,13 @@
 
 mod client;
 mod config;
+mod list;
 mod load;
 mod map;
 mod queue;
 mod sendmail;
 mod setup;
+mod show;
 mod start;
 
 pub use client::{ask, wake};
