@@ -121,23 +121,28 @@ pub fn listing(loaded: &Loaded, queue: QueueName, next: Option<Timestamp>) -> Li
 #[must_use]
 pub fn envelope_lines(loaded: &Loaded) -> Vec<(String, String)> {
     let envelope = &loaded.message.envelope;
-    let mut lines = vec![
-        ("message_size".to_owned(), loaded.message.pieces.size().to_string()),
-        ("create_time".to_owned(), envelope.arrived.seconds().to_string()),
-        ("sender".to_owned(), envelope.sender.external()),
-        ("client_name".to_owned(), envelope.client.name.clone()),
-        ("helo_name".to_owned(), envelope.client.helo.clone()),
-        ("protocol_name".to_owned(), envelope.client.protocol.clone()),
-    ];
+    let mut lines = Vec::new();
+    let mut put = |name: &str, value: String| lines.push((name.to_owned(), value));
+    put("message_size", loaded.message.pieces.size().to_string());
+    put("message_arrival_time", envelope.arrived.seconds().to_string());
     if let Some(address) = envelope.client.address {
-        lines.push(("client_address".to_owned(), address.to_string()));
+        put("named_attribute", format!("client_name={}", envelope.client.name));
+        put("named_attribute", format!("client_address={address}"));
+        put("named_attribute", format!("helo_name={}", envelope.client.helo));
+        put("named_attribute", format!("protocol_name={}", envelope.client.protocol));
     }
+    if let Some(envid) = &envelope.envid {
+        put("named_attribute", format!("envelope_id={envid}"));
+    }
+    put("sender", envelope.sender.external());
     for (recipient, standing) in envelope.recipients.iter().zip(&loaded.standing) {
-        if let Some(original) = &recipient.original {
-            lines.push(("original_recipient".to_owned(), original.external()));
+        if let Some(orcpt) = &recipient.orcpt {
+            put("named_attribute", format!("dsn_orig_rcpt={};{}", orcpt.kind, orcpt.address));
         }
+        let original = recipient.original.as_ref().unwrap_or(&recipient.address);
+        put("original_recipient", original.external());
         let label = if matches!(standing, Standing::Done) { "done_recipient" } else { "recipient" };
-        lines.push((label.to_owned(), recipient.address.external()));
+        put(label, recipient.address.external());
     }
     lines
 }

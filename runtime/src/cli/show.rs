@@ -31,7 +31,7 @@ pub(super) fn as_text(setup: &Setup, id: QueueId, parts: Parts) -> Result<(), Fa
         match reply {
             Reply::Envelope(lines) if parts.envelope => {
                 let mut text = format!("*** ENVELOPE RECORDS {id} ***\n");
-                text.extend(lines.iter().map(|(name, value)| format!("{name}: {value}\n")));
+                text.extend(lines.iter().map(|(name, value)| format!("{name}: {}\n", readable(name, value))));
                 text.push_str(&format!("*** MESSAGE CONTENTS {id} ***\n"));
                 content.out.write_all(text.as_bytes())
             }
@@ -41,6 +41,16 @@ pub(super) fn as_text(setup: &Setup, id: QueueId, parts: Parts) -> Result<(), Fa
         .map_err(closed)
     })?;
     content.end(&format!("*** HEADER EXTRACTED {id} ***\n*** MESSAGE FILE END {id} ***\n")).map_err(closed)
+}
+
+/// Seconds as a person reads them; other values as they are.
+fn readable(name: &str, value: &str) -> String {
+    let at = (name == "message_arrival_time").then(|| value.parse().ok()).flatten();
+    let at = at.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map_or_else(
+        || value.to_owned(),
+        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S %Y").to_string(),
+    )
 }
 
 /// One object: envelope as pairs, content as text, or as base64 where it is none.
