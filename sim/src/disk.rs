@@ -20,8 +20,10 @@ pub const SECTOR: usize = 512;
 pub struct Moods {
     /// A write or create finds no space, whatever the capacity.
     pub full: u16,
-    /// A write, read or unlink fails.
+    /// A create, write or unlink fails.
     pub fails: u16,
+    /// A read fails.
+    pub reads_fail: u16,
     /// A sync fails.
     pub sync_fails: u16,
     /// After a crash, sectors that did not make it hold old octets of other files instead of zeros.
@@ -89,9 +91,12 @@ impl Disk {
     /// # Errors
     /// As a real disk, or as its moods have it.
     pub fn carry_out(&mut self, op: &Op) -> Result<Done, DiskError> {
-        if !matches!(op, Op::List | Op::Sync(_) | Op::SyncDirectory) {
-            self.fail(self.moods.fails, "input/output error")?;
-        }
+        let odds = match op {
+            Op::List | Op::Sync(_) | Op::SyncDirectory => 0,
+            Op::Read { .. } => self.moods.reads_fail,
+            Op::Create { .. } | Op::Write { .. } | Op::Unlink(_) => self.moods.fails,
+        };
+        self.fail(odds, "input/output error")?;
         match op {
             Op::List => Ok(Done::Files(
                 self.names

@@ -34,6 +34,9 @@ pub struct Choices {
     pub calm: bool,
     /// The first host loses power at this spool operation.
     pub crash_at: Option<u64>,
+    /// Disks may fail to read, too. Off in the swarm: the log says "gone" of what it could not read, and the manager
+    /// then forgets it until a restart.
+    pub unreadable: bool,
     /// Print each event.
     pub spoken: bool,
 }
@@ -42,7 +45,7 @@ impl Choices {
     /// The story of a seed.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        Self { seed, calm: false, crash_at: None, spoken: false }
+        Self { seed, calm: false, crash_at: None, unreadable: false, spoken: false }
     }
 }
 
@@ -244,6 +247,7 @@ fn site(prng: &mut Prng, number: usize, hosts: usize, name_servers: usize, serve
     let name = format!("host{number}.sim");
     let dns: Vec<String> = (0..name_servers).map(|server| address(0, server).to_string()).collect();
     let (minimal, maximal) = (60 + prng.below(600), 1_000 + prng.below(3_000));
+    // Reports have all the time they need: one that expires ends in nothing, which nobody outside can see.
     let lifetime = if prng.chance(1, 4) { 7_200 + prng.below(7_200) } else { 432_000 };
     // A host may hand all its mail to the next one.
     let relay = if number + 1 < hosts && prng.chance(1, 2) {
@@ -259,7 +263,7 @@ fn site(prng: &mut Prng, number: usize, hosts: usize, name_servers: usize, serve
         "compatibility_level = 3.6\nmyhostname = {name}\nmydestination =\nlocal_recipient_maps =\nalias_maps =\n\
          alias_database =\nmynetworks = 10.0.0.0/8\ninet_protocols = ipv4\nrelayhost = {relay}\n\
          dns_servers = {}\nminimal_backoff_time = {minimal}s\nmaximal_backoff_time = {maximal}s\n\
-         queue_run_delay = {minimal}s\nmaximal_queue_lifetime = {lifetime}s\nbounce_queue_lifetime = {lifetime}s\n\
+         queue_run_delay = {minimal}s\nmaximal_queue_lifetime = {lifetime}s\nbounce_queue_lifetime = 5d\n\
          default_destination_concurrency_limit = {concurrency}\n\
          transport_maps = inline:{{ shop.sim=lmtp:inet:{shop}:24 }}\nsmtp_tls_security_level = none\n\
          node_number = {number}\n",
@@ -342,7 +346,7 @@ fn plan_faults(
                 1 => Fault::CrashAtOperation(host, prng.below(200)),
                 2 => Fault::Cut(any(prng, &everybody), any(prng, &everybody)),
                 3 => Fault::Reset(prng.next_u64()),
-                4 => Fault::Moods(host, moods(prng)),
+                4 => Fault::Moods(host, moods(prng, choices.unreadable)),
                 5 => Fault::Capacity(host, prng.below(2_000_000)),
                 _ => Fault::Crash(any(prng, &cast.servers), prng.chance(1, 2)),
             };
@@ -360,10 +364,11 @@ fn plan_faults(
     }
 }
 
-fn moods(prng: &mut Prng) -> Moods {
+fn moods(prng: &mut Prng, unreadable: bool) -> Moods {
     Moods {
         full: odds(prng, false, 200),
         fails: odds(prng, false, 50),
+        reads_fail: if unreadable { odds(prng, false, 50) } else { 0 },
         sync_fails: odds(prng, false, 100),
         careless: prng.chance(1, 2),
     }

@@ -260,6 +260,8 @@ struct Slot<A> {
     address: IpAddr,
     up: bool,
     incarnation: u32,
+    /// Words that came while it was down.
+    words: Vec<Word>,
 }
 
 /// The world.
@@ -296,7 +298,7 @@ impl<A: Actor> World<A> {
                 Spindle { disk, waiting: VecDeque::new(), busy: None, latency: (50, 8_000), fuse: None };
             self.fabric.spindles.insert(node, spindle);
         }
-        self.slots.insert(node, Slot { actor, address, up: false, incarnation: 0 });
+        self.slots.insert(node, Slot { actor, address, up: false, incarnation: 0, words: Vec::new() });
         self.fabric.kernel.at(Instant::default(), Event::Fault(Fault::Boot(node)));
         node
     }
@@ -416,7 +418,7 @@ impl<A: Actor> World<A> {
             Fault::Capacity(node, octets) => {
                 _ = spindles.get_mut(&node).map(|spindle| spindle.disk.capacity = octets);
             }
-            Fault::Tell(node, word) => self.with(node, None, |actor, scope| actor.told(scope, word)),
+            Fault::Tell(node, word) => self.tell(node, word),
         }
     }
 
@@ -442,6 +444,13 @@ impl<A: Actor> World<A> {
         self.fabric.kernel.after(wait, Event::Fault(Fault::Boot(node)));
     }
 
+    fn tell(&mut self, node: NodeId, word: Word) {
+        match self.slots.get_mut(&node) {
+            Some(slot) if !slot.up => slot.words.push(word),
+            _ => self.with(node, None, |actor, scope| actor.told(scope, word)),
+        }
+    }
+
     fn boot(&mut self, node: NodeId) {
         let Some(slot) = self.slots.get_mut(&node) else { return };
         if slot.up {
@@ -449,7 +458,11 @@ impl<A: Actor> World<A> {
         }
         slot.up = true;
         slot.incarnation = self.fabric.network.up(node);
+        let words = std::mem::take(&mut slot.words);
         self.with(node, None, |actor, scope| actor.boot(scope));
+        for word in words {
+            self.tell(node, word);
+        }
     }
 }
 

@@ -41,6 +41,28 @@ fn an_answer_comes_after_the_sync_and_an_outcome_s_before_it() {
     assert_eq!(world.pending.len(), 1, "and synced within 100 ms");
 }
 
+#[test]
+fn a_process_that_is_killed_leaves_octets_that_recovery_makes_durable() {
+    for seed in 0..30 {
+        let mut world = World::new(seed, params());
+        (0..100).for_each(|_| world.step());
+        // Killed: the kernel still has what was written.
+        let mut next = World::over(world.disk.clone(), seed, params());
+        next.now = world.now;
+        while next.ready.is_none() {
+            next.complete(0);
+        }
+        next.check(&world.lives);
+        let known = next.log.messages();
+        for way in 0..10 {
+            let mut after = next.reborn(way, params());
+            after.check(&world.lives);
+            assert_eq!(after.log.messages(), known);
+            assert_eq!(after.troubles, Vec::<String>::new());
+        }
+    }
+}
+
 /// Lives of 60 steps; after each step the power fails in some ways.
 fn crash_everywhere(seed: u64, steps: u64, ways: u64) -> u64 {
     let mut world = World::new(seed, params());
