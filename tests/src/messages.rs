@@ -13,7 +13,8 @@ const NESTING_MAX: u64 = 6;
 /// One message of about so many octets, for a number that it carries in a field of its own.
 #[must_use]
 pub fn message(seed: u64, number: u64, size: usize) -> Vec<u8> {
-    let mut maker = Maker { chance: Prng::new(seed.wrapping_mul(0x9E37_79B9).wrapping_add(number)), out: Vec::new() };
+    let mut maker =
+        Maker { chance: Prng::new(seed.wrapping_mul(0x9E37_79B9).wrapping_add(number)), out: Vec::new() };
     maker.header(number);
     match maker.chance.below(10) {
         0 => maker.line(""),
@@ -161,7 +162,8 @@ impl Maker {
 
     fn dots(&mut self, size: usize) {
         self.body(size, |maker| {
-            let line = [".", "..", "...", ". ", ".x", "", "x.", " .", "From the start", ">From", ".\t"][maker.below(11)];
+            let line = [".", "..", "...", ". ", ".x", "", "x.", " .", "From the start", ">From", ".\t"]
+                [maker.below(11)];
             maker.line(line);
         });
     }

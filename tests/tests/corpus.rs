@@ -27,7 +27,11 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
 /// Cuts our Received field off: it must be first, and one field.
 #[track_caller]
 fn without_trace(content: &[u8]) -> &[u8] {
-    assert!(content.starts_with(b"Received: from "), "{}", String::from_utf8_lossy(&content[..200.min(content.len())]));
+    assert!(
+        content.starts_with(b"Received: from "),
+        "{}",
+        String::from_utf8_lossy(&content[..200.min(content.len())])
+    );
     let mut at = 0;
     for line in content.split_inclusive(|octet| *octet == b'\n') {
         if at > 0 && !line.starts_with(b" ") && !line.starts_with(b"\t") {
@@ -106,7 +110,8 @@ fn two_thousand_messages_pass_unchanged() {
         assert!(by_sender.insert(sender.clone(), message).is_none(), "{sender} came twice");
     }
     for number in 0..MESSAGES {
-        let message = by_sender.get(&format!("<sender{number}@origin.test")).expect("every message comes out");
+        let message =
+            by_sender.get(&format!("<sender{number}@origin.test")).expect("every message comes out");
         assert!(message.recipients[0].starts_with(&format!("<reader{number}@elsewhere.test>")));
         let sent = messages::message(SEED, number, messages::size(SEED, number));
         assert_same(number, &sent, without_trace(&message.content));
@@ -117,7 +122,8 @@ fn two_thousand_messages_pass_unchanged() {
 #[test]
 fn what_is_missing_is_added_and_nothing_else() {
     let server = Server::start();
-    let daemon = Daemon::start("corpus-missing", &format!("relayhost = [127.0.0.1]:{}", server.address.port()));
+    let daemon =
+        Daemon::start("corpus-missing", &format!("relayhost = [127.0.0.1]:{}", server.address.port()));
     let mut client = daemon.client();
     client.expect("EHLO client.test", "250");
     client.expect("MAIL FROM:<sender@origin.test>", "250");

@@ -10,7 +10,17 @@ use std::process::Command;
 fn certificate(folder: &Path) -> String {
     let (chain, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     run(Command::new(program("openssl", "openssl"))
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "30",
+        ])
         .args(["-subj", "/CN=mail.here.test", "-addext", "subjectAltName=DNS:mail.here.test", "-keyout"])
         .arg(&key)
         .arg("-out")
@@ -118,7 +128,10 @@ with smtplib.SMTP("127.0.0.1", int(sys.argv[1])) as client:
     );
     let mails: Vec<_> = daemon.wait_for_mail("you", 2).iter().map(|mail| text(mail)).collect();
     assert!(mails.iter().any(|mail| mail.contains("filename=\"a.bin\"")), "{mails:?}");
-    assert!(mails.iter().any(|mail| mail.contains("Subject: two\n") && mail.ends_with("\n\n.\nbody\n")), "{mails:?}");
+    assert!(
+        mails.iter().any(|mail| mail.contains("Subject: two\n") && mail.ends_with("\n\n.\nbody\n")),
+        "{mails:?}"
+    );
     _ = daemon.wait_for_mail("them", 1);
 }
 
@@ -142,9 +155,11 @@ Promise.all(mails).then((done) => {
   pool.close();
 }).catch((error) => { console.error(error); process.exit(1); });
 "#;
-    run(Command::new(program("node", "nodejs"))
-        .env("NODE_PATH", "/usr/share/nodejs")
-        .args(["-e", script, &daemon.port.to_string()]));
+    run(Command::new(program("node", "nodejs")).env("NODE_PATH", "/usr/share/nodejs").args([
+        "-e",
+        script,
+        &daemon.port.to_string(),
+    ]));
     let mails = daemon.wait_for_mail("you", 10);
     assert!(mails.iter().all(|mail| text(mail).contains("with ESMTPS id")));
     assert!(mails.iter().all(|mail| mail.len() > 400_000));
@@ -155,7 +170,8 @@ fn commands_in_one_packet_are_answered_in_order() {
     let daemon = Daemon::start("pipelining", "");
     let mut client = daemon.client();
     let offer = client.expect("EHLO client.test", "250");
-    for extension in ["PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "CHUNKING"] {
+    for extension in ["PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "DSN", "SMTPUTF8", "CHUNKING"]
+    {
         assert!(offer.contains(extension), "{extension} is missing: {offer}");
     }
     client.send(b"MAIL FROM:<me@here.test>\r\nRCPT TO:<you@here.test>\r\nRCPT TO:<broken\r\nRCPT TO:<them@here.test>\r\nDATA\r\n");
