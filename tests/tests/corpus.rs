@@ -97,12 +97,15 @@ fn two_thousand_messages_pass_unchanged() {
     let server = Server::start();
     let daemon = Daemon::start("corpus", &format!("relayhost = [127.0.0.1]:{}", server.address.port()));
     let next = Arc::new(AtomicU64::new(0));
+    let start = std::time::Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| send(daemon.port, &next));
         }
     });
+    eprintln!("submitted {:?}", start.elapsed());
     let taken = server.wait(usize::try_from(MESSAGES).expect("a small number"));
+    eprintln!("arrived {:?}", start.elapsed());
     let mut by_sender = BTreeMap::new();
     for message in taken {
         let sender = message.mail.split('>').next().unwrap_or_default().to_owned();
@@ -132,6 +135,7 @@ fn what_is_missing_is_added_and_nothing_else() {
     client.send(format!("BDAT {} LAST\r\n", message.len()).as_bytes());
     client.send(message);
     assert!(client.reply().starts_with("250"));
+    eprintln!("submitted {:?}", start.elapsed());
     let taken = server.wait(1);
     let text = String::from_utf8(without_trace(&taken[0].content).to_vec()).expect("it is ASCII");
     let (header, body) = text.split_once("\r\n\r\n").expect("a header and a body");
