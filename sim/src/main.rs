@@ -1,13 +1,14 @@
 //! `postrider-sim`: one seed, one history.
 //!
-//! `run SEED [--spoken] [--calm] [--unreadable] [--crash-at N]` tells one story and prints how it ended; `swarm --seeds N [--from S]` tells many and stops for
+//! `run SEED [--spoken] [--calm] [--unreadable] [--lying-disks] [--crash-at N]` tells one story and prints how it ended; `swarm --seeds N [--from S]` tells many and stops for
 //! none that fails; `sweep SEED [--operations N]` tells one calm story again and again, and the first host loses power at each of its
 //! spool operations in turn. The exit code is 1 when a rule was broken.
 
 use postrider_sim::swarm::{Choices, Ending, tell};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [--calm] [--unreadable] [--crash-at N]
+const USAGE: &str =
+    "usage: postrider-sim run SEED [--spoken] [--calm] [--unreadable] [--lying-disks] [--crash-at N]
        postrider-sim swarm --seeds N [--from S]
        postrider-sim sweep SEED [--operations N]";
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
                 crash_at: number("--crash-at"),
                 spoken: flag("--spoken"),
                 unreadable: flag("--unreadable"),
+                lying_disks: flag("--lying-disks"),
                 ..Choices::of(seed)
             };
             println!("seed {seed}");

@@ -37,6 +37,8 @@ pub struct Choices {
     /// Disks may fail to read, too. Off in the swarm: the log says "gone" of what it could not read, and the manager
     /// then forgets it until a restart.
     pub unreadable: bool,
+    /// Disks say that they have synced, and have not: the oracle must notice.
+    pub lying_disks: bool,
     /// Print each event.
     pub spoken: bool,
 }
@@ -45,7 +47,7 @@ impl Choices {
     /// The story of a seed.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        Self { seed, calm: false, crash_at: None, unreadable: false, spoken: false }
+        Self { seed, calm: false, crash_at: None, unreadable: false, lying_disks: false, spoken: false }
     }
 }
 
@@ -62,7 +64,7 @@ pub struct Ending {
     pub letters: (usize, usize),
     /// Deliveries beyond the first, with a cause.
     pub duplicates: u32,
-    /// Machines that crashed.
+    /// Times that a machine crashed.
     pub crashes: u32,
     /// Rules that were broken; the last may say that the world did not settle.
     pub violations: Vec<Violation>,
@@ -105,6 +107,9 @@ pub fn tell(choices: Choices) -> Ending {
     let mut prng = Prng::new(choices.seed);
     let mut world = World::new(prng.next_u64(), choices.spoken);
     let cast = populate(&mut world, &mut prng, choices);
+    if choices.lying_disks {
+        world.let_disks_lie();
+    }
     let safety = Duration::from_secs(600 + prng.below(4 * 3_600));
     plan_faults(&mut world, &mut prng, &cast, safety, choices);
     let mut violations = Vec::new();
@@ -171,6 +176,15 @@ fn populate(world: &mut World<Inhabitant>, prng: &mut Prng, choices: Choices) ->
     };
     let slowest = 1_000 + prng.below(200_000);
     world.fabric.network.usual = Link { latency: (100, slowest), loss: odds(prng, calm, 50), rate: 0 };
+    if !calm && prng.chance(1, 4) {
+        let rate = 200 + prng.below(20_000);
+        let host = cast.hosts[prng.below(hosts as u64) as usize];
+        let slow = Link { rate, ..world.fabric.network.usual };
+        for &server in &cast.servers {
+            world.fabric.network.link(host, server, slow);
+            world.fabric.network.link(server, host, slow);
+        }
+    }
     cast
 }
 
@@ -217,6 +231,7 @@ fn humour(prng: &mut Prng, calm: bool) -> Humour {
         forged: odds(prng, calm, 500),
         no_ttl: odds(prng, calm, 500),
         garbles: odds(prng, calm, 200),
+        forgets: odds(prng, calm, 500),
     }
 }
 
@@ -334,7 +349,7 @@ fn plan_faults(
     let everybody: Vec<NodeId> =
         [&cast.hosts, &cast.servers, &cast.names, &cast.clients].into_iter().flatten().copied().collect();
     let any = |prng: &mut Prng, of: &[NodeId]| of[prng.below(of.len() as u64) as usize];
-    for kind in 0..7 {
+    for kind in 0..8 {
         if prng.chance(1, 2) {
             continue;
         }
@@ -348,6 +363,7 @@ fn plan_faults(
                 3 => Fault::Reset(prng.next_u64()),
                 4 => Fault::Moods(host, moods(prng, choices.unreadable)),
                 5 => Fault::Capacity(host, prng.below(2_000_000)),
+                6 => Fault::Skew(host, prng.below(2 * 86_400_000_000) as i64 - 86_400_000_000),
                 _ => Fault::Crash(any(prng, &cast.servers), prng.chance(1, 2)),
             };
             let lasting = Duration::from_secs(prng.below(1_800));

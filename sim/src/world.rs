@@ -47,6 +47,8 @@ pub enum Fault {
     Moods(NodeId, crate::disk::Moods),
     /// The disk of a machine has this many octets.
     Capacity(NodeId, u64),
+    /// The wall clock of a machine jumps to so many microseconds from the true time.
+    Skew(NodeId, i64),
     /// A word to an actor, that it understands.
     Tell(NodeId, Word),
 }
@@ -288,6 +290,13 @@ impl<A: Actor> World<A> {
         Self { fabric, slots: BTreeMap::new() }
     }
 
+    /// Lets all disks lie: they say that they have synced, and have not. To see whether the oracle sees.
+    pub fn let_disks_lie(&mut self) {
+        for spindle in self.fabric.spindles.values_mut() {
+            spindle.disk.lies = true;
+        }
+    }
+
     /// Adds a machine, with a disk of so many octets, and starts it.
     pub fn add(&mut self, address: IpAddr, disk: Option<u64>, actor: A) -> NodeId {
         let node = NodeId(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
@@ -391,7 +400,7 @@ impl<A: Actor> World<A> {
     fn fault(&mut self, fault: &Fault) {
         self.fabric.kernel.note(&[9], || format!("FAULT {fault:?}"));
         let now = self.fabric.kernel.now();
-        let Fabric { network, ledger, spindles, .. } = &mut self.fabric;
+        let Fabric { network, ledger, spindles, skews, .. } = &mut self.fabric;
         match *fault {
             Fault::Crash(node, power) => self.crash(node, power),
             Fault::Boot(node) => self.boot(node),
@@ -418,6 +427,7 @@ impl<A: Actor> World<A> {
             Fault::Capacity(node, octets) => {
                 _ = spindles.get_mut(&node).map(|spindle| spindle.disk.capacity = octets);
             }
+            Fault::Skew(node, micros) => _ = skews.insert(node, micros),
             Fault::Tell(node, word) => self.tell(node, word),
         }
     }
