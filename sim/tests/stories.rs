@@ -6,7 +6,7 @@ use std::process::Command;
 #[test]
 fn mail_is_neither_lost_nor_doubled_whatever_happens() {
     for seed in 1_000..1_020 {
-        let ending = tell(Choices::of(seed));
+        let ending = tell(&Choices::of(seed));
         assert_eq!(ending.violations, [], "seed {seed}: {ending}");
     }
 }
@@ -14,7 +14,7 @@ fn mail_is_neither_lost_nor_doubled_whatever_happens() {
 #[test]
 fn a_calm_world_promises_all_and_doubles_nothing() {
     for seed in 2_000..2_010 {
-        let ending = tell(Choices { calm: true, ..Choices::of(seed) });
+        let ending = tell(&Choices { calm: true, ..Choices::of(seed) });
         assert_eq!(ending.violations, [], "seed {seed}: {ending}");
         assert_eq!((ending.duplicates, ending.crashes), (0, 0), "seed {seed}: {ending}");
         assert_eq!(ending.letters.0, ending.letters.1, "seed {seed}: {ending}");
@@ -24,7 +24,7 @@ fn a_calm_world_promises_all_and_doubles_nothing() {
 #[test]
 fn power_may_go_at_any_operation_of_the_spool() {
     for operation in 0..40 {
-        let ending = tell(Choices { calm: true, crash_at: Some(operation), ..Choices::of(7) });
+        let ending = tell(&Choices { calm: true, crash_at: Some(operation), ..Choices::of(7) });
         assert_eq!(ending.violations, [], "operation {operation}: {ending}");
         assert_eq!(ending.crashes, 1, "operation {operation}: {ending}");
     }
@@ -33,7 +33,7 @@ fn power_may_go_at_any_operation_of_the_spool() {
 #[test]
 fn disks_that_lie_about_syncs_are_seen_by_the_oracle() {
     let seen = (0..12).any(|seed| {
-        let ending = tell(Choices { lying_disks: true, ..Choices::of(seed) });
+        let ending = tell(&Choices { lying_disks: true, ..Choices::of(seed) });
         ending.violations.iter().any(|violation| violation.0.contains("LOST"))
     });
     assert!(seen);
