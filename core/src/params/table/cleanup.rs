@@ -19,7 +19,7 @@ rows! { CLEANUP:
     /// After how long the sender is told that a message still waits; 0 for never.
     "delay_warning_time" time(Unit::Hours, 0, INT_MAX) = "0h", Cleanup, Works;
     /// Look at the Content-Transfer-Encoding header to learn whether a message has 8-bit content.
-    "detect_8bit_encoding_header" FLAG = "yes", Cleanup, NotYet;
+    "detect_8bit_encoding_header" FLAG = "yes", Cleanup, Works;
     /// Take the content as text without looking for MIME parts.
     "disable_mime_input_processing" FLAG = "no", Cleanup, NotYet;
     /// How many recipients of a message are remembered to drop duplicates; 0 for all.
