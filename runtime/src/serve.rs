@@ -43,10 +43,15 @@ pub struct House<E: Environment> {
     listening: Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>,
 }
 
-/// What is wrong, one line each.
-fn lines(wrong: &Wrong) -> String {
-    let lines: Vec<String> = wrong.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-    lines.join("\n")
+/// What is wrong, one line each: where, what, and what to do.
+fn lines(config: &Config, wrong: &Wrong) -> String {
+    let line = |(name, why): &(String, String)| {
+        let remedy = format!("correct it; `man 5 postconf` describes {name}");
+        // Some say it themselves.
+        let remedy = if why.contains("did you mean") || why.contains("; ") { "" } else { &remedy };
+        config.fault(name, why, remedy).to_string()
+    };
+    wrong.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Starts the daemon: recovers the spool, then listens.
@@ -59,10 +64,12 @@ pub async fn start<E: Environment>(
     config: Config,
 ) -> Result<House<E>, String> {
     let settings = config.settings(None);
-    let dns = dns_params(&env, &settings).map_err(|wrong| lines(&wrong))?;
+    let told = config.clone();
+    let told = |wrong: Wrong| lines(&told, &wrong);
+    let dns = dns_params(&env, &settings).map_err(told)?;
     let resolver = Resolver::start(&env, dns);
-    let site = Site::new(&env, &provider, &resolver, config).map_err(|wrong| lines(&wrong))?;
-    let params = site.manager_params().map_err(|wrong| lines(&wrong))?;
+    let site = Site::new(&env, &provider, &resolver, config).map_err(told)?;
+    let params = site.manager_params().map_err(told)?;
     let site = Arc::new(RwLock::new(Arc::new(site)));
     let (facts, incoming) = mpsc::unbounded_channel();
     let (opened, opening) = oneshot::channel();
@@ -136,9 +143,11 @@ impl<E: Environment> House<E> {
     /// What is wrong with it.
     pub async fn reload(&self, config: Config) -> Result<(), String> {
         let env = &self.shared.env;
-        let dns = dns_params(env, &config.settings(None)).map_err(|wrong| lines(&wrong))?;
-        let site = Site::new(env, &self.provider, &self.resolver, config).map_err(|wrong| lines(&wrong))?;
-        let params = site.manager_params().map_err(|wrong| lines(&wrong))?;
+        let told = config.clone();
+        let told = |wrong: Wrong| lines(&told, &wrong);
+        let dns = dns_params(env, &config.settings(None)).map_err(told)?;
+        let site = Site::new(env, &self.provider, &self.resolver, config).map_err(told)?;
+        let params = site.manager_params().map_err(told)?;
         let before = self.site();
         *self.site.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
         if let Err(why) = self.listen().await {
@@ -329,16 +338,18 @@ mod production {
         runtime.block_on(async {
             match inspect_site(&setup.config) {
                 Ok(problems) => found.extend(problems),
-                Err(wrong) => found.extend(lines(&wrong).lines().map(|line| {
-                    let name = line.split(':').next().unwrap_or_default();
-                    let place = setup.config.line_of(name);
-                    (true, format!("{}/{place}: error: {line}", setup.directory.display()))
-                })),
+                Err(wrong) => found.extend(
+                    lines(&setup.config, &wrong)
+                        .lines()
+                        .map(|line| (true, format!("{}/{line}", setup.directory.display()))),
+                ),
             }
         });
         if let Err(why) = crate::privilege::owner_of(setup.settings.text("mail_owner")) {
+            // Without root nobody becomes mail_owner.
             let root = nix::unistd::Uid::effective().is_root();
-            found.push((root, why));
+            let (place, word) = (setup.config.line_of("mail_owner"), if root { "error" } else { "warning" });
+            found.push((root, format!("{}/{place}: {word}: {why}", setup.directory.display())));
         }
         let spool = setup.spool().join(maildrop::DIRECTORY);
         if setup.queue_directory().exists() && !spool.exists() {

@@ -41,7 +41,7 @@ pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Fail
     let queue_directory = setup.queue_directory();
     prepare(&setup, &queue_directory)?;
     // From here on we are mail_owner; the helper does what needs root.
-    privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| Failure::new(CONFIGURATION, text))?;
+    privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| owner_fault(&setup, &text))?;
     if matches!(*agent, Agent::Ourselves) && !embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
@@ -70,6 +70,11 @@ fn report(setup: &Setup) -> Result<(), Failure> {
     }
 }
 
+fn owner_fault(setup: &Setup, text: &str) -> Failure {
+    let place = setup.config.line_of("mail_owner");
+    Failure::new(CONFIGURATION, format!("{}/{place}: error: {text}", setup.directory.display()))
+}
+
 /// Makes the spool's folders and, as root, gives them to `mail_owner`.
 fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
     let fail = |text: String| Failure::new(SYSTEM, text);
@@ -78,7 +83,7 @@ fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
     maildrop::prepare(&spool).map_err(|error| fail(format!("{}: {error}", spool.display())))?;
     if nix::unistd::Uid::effective().is_root() {
         let owner = privilege::owner_of(setup.settings.text("mail_owner"))
-            .map_err(|text| Failure::new(CONFIGURATION, text))?;
+            .map_err(|text| owner_fault(setup, &text))?;
         privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY])
             .map_err(|error| fail(format!("{}: {error}", spool.display())))?;
     }
