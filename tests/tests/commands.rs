@@ -235,20 +235,20 @@ fn postcat_shows_what_will_be_sent() {
     assert!(!all.contains('\r'));
     assert_eq!(ours(&daemon, &["postcat", "-qb", &id]), "\nbody\n");
     let header = ours(&daemon, &["postcat", "-h", "-q", &id]);
-    assert!(header.starts_with("Received: from") && header.ends_with("Subject: waits\n"), "{header}");
-    assert!(ours(&daemon, &["postcat", "-bh", "-q", &id]).ends_with("Subject: waits\n\nbody\n"));
+    assert!(header.starts_with("Received: from") && header.ends_with("From: a@here.test\n"), "{header}");
+    assert!(ours(&daemon, &["postcat", "-bh", "-q", &id]).ends_with("From: a@here.test\n\nbody\n"));
     assert!(!ours(&daemon, &["postcat", "-qe", &id]).contains("body"));
     let shown: serde_json::Value =
         serde_json::from_str(&ours(&daemon, &["queue", "show", &id, "--json"])).expect("JSON");
-    assert!(shown["content"].as_str().expect("content").ends_with("Subject: waits\r\n\r\nbody\r\n"));
-    _ = done(daemon.command(&["postcat", "-q", "4jWgdN6p0kz1SVxy"]), 69);
+    assert!(shown["content"].as_str().expect("content").ends_with("From: a@here.test\r\n\r\nbody\r\n"));
+    _ = done(daemon.command(&["postcat", "-q", "4jWhHq2Kh9z9999"]), 69);
 }
 
 #[test]
 fn a_long_queue_is_listed_whole() {
     let daemon = Daemon::start(
         "long-queue",
-        "smtpd_recipient_restrictions = check_recipient_access static:HOLD, reject",
+        "smtpd_recipient_restrictions = check_recipient_access static:HOLD, permit",
     );
     let mut client = daemon.client();
     client.expect("EHLO client.test", "250");
@@ -468,7 +468,9 @@ fn an_ordinary_user_sends_and_lists_and_changes_nothing() {
 
 fn link(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
-    symlink(binary("postrider"), &path).expect("a scratch folder");
+    if !path.exists() {
+        symlink(binary("postrider"), &path).expect("a scratch folder");
+    }
     path
 }
 
@@ -613,4 +615,17 @@ fn a_log_may_go_to_standard_output() {
     assert_eq!(child.wait().expect("ours").code(), Some(0));
     assert!(log().contains("postrider/master[") && log().contains("]: stopped"), "{}", log());
     daemon.kill();
+}
+
+#[test]
+fn check_names_restrictions_and_levels_that_do_not_work_yet() {
+    let lines = "smtpd_recipient_restrictions = reject_rbl_client x.test, permit\nsmtp_tls_security_level = dane";
+    let daemon = Daemon::prepare("not-yet", lines, "");
+    let said = ours(&daemon, &["check"]);
+    for line in [
+        "warning: smtpd_recipient_restrictions: not working yet: reject_rbl_client; what it would decide is answered 451 4.3.5",
+        "warning: smtp_tls_security_level: not working yet: dane; it acts as may, which does not authenticate",
+    ] {
+        assert!(said.contains(line), "{said}");
+    }
 }

@@ -77,7 +77,10 @@ pub fn main(arguments: &[String]) -> u8 {
     match result {
         Ok(()) => 0,
         Err(failure) => {
-            eprintln!("{}", failure.text);
+            // Some commands have said all with their status (`postmap -q`).
+            if !failure.text.is_empty() {
+                eprintln!("{}", failure.text);
+            }
             failure.status
         }
     }
