@@ -196,12 +196,12 @@ impl<E: Environment> House<E> {
         listening.keys().map(|(_, address)| address.to_string()).collect()
     }
 
-    /// Everything that a person should correct in the tables.
+    /// Everything that a person should correct in the tables, and what is set and does not work yet.
     #[must_use]
-    pub fn table_problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         let site = self.site();
         let names = site.config.table_names();
-        let mut problems = Vec::new();
+        let mut problems = site.not_working();
         for name in names {
             for problem in site.answers.tables.load(&name) {
                 problems.push(format!("{}, line {}: {}; {}", problem.file, problem.line, problem.what, problem.remedy));
@@ -231,7 +231,7 @@ mod production {
     use crate::control::Request;
     use crate::env::real::Real;
     use crate::{maildrop, observe, operate, pickup, site};
-    use postrider_core::params::{Config, Severity};
+    use postrider_core::params::{Config, Settings, Severity};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::signal::unix::{SignalKind, signal};
@@ -247,7 +247,7 @@ mod production {
     pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut house = start(env, provider, setup.config.clone()).await?;
-        for problem in house.table_problems() {
+        for problem in house.problems() {
             observe::warn(problem);
         }
         let (wishes, mut wished) = mpsc::channel(16);
@@ -316,7 +316,7 @@ mod production {
         match &result {
             Ok(()) => {
                 observe::note("configuration reloaded");
-                for problem in house.table_problems() {
+                for problem in house.problems() {
                     observe::warn(problem);
                 }
             }
@@ -358,6 +358,10 @@ mod production {
         found
     }
 
+    fn config_directory(settings: &Settings) -> &str {
+        settings.text("config_directory")
+    }
+
     fn inspect_site(config: &Config) -> Result<Vec<(bool, String)>, site::Wrong> {
         let env = Arc::new(crate::env::real::Bare::default());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -365,7 +369,12 @@ mod production {
         let resolver = crate::resolve::Resolver::start(&env, site::dns_params(&env, &settings)?);
         let made = site::Site::new(&env, &provider, &resolver, config.clone())?;
         made.manager_params()?;
-        let mut found = Vec::new();
+        let place = |line: &str| config.line_of(line.split(':').next().unwrap_or_default());
+        let mut found: Vec<(bool, String)> = made
+            .not_working()
+            .iter()
+            .map(|line| (false, format!("{}/{}: warning: {line}", config_directory(&settings), place(line))))
+            .collect();
         for name in config.table_names() {
             for problem in made.answers.tables.load(&name) {
                 let line = if problem.line == 0 { String::new() } else { format!(":{}", problem.line) };

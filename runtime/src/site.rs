@@ -154,6 +154,30 @@ impl<E: Environment> Site<E> {
         Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
     }
 
+    /// What is set and does not work yet, beyond the parameters that say so themselves: restrictions, levels of TLS.
+    #[must_use]
+    pub fn not_working(&self) -> Vec<String> {
+        let mut found = BTreeSet::new();
+        for door in self.doors.values() {
+            found.extend(door.config.policy.not_working().iter().map(|(name, word)| {
+                format!("{name}: not working yet: {word}; what it would decide is answered 451 4.3.5")
+            }));
+        }
+        for service in self.config.services() {
+            let settings = self.config.settings(Some(&service.key()));
+            for name in ["smtp_tls_security_level", "lmtp_tls_security_level"] {
+                found.extend(match settings.text(name) {
+                    "dane" => Some(format!("{name}: not working yet: dane; it acts as may, which does not authenticate")),
+                    level @ ("dane-only" | "half-dane" | "fingerprint" | "verify" | "secure") => {
+                        Some(format!("{name}: not working yet: {level}; mail for this transport is deferred"))
+                    }
+                    _ => None,
+                });
+            }
+        }
+        found.into_iter().collect()
+    }
+
     /// What the manager must know.
     ///
     /// # Errors
