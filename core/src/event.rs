@@ -56,6 +56,7 @@ impl DeliveryStatus {
 }
 
 /// Something that happened, for the log.
+#[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A client connected. `client` is `name[address]` or `name[address]:port`.

@@ -27,7 +27,7 @@ impl Prng {
     /// A number in `0..bound`; 0 when the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
         // Multiply-shift: its bias is below 2^-32 for the bounds of a mail server (all far below 2^32).
-        (u128::from(self.next_u64()) * u128::from(bound) >> 64) as u64
+        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
     }
 
     /// True with probability `numerator` / `denominator`.

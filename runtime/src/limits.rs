@@ -5,6 +5,9 @@ use std::time::Duration;
 /// A command that says nothing on the control socket for so long is gone.
 pub const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Commands of ordinary users that are served at once (listings and flushes; root and `mail_owner` do not count).
+pub const CONTROL_PUBLIC_MAX: usize = 100;
+
 /// The maildrop is looked at so often, whether somebody woke us or not (pickup's wake-up time in Postfix).
 pub const MAILDROP_LOOK: Duration = Duration::from_secs(60);
 

@@ -20,8 +20,6 @@ const HEADER_MAX: u64 = 4 << 20;
 pub struct Header {
     /// Envelope sender; `None`: the submitter's login name.
     pub sender: Option<String>,
-    /// Real name for a missing From field.
-    pub full_name: Option<String>,
     /// Envelope recipients.
     pub recipients: Vec<String>,
     /// `-N`: when to report.
@@ -70,23 +68,29 @@ pub fn prepare(spool: &Path) -> io::Result<PathBuf> {
 pub fn leave(spool: &Path, header: &Header, content: &[u8]) -> io::Result<()> {
     let directory = spool.join(DIRECTORY);
     let clock = crate::env::real::wall_clock().0;
-    let name = format!("{clock:x}.{}", std::process::id());
+    // Others may enter the directory and not list it: what they cannot guess they cannot open.
+    let secret = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+    let name = format!("{clock:016x}.{secret:016x}");
     let (temporary, last) = (directory.join(format!("tmp.{name}")), directory.join(format!("new.{name}")));
     let write = || -> io::Result<()> {
-        // Readable by the daemon, which is another user: the file's name cannot be guessed by listing, and its owner can remove it.
+        // Readable by the daemon, which is another user; its owner can remove it.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
         serde_json::to_writer(&mut file, header)?;
         file.write_all(b"\n")?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, &last)?;
-        // A directory that we may not read cannot be opened for a sync; the file system's own journal has the rename by then,
-        // except after a power cut within seconds. Root and the daemon's owner sync it.
-        File::open(&directory).and_then(|directory| directory.sync_all()).or(Ok(()))
+        // A directory that we may not read cannot be opened for a sync: then the whole file system is synced, by way of the file.
+        match File::open(&directory) {
+            Ok(directory) => directory.sync_all(),
+            Err(_) => nix::unistd::syncfs(&file).map_err(io::Error::from),
+        }
     };
     let result = write();
     if result.is_err() {
+        // The command says that it failed, so that it may be run again: nothing of this try must remain.
         _ = fs::remove_file(temporary);
+        _ = fs::remove_file(last);
     }
     result
 }
@@ -105,6 +109,16 @@ pub fn list(spool: &Path) -> io::Result<Vec<PathBuf>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// Puts a file that is no message out of the way, where a person finds it.
+///
+/// # Errors
+/// As the system says.
+pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let aside = path.with_file_name(format!("bad.{}", name.trim_start_matches("new.")));
+    fs::rename(path, &aside).map(|()| aside)
 }
 
 /// Opens a message that waits.

@@ -13,12 +13,15 @@ use postrider_core::manager::Input;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Something for the main loop, and where its result goes.
 pub type Wish = (Request, oneshot::Sender<Result<(), String>>);
+
+/// A connection of a command.
+type Line = BufStream<UnixStream>;
 
 /// The control socket.
 pub struct Stage {
@@ -33,6 +36,8 @@ struct Desk {
     facts: mpsc::UnboundedSender<Input>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
     owner: u32,
+    /// Places for those who are neither root nor `mail_owner`: they cannot lock an operator out.
+    public: Semaphore,
 }
 
 impl Stage {
@@ -69,6 +74,7 @@ impl Stage {
             facts: house.facts.clone(),
             status: Box::new(status),
             owner: nix::unistd::Uid::effective().as_raw(),
+            public: Semaphore::new(limits::CONTROL_PUBLIC_MAX),
         };
         Ok(Self { listener, desk: Arc::new(desk) })
     }
@@ -96,26 +102,31 @@ impl Stage {
 impl Desk {
     async fn serve(&self, stream: UnixStream) -> std::io::Result<()> {
         let uid = getsockopt(&stream, sockopt::PeerCredentials).map(|who| who.uid()).unwrap_or(u32::MAX);
-        let mut stream = BufReader::new(stream);
+        let trusted = uid == 0 || uid == self.owner;
+        let mut stream = BufStream::new(stream);
+        let place = if trusted { None } else { self.public.try_acquire().ok() };
+        if !trusted && place.is_none() {
+            return finish(&mut stream, &Reply::Failed("too many commands at once; try again".to_owned())).await;
+        }
         let mut line = Vec::new();
         let mut bounded = (&mut stream).take(REQUEST_MAX as u64);
         let reading = bounded.read_until(b'\n', &mut line);
         tokio::time::timeout(limits::CONTROL_PATIENCE, reading).await.map_err(std::io::Error::other)??;
         let request = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => request,
-            Err(error) => return put(&mut stream, &Reply::Failed(format!("not understood: {error}"))).await,
+            Err(error) => return finish(&mut stream, &Reply::Failed(format!("not understood: {error}"))).await,
         };
-        if !request.is_public() && uid != 0 && uid != self.owner {
+        if !request.is_public() && !trusted {
             let why = "only root and mail_owner may do this";
-            return put(&mut stream, &Reply::Failed(why.to_owned())).await;
+            return finish(&mut stream, &Reply::Failed(why.to_owned())).await;
         }
         match self.obey(request, &mut stream).await? {
-            Ok(()) => put(&mut stream, &Reply::End).await,
-            Err(why) => put(&mut stream, &Reply::Failed(why)).await,
+            Ok(()) => finish(&mut stream, &Reply::End).await,
+            Err(why) => finish(&mut stream, &Reply::Failed(why)).await,
         }
     }
 
-    async fn obey(&self, request: Request, out: &mut BufReader<UnixStream>) -> std::io::Result<Result<(), String>> {
+    async fn obey(&self, request: Request, out: &mut Line) -> std::io::Result<Result<(), String>> {
         match request {
             Request::Status => put(out, &Reply::Status((self.status)())).await.map(Ok),
             Request::Stop | Request::Reload | Request::Wake => Ok(self.wish(request).await),
@@ -147,7 +158,7 @@ impl Desk {
         answer.await.map_err(|_| stopping())?
     }
 
-    async fn show(&self, id: QueueId, out: &mut BufReader<UnixStream>) -> std::io::Result<Result<(), String>> {
+    async fn show(&self, id: QueueId, out: &mut Line) -> std::io::Result<Result<(), String>> {
         let Some(loaded) = self.spool.load(id).await else {
             return Ok(Err(format!("{id}: no such message in the queue")));
         };
@@ -163,9 +174,15 @@ impl Desk {
     }
 }
 
-async fn put(out: &mut BufReader<UnixStream>, reply: &Reply) -> std::io::Result<()> {
+/// Writes an answer; a command that does not read for long is given up.
+async fn put(out: &mut Line, reply: &Reply) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
-    out.write_all(&line).await?;
-    out.flush().await
+    tokio::time::timeout(limits::CONTROL_PATIENCE, out.write_all(&line)).await.map_err(std::io::Error::other)?
+}
+
+/// Writes the last answer, and all that was held back to be written together.
+async fn finish(out: &mut Line, reply: &Reply) -> std::io::Result<()> {
+    put(out, reply).await?;
+    tokio::time::timeout(limits::CONTROL_PATIENCE, out.flush()).await.map_err(std::io::Error::other)?
 }

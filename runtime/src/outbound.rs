@@ -181,7 +181,8 @@ impl<E: Environment> Connection<E> {
                 }
             }
             match next {
-                Next::Close => return self.close().await,
+                Next::Close if self.machine.is_idle() => return self.close().await,
+                Next::Close => self.stream = None,
                 Next::Park => {
                     if !self.park(&mut buffer).await {
                         return;

@@ -4,17 +4,22 @@
 
 use crate::env::Environment;
 use crate::inbound::Shared;
-use crate::limits::MAILDROP_LOOK;
+use crate::limits::{MAILDROP_AT_ONCE, MAILDROP_LOOK, REPORT_CHUNK};
 use crate::maildrop::{self, Dropped};
 use crate::observe;
 use crate::site::Site;
-use crate::submit::{FromRead, submit};
-use postrider_core::mail::{BodyType, Envelope, Notify, Recipient, Ret, Sender};
+use crate::submit::{FromRead, Whole, submit};
+use postrider_core::mail::{
+    BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret, Sender,
+};
+use postrider_core::report;
 use postrider_core::submission::{Failure, Maker, Start};
-use postrider_core::wire::Mailbox;
+use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Looks into the maildrop when woken, and from time to time.
 pub async fn run<E: Environment>(
@@ -27,8 +32,14 @@ pub async fn run<E: Environment>(
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
         match maildrop::list(&spool) {
             Ok(waiting) => {
-                for path in waiting {
-                    take(&shared, &now, &path).await;
+                // Side by side, so that they share a sync.
+                for some in waiting.chunks(MAILDROP_AT_ONCE) {
+                    let mut tasks = JoinSet::new();
+                    for path in some {
+                        let (shared, site, path) = (Arc::clone(&shared), Arc::clone(&now), path.clone());
+                        tasks.spawn(async move { take(&shared, &site, &path).await });
+                    }
+                    tasks.join_all().await;
                 }
             }
             Err(error) => observe::warn(format!("maildrop: {error}")),
@@ -40,31 +51,79 @@ pub async fn run<E: Environment>(
 }
 
 async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
-    let name = path.display();
-    let dropped = match maildrop::open(path) {
-        Ok(dropped) => dropped,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-        Err(error) => {
-            observe::warn(format!("{name}: {error}; set aside, look at it and remove it"));
-            let mut aside = path.as_os_str().to_owned();
-            aside.push(".bad");
-            let aside = PathBuf::from(aside.to_string_lossy().replace("new.", "bad."));
-            _ = std::fs::rename(path, aside);
-            return;
-        }
+    let found = maildrop::open(path).and_then(|dropped| envelope(shared, &dropped).map(|made| (dropped, made)));
+    let (dropped, envelope) = match found {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) => return set_aside(path, &error.to_string()),
     };
     let uid = dropped.uid;
-    let envelope = envelope(shared, &dropped);
-    let start = Start { maker: Maker::Pickup { uid }, envelope, prepend: Vec::new(), changes: Vec::new() };
-    let Dropped { content, .. } = dropped;
-    match submit(shared, site, start, &mut FromRead(content)).await {
+    let maker = Maker::Pickup { uid };
+    let start = Start { maker, envelope: envelope.clone(), prepend: Vec::new(), changes: Vec::new() };
+    match submit(shared, site, start, &mut FromRead(dropped.content)).await {
         Ok(_) => remove(path),
         Err(Failure::Refused(reply)) if reply.code >= 500 => {
-            observe::warn(format!("{name}: refused: {}; removed", reply.lines.join(" ")));
-            remove(path);
+            match give_back(shared, site, envelope, path, &reply).await {
+                Ok(()) => remove(path),
+                Err(why) => set_aside(path, &format!("{}; no report could be made: {why}", reply.lines.join(" "))),
+            }
         }
-        Err(why) => observe::warn(format!("{name}: not taken now, tried again later: {why:?}")),
+        Err(why) => {
+            observe::warn(format!("{}: not taken now, tried again later: {why:?}", path.display()));
+        }
     }
+}
+
+fn set_aside(path: &Path, why: &str) {
+    let place = match maildrop::set_aside(path) {
+        Ok(place) => format!("kept as {}, look at it and remove it", place.display()),
+        Err(error) => format!("it cannot be put aside: {error}"),
+    };
+    observe::warn(format!("{}: {why}; {place}", path.display()));
+}
+
+/// Tells the sender that the message was refused: the command that left it has ended long ago, and said that all was well.
+async fn give_back<E: Environment>(
+    shared: &Shared<E>,
+    site: &Site<E>,
+    envelope: Envelope,
+    path: &Path,
+    reply: &Reply,
+) -> Result<(), String> {
+    let to = envelope.sender.mailbox().cloned().ok_or("the sender is null")?;
+    let status = reply.status.unwrap_or(EnhancedStatus::new(5, 0, 0));
+    let text = reply.lines.join(" ");
+    observe::warn(format!("{}: refused: {text}; returned to its sender", path.display()));
+    let outcome = Outcome::Failed(Diagnosis::ours(status, text));
+    let recipients = (0..).zip(&envelope.recipients).map(|(index, _)| (index, outcome.clone())).collect();
+    let about = Message {
+        id: shared.identify(),
+        envelope,
+        pieces: Pieces::default(),
+        place: ContentPlace::Inline,
+        stored: 0,
+        origin: Origin::Submitted,
+        message_id: String::new(),
+        hold: false,
+        unknown: Vec::new(),
+    };
+    let mut original = Vec::new();
+    let dropped = maildrop::open(path).map_err(|error| error.to_string())?;
+    dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(|error| error.to_string())?;
+    // No file of ours has CRLF lines; the report must.
+    let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");
+    let (kind, changes) = (report::Kind::Failure, Vec::new());
+    let plan = report::Plan { kind, to, double_bounce: false, about: Box::new(about), recipients, changes };
+    let now = shared.env.now();
+    let offset = shared.env.utc_offset(now.wall);
+    let content = report::compose(&plan, &site.report, now, offset, original.as_bytes());
+    let start = Start {
+        maker: Maker::Report { kind, about: plan.about.id, postmaster: false },
+        envelope: report::envelope(&plan, &site.report, &content, now.wall),
+        prepend: Vec::new(),
+        changes: Vec::new(),
+    };
+    submit(shared, site, start, &mut Whole(Some(content))).await.map(drop).map_err(|why| format!("{why:?}"))
 }
 
 fn remove(path: &Path) {
@@ -73,18 +132,24 @@ fn remove(path: &Path) {
     }
 }
 
-fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> Envelope {
+fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result<Envelope> {
     let header = &dropped.header;
     let sender = match header.sender.as_deref() {
         Some("" | "<>") => Sender::Null,
-        Some(text) => mailbox(text).map_or(Sender::Null, Sender::Mailbox),
+        Some(text) => Sender::Mailbox(mailbox(text)?),
         None => Sender::Mailbox(Mailbox::new(&login_name(dropped.uid), "")),
     };
     let notify = header.notify.as_deref().map_or_else(Notify::default, notify_of);
-    let recipients = header.recipients.iter().filter_map(|text| mailbox(text));
-    Envelope {
+    let mut recipients = Vec::with_capacity(header.recipients.len());
+    for text in &header.recipients {
+        recipients.push(Recipient { notify, ..Recipient::new(mailbox(text)?) });
+    }
+    if recipients.is_empty() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "no recipients"));
+    }
+    Ok(Envelope {
         sender,
-        recipients: recipients.map(|address| Recipient { notify, ..Recipient::new(address) }).collect(),
+        recipients,
         arrived: shared.env.now().wall,
         envid: header.envid.clone(),
         ret: match header.ret.as_deref().map(str::to_ascii_lowercase).as_deref() {
@@ -94,13 +159,15 @@ fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> Envelope {
         },
         body: if header.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
         ..Envelope::default()
-    }
+    })
 }
 
-fn mailbox(text: &str) -> Option<Mailbox> {
+/// Nobody's address is passed over in silence: the whole message is set aside.
+fn mailbox(text: &str) -> io::Result<Mailbox> {
     let text = text.trim();
     let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
-    Mailbox::parse(bare).ok()
+    let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
+    Mailbox::parse(bare).map_err(wrong)
 }
 
 /// `-N never`, `-N delay,failure,success`.

@@ -43,6 +43,7 @@ pub struct Owner {
 }
 
 /// What the helper can do.
+#[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Request {
     /// Listen on a TCP port.

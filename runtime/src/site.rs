@@ -15,7 +15,7 @@ use postrider_core::tables::{Form, MatchList};
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
 use rustls::crypto::CryptoProvider;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -248,7 +248,7 @@ fn door<E: Environment>(
     rooms.cleanup = cleanup_params(env, cleanup_settings, &own)?;
     rooms.rewrite.add_interfaces(ours(config));
     let addresses = match host {
-        ListenHost::Interfaces => own,
+        ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],
         ListenHost::Name(name) => config.addresses_of(name),
     };
@@ -264,6 +264,17 @@ fn door<E: Environment>(
     let addresses = addresses.into_iter().map(|address| (address, port)).collect();
     let client_limit = settings.number("smtpd_client_connection_count_limit");
     Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, client_limit, excepted })
+}
+
+/// `inet_interfaces = all` listens on the wildcard, so that an interface that comes up later is served.
+fn everywhere(settings: &Settings, own: &[IpAddr]) -> Option<Vec<IpAddr>> {
+    if settings.list("inet_interfaces") != ["all"] {
+        return None;
+    }
+    let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    // A protocol that inet_protocols leaves out, or that this host does not have, has no address here.
+    let used = |wildcard: &IpAddr| own.iter().any(|address| address.is_ipv4() == wildcard.is_ipv4());
+    Some(wildcards.into_iter().filter(used).collect())
 }
 
 fn read<E: Environment>(env: &Arc<E>, name: &str, path: &str) -> Result<Vec<u8>, Wrong> {

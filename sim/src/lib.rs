@@ -1,1 +1,18 @@
-//! The simulated world.
+//! The simulated world: the core of several hosts, the networks, disks, name servers and peers around them, and one
+//! seed from which all of it follows.
+//!
+//! [`kernel`] orders events; [`network`], [`disk`] and [`names`] are the things that fail; [`peers`] are the others; [`oracle`]
+//! judges. Nothing here reads a clock, opens a file or starts a thread: a seed and a commit are the whole history.
+
+#![forbid(unsafe_code)]
+
+pub mod disk;
+pub mod host;
+pub mod inhabitant;
+pub mod kernel;
+pub mod names;
+pub mod network;
+pub mod oracle;
+pub mod peers;
+pub mod swarm;
+pub mod world;

@@ -128,7 +128,8 @@ impl Pass {
         let shown = value.as_ref().map(|_| header::logical(&octets)).unwrap_or_default();
         let mut changed = !plain;
         let mut before = Vec::new();
-        let mut dropped = false;
+        // Programs of this host leave a mailbox line in front, which says nothing.
+        let mut dropped = !plain && bench.draft.envelope.client.address.is_none();
         match &action {
             Action::Replace(field) => (octets, changed) = (field.clone(), true),
             Action::Prepend(field) => before.clone_from(field),
@@ -289,9 +290,10 @@ impl Pass {
             text.push_str(&format!("{resent}Message-Id: {value}\r\n"));
             if !self.resent {
                 self.message_id.clone_from(&value);
+                events.push(Event::MessageId { id, message_id: value });
             }
-            events.push(Event::MessageId { id, message_id: value });
-        } else if !self.seen.contains("message-id") {
+        }
+        if self.message_id.is_empty() && !self.seen.contains("message-id") {
             events.push(Event::MessageId { id, message_id: "<>".to_owned() });
         }
         if ours && !self.seen.contains(written) {

@@ -150,7 +150,7 @@ impl Cleanup {
         facts: &Facts,
     ) -> Result<(Finished, Vec<Event>), Pause> {
         self.reader.finish();
-        let maps = Maps { rewrite, facts, recipient_delimiter: &params.recipient_delimiter };
+        let maps = Maps { rewrite, facts };
         let mut work = self.work.take().unwrap_or_else(|| Work::new(draft));
         let result = work.run(&self.reader, self.stored, now, draft, params, maps);
         let finished = match result {

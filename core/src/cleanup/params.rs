@@ -90,8 +90,6 @@ pub struct Params {
     pub virtual_alias_recursion_limit: usize,
     /// Octets of one address that a table gives.
     pub virtual_alias_address_length_limit: usize,
-    /// Characters that begin an address extension; empty for none.
-    pub recipient_delimiter: String,
     /// Canonical tables hand on an extension.
     pub propagate_canonical: bool,
     /// Virtual alias tables hand on an extension.
@@ -204,7 +202,6 @@ impl Params {
             mynetworks: settings.list("mynetworks"),
             message_drop_headers: lower(settings.list("message_drop_headers")),
             detect_8bit_encoding_header: settings.flag("detect_8bit_encoding_header"),
-            recipient_delimiter: settings.text("recipient_delimiter").to_owned(),
             enable_original_recipient: settings.flag("enable_original_recipient"),
             empty_address_recipient: settings.text("empty_address_recipient").to_owned(),
             always_bcc: settings.text("always_bcc").to_owned(),
@@ -259,7 +256,6 @@ impl Default for Params {
             virtual_alias_expansion_limit: 1000,
             virtual_alias_recursion_limit: 1000,
             virtual_alias_address_length_limit: 1000,
-            recipient_delimiter: String::new(),
             propagate_canonical: true,
             propagate_virtual: true,
             enable_original_recipient: true,

@@ -141,5 +141,5 @@ fn copying(bench: Bench<'_>) -> bool {
 
 fn copy_for(tables: &[TableName], mailbox: &Mailbox, bench: Bench<'_>) -> Result<Option<Mailbox>, Stop> {
     let found = bench.maps.find(tables, mailbox)?;
-    Ok(found.and_then(|(value, _)| address_list::mailboxes(&value).into_iter().next()))
+    Ok(found.and_then(|value| address_list::mailboxes(&value).into_iter().next()))
 }

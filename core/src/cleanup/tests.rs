@@ -184,6 +184,11 @@ fn a_body_without_its_blank_line_gets_one() {
 }
 
 #[test]
+fn a_mailbox_line_of_a_program_is_dropped() {
+    assert!(!World::new().local().text(b"From a@b Mon\r\nTo: x\r\n\r\n").contains("From a@b Mon"));
+}
+
+#[test]
 fn a_message_that_went_round_too_often_is_refused() {
     let world = World::new();
     let hops = |count: usize| [b"Received: x\r\n".repeat(count), b"\r\n".to_vec()].concat();
@@ -235,7 +240,9 @@ fn an_alias_may_name_itself_and_extensions_are_kept() {
         "cyd@y.example",
     );
     world.params.virtual_alias_maps = tables(&["hash:v"]);
-    world.params.recipient_delimiter = "+".into();
+    let rewriting =
+        crate::rewrite::Params { recipient_delimiter: "+".into(), ..world.rewrite.params().clone() };
+    world.rewrite = Rewrite::with(rewriting);
     assert_eq!(world.recipients(), ["ann@b.example", "copy@x.example"]);
     world.draft.envelope.recipients = vec![Recipient::new(mailbox("cyd+list@b.example"))];
     assert_eq!(world.recipients(), ["cyd+list@y.example"]);

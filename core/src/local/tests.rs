@@ -56,7 +56,7 @@ impl Host {
                 notify: Notify::default(),
             }],
             size: self.size,
-            pieces: std::sync::Arc::default(),
+            pieces: crate::mail::Pieces::default().into(),
             body: BodyType::SevenBit,
             smtputf8: false,
             envid: None,
@@ -165,7 +165,10 @@ fn aliases_are_followed_and_lists_become_a_message() {
         .alias("gnir", "ring")
         .alias("empty", "");
     assert_eq!(host.said("Postmaster@here"), "Mbox /var/mail/ann 1000:1001");
-    assert_eq!(host.said("staff@here"), "from joe@x.example to ann bob zoe@y.example");
+    assert_eq!(
+        host.said("staff@here"),
+        "from joe@x.example to ann@localhost.localdomain bob@localhost.localdomain zoe@y.example"
+    );
     assert_eq!(host.run("staff@here", false).forward.unwrap().prepend, ["Delivered-To: staff@here"]);
     assert_eq!(host.said("ring@here"), "5.1.1 unknown user: \"ring\"");
     assert_eq!(host.said("empty@here"), "4.3.5 alias empty has no destination");
@@ -182,9 +185,12 @@ fn who_stands_in_their_own_alias_gets_it_themselves() {
 #[test]
 fn the_owner_of_a_list_answers_for_it() {
     let mut host = Host::new().alias("list", "ann").alias("owner-list", "boss@y.example");
-    assert_eq!(host.said("list@here"), "from owner-list@here to ann");
+    assert_eq!(
+        host.said("list@localhost.localdomain"),
+        "from owner-list@localhost.localdomain to ann@localhost.localdomain"
+    );
     host.params.expand_owner_alias = true;
-    assert_eq!(host.said("list@here"), "from boss@y.example to ann");
+    assert_eq!(host.said("list@here"), "from boss@y.example to ann@localhost.localdomain");
     host.sender = Sender::Null;
     assert_eq!(host.said("list@here"), "Mbox /var/mail/ann 1000:1001");
 }
@@ -204,12 +210,16 @@ fn extensions_find_their_alias_and_their_forward_file() {
 
 #[test]
 fn forward_files_may_keep_a_copy() {
-    let host = Host::new().with("forward:/home/ann/.forward", "ann", "# mine\n\\ann, ann\nann@y.example\n");
+    let host = Host::new().with(
+        "forward:/home/ann/.forward",
+        "ann",
+        "# mine\n\\ann, ann\nAnn@localhost.localdomain\n",
+    );
     assert_eq!(host.said("ann@here"), "Mbox /var/mail/ann 1000:1001");
     let host = Host::new().with("forward:/home/ann/.forward", "ann", "\\ann, bob, /home/ann/box/");
     assert_eq!(
         host.said("ann@here"),
-        "Mbox /var/mail/ann 1000:1001, Maildir /home/ann/box/ 1000:1001, from joe@x.example to bob"
+        "Mbox /var/mail/ann 1000:1001, Maildir /home/ann/box/ 1000:1001, from joe@x.example to bob@localhost.localdomain"
     );
     let host = Host::new().with("forward:/home/ann/.forward", "ann", "\n");
     assert_eq!(host.said("ann@here"), "Mbox /var/mail/ann 1000:1001");

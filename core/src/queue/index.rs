@@ -7,7 +7,7 @@
 
 use super::File;
 use super::Whereabouts;
-use super::frame::{ALIGN, FrameHeader};
+use super::frame::{ALIGN, FrameHeader, SEGMENT_HEADER};
 use crate::mail::{Change, ContentPlace, QueueId};
 use std::collections::BTreeMap;
 
@@ -79,6 +79,14 @@ pub(super) struct Segment {
     pub(super) pinned: bool,
 }
 
+impl Segment {
+    /// Octets of which moving its messages gives back those that do not count: its frames, and its end if more is unused there than a frame that did not fit explains.
+    pub(super) const fn reusable(&self) -> u64 {
+        let end = if self.size.saturating_sub(self.end) > self.size / 4 { self.size } else { self.end };
+        end.saturating_sub(SEGMENT_HEADER)
+    }
+}
+
 /// What applying a frame asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Consequences {
@@ -95,6 +103,8 @@ pub(super) struct Index {
     pub(super) segments: BTreeMap<u64, Segment>,
     /// Octets of the frames that count; one that changes two messages counts for each.
     pub(super) living: u64,
+    /// Octets of frames that have ceased to count since the start.
+    pub(super) dead: u64,
 }
 
 impl Index {
@@ -145,6 +155,7 @@ impl Index {
                     );
                 }
                 Change::Remove(id) => {
+                    self.dead = self.dead.saturating_add(place.octets());
                     if self.forget(*id).is_some_and(|entry| entry.content == ContentPlace::File) {
                         consequences.unlink.push(*id);
                     }
@@ -171,6 +182,7 @@ impl Index {
     pub(super) fn forget(&mut self, id: QueueId) -> Option<Entry> {
         let entry = self.entries.remove(&id)?;
         self.living = self.living.saturating_sub(entry.octets());
+        self.dead = self.dead.saturating_add(entry.octets());
         if let Some(segment) = self.segments.get_mut(&entry.commit.segment()) {
             segment.commits = segment.commits.saturating_sub(1);
         }

@@ -40,7 +40,7 @@ pub const SEGMENT_SIZE_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Default for Params {
     fn default() -> Self {
-        Self { segment_size: 16 * 1024 * 1024, reserve: 16 * 1024 * 1024 }
+        Self { segment_size: 8 * 1024 * 1024, reserve: 8 * 1024 * 1024 }
     }
 }
 

@@ -12,6 +12,7 @@ mod record;
 mod recovery;
 mod salvage;
 mod segments;
+mod staging;
 mod tidy;
 mod tlv;
 mod walk;
@@ -21,6 +22,7 @@ mod writer;
 mod tests;
 
 pub use log::{Log, Params, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
+pub use staging::{Staged, Staging, StagingInput, StagingOutput};
 
 use crate::event::Event;
 use crate::mail::{Change, Loaded, QueueId, Refusal, Summary};
@@ -57,6 +59,7 @@ impl File {
 }
 
 /// One operation on the disk.
+#[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Which files there are, with their sizes.
@@ -128,6 +131,7 @@ pub enum Input {
 }
 
 /// What the driver shall do, or pass on.
+#[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Carry out an operation and say [`Input::Did`].

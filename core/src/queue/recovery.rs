@@ -34,6 +34,8 @@ enum Stage {
     /// Looking for what frames say of their own segment.
     Measure(Reading),
     Fold(Reading),
+    /// Making durable what was read: it may have been written by a process that was killed, and not be on the disk yet.
+    Sync,
     Salvage,
     Done,
 }
@@ -129,6 +131,15 @@ impl Log {
                 {
                     self.read_segments();
                 }
+            }
+            Stage::Sync => {
+                if let Err(error) = result {
+                    // What is there can be read now; whether it can be after a power failure nobody knows.
+                    let text =
+                        format!("the last segment of the spool could not be synced: {}", words(&error));
+                    self.trouble(None, text);
+                }
+                self.check_contents();
             }
             Stage::Salvage => {
                 self.recovery.stage = Stage::Salvage;
@@ -243,6 +254,12 @@ impl Log {
                 // Made ahead of need and never used; its name is made durable before mail is taken.
                 self.spares.ready.push_back((segment, size));
             } else {
+                if size < SEGMENT_HEADER {
+                    let text = format!(
+                        "segment {segment} of the spool is cut off before its first frame: it is removed"
+                    );
+                    self.event(Event::Warning { program: PROGRAM, id: None, text });
+                }
                 self.unlink(File::Segment(segment));
             }
         }
@@ -266,7 +283,14 @@ impl Log {
                 return;
             }
         }
-        self.check_contents();
+        match self.recovery.headers.keys().next_back() {
+            Some(last) => {
+                let file = File::Segment(*last);
+                self.recovery.stage = Stage::Sync;
+                self.start(Purpose::Recover, Op::Sync(file));
+            }
+            None => self.check_contents(),
+        }
     }
 
     /// False when it waits for the disk.

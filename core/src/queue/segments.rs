@@ -1,7 +1,8 @@
 //! Fresh segments: made ahead of need, kept in reserve, and opened anew after the disk failed.
 //!
 //! A spare is a file of full size whose name is durable; its first batch brings its header with it, so rotation costs no sync of its own. New mail may
-//! not use the last `spool_reserve` octets of spares; outcomes, removals and moved messages may, so that a full disk drains.
+//! not use the last `spool_reserve` octets of spares, nor one more; outcomes and removals may use the reserve, and messages that are moved also the
+//! last one, so that a full disk drains.
 //!
 //! After a failed write or sync: at once a fresh segment whose header, synced by itself, says where the durable octets of the failed one end; what lies behind is void, and
 //! what was refused can not come back. If that works, mail is taken again. If it fails, or if a segment opened that way fails in its first batch, the next try comes
@@ -10,7 +11,7 @@
 use super::frame::{SECTOR, SEGMENT_HEADER, Seal, SegmentHeader, round_up};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Purpose, refusal, words};
-use super::writer::Current;
+use super::writer::{Current, Item, Kind};
 use super::{DiskError, File, Op};
 use crate::event::Event;
 use crate::mail::Refusal;
@@ -61,6 +62,8 @@ pub(super) struct Spares {
     /// The last could not be made: why, and when to try again.
     failed: Option<(Refusal, Instant)>,
     pause: Duration,
+    /// The operator knows.
+    told: bool,
     /// A frame waits that needs a segment of this size.
     wanted: u64,
     opening: Option<Opening>,
@@ -84,6 +87,11 @@ impl Spares {
         };
         let failed = self.failed.filter(|_| self.making.is_none()).map(|(_, until)| until);
         [failed, paused].into_iter().flatten().min()
+    }
+
+    /// True when the last spare could not be made.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// True when the disk had no room for a spare.
@@ -114,21 +122,42 @@ impl Log {
         self.writer.current.is_some() || self.writer.refusing.is_some()
     }
 
-    /// Why new mail can not be taken now although a segment is open, if that is so.
-    pub(super) fn mail_refusal(&self) -> Option<Refusal> {
-        let short = self.spares.ready.len() < self.params.reserve_segments();
-        self.spares.failed.filter(|_| short).map(|(why, _)| why)
+    /// Ready segments that new mail leaves alone: the reserve, and room for emptying an old segment.
+    fn kept_from_mail(&self) -> usize {
+        self.params.reserve_segments() + 1
+    }
+
+    /// Octets that can still be written if no segment can be made.
+    pub(super) fn free(&self) -> u64 {
+        let current = self.writer.current.as_ref().map_or(0, |current| current.size - current.tail);
+        self.spares.ready.iter().fold(current, |sum, (_, size)| sum + size.saturating_sub(SEGMENT_HEADER))
+    }
+
+    /// Why an append can not be taken now although a segment is open, if that is so. New mail leaves the reserve alone. Everything leaves
+    /// as much as it takes to empty an old segment, because without that nothing would ever be given back; outcomes leave half as much more, so that
+    /// they can not keep removals from making room.
+    pub(super) fn no_room(&self, item: &Item) -> Option<Refusal> {
+        let (why, _) = self.spares.failed?;
+        let size = self.params.segment_size();
+        let keep = if item.only_removes() { size } else { size + size / 2 };
+        let short = if item.kind == Kind::Mail {
+            self.spares.ready.len() < self.kept_from_mail()
+        } else {
+            self.free() < keep.saturating_add(item.size())
+        };
+        short.then_some(why)
     }
 
     /// Makes the next spare, if one is wanted and none is being made.
     pub(super) fn make_spares(&mut self) {
-        let enough = self.spares.ready.len() > self.params.reserve_segments();
+        let enough = self.spares.ready.len() > self.kept_from_mail();
         let special = self.spares.wanted > self.params.segment_size();
         let paused = self.spares.failed.is_some_and(|(_, until)| until > self.now.mono);
         if self.spares.making.is_some() || paused {
             return;
         }
         if enough && !special {
+            self.spares.told = false;
             self.spares.failed = None;
             return;
         }
@@ -164,12 +193,13 @@ impl Log {
             // A name whose sync failed is not trusted, and a file may be there in part.
             self.unlink(File::Segment(making.segment));
         }
-        if self.spares.failed.is_none() {
+        if !self.spares.told {
+            self.spares.told = true;
             let text = format!(
                 "no segment of {} octets can be made in the spool: {}: new mail is refused when the {} ready ones are used",
                 making.size,
                 words(error),
-                self.spares.ready.len().saturating_sub(self.params.reserve_segments())
+                self.spares.ready.len().saturating_sub(self.kept_from_mail())
             );
             self.trouble(None, text);
         }
@@ -181,7 +211,7 @@ impl Log {
     /// Makes a ready segment the one that is written; its header goes with the first batch.
     pub(super) fn take_spare(&mut self, frame: u64, reserve: bool) -> Taken {
         let need = round_up(SEGMENT_HEADER + frame, SECTOR).saturating_add(SECTOR);
-        let keep = if reserve { 0 } else { self.params.reserve_segments() };
+        let keep = if reserve { 0 } else { self.kept_from_mail() };
         if self.spares.ready.len() <= keep || !self.spares.ready.iter().any(|(_, size)| *size >= need) {
             if let Some((why, _)) = self.spares.failed {
                 return Taken::Never(why);

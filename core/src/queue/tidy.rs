@@ -32,6 +32,8 @@ struct Emptying {
     /// What is being read.
     reading: Option<(u64, u64)>,
     found: VecDeque<QueueId>,
+    /// Octets that were written anew.
+    moved: u64,
 }
 
 /// What is being tidied.
@@ -48,9 +50,9 @@ pub(super) struct Tidy {
     blocked: Option<u64>,
     /// Until when nothing is moved, because there was no room for it.
     rest_until: Option<Instant>,
-    /// Octets of closed segments and of living frames after a lap that gained nothing: frames are too large for their segments.
+    /// Octets of closed segments, and of all frames that had died, after a lap that gained too little: it is not repeated until more has died.
     futile: Option<(u64, u64)>,
-    /// The last segment of this lap, and the octets of closed segments at its start.
+    /// The last segment of this lap, and the octets that it has freed so far.
     lap: Option<(u64, u64)>,
     /// Contents of removed messages; they go when the removal is durable.
     contents: Vec<QueueId>,
@@ -87,12 +89,15 @@ impl Log {
         if self.tidy.emptying.is_none() {
             self.choose_victim();
         }
+        self.walk_on();
         while self.tidy.moving.len() < MOVING_MAX {
             let next = match &mut self.tidy.emptying {
                 Some(emptying) => emptying.found.pop_front(),
                 None => None,
             };
-            let next = next.or_else(|| self.tidy.fold.pop_first());
+            // Folding one message gives nothing back, so it waits until there is room.
+            let next =
+                next.or_else(|| if self.spares.is_failing() { None } else { self.tidy.fold.pop_first() });
             let Some(id) = next else {
                 break;
             };
@@ -100,7 +105,6 @@ impl Log {
                 self.load_to_move(id);
             }
         }
-        self.walk_on();
     }
 
     fn closed(&self) -> impl DoubleEndedIterator<Item = (&u64, &super::index::Segment)> {
@@ -118,36 +122,41 @@ impl Log {
             return;
         };
         if closed <= most.saturating_add(slack) || segment.pinned || segment.commits == 0 {
-            self.tidy.lap = None;
             return;
         }
-        if self.is_futile(number, closed) {
+        // Begun without room to end, it would only use up what is left.
+        let stuck = self.spares.is_failing() && self.free() < segment.end;
+        if stuck || self.is_futile(number, closed) {
             return;
         }
         let seal = super::frame::Seal { segment: number, salt: segment.salt };
         let walk = Some(Walk::new(seal, segment.end, Depth::Headers));
-        self.tidy.emptying = Some(Emptying { segment: number, walk, reading: None, found: VecDeque::new() });
+        self.tidy.emptying =
+            Some(Emptying { segment: number, walk, reading: None, found: VecDeque::new(), moved: 0 });
     }
 
     /// True when going round once has freed nothing, and nothing has changed since.
     fn is_futile(&mut self, victim: u64, closed: u64) -> bool {
         let slack = self.params.segment_size();
-        if let Some((then, living)) = self.tidy.futile {
-            if closed <= then.saturating_add(slack) && self.index.living + slack / 4 >= living {
+        let pressed = self.spares.is_failing() && self.free() < 2 * slack;
+        let enough = if pressed { slack / 8 } else { slack + closed / 8 };
+        if let Some((then, dead)) = self.tidy.futile {
+            let since = self.index.dead.saturating_sub(dead);
+            if closed <= then.saturating_add(slack) && since < enough.min(slack) {
                 return true;
             }
             self.tidy.futile = None;
         }
         match self.tidy.lap {
             Some((last, _)) if victim <= last => false,
-            Some((_, before)) if closed.saturating_add(slack) > before => {
+            Some((_, gain)) if gain < enough => {
                 self.tidy.lap = None;
-                self.tidy.futile = Some((closed, self.index.living));
+                self.tidy.futile = Some((closed, self.index.dead));
                 true
             }
             _ => {
                 let last = self.closed().next_back().map_or(victim, |(number, _)| *number);
-                self.tidy.lap = Some((last, closed));
+                self.tidy.lap = Some((last, 0));
                 false
             }
         }
@@ -185,7 +194,10 @@ impl Log {
         if busy || !self.tidy.moving.is_empty() {
             return;
         }
-        self.tidy.emptying = None;
+        let moved = self.tidy.emptying.take().map_or(0, |emptying| emptying.moved);
+        if let (Some((_, gain)), Some(segment)) = (&mut self.tidy.lap, self.index.segments.get(&segment)) {
+            *gain += segment.reusable().saturating_sub(moved);
+        }
         if self.index.segments.get(&segment).is_some_and(|segment| segment.commits > 0) {
             self.pin(segment, "messages in it could not be found again");
         }
@@ -225,6 +237,9 @@ impl Log {
         }
         let content = if content.is_empty() { Vec::new() } else { vec![content] };
         let item = Item::new(None, Kind::Move(id, stamp), state.snapshot(), content);
+        if let Some(emptying) = &mut self.tidy.emptying {
+            emptying.moved += item.size();
+        }
         self.writer.moves.push_back(item);
     }
 

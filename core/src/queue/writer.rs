@@ -66,13 +66,17 @@ impl Item {
     }
 
     /// Octets of the frame without padding.
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         FRAME_HEADER + self.octets.len() as u64 + self.length
     }
 
     fn subject(&self) -> QueueId {
         let commit = self.changes.iter().find(|change| matches!(change, Change::Commit(_)));
         commit.or(self.changes.first()).map_or(QueueId::default(), Change::id)
+    }
+
+    pub(super) fn only_removes(&self) -> bool {
+        self.changes.iter().all(|change| matches!(change, Change::Remove(_)))
     }
 
     fn has_commit(&self) -> bool {
@@ -222,9 +226,7 @@ impl Log {
             return chosen;
         }
         loop {
-            if let Some(why) = self.mail_refusal()
-                && self.writer.queue.front().is_some_and(|item| item.kind == Kind::Mail)
-            {
+            if let Some(why) = self.writer.queue.front().and_then(|item| self.no_room(item)) {
                 self.refuse_first_queued(why);
                 continue;
             }
@@ -285,7 +287,8 @@ impl Log {
         let Some(current) = &self.writer.current else {
             return;
         };
-        if current.claimed >= current.synced || current.size - current.tail < SECTOR {
+        let room = current.size - current.tail >= SECTOR && !self.spares.is_failing();
+        if current.claimed >= current.synced || !room {
             self.writer.claim_at = None;
             return;
         }

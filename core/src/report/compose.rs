@@ -47,10 +47,12 @@ pub fn compose(plan: &Plan, params: &Params, now: Now, offset: i32, original: &[
         Returned::Full => original,
         Returned::Headers => header_of(original),
     };
+    let sender = clean(&plan.about.envelope.sender.external());
+    let attached = [format!("Return-Path: <{sender}>\r\n").as_bytes(), attached].concat();
     let notification = notification(plan, params, words);
     let global = plan.about.envelope.smtputf8;
     let status = status(plan, params, offset, global);
-    let boundary = boundary(plan, now, params, &[notification.as_bytes(), status.as_bytes(), attached]);
+    let boundary = boundary(plan, now, params, &[notification.as_bytes(), status.as_bytes(), &attached]);
     let eight = !attached.is_ascii() || !notification.is_ascii() || !status.is_ascii();
     let mut out = top(plan, words, now, offset, &boundary, eight).into_bytes();
     let mut part = |description: &str, kind: &str, octets: &[u8]| {
@@ -72,7 +74,7 @@ pub fn compose(plan: &Plan, params: &Params, now: Now, offset: i32, original: &[
         (Returned::Headers, false) => (" Headers", "text/rfc822-headers"),
         (Returned::Headers, true) => (" Headers", "message/global-headers"),
     };
-    part(&format!("{} Message{suffix}", words.returned), kind, attached);
+    part(&format!("{}Message{suffix}", words.returned), kind, &attached);
     out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
     out
 }
@@ -82,7 +84,7 @@ fn top(plan: &Plan, words: &Words, now: Now, offset: i32, boundary: &str, eight:
     let subject = if plan.double_bounce { words.postmaster_subject } else { words.subject };
     let encoding = if eight { "Content-Transfer-Encoding: 8bit\r\n" } else { "" };
     format!(
-        "Date: {}\r\nFrom: MAILER-DAEMON (Mail Delivery System)\r\nSubject: {subject}\r\nTo: {}\r\n\
+        "Date: {}\r\nFrom: Mail Delivery System <MAILER-DAEMON>\r\nSubject: {subject}\r\nTo: {}\r\n\
          Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n\
          Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"{boundary}\"\r\n{encoding}\r\n\
          This is a MIME-encapsulated message.\r\n\r\n",
@@ -133,7 +135,7 @@ fn notification(plan: &Plan, params: &Params, words: &Words) -> String {
             "<{}>{}: {}",
             recipient.address.external(),
             expanded.unwrap_or_default(),
-            outcome.diagnosis().text
+            account(plan.kind, outcome)
         );
         text.push_str("\r\n");
         fold(&mut text, &clean(&line));
@@ -193,7 +195,13 @@ fn put_recipient(
     if let Some(host) = &diagnosis.remote_mta {
         field("Remote-MTA", &format!("dns; {host}"));
     }
-    field("Diagnostic-Code", &diagnostic_code(diagnosis, ours));
+    field("Diagnostic-Code", &diagnostic_code(kind, outcome, ours));
+}
+
+/// What happened, for people; of a success also by what way.
+fn account(kind: Kind, outcome: &Outcome) -> String {
+    let Diagnosis { relay, text, .. } = outcome.diagnosis();
+    if kind == Kind::Success { format!("delivery via {relay}: {text}") } else { text.clone() }
 }
 
 /// RFC 3464 2.3.3.
@@ -208,8 +216,10 @@ const fn action(kind: Kind, outcome: &Outcome) -> &'static str {
 }
 
 /// What a peer said, or our own words under a type of our own.
-fn diagnostic_code(diagnosis: &Diagnosis, ours: &str) -> String {
-    let Some(reply) = &diagnosis.reply else { return format!("X-{ours}; {}", diagnosis.text) };
+fn diagnostic_code(kind: Kind, outcome: &Outcome, ours: &str) -> String {
+    let Some(reply) = &outcome.diagnosis().reply else {
+        return format!("X-{ours}; {}", account(kind, outcome));
+    };
     let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
     format!("smtp; {} {status}{}", reply.code, reply.lines.join(" "))
 }

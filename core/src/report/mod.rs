@@ -136,16 +136,16 @@ fn postmaster(kind: Kind, null_sender: bool, params: &Params) -> Option<Mailbox>
 
 fn is_double_bounce(sender: &Sender, params: &Params) -> bool {
     let Some(mailbox) = sender.mailbox() else { return false };
-    let ours = mailbox.domain().is_empty() || mailbox.domain().eq_ignore_ascii_case(&params.myorigin);
+    let ours = mailbox.domain().is_empty() || mailbox.domain().eq_ignore_ascii_case(&params.myhostname);
     ours && mailbox.local().eq_ignore_ascii_case(&params.double_bounce_sender)
 }
 
-/// The envelope of a report. Its addresses may lack a domain, which the submission adds. What a report is about decides
+/// The envelope of a report. Its recipient may lack a domain, which the submission adds. What a report is about decides
 /// whether it needs SMTPUTF8; `content` whether it needs 8BITMIME.
 #[must_use]
 pub fn envelope(plan: &Plan, params: &Params, content: &[u8], at: Timestamp) -> Envelope {
     let sender = if plan.double_bounce {
-        Sender::Mailbox(Mailbox::new(&params.double_bounce_sender, ""))
+        Sender::Mailbox(Mailbox::new(&params.double_bounce_sender, &params.myhostname))
     } else {
         Sender::Null
     };

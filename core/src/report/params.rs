@@ -6,10 +6,8 @@ use crate::time::Duration;
 /// The parameters of reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Params {
-    /// `Reporting-MTA`.
+    /// `Reporting-MTA`, and the domain of `double_bounce_sender`.
     pub myhostname: String,
-    /// Domain of `double_bounce_sender`.
-    pub myorigin: String,
     /// Names our fields: `X-NAME-Queue-ID`.
     pub mail_name: String,
     /// `notify_classes` has `bounce`: the postmaster gets the header of each failed message.
@@ -24,8 +22,6 @@ pub struct Params {
     pub double_bounce_notice_recipient: String,
     /// Who gets `delay` copies.
     pub delay_notice_recipient: String,
-    /// Who gets `resource` and `software` notices (of sessions; none are made here).
-    pub error_notice_recipient: String,
     /// Sender of mail to the postmaster; it is never reported on.
     pub double_bounce_sender: String,
     /// Octets of a message that is returned whole, and of a header that is returned.
@@ -42,7 +38,6 @@ impl Params {
         let notified = |class: &str| classes.iter().any(|item| item == class);
         Self {
             myhostname: settings.text("myhostname").to_owned(),
-            myorigin: settings.text("myorigin").to_owned(),
             mail_name: settings.text("mail_name").to_owned(),
             notify_bounce: notified("bounce"),
             notify_2bounce: notified("2bounce") || notified("bounce"),
@@ -50,7 +45,6 @@ impl Params {
             bounce_notice_recipient: settings.text("bounce_notice_recipient").to_owned(),
             double_bounce_notice_recipient: settings.text("2bounce_notice_recipient").to_owned(),
             delay_notice_recipient: settings.text("delay_notice_recipient").to_owned(),
-            error_notice_recipient: settings.text("error_notice_recipient").to_owned(),
             double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             bounce_size_limit: settings.number("bounce_size_limit"),
             maximal_queue_lifetime: settings.time("maximal_queue_lifetime"),
@@ -63,7 +57,6 @@ impl Default for Params {
     fn default() -> Self {
         Self {
             myhostname: "localhost".to_owned(),
-            myorigin: "localhost".to_owned(),
             mail_name: "Postrider".to_owned(),
             notify_bounce: false,
             notify_2bounce: false,
@@ -71,7 +64,6 @@ impl Default for Params {
             bounce_notice_recipient: "postmaster".to_owned(),
             double_bounce_notice_recipient: "postmaster".to_owned(),
             delay_notice_recipient: "postmaster".to_owned(),
-            error_notice_recipient: "postmaster".to_owned(),
             double_bounce_sender: "double-bounce".to_owned(),
             bounce_size_limit: 50_000,
             maximal_queue_lifetime: Duration::from_secs(5 * 24 * 3600),

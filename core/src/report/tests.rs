@@ -59,7 +59,7 @@ fn a_failure_has_its_three_parts() {
     let plan = only(Kind::Failure, &message(), &[(0, refused())]);
     insta::assert_snapshot!(text(&plan, b"Subject: hi\r\n\r\nbody\r\n"), @r#"
 Date: Sat, 21 Nov 2026 04:23:20 +0000 (UTC)
-From: MAILER-DAEMON (Mail Delivery System)
+From: Mail Delivery System <MAILER-DAEMON>
 Subject: Undelivered Mail Returned to Sender
 To: joe@a.example
 Auto-Submitted: auto-replied
@@ -105,6 +105,7 @@ Diagnostic-Code: smtp; 550 5.1.1 no such user
 Content-Description: Undelivered Message
 Content-Type: message/rfc822
 
+Return-Path: <joe@a.example>
 Subject: hi
 
 body
@@ -125,7 +126,10 @@ fn a_delay_returns_the_header_and_says_until_when() {
         )
     );
     assert!(text.contains("Will-Retry-Until: Thu, 26 Nov 2026 04:20:51 +0000 (UTC)\n"));
-    assert!(text.contains("Content-Type: text/rfc822-headers\n\nSubject: hi\n\n--"), "{text}");
+    assert!(
+        text.contains("Content-Type: text/rfc822-headers\n\nReturn-Path: <joe@a.example>\nSubject: hi\n\n--"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -142,7 +146,7 @@ fn null_sender_never_gets_a_report() {
     let plan = plan(Kind::Failure, &message, &all, &params).remove(0);
     assert!(text(&plan, b"\r\n").contains("Subject: Postmaster Copy: Undelivered Mail\n"));
     let envelope = envelope(&plan, &params, b"", Timestamp::default());
-    assert_eq!(envelope.sender, Sender::Mailbox(Mailbox::new("double-bounce", "")));
+    assert_eq!(envelope.sender, Sender::Mailbox(Mailbox::new("double-bounce", "localhost")));
 }
 
 #[test]
@@ -166,6 +170,19 @@ fn the_postmaster_s_copy_has_the_header_only_and_all_recipients() {
     let plans = plan(Kind::Failure, &message, &[(0, refused()), (1, refused())], &params);
     assert_eq!(plans.iter().map(|plan| plan.recipients.len()).collect::<Vec<_>>(), [1, 2]);
     assert!(!text(&plans[1], b"A: b\r\n\r\nbody\r\n").contains("body"));
+}
+
+#[test]
+fn a_success_says_by_what_way() {
+    let mut message = message();
+    message.envelope.recipients[1].notify = Notify { success: true, ..Notify::default() };
+    let diagnosis = Diagnosis::ours(EnhancedStatus::new(2, 0, 0), "delivered to mailbox");
+    let diagnosis = Diagnosis { relay: "local".into(), ..diagnosis };
+    let outcome = Outcome::Delivered { diagnosis, last_hop_for_dsn: true };
+    let text = text(&only(Kind::Success, &message, &[(1, outcome)]), b"A: b\r\n\r\n");
+    assert!(text.contains("<bob@b.example>: delivery via local: delivered to mailbox\n"), "{text}");
+    assert!(text.contains("Action: delivered\nStatus: 2.0.0\n"));
+    assert!(text.contains("Content-Description: Message Headers\n"));
 }
 
 #[test]

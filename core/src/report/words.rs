@@ -10,7 +10,7 @@ pub(super) struct Words {
     pub(super) subject: &'static str,
     /// Of the postmaster's copy.
     pub(super) postmaster_subject: &'static str,
-    /// `Content-Description` of what is returned, without `Message`.
+    /// `Content-Description` of what is returned, in front of `Message`.
     pub(super) returned: &'static str,
     /// What happened; behind a line that names this host.
     pub(super) text: &'static [&'static str],
@@ -21,7 +21,7 @@ const TABLE: [Words; 3] = [
     Words {
         subject: "Undelivered Mail Returned to Sender",
         postmaster_subject: "Postmaster Copy: Undelivered Mail",
-        returned: "Undelivered",
+        returned: "Undelivered ",
         text: &[
             "Your message did not reach the recipients listed below, and we have",
             "stopped trying. The message, or its header, is attached.",
@@ -33,7 +33,7 @@ const TABLE: [Words; 3] = [
     Words {
         subject: "Delayed Mail (still being retried)",
         postmaster_subject: "Postmaster Warning: Delayed Mail",
-        returned: "Delayed",
+        returned: "Delayed ",
         text: &[
             "THIS IS ONLY A WARNING. THERE IS NO NEED TO SEND YOUR MESSAGE AGAIN.",
             "",
@@ -44,7 +44,7 @@ const TABLE: [Words; 3] = [
     Words {
         subject: "Successful Mail Delivery Report",
         postmaster_subject: "Postmaster Copy: Successful Mail Delivery",
-        returned: "Delivered",
+        returned: "",
         text: &[
             "You asked to be told: your message has reached the recipients listed",
             "below, or a mail system that does not send such reports itself.",

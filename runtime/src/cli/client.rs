@@ -22,7 +22,7 @@ pub fn ask(
 ) -> Result<(), Failure> {
     let path = setup.spool().join(SOCKET);
     let connect = UnixStream::connect(&path).map_err(|error| {
-        let text = format!("{}: {error}; is the daemon running? (postrider start)", path.display());
+        let text = format!("mail system is down ({}: {error}); postrider start -c DIR starts it", path.display());
         Failure::new(UNAVAILABLE, text)
     });
     let mut stream = connect?;

@@ -1,12 +1,15 @@
 //! The commands. Each Postfix name is a subcommand too, and works when the binary is called by that name.
 
+mod author;
 mod client;
 mod config;
+mod list;
 mod load;
 mod map;
 mod queue;
 mod sendmail;
 mod setup;
+mod show;
 mod start;
 
 pub use client::{ask, wake};
@@ -128,12 +131,7 @@ fn as_sendmail(command: &str, arguments: &[String], by_name: bool) -> Result<(),
     } else {
         by_name.then(|| "/etc/postfix".to_owned())
     };
-    match command {
-        "mailq" => arguments.insert(0, "-bp".to_owned()),
-        "newaliases" => arguments.insert(0, "-bi".to_owned()),
-        _ => {}
-    }
-    sendmail::run(&arguments, directory)
+    sendmail::run(command, &arguments, directory)
 }
 
 fn postfix(arguments: &[String], setup: &Setup) -> Result<(), Failure> {

@@ -1,17 +1,37 @@
 //! Commands for the queue: `queue`, `postqueue`, `mailq`, `postsuper`, `postcat`.
 
+use super::list::{Form, list};
+use super::show::{Parts, as_json, as_text};
 use super::{Failure, Setup, ask, print};
 use crate::control::{Reply, Request};
-use postrider_core::mail::{Listing, Order, QueueId, QueueName, Selection};
-use std::fmt::Write as _;
-use std::io::Write as _;
+use postrider_core::mail::{Order, QueueId, QueueName, Selection};
+
+/// EX_USAGE and EX_UNAVAILABLE of sysexits.h.
+const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
+
+const QUEUE_USAGE: &str = "usage: postrider queue [-c DIR] [--json] list [QUEUE] | show ID… | flush [ID|DOMAIN] | \
+                           hold|release|requeue|delete ID…|ALL|QUEUE|-";
+const POSTQUEUE_USAGE: &str =
+    "postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
+const POSTSUPER_USAGE: &str = "postsuper: fatal: usage: postsuper [-c config_dir] [-d queue_id (delete)] \
+                               [-h queue_id (hold)] [-H queue_id (un-hold)] [-r queue_id (requeue)] [queue...]";
+const POSTCAT_USAGE: &str = "usage: postcat [-c config_dir] [-ebh] -q queue_id...";
 
 fn usage(text: impl Into<String>) -> Failure {
-    Failure::new(64, text.into())
+    Failure::new(USAGE, text.into())
 }
 
 fn id(text: &str) -> Result<QueueId, Failure> {
     text.parse().map_err(|_| usage(format!("{text} is not a queue id; see the list for their form")))
+}
+
+/// A failure of the daemon, in the form in which Postfix's commands speak.
+fn fatal(command: &'static str) -> impl Fn(Failure) -> Failure {
+    move |failure| match failure.text.as_str() {
+        "" => failure,
+        text => Failure { text: format!("{command}: fatal: {text}"), ..failure },
+    }
 }
 
 /// `postrider queue VERB …`.
@@ -20,27 +40,33 @@ fn id(text: &str) -> Result<QueueId, Failure> {
 /// What went wrong.
 pub fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let json = arguments.iter().any(|argument| argument == "--json");
+    let form = if json { Form::Json } else { Form::Text };
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "--json").collect();
     match words[..] {
-        [] | ["list"] => list(setup, Selection::All(None), if json { Form::Json } else { Form::Text }),
-        ["list", queue] => {
-            list(setup, Selection::All(Some(queue_name(queue)?)), if json { Form::Json } else { Form::Text })
-        }
-        ["show", text] => show(setup, id(text)?, Parts::ALL, json),
-        ["flush"] => order(setup, Order::Flush(Selection::All(None)), "scheduled for delivery", json),
-        ["flush", what] => order(setup, Order::Flush(site_or_id(what)), "scheduled for delivery", json),
+        [] | ["list"] => list(setup, Selection::All(None), form),
+        ["list", what] => list(setup, what.parse().map_or_else(|_| queue_name(what).map(whole), |id| Ok(one(id)))?, form),
+        ["show", ref ids @ ..] if !ids.is_empty() => ids.iter().try_for_each(|text| match json {
+            true => as_json(setup, id(text)?),
+            false => as_text(setup, id(text)?, Parts::ALL),
+        }),
+        ["flush"] => order(setup, vec![Order::Flush(Selection::All(None))], "scheduled for delivery", json),
+        ["flush", what] => order(setup, vec![Order::Flush(site_or_id(what))], "scheduled for delivery", json),
         [verb @ ("hold" | "release" | "requeue" | "delete"), ref targets @ ..] if !targets.is_empty() => {
-            for target in targets {
-                let (make, done) = verb_of(verb);
-                order(setup, make(selection(target)?), done, json)?;
-            }
-            Ok(())
+            let (make, done) = verb_of(verb);
+            // All words are understood before the first is obeyed.
+            let orders: Result<Vec<Vec<Selection>>, Failure> = targets.iter().map(|text| selections(text)).collect();
+            order(setup, orders?.into_iter().flatten().map(make).collect(), done, json)
         }
-        _ => Err(usage(
-            "usage: postrider queue [--json] list [QUEUE] | show ID | flush [ID|DOMAIN] | \
-             hold|release|requeue|delete ID…|ALL|QUEUE",
-        )),
+        _ => Err(usage(QUEUE_USAGE)),
     }
+}
+
+const fn one(id: QueueId) -> Selection {
+    Selection::Id(id)
+}
+
+const fn whole(queue: QueueName) -> Selection {
+    Selection::All(Some(queue))
 }
 
 type MakeOrder = fn(Selection) -> Order;
@@ -59,24 +85,36 @@ fn queue_name(text: &str) -> Result<QueueName, Failure> {
         .map_err(|_| usage(format!("{text} is no queue; there are incoming, active, deferred, hold, corrupt")))
 }
 
-fn selection(text: &str) -> Result<Selection, Failure> {
+fn selections(text: &str) -> Result<Vec<Selection>, Failure> {
     if text == "ALL" {
-        return Ok(Selection::All(None));
+        return Ok(vec![Selection::All(None)]);
+    }
+    if text == "-" {
+        return standard_input().map(|line| id(&line).map(one)).collect();
     }
     if let Ok(id) = text.parse() {
-        return Ok(Selection::Id(id));
+        return Ok(vec![one(id)]);
     }
-    queue_name(text).map(|queue| Selection::All(Some(queue))).map_err(|_| {
+    queue_name(text).map(|queue| vec![whole(queue)]).map_err(|_| {
         usage(format!("{text} is neither a queue id, nor a queue (incoming, active, deferred, hold), nor ALL"))
     })
+}
+
+/// Words of standard input, one a line.
+fn standard_input() -> impl Iterator<Item = String> {
+    let lines = std::io::stdin().lines().map_while(Result::ok);
+    lines.map(|line| line.trim().to_owned()).filter(|line| !line.is_empty())
 }
 
 fn site_or_id(text: &str) -> Selection {
     text.parse().map_or_else(|_| Selection::Site(text.to_owned()), Selection::Id)
 }
 
-fn order(setup: &Setup, order: Order, done: &str, json: bool) -> Result<(), Failure> {
-    let count = carry_out(setup, order)?;
+fn order(setup: &Setup, orders: Vec<Order>, done: &str, json: bool) -> Result<(), Failure> {
+    let mut count = 0;
+    for order in orders {
+        count += carry_out(setup, order)?;
+    }
     if json {
         return print(&format!("{{\"messages\": {count}}}\n"));
     }
@@ -95,71 +133,12 @@ fn carry_out(setup: &Setup, order: Order) -> Result<u64, Failure> {
     Ok(count)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    Text,
-    Json,
-}
-
-fn list(setup: &Setup, selection: Selection, form: Form) -> Result<(), Failure> {
-    let mut listings = 0u64;
-    let mut octets = 0u64;
-    ask(setup, &Request::Order(Order::List(selection)), |reply| {
-        let Reply::Listing(listing) = reply else { return Ok(()) };
-        if form == Form::Json {
-            let line = serde_json::to_string(&listing).map_err(|error| Failure::new(75, error.to_string()))?;
-            return print(&format!("{line}\n"));
-        }
-        if listings == 0 {
-            print("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------\n")?;
-        }
-        listings += 1;
-        octets += listing.message_size;
-        print(&text_of(&listing))
-    })?;
-    if form == Form::Json {
-        return Ok(());
-    }
-    if listings == 0 {
-        return print("Mail queue is empty\n");
-    }
-    let plural = if listings == 1 { "" } else { "s" };
-    print(&format!("-- {} Kbytes in {listings} Request{plural}.\n", octets / 1024))
-}
-
-/// The form of postqueue(1) -p: `*` active, `!` on hold.
-fn text_of(listing: &Listing) -> String {
-    let mark = match listing.queue_name {
-        QueueName::Active => '*',
-        QueueName::Hold => '!',
-        _ => ' ',
-    };
-    let time = jiff::Timestamp::from_second(listing.arrival_time)
-        .map(|at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%a %b %e %H:%M:%S").to_string())
-        .unwrap_or_default();
-    let sender = if listing.sender.is_empty() { "MAILER-DAEMON" } else { &listing.sender };
-    let mut text = format!("{}{mark} {:>8} {time}  {sender}\n", listing.queue_id, listing.message_size);
-    let mut reason = None;
-    for recipient in &listing.recipients {
-        // A reason stands once in front of the recipients that share it.
-        if recipient.delay_reason != reason {
-            if let Some(why) = &recipient.delay_reason {
-                _ = writeln!(text, "{:>width$}({why})", "", width = 8usize.saturating_sub(why.len() % 8));
-            }
-            reason.clone_from(&recipient.delay_reason);
-        }
-        _ = writeln!(text, "{:41}{}", "", recipient.address);
-    }
-    text.push('\n');
-    text
-}
-
 /// `mailq`.
 ///
 /// # Errors
 /// What went wrong.
 pub fn mailq(setup: &Setup) -> Result<(), Failure> {
-    list(setup, Selection::All(None), Form::Text)
+    list(setup, Selection::All(None), Form::Text).map_err(fatal("mailq"))
 }
 
 /// `postqueue -p | -j | -f | -i ID | -s SITE`.
@@ -167,18 +146,21 @@ pub fn mailq(setup: &Setup) -> Result<(), Failure> {
 /// # Errors
 /// What went wrong.
 pub fn postqueue(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "-v").collect();
+    let flush = |selection| carry_out(setup, Order::Flush(selection)).map(drop);
     match words[..] {
-        ["-p"] => mailq(setup),
+        ["-p"] => list(setup, Selection::All(None), Form::Text),
         ["-j"] => list(setup, Selection::All(None), Form::Json),
-        ["-f"] => carry_out(setup, Order::Flush(Selection::All(None))).map(drop),
-        ["-i", text] => match carry_out(setup, Order::Flush(Selection::Id(id(text)?)))? {
-            0 => Err(Failure::new(69, format!("postqueue: no message {text} is deferred"))),
-            _ => Ok(()),
+        ["-f"] => flush(Selection::All(None)),
+        // Not there, or not waiting: postqueue(1) is content too.
+        ["-i", text] => match text.parse() {
+            Ok(id) => flush(Selection::Id(id)),
+            Err(_) => Err(Failure::new(UNAVAILABLE, format!("Cannot flush queue ID - invalid name: \"{text}\""))),
         },
-        ["-s", site] => carry_out(setup, Order::Flush(Selection::Site(site.to_owned()))).map(drop),
-        _ => Err(usage("usage: postqueue -f | -p | -j | -i QUEUEID | -s SITE")),
+        ["-s", site] => flush(Selection::Site(site.to_owned())),
+        _ => return Err(usage(POSTQUEUE_USAGE)),
     }
+    .map_err(fatal("postqueue"))
 }
 
 /// `postsuper -d|-h|-H|-r ID|ALL [QUEUE]…`; `-` reads ids from standard input.
@@ -186,69 +168,71 @@ pub fn postqueue(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
 /// # Errors
 /// What went wrong.
 pub fn postsuper(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
-    let mut rest = arguments.iter().peekable();
+    let mut rest = arguments.iter();
     let mut orders: Vec<(char, String)> = Vec::new();
     let mut queues = Vec::new();
     while let Some(argument) = rest.next() {
-        match argument.as_str() {
-            "-d" | "-h" | "-H" | "-r" => {
-                let letter = argument.chars().nth(1).unwrap_or('d');
-                let target = rest.next().ok_or_else(|| usage(format!("postsuper: {argument} needs a queue id or ALL")))?;
-                orders.push((letter, target.clone()));
+        let mut letters = argument.strip_prefix('-').unwrap_or_default().chars();
+        match letters.next() {
+            Some(letter @ ('d' | 'h' | 'H' | 'r')) => {
+                let attached = letters.as_str();
+                let target = if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
+                orders.push((letter, target.ok_or_else(|| usage(POSTSUPER_USAGE))?));
             }
-            "-v" | "-p" | "-s" | "-S" => {}
-            queue if !queue.starts_with('-') => queues.push(queue_name(queue)?),
-            other => {
-                return Err(usage(format!(
-                    "postsuper: unknown option {other}; usage: postsuper -d|-h|-H|-r QUEUEID|ALL|- [QUEUE]…"
-                )));
+            // The log has neither stray files nor a wrong structure that these would mend.
+            Some('v' | 'p' | 's' | 'S') => {}
+            Some(_) => return Err(usage(POSTSUPER_USAGE)),
+            None => {
+                let wrong = |_| Failure::new(1, format!("postsuper: fatal: invalid directory name: {argument}"));
+                queues.push(queue_name(argument).map_err(wrong)?);
             }
         }
     }
+    let mut counts = [('r', "Requeued"), ('d', "Deleted"), ('h', "Placed on hold"), ('H', "Released from hold")]
+        .map(|(letter, done)| (letter, done, None));
     for (letter, target) in orders {
-        super_order(setup, letter, &target, &queues)?;
+        let count = super_order(setup, letter, &target, &queues).map_err(fatal("postsuper"))?;
+        for (_, _, sum) in counts.iter_mut().filter(|(other, ..)| *other == letter) {
+            *sum = Some(sum.unwrap_or(0) + count);
+        }
+    }
+    for (_, done, sum) in counts {
+        if let Some(count) = sum {
+            eprintln!("postsuper: {done}: {count} message{}", if count == 1 { "" } else { "s" });
+        }
     }
     Ok(())
 }
 
-fn super_order(setup: &Setup, letter: char, target: &str, queues: &[QueueName]) -> Result<(), Failure> {
+/// Obeys one option; how many messages it was for.
+fn super_order(setup: &Setup, letter: char, target: &str, queues: &[QueueName]) -> Result<u64, Failure> {
     let (make, done): (MakeOrder, &str) = match letter {
-        'h' => (Order::Hold, "Placed on hold"),
-        'H' => (Order::Release, "Released from hold"),
-        'r' => (Order::Requeue, "Requeued"),
-        _ => (Order::Delete, "Deleted"),
+        'h' => (Order::Hold, "placed on hold"),
+        'H' => (Order::Release, "released from hold"),
+        'r' => (Order::Requeue, "requeued"),
+        _ => (Order::Delete, "removed"),
     };
-    let selections = match target {
-        "ALL" if queues.is_empty() => vec![Selection::All(None)],
-        "ALL" => queues.iter().map(|queue| Selection::All(Some(*queue))).collect(),
-        "-" => std::io::stdin()
-            .lines()
-            .map_while(Result::ok)
-            .map(|line| id(line.trim()).map(Selection::Id))
-            .collect::<Result<_, _>>()?,
-        text => vec![Selection::Id(id(text)?)],
-    };
+    if target == "ALL" {
+        let selections = match queues {
+            [] => vec![Selection::All(None)],
+            queues => queues.iter().map(|queue| whole(*queue)).collect(),
+        };
+        return selections.into_iter().try_fold(0, |sum, selection| Ok(sum + carry_out(setup, make(selection))?));
+    }
     let mut count = 0;
-    for selection in selections {
-        count += carry_out(setup, make(selection))?;
+    let words: Box<dyn Iterator<Item = String>> =
+        if target == "-" { Box::new(standard_input()) } else { Box::new(std::iter::once(target.to_owned())) };
+    for word in words {
+        let Ok(id) = word.parse() else {
+            eprintln!("postsuper: warning: invalid mail queue id: {word}");
+            continue;
+        };
+        if carry_out(setup, make(Selection::Id(id)))? > 0 {
+            eprintln!("postsuper: {id}: {done}");
+            count += 1;
+        }
     }
-    let plural = if count == 1 { "" } else { "s" };
-    if count > 0 {
-        eprintln!("postsuper: {done}: {count} message{plural}");
-    }
-    Ok(())
-}
-
-/// Which parts of a message to show.
-#[derive(Clone, Copy)]
-struct Parts {
-    envelope: bool,
-    header: bool,
-    body: bool,
-}
-
-impl Parts {
-    const ALL: Self = Self { envelope: true, header: true, body: true };
+    Ok(count)
 }
 
 /// `postcat [-e] [-h] [-b] -q ID…`.
@@ -256,66 +240,31 @@ impl Parts {
 /// # Errors
 /// What went wrong.
 pub fn postcat(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
-    let mut parts = Parts { envelope: false, header: false, body: false };
+    let mut parts = Parts::NONE;
+    let mut from_queue = false;
     let mut ids = Vec::new();
     for argument in arguments {
-        match argument.as_str() {
-            "-q" | "-v" | "-o" => {}
-            "-e" => parts.envelope = true,
-            "-h" => parts.header = true,
-            "-b" => parts.body = true,
-            "-bh" | "-hb" => (parts.body, parts.header) = (true, true),
-            other if other.starts_with('-') => {
-                return Err(usage(format!("postcat: unknown option {other}; usage: postcat [-ebh] -q QUEUEID…")));
+        let Some(letters) = argument.strip_prefix('-') else {
+            ids.push(id(argument).map_err(fatal("postcat"))?);
+            continue;
+        };
+        for letter in letters.chars() {
+            match letter {
+                'q' => from_queue = true,
+                'e' => parts.envelope = true,
+                'h' => parts.header = true,
+                'b' => parts.body = true,
+                'v' | 'o' | 'd' => {}
+                _ => return Err(usage(POSTCAT_USAGE)),
             }
-            text => ids.push(id(text)?),
         }
     }
-    if !(parts.envelope || parts.header || parts.body) {
+    if parts == Parts::NONE {
         parts = Parts::ALL;
     }
-    if ids.is_empty() {
-        return Err(usage("usage: postcat [-ebh] -q QUEUEID…"));
+    // There are no queue files to be named without -q.
+    if ids.is_empty() || !from_queue {
+        return Err(usage(POSTCAT_USAGE));
     }
-    ids.into_iter().try_for_each(|id| show(setup, id, parts, false))
-}
-
-fn show(setup: &Setup, id: QueueId, parts: Parts, json: bool) -> Result<(), Failure> {
-    let mut content = Vec::new();
-    let mut envelope = Vec::new();
-    ask(setup, &Request::Show(id), |reply| {
-        match reply {
-            Reply::Envelope(lines) => envelope = lines,
-            Reply::Content(octets) => content.extend_from_slice(&octets),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    if json {
-        let object = serde_json::json!({
-            "queue_id": id.to_string(),
-            "envelope": envelope,
-            "content": String::from_utf8_lossy(&content),
-        });
-        return print(&format!("{object}\n"));
-    }
-    if parts.envelope {
-        print(&format!("*** ENVELOPE RECORDS {id} ***\n"))?;
-        for (name, value) in &envelope {
-            print(&format!("{name}: {value}\n"))?;
-        }
-    }
-    let text: Vec<u8> = content.iter().copied().filter(|octet| *octet != b'\r').collect();
-    let split = text.windows(2).position(|pair| pair == b"\n\n").map_or(text.len(), |at| at + 1);
-    let headings = parts.envelope;
-    if headings {
-        print(&format!("*** MESSAGE CONTENTS {id} ***\n"))?;
-    }
-    let mut out = std::io::stdout().lock();
-    let shown = [(parts.header, &text[..split]), (parts.body, &text[split..])];
-    for (_, part) in shown.iter().filter(|(wanted, _)| *wanted) {
-        out.write_all(part).map_err(|error| Failure::new(74, format!("standard output: {error}")))?;
-    }
-    drop(out);
-    if headings { print(&format!("*** MESSAGE FILE END {id} ***\n")) } else { Ok(()) }
+    ids.into_iter().try_for_each(|id| as_text(setup, id, parts)).map_err(fatal("postcat"))
 }

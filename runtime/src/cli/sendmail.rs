@@ -1,7 +1,8 @@
 //! `sendmail`, `postrider send`: mail from standard input into the maildrop. Works while the daemon is down.
 
-use super::{Failure, Setup};
+use super::{Failure, Setup, author};
 use crate::maildrop::{self, Header};
+use postrider_core::wire::{Mailbox, address_list};
 use std::io::Read;
 
 /// EX_USAGE, EX_DATAERR, EX_TEMPFAIL of sysexits.h, as sendmail(1) exits.
@@ -12,6 +13,8 @@ const TEMPORARY: u8 = 75;
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     header: Header,
+    /// `-F`.
+    full_name: Option<String>,
     extract: bool,
     ignore_dots: bool,
     mode: Mode,
@@ -26,67 +29,145 @@ enum Mode {
     Aliases,
     Flush,
     Site(String),
+    One(String),
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// What went wrong, with the exit status of sysexits.h.
-pub fn run(arguments: &[String], directory: Option<String>) -> Result<(), Failure> {
+pub fn run(called: &str, arguments: &[String], directory: Option<String>) -> Result<(), Failure> {
     let mut options = parse(arguments)?;
+    match called {
+        "mailq" => options.mode = Mode::List,
+        "newaliases" => options.mode = Mode::Aliases,
+        _ => {}
+    }
+    if options.mode == Mode::List && !options.header.recipients.is_empty() {
+        return Err(usage("display queue mode requires no recipient"));
+    }
     let setup = Setup::find(options.directory.take().or(directory))?;
-    match options.mode {
+    let postqueue = |words: [&str; 2]| {
+        let words: Vec<String> = words.iter().filter(|word| !word.is_empty()).map(ToString::to_string).collect();
+        super::queue::postqueue(&words, &setup)
+    };
+    match &options.mode {
         Mode::List => super::queue::mailq(&setup),
-        Mode::Flush => super::queue::postqueue(&["-f".to_owned()], &setup),
-        Mode::Site(site) => super::queue::postqueue(&["-s".to_owned(), site], &setup),
+        Mode::Flush => postqueue(["-f", ""]),
+        Mode::Site(site) => postqueue(["-s", site]),
+        Mode::One(id) => postqueue(["-i", id]),
         // Aliases are read from their text: there is nothing to build.
         Mode::Aliases => Ok(()),
         Mode::Submit => submit(options, &setup),
     }
 }
 
-fn usage(text: String) -> Failure {
-    Failure { status: USAGE, text: format!("sendmail: {text}") }
+fn usage(text: impl std::fmt::Display) -> Failure {
+    Failure { status: USAGE, text: format!("sendmail: fatal: {text}") }
 }
+
+/// The options that take a value, in the same word or as the next one.
+const WITH_VALUE: &str = "ABCDFLMNORSVXbdefhopr";
+/// Those that take none and mean nothing here, as sendmail(1) says.
+const WITHOUT_MEANING: &str = "GUcmnvx";
 
 fn parse(arguments: &[String]) -> Result<Options, Failure> {
     let mut options = Options::default();
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
-        let Some(letters) = argument.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
-            options.header.recipients.push(argument.clone());
-            continue;
-        };
-        if letters == "-" {
-            options.header.recipients.extend(rest.by_ref().cloned());
-            break;
-        }
-        let (letter, attached) = letters.split_at(letters.chars().next().map_or(0, char::len_utf8));
-        let mut value = || {
-            let next = if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
-            next.ok_or_else(|| usage(format!("option -{letter} needs a value")))
-        };
-        match letter {
-            "f" | "r" => options.header.sender = Some(value()?),
-            "F" => options.header.full_name = Some(value()?),
-            "N" => options.header.notify = Some(value()?),
-            "R" => options.header.ret = Some(value()?),
-            "V" => options.header.envid = Some(value()?),
-            "B" => options.header.eight_bit = value()?.eq_ignore_ascii_case("8BITMIME"),
-            "C" => options.directory = Some(value()?),
-            "A" | "D" | "h" | "L" | "O" | "p" | "X" | "d" | "M" | "S" => _ = value()?,
-            "b" => options.mode = mode(attached)?,
-            "I" => options.mode = Mode::Aliases,
-            "q" => options.mode = attached.strip_prefix('R').map_or(Mode::Flush, |site| Mode::Site(site.to_owned())),
-            "t" => options.extract = true,
-            "i" => options.ignore_dots = true,
-            "o" if attached == "i" => options.ignore_dots = true,
-            // Options of old programs that mean nothing here, as sendmail(1) says.
-            "o" | "e" | "m" | "n" | "U" | "v" | "G" | "x" => {}
-            _ => return Err(usage(format!("unknown option -{letters}"))),
+        match argument.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            None => options.header.recipients.extend(addresses(argument)?),
+            Some("-") => {
+                for argument in rest.by_ref() {
+                    options.header.recipients.extend(addresses(argument)?);
+                }
+            }
+            Some(letters) => options.letters(letters, &mut rest)?,
         }
     }
     Ok(options)
+}
+
+/// The addresses of one word of the command line, which may be a list.
+fn addresses(text: &str) -> Result<Vec<String>, Failure> {
+    let found = address_list::mailboxes(text);
+    if found.is_empty() {
+        return Err(Failure::new(DATA_ERROR, format!("sendmail: fatal: {text:?} is no address")));
+    }
+    Ok(found.iter().map(Mailbox::external).collect())
+}
+
+impl Options {
+    /// The letters of one word: `-ti` is `-t -i`; a value ends the word.
+    fn letters<'a>(&mut self, letters: &str, rest: &mut impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+        let mut left = letters.chars();
+        while let Some(letter) = left.next() {
+            let attached = left.as_str();
+            if letter == 'q' {
+                return self.queue_run(attached);
+            }
+            if WITH_VALUE.contains(letter) {
+                let next = if attached.is_empty() { rest.next().map(String::as_str) } else { Some(attached) };
+                let value = next.ok_or_else(|| usage(format!("option -{letter} needs a value")))?;
+                return self.with_value(letter, value);
+            }
+            match letter {
+                'I' => self.mode = Mode::Aliases,
+                't' => self.extract = true,
+                'i' => self.ignore_dots = true,
+                letter if WITHOUT_MEANING.contains(letter) => {}
+                _ => return Err(usage(format!("unknown option -{letter}"))),
+            }
+        }
+        Ok(())
+    }
+
+    fn with_value(&mut self, letter: char, value: &str) -> Result<(), Failure> {
+        match letter {
+            'f' | 'r' => self.header.sender = Some(sender(value)),
+            'F' => self.full_name = Some(value.to_owned()),
+            'N' if is_notify(value) => self.header.notify = Some(value.to_owned()),
+            'R' if ["full", "hdrs"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
+                self.header.ret = Some(value.to_owned());
+            }
+            'N' | 'R' => eprintln!("sendmail: warning: bad -{letter} option value -- ignored"),
+            'V' => self.header.envid = Some(value.to_owned()),
+            'B' => self.header.eight_bit = value.eq_ignore_ascii_case("8BITMIME"),
+            'C' => self.directory = Some(value.to_owned()),
+            'b' => self.mode = mode(value)?,
+            'o' if value == "i" => self.ignore_dots = true,
+            // Options of old programs that mean nothing here, as sendmail(1) says.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// `-q`, `-qID`, `-qRSITE`; an interval means nothing: each message has a time of its own.
+    fn queue_run(&mut self, attached: &str) -> Result<(), Failure> {
+        let mut left = attached.chars();
+        match left.next() {
+            None => self.mode = Mode::Flush,
+            Some('I') => self.mode = Mode::One(left.as_str().to_owned()),
+            Some('R') => self.mode = Mode::Site(left.as_str().to_owned()),
+            Some('0'..='9') => {}
+            Some(_) => return Err(usage(format!("-q{attached} does not work; there are -q, -qI and -qR"))),
+        }
+        Ok(())
+    }
+}
+
+/// What is no address is the null sender, as with sendmail(1): a report has nowhere to go.
+fn sender(value: &str) -> String {
+    let found = address_list::mailboxes(value).first().map(Mailbox::external);
+    if found.is_none() && !matches!(value.trim(), "" | "<>") {
+        eprintln!("sendmail: warning: -f option specified malformed sender: {value}");
+    }
+    found.unwrap_or_default()
+}
+
+fn is_notify(value: &str) -> bool {
+    let words: Vec<String> = value.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
+    words == ["never"] || words.iter().all(|word| matches!(word.as_str(), "delay" | "failure" | "success"))
 }
 
 fn mode(letter: &str) -> Result<Mode, Failure> {
@@ -103,10 +184,11 @@ fn mode(letter: &str) -> Result<Mode, Failure> {
 fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     let mut content = Vec::new();
     let limit = setup.settings.number("message_size_limit");
-    let read = std::io::stdin().lock().take(limit.saturating_add(1)).read_to_end(&mut content);
-    read.map_err(|error| Failure::new(TEMPORARY, format!("sendmail: standard input: {error}")))?;
+    let most = if limit == 0 { u64::MAX } else { limit.saturating_add(1) };
+    let read = std::io::stdin().lock().take(most).read_to_end(&mut content);
+    read.map_err(|error| Failure::new(TEMPORARY, format!("sendmail: fatal: standard input: {error}")))?;
     if limit > 0 && content.len() as u64 > limit {
-        let text = format!("sendmail: the message is larger than message_size_limit = {limit} octets");
+        let text = format!("sendmail: fatal: message file too big: message_size_limit is {limit} octets");
         return Err(Failure::new(DATA_ERROR, text));
     }
     if !options.ignore_dots {
@@ -114,18 +196,35 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     }
     if options.extract {
         options.header.recipients.extend(postrider_core::submission::recipients_of(&content));
+        if options.header.recipients.is_empty() {
+            return Err(Failure::new(DATA_ERROR, "sendmail: fatal: No recipient addresses found in message header"));
+        }
     }
     if options.header.recipients.is_empty() {
-        return Err(usage("no recipients: name them, or use -t and a To, Cc or Bcc field".to_owned()));
+        return Err(usage("Recipient addresses must be specified on the command line or via the -t option"));
     }
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
+    let login = user.as_ref().map_or("unknown", |user| user.name.as_str());
+    let full_name = options.full_name.or_else(|| std::env::var("NAME").ok()).unwrap_or_else(|| {
+        user.as_ref().map(|user| real_name(&user.gecos.to_string_lossy(), login)).unwrap_or_default()
+    });
+    author::add(&mut content, &full_name, options.header.sender.as_deref().unwrap_or(login));
     let spool = setup.spool();
     maildrop::leave(&spool, &options.header, &content).map_err(|error| {
-        let text = format!("sendmail: {}: {error}; has the daemon been started once?", spool.display());
+        let text = format!("sendmail: fatal: {}: {error}; has the daemon been started once?", spool.display());
         Failure::new(TEMPORARY, text)
     })?;
     // The daemon looks by itself after a while; this only makes it look now.
     super::wake(setup);
     Ok(())
+}
+
+/// The name of passwd(5): up to the first comma; `&` is the login name.
+fn real_name(gecos: &str, login: &str) -> String {
+    let name = gecos.split(',').next().unwrap_or_default();
+    let mut initial = login.chars();
+    let capital: String = initial.next().into_iter().flat_map(char::to_uppercase).chain(initial).collect();
+    name.replace('&', &capital)
 }
 
 /// Without `-i` a line of one dot ends the message.
@@ -155,6 +254,26 @@ mod tests {
         assert!(options.ignore_dots && options.extract);
         assert_eq!(options.header.sender.as_deref(), Some("a@example.com"));
         assert_eq!(options.header.recipients, ["b@example.com"]);
+    }
+
+    #[test]
+    fn letters_may_share_a_word() {
+        assert_eq!(options("-ti"), options("-t -i"));
+        assert_eq!(options("-itfa@b.test"), options("-i -t -f a@b.test"));
+    }
+
+    #[test]
+    fn an_argument_may_be_a_list_and_nonsense_is_refused() {
+        let parsed = parse(&["a@x.test, B <b@x.test>".to_owned()]).expect("a list");
+        assert_eq!(parsed.header.recipients, ["a@x.test", "b@x.test"]);
+        assert_eq!(parse(&["<>".to_owned()]).expect_err("nobody").status, DATA_ERROR);
+        assert_eq!(parse(&["-K".to_owned()]).expect_err("unknown").status, USAGE);
+        assert_eq!(parse(&["-bz".to_owned()]).expect_err("unknown").status, USAGE);
+    }
+
+    #[test]
+    fn a_real_name_comes_from_the_user_s_entry() {
+        assert_eq!(real_name("& User,Room 1,,", "joe"), "Joe User");
     }
 
     #[test]

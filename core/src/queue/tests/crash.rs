@@ -41,6 +41,28 @@ fn an_answer_comes_after_the_sync_and_an_outcome_s_before_it() {
     assert_eq!(world.pending.len(), 1, "and synced within 100 ms");
 }
 
+#[test]
+fn a_process_that_is_killed_leaves_octets_that_recovery_makes_durable() {
+    for seed in 0..30 {
+        let mut world = World::new(seed, params());
+        (0..100).for_each(|_| world.step());
+        // Killed: the kernel still has what was written.
+        let mut next = World::over(world.disk.clone(), seed, params());
+        next.now = world.now;
+        while next.ready.is_none() {
+            next.complete(0);
+        }
+        next.check(&world.lives);
+        let known = next.log.messages();
+        for way in 0..10 {
+            let mut after = next.reborn(way, params());
+            after.check(&world.lives);
+            assert_eq!(after.log.messages(), known);
+            assert_eq!(after.troubles, Vec::<String>::new());
+        }
+    }
+}
+
 /// Lives of 60 steps; after each step the power fails in some ways.
 fn crash_everywhere(seed: u64, steps: u64, ways: u64) -> u64 {
     let mut world = World::new(seed, params());
@@ -61,4 +83,41 @@ fn crash_everywhere(seed: u64, steps: u64, ways: u64) -> u64 {
 fn nothing_promised_is_lost_whenever_the_power_fails() {
     let states: u64 = (0..20).map(|seed| crash_everywhere(seed, 120, 2)).sum();
     assert!(states >= 4_000);
+}
+
+#[test]
+fn a_long_life_stays_inside_its_bounds_and_every_message_in_it() {
+    for seed in 0..6 {
+        let mut world = World::new(seed, params());
+        world.settle();
+        for round in 0..40 {
+            (0..60).for_each(|_| world.step());
+            // Most mail leaves soon; some stays for ever.
+            for id in world.present() {
+                if world.prng.chance(2, 3) && !(id.0 >> 12).is_multiple_of(7) {
+                    world.remove(id);
+                }
+            }
+            if round % 4 == 3 {
+                world.settle();
+                let (living, used) = world.log.usage();
+                let size = params().segment_size;
+                assert!(
+                    used <= 2 * living + 4 * size + params().reserve,
+                    "{seed}: {used} for {living}: {:?} {:?}",
+                    world.log.tidy,
+                    world.log.index.segments
+                );
+            }
+            let mut next = world.reborn(seed * 77 + round, params());
+            next.check(&world.lives);
+            assert_eq!(next.troubles, Vec::<String>::new());
+        }
+        assert_eq!(world.troubles, Vec::<String>::new());
+        let number = |files: &[(super::super::File, u64)]| {
+            files.iter().filter(|(file, _)| matches!(file, super::super::File::Segment(_))).count()
+        };
+        let made = world.log.next_segment;
+        assert!(made > 2 * number(&world.disk.files()) as u64, "segments are given up: {made}");
+    }
 }

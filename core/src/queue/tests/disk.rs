@@ -66,6 +66,14 @@ impl Disk {
         Some(&mut self.inodes[inode])
     }
 
+    /// Changes what lies on the disk.
+    pub(super) fn spoil(&mut self, file: File, change: impl Fn(&mut Vec<u8>)) {
+        if let Some(inode) = self.inode(file) {
+            change(&mut inode.octets);
+            change(&mut inode.durable);
+        }
+    }
+
     fn fault(&mut self, op: &Op) -> Option<DiskError> {
         self.count += 1;
         if matches!(op, Op::Read { .. } | Op::List) {

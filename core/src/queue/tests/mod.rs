@@ -1,5 +1,8 @@
 //! The log against a hostile disk.
 
 mod crash;
+mod damage;
 mod disk;
+mod faults;
+mod staging;
 mod world;

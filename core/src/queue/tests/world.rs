@@ -55,6 +55,7 @@ pub(super) struct World {
     pub(super) ready: Option<QueueId>,
     pub(super) loaded: BTreeMap<Ticket, Option<Box<Loaded>>>,
     pub(super) troubles: Vec<String>,
+    pub(super) warnings: Vec<String>,
     pub(super) refusals: u64,
     pub(super) next_ticket: u64,
     pub(super) next_id: u64,
@@ -87,6 +88,7 @@ impl World {
             ready: None,
             loaded: BTreeMap::new(),
             troubles: Vec::new(),
+            warnings: Vec::new(),
             refusals: 0,
             next_ticket: 1,
             next_id: 1,
@@ -115,8 +117,10 @@ impl World {
     }
 
     fn heard(&mut self, event: &Event) {
-        if event.severity() == Severity::Error {
-            self.troubles.push(event.text());
+        match event.severity() {
+            Severity::Error => self.troubles.push(event.text()),
+            Severity::Warning => self.warnings.push(event.text()),
+            Severity::Info => {}
         }
         if event.text().contains("takes mail again") {
             for life in self.lives.values_mut() {
@@ -206,7 +210,13 @@ impl World {
                 }
             }
         }
-        panic!("the log never comes to rest: {:?}", self.pending);
+        panic!(
+            "the log never comes to rest: {:?} {:?} {:?} {:?}",
+            self.pending,
+            self.log.tidy,
+            self.log.spares,
+            self.log.usage()
+        );
     }
 
     pub(super) fn ticket(&mut self, errand: Errand) -> Ticket {
@@ -318,7 +328,9 @@ impl World {
         match self.prng.below(16) {
             0..=3 => _ = self.commit(),
             4 => {
-                let place = if self.prng.chance(1, 2) { ContentPlace::File } else { ContentPlace::Inline };
+                // Before the log is ready, a content without a record is one that an earlier life left over.
+                let file = self.ready.is_some() && self.prng.chance(1, 2);
+                let place = if file { ContentPlace::File } else { ContentPlace::Inline };
                 if self.disk.capacity == u64::MAX && self.disk.faults.is_empty() {
                     self.commit_sized(1500, place);
                 }

@@ -1,0 +1,265 @@
+//! Octets change on the disk while we are away.
+
+use super::super::{DiskError, Done, File, Input, Log, Op, OpId, Output, Params, Ticket};
+use super::disk::Disk;
+use super::world::World;
+use crate::machine::Machine;
+use crate::mail::{Change, ContentPlace, QueueId};
+use crate::prng::Prng;
+use crate::time::{Duration, Now};
+use std::collections::BTreeSet;
+
+fn params() -> Params {
+    Params { segment_size: 8 * 1024, reserve: 0 }
+}
+
+/// A small spool at rest: four messages, one of them removed, one with an outcome, one in a file of its own.
+fn spool() -> World {
+    let mut world = World::new(5, params());
+    world.content_max = 60;
+    world.settle();
+    let removed = world.commit();
+    world.settle();
+    let outcome = world.commit();
+    world.settle();
+    world.commit_sized(80, ContentPlace::File);
+    world.settle();
+    world.settle_one(outcome, 0, true);
+    world.remove(removed);
+    world.commit();
+    world.settle();
+    // Idle long enough for the log to say that all of it is durable.
+    world.pass(Duration::from_secs(1));
+    world.settle();
+    world
+}
+
+fn recover(disk: Disk) -> World {
+    let mut world = World::over(disk, 9, params());
+    while world.ready.is_none() && !world.pending.is_empty() {
+        world.complete(0);
+    }
+    assert!(world.ready.is_some());
+    world
+}
+
+fn ids(world: &World) -> BTreeSet<QueueId> {
+    world.recovered.iter().map(|summary| summary.id).collect()
+}
+
+#[test]
+fn a_flipped_bit_touches_one_message_at_most_and_is_reported() {
+    let world = spool();
+    let whole = ids(&recover(world.disk.clone()));
+    assert_eq!(whole.len(), 3);
+    let mut touched = 0;
+    let files: Vec<File> = world.disk.files().into_iter().map(|(file, _)| file).collect();
+    for file in files {
+        let mut disk = world.disk.clone();
+        let octets = disk.inode(file).unwrap().octets.clone();
+        let used = octets.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+        if matches!(file, File::Content(_)) {
+            continue;
+        }
+        for bit in 0..used * 8 {
+            let mut disk = world.disk.clone();
+            disk.spoil(file, |octets| octets[bit / 8] ^= 1 << (bit % 8));
+            let next = recover(disk);
+            let found = ids(&next);
+            let changed = found.symmetric_difference(&whole).count();
+            assert!(changed <= 1, "bit {bit} of {file:?}: {found:?}");
+            assert!(changed == 0 || !next.troubles.is_empty(), "bit {bit} of {file:?} is reported");
+            touched += changed;
+        }
+    }
+    assert!(touched > 1000, "{touched}");
+}
+
+#[test]
+fn damage_is_set_aside_once_and_the_rest_goes_on() {
+    let world = spool();
+    let mut disk = world.disk.clone();
+    let damaged = *ids(&recover(disk.clone())).first().unwrap();
+    let at = world.log.whereabouts(damaged).unwrap();
+    disk.spoil(at.file, |octets| octets[at.offset as usize] ^= 1);
+    let mut next = recover(disk);
+    assert_eq!(next.recovered.len(), 2);
+    assert_eq!(next.troubles.len(), 1, "{:?}", next.troubles);
+    assert!(next.troubles[0].starts_with(&format!("{damaged}: error: octets")), "{:?}", next.troubles);
+    let copy = next.disk.files().into_iter().find(|(file, _)| matches!(file, File::Corrupt(..))).unwrap();
+    let copied = next.disk.inode(copy.0).unwrap().octets.clone();
+    assert!(copied.len() as u64 >= at.length);
+    assert!(next.load(damaged).is_none());
+    let mut again = next.reborn(4, params());
+    assert_eq!(again.recovered.len(), 2);
+    assert_eq!(again.troubles, Vec::<String>::new(), "it was said and copied before");
+    assert_eq!(again.disk.inode(copy.0).unwrap().octets, copied);
+    // Mail goes on, and the damaged segment is given up in time; the copy stays.
+    for _ in 0..200 {
+        let id = again.commit_sized(500, ContentPlace::Inline);
+        again.settle();
+        again.remove(id);
+        again.settle();
+    }
+    assert!(!again.disk.files().iter().any(|(file, _)| *file == at.file));
+    assert!(again.disk.inode(copy.0).is_some());
+}
+
+#[test]
+fn a_spool_that_was_cut_off_says_so_and_loses_only_what_was_cut() {
+    let world = spool();
+    let whole = ids(&recover(world.disk.clone()));
+    let segment = world.disk.files().into_iter().find(|(file, _)| {
+        matches!(file, File::Segment(_))
+            && world.log.whereabouts(*whole.first().unwrap()).unwrap().file == *file
+    });
+    let (file, size) = segment.unwrap();
+    for length in (0..size).step_by(37) {
+        let mut disk = world.disk.clone();
+        disk.spoil(file, |octets| octets.truncate(length as usize));
+        let mut next = recover(disk);
+        // A removal that was cut off brings its message back: better twice than never.
+        let found = ids(&next);
+        let said = !next.troubles.is_empty() || !next.warnings.is_empty();
+        assert!(found.len() == 3 || said, "cut at {length}");
+        assert!(found.iter().all(|id| world.lives.contains_key(id)));
+        let id = next.commit();
+        next.settle();
+        assert_eq!(next.lives[&id].answer, Some(Ok(())));
+    }
+}
+
+#[test]
+fn a_content_file_that_is_not_what_was_synced_is_damage() {
+    let world = spool();
+    let file = world.disk.files().into_iter().find(|(file, _)| matches!(file, File::Content(_))).unwrap().0;
+    let mut shorter = world.disk.clone();
+    shorter.spoil(file, |octets| octets.truncate(10));
+    let mut next = recover(shorter);
+    assert_eq!(next.recovered.len(), 2);
+    assert!(next.troubles[0].contains("10 octets"), "{:?}", next.troubles);
+    next.settle();
+    assert!(next.disk.inode(file).is_none(), "its octets are in the copy");
+    let mut missing = world.disk.clone();
+    missing.run(Op::Unlink(file)).unwrap();
+    let next = recover(missing);
+    assert_eq!(next.recovered.len(), 2);
+    assert!(next.troubles[0].contains("missing"), "{:?}", next.troubles);
+}
+
+#[test]
+fn contents_of_no_message_are_removed() {
+    let mut world = spool();
+    let file = File::Content(QueueId(0x7777_0000));
+    world.disk.run(Op::Create { file, size: 0 }).unwrap();
+    world.disk.run(Op::Write { file, offset: 0, octets: vec![vec![1; 10]] }).unwrap();
+    let mut next = recover(world.disk.clone());
+    next.settle();
+    assert!(next.disk.inode(file).is_none());
+    assert!(next.ready.unwrap() >= QueueId(0x7777_0000), "its id is not given again");
+    assert_eq!(next.recovered.len(), 3);
+}
+
+#[test]
+fn octets_that_can_not_be_read_cost_only_the_messages_in_them() {
+    let world = spool();
+    let mut log = Log::new(params(), 1);
+    let mut disk = world.disk.clone();
+    let damaged = *ids(&recover(disk.clone())).first().unwrap();
+    let place = world.log.whereabouts(damaged).unwrap();
+    let bad = place.offset / 512 * 512;
+    let (mut found, mut troubles, mut ready) = (0, 0, false);
+    log.handle_input(Now::default(), Input::Open);
+    let mut pending = Vec::new();
+    while !ready {
+        while let Some(output) = log.poll_output() {
+            match output {
+                Output::Do(op, todo) => pending.push((op, todo)),
+                Output::Recovered(_) => found += 1,
+                Output::Event(event) => troubles += u32::from(event.text().contains("error:")),
+                Output::Ready { .. } => ready = true,
+                Output::Appended { .. } | Output::Loaded { .. } => {}
+            }
+        }
+        let Some((op, todo)) = pending.pop() else { break };
+        let result = match &todo {
+            Op::Read { file, offset, length }
+                if *file == place.file && *offset < bad + 512 && bad < offset + length && *offset > 0 =>
+            {
+                Err(DiskError::Failed("Input/output error".into()))
+            }
+            _ => disk.run(todo),
+        };
+        log.handle_input(Now::default(), Input::Did { op, result });
+    }
+    assert!(ready);
+    assert!(found < 3 && troubles > 0, "{found} {troubles}");
+}
+
+/// A driver that answers what it likes.
+fn nonsense(prng: &mut Prng, op: &Op) -> Result<Done, DiskError> {
+    match prng.below(10) {
+        0 => Err(DiskError::Full),
+        1 => Err(DiskError::Missing),
+        2 => Err(DiskError::Failed("?".into())),
+        3 => Ok(Done::Nothing),
+        4 => Ok(Done::Octets((0..prng.below(3000)).map(|_| prng.next_u64() as u8).collect())),
+        5 => Ok(Done::Files(
+            (0..prng.below(6))
+                .map(|_| {
+                    let number = if prng.chance(1, 2) { prng.below(4) } else { prng.next_u64() };
+                    let file = match prng.below(3) {
+                        0 => File::Segment(number),
+                        1 => File::Content(QueueId(number)),
+                        _ => File::Corrupt(number, prng.next_u64()),
+                    };
+                    (file, if prng.chance(1, 2) { prng.below(20_000) } else { prng.next_u64() })
+                })
+                .collect(),
+        )),
+        _ => Ok(match op {
+            Op::List => Done::Files(vec![(File::Segment(1), 9000), (File::Segment(2), 16384)]),
+            Op::Read { length, .. } => Done::Octets(vec![0; (*length).min(100_000) as usize]),
+            _ => Done::Nothing,
+        }),
+    }
+}
+
+#[test]
+fn a_driver_that_answers_nonsense_never_makes_it_panic_and_every_append_is_answered_once() {
+    for seed in 0..300 {
+        let mut prng = Prng::new(seed);
+        let mut world = World::new(seed, params());
+        let mut pending: Vec<(OpId, Op)> = std::mem::take(&mut world.pending);
+        let (mut asked, mut answered) = (0, BTreeSet::new());
+        for _ in 0..400 {
+            let now = world.now;
+            match prng.below(6) {
+                0 if world.log.room() > 0 => {
+                    let message = world.message(0, ContentPlace::Inline);
+                    let changes = vec![Change::Commit(Box::new(message))];
+                    world
+                        .log
+                        .handle_input(now, Input::Append { ticket: Ticket(asked), changes, content: vec![] });
+                    asked += 1;
+                }
+                1 => {
+                    world.now = now.after(Duration::from_millis(prng.below(3000)));
+                    world.log.handle_timeout(world.now);
+                }
+                _ if !pending.is_empty() => {
+                    let (op, todo) = pending.swap_remove(prng.below(pending.len() as u64) as usize);
+                    world.log.handle_input(now, Input::Did { op, result: nonsense(&mut prng, &todo) });
+                }
+                _ => world.log.handle_input(now, Input::Load { ticket: Ticket(0), id: QueueId(0x1000) }),
+            }
+            while let Some(output) = world.log.poll_output() {
+                match output {
+                    Output::Do(id, op) => pending.push((id, op)),
+                    Output::Appended { ticket, .. } => assert!(answered.insert(ticket), "answered once"),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

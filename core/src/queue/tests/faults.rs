@@ -1,0 +1,197 @@
+//! The disk fails, or is full.
+
+use super::super::Params;
+use super::disk::Fault;
+use super::world::{World, params};
+use crate::machine::Machine;
+use crate::mail::Refusal;
+use crate::time::Duration;
+
+/// A day with faults at these operations; then the power fails, and what comes back is compared.
+fn day_with_faults(seed: u64, faults: &[(u64, Fault)], steps: u64) -> World {
+    let mut world = World::new(seed, params());
+    world.disk.faults.extend(faults.iter().copied());
+    for step in 0..steps {
+        world.step();
+        if step % 9 == 0 {
+            world.reborn(seed * 999 + step, params()).check(&world.lives);
+        }
+    }
+    world.settle();
+    world.reborn(seed, params()).check(&world.lives);
+    world
+}
+
+#[test]
+fn an_operation_that_fails_loses_nothing_and_the_log_takes_mail_again() {
+    for fault in [Fault::Failed, Fault::Full] {
+        for at in 2..120 {
+            let mut world = day_with_faults(at, &[(at, fault)], 100);
+            world.disk.faults.clear();
+            world.pass(Duration::from_secs(120));
+            world.settle();
+            let id = world.commit();
+            world.settle();
+            assert_eq!(world.lives[&id].answer, Some(Ok(())), "{fault:?} at {at}: {:?}", world.troubles);
+            world.reborn(at, params()).check(&world.lives);
+        }
+    }
+}
+
+#[test]
+fn many_failures_lose_nothing() {
+    for seed in 0..60 {
+        let faults: Vec<(u64, Fault)> = (0..10)
+            .map(|n| {
+                (2 + (seed * 37 + n * n * 13 + n) % 150, if n % 3 == 0 { Fault::Full } else { Fault::Failed })
+            })
+            .collect();
+        day_with_faults(seed, &faults, 250);
+    }
+}
+
+#[test]
+fn a_failed_sync_is_not_tried_again_and_what_it_held_is_refused() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let kept = world.commit();
+    world.settle();
+    let first = world.log.spares.previous;
+    let id = world.commit();
+    // The write, then its sync.
+    world.complete(0);
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.complete(0);
+    assert_eq!(world.lives[&id].answer, Some(Err(Refusal::Broken)));
+    assert_ne!(world.log.spares.previous, first);
+    let late = world.commit();
+    assert_eq!(world.lives[&late].answer, Some(Err(Refusal::Broken)), "until the fresh segment is durable");
+    world.settle();
+    assert!(world.lives[&id].void);
+    for seed in 0..50 {
+        let mut next = world.reborn(seed, params());
+        next.check(&world.lives);
+        assert_eq!(next.recovered.len(), 1);
+    }
+    assert!(world.load(kept).is_some(), "what was durable stays readable");
+    let after = world.commit();
+    world.settle();
+    assert_eq!(world.lives[&after].answer, Some(Ok(())));
+}
+
+#[test]
+fn outcomes_whose_sync_failed_are_written_again() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    world.settle_one(id, 0, true);
+    world.complete(0);
+    assert!(world.errands.is_empty());
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.pass(Duration::from_millis(50));
+    world.settle();
+    assert!(world.lives[&id].settled.contains(&0));
+    for seed in 0..50 {
+        world.reborn(seed, params()).check(&world.lives);
+    }
+}
+
+#[test]
+fn a_broken_disk_is_tried_again_ever_more_rarely_and_forgiven_when_it_works() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let kept = world.commit();
+    world.settle();
+    world.disk.broken = true;
+    world.commit();
+    let mut waits = Vec::new();
+    for _ in 0..200 {
+        if world.pending.is_empty() {
+            let wait = world.log.next_timeout().expect("it will be tried again").since(world.now.mono);
+            waits.push(wait.as_secs());
+            world.pass(wait);
+        } else {
+            world.complete(0);
+        }
+    }
+    assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+    assert!(world.load(kept).is_some());
+    world.disk.broken = false;
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    assert_eq!(world.lives[&id].answer, Some(Ok(())));
+    world.reborn(3, params()).check(&world.lives);
+}
+
+#[test]
+fn a_full_disk_refuses_mail_and_can_still_be_drained() {
+    for seed in 0..10 {
+        let params = Params { segment_size: 16 * 1024, reserve: 16 * 1024 };
+        let mut world = World::new(seed, params);
+        world.disk.capacity = 20 * 16 * 1024;
+        world.settle();
+        let mut refused = 0;
+        for _ in 0..1000 {
+            let id = world.commit();
+            world.settle();
+            refused += u64::from(world.lives[&id].answer == Some(Err(Refusal::Full)));
+        }
+        assert!(refused > 300, "{refused}");
+        let before = world.refusals;
+        let mut present = world.present();
+        world.prng.shuffle(&mut present);
+        assert!(present.len() > 300, "{}", present.len());
+        // The reserve is enough for some outcomes, and for removing all in any order.
+        for id in present.iter().take(10) {
+            world.settle_one(*id, 0, true);
+            world.settle();
+        }
+        assert_eq!(world.refusals, before, "{:?} {:?}", world.log.spares, world.log.free());
+        let mut next = world.reborn(seed, params);
+        next.check(&world.lives);
+        for id in &present {
+            world.remove(*id);
+            world.settle();
+            assert_eq!(
+                world.refusals,
+                before,
+                "{:?} {} {:?} {:?} {:?}",
+                world.log.spares,
+                world.log.free(),
+                world.log.tidy,
+                world.log.usage(),
+                world.log.index.segments
+            );
+        }
+        assert_eq!(world.refusals, before, "{:?}", world.troubles);
+        world.settle();
+        let id = world.commit();
+        world.settle();
+        assert_eq!(world.lives[&id].answer, Some(Ok(())));
+        assert_eq!(world.log.messages(), 1);
+        world.reborn(seed, params).check(&world.lives);
+    }
+}
+
+#[test]
+fn a_disk_too_small_for_one_segment_says_so_and_waits() {
+    let mut world = World::new(1, params());
+    world.disk.capacity = 10_000;
+    for _ in 0..50 {
+        if !world.pending.is_empty() {
+            world.complete(0);
+        }
+    }
+    assert!(world.ready.is_some(), "an operator can still look at the queue");
+    let id = world.commit();
+    assert_eq!(world.lives[&id].answer, Some(Err(Refusal::Full)));
+    world.disk.capacity = u64::MAX;
+    world.pass(Duration::from_secs(61));
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    assert_eq!(world.lives[&id].answer, Some(Ok(())));
+}

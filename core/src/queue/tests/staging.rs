@@ -1,0 +1,145 @@
+//! Contents on their way, over the same disk.
+
+use super::super::staging::{Staged, Staging, StagingInput, StagingOutput};
+use super::super::{Done, File, Op, OpId};
+use super::disk::{Disk, Fault};
+use crate::machine::Machine;
+use crate::mail::{ContentPlace, QueueId, Refusal};
+use crate::prng::Prng;
+use crate::time::Now;
+
+const ID: QueueId = QueueId(0x1000);
+
+struct Bench {
+    staging: Staging,
+    disk: Disk,
+    pending: Vec<(OpId, Op)>,
+    staged: Option<Staged>,
+    refused: Option<Refusal>,
+    gone: bool,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let (staging, disk) = (Staging::new(ID), Disk::new(seed));
+        Self { staging, disk, pending: Vec::new(), staged: None, refused: None, gone: false }
+    }
+
+    fn tell(&mut self, input: StagingInput) {
+        self.staging.handle_input(Now::default(), input);
+        while let Some(output) = self.staging.poll_output() {
+            match output {
+                StagingOutput::Do(id, op) => self.pending.push((id, op)),
+                StagingOutput::Staged(staged) => assert!(self.staged.replace(staged).is_none()),
+                StagingOutput::Refused(why) => assert!(self.refused.replace(why).is_none()),
+                StagingOutput::Gone => self.gone = true,
+            }
+        }
+    }
+
+    fn complete(&mut self) -> bool {
+        let Some((op, todo)) = self.pending.pop() else { return false };
+        let result = self.disk.run(todo);
+        self.tell(StagingInput::Did { op, result });
+        true
+    }
+
+    fn settle(&mut self) {
+        while self.complete() {}
+    }
+
+    fn content(&self, seed: u64) -> Vec<u8> {
+        let mut disk = self.disk.clone();
+        disk.crash(seed);
+        let length = 10_000_000;
+        match disk.run(Op::Read { file: File::Content(ID), offset: 0, length }) {
+            Ok(Done::Octets(octets)) => octets,
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn chunks(count: u8) -> impl Iterator<Item = Vec<u8>> {
+    (0..count).map(|number| vec![number; 50_000])
+}
+
+#[test]
+fn a_small_content_stays_in_memory_in_its_chunks() {
+    let mut bench = Bench::new(1);
+    chunks(2).for_each(|chunk| bench.tell(StagingInput::Octets(chunk)));
+    bench.tell(StagingInput::Finish);
+    let staged = bench.staged.take().unwrap();
+    assert_eq!((staged.place, staged.stored, staged.content.len()), (ContentPlace::Inline, 100_000, 2));
+    assert_eq!(bench.disk.count, 0);
+}
+
+#[test]
+fn a_large_content_is_durable_when_it_is_staged() {
+    let mut bench = Bench::new(1);
+    for chunk in chunks(10) {
+        bench.tell(StagingInput::Octets(chunk));
+        bench.complete();
+    }
+    bench.tell(StagingInput::Finish);
+    bench.settle();
+    let staged = bench.staged.take().unwrap();
+    assert_eq!((staged.place, staged.stored), (ContentPlace::File, 500_000));
+    let whole: Vec<u8> = chunks(10).flatten().collect();
+    assert!((0..20).all(|seed| bench.content(seed) == whole));
+    // Its commit is refused.
+    bench.tell(StagingInput::Abort);
+    bench.settle();
+    assert!(bench.gone && bench.disk.files().is_empty());
+}
+
+#[test]
+fn it_holds_the_client_back_when_the_disk_is_slow() {
+    let mut bench = Bench::new(1);
+    chunks(6).for_each(|chunk| bench.tell(StagingInput::Octets(chunk)));
+    assert_eq!(bench.staging.room(), 0);
+    bench.complete();
+    assert!(bench.staging.room() > 0, "what is being written is the driver's");
+}
+
+#[test]
+fn whatever_fails_is_refused_once_and_leaves_nothing() {
+    for fault in [Fault::Failed, Fault::Full] {
+        for at in 1..9 {
+            let mut bench = Bench::new(at);
+            bench.disk.faults.insert(at, fault);
+            for chunk in chunks(6) {
+                bench.tell(StagingInput::Octets(chunk));
+                bench.settle();
+            }
+            bench.tell(StagingInput::Finish);
+            bench.settle();
+            assert!(bench.staged.is_some() ^ bench.refused.is_some(), "{fault:?} at {at}");
+            if bench.refused.is_some() {
+                assert!(bench.gone);
+                assert!(bench.disk.files().is_empty(), "{fault:?} at {at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_abort_at_any_moment_leaves_nothing() {
+    for seed in 0..200 {
+        let mut prng = Prng::new(seed);
+        let mut bench = Bench::new(seed);
+        let end = prng.below(20);
+        for _ in 0..end {
+            match prng.below(3) {
+                0 => bench.tell(StagingInput::Octets(vec![7; 60_000])),
+                1 => _ = bench.complete(),
+                _ if prng.chance(1, 5) => bench.tell(StagingInput::Finish),
+                _ => {}
+            }
+        }
+        let inline = bench.staged.as_ref().is_some_and(|staged| staged.place == ContentPlace::Inline);
+        bench.tell(StagingInput::Abort);
+        bench.settle();
+        assert!(bench.gone || inline, "seed {seed}");
+        assert!(bench.disk.files().is_empty(), "seed {seed}");
+    }
+}

@@ -1,0 +1,304 @@
+//! Drives one outbound joint for each connection, attempt after attempt, and keeps those that are parked.
+
+use super::spool::Reader;
+use super::{Live, Owner, Who, Work};
+use crate::network::{Arrival, Socket};
+use crate::world::Scope;
+use postrider_core::ask::Answer;
+use postrider_core::limits::CHUNK_MAX;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{Attempt, AttemptId};
+use postrider_core::manager;
+use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
+use postrider_core::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// What a connection is at.
+#[derive(Debug)]
+enum At {
+    /// It listens to its server.
+    Waiting,
+    /// Something else must come first: an answer, the content, the manager.
+    Busy,
+    Connecting(Option<Instant>),
+    /// The kernel has not taken all octets; then this.
+    Writing(Box<Next>),
+    Parked,
+}
+
+/// What ends a drain.
+#[derive(Debug)]
+enum Next {
+    Wait,
+    Do(Effect),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Task {
+    machine: Outbound,
+    socket: Option<Socket>,
+    at: At,
+    inbox: VecDeque<Arrival>,
+    destination: (String, String),
+}
+
+impl Task {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match &self.at {
+            At::Busy => None,
+            At::Connecting(limit) => *limit,
+            At::Waiting | At::Writing(_) | At::Parked => self.machine.next_timeout(),
+        }
+    }
+
+    pub(super) fn is_for(&self, transport: &str, nexthop: &str) -> bool {
+        self.destination.0 == transport && self.destination.1 == nexthop
+    }
+
+    pub(super) fn is_parked(&self) -> bool {
+        matches!(self.at, At::Parked)
+    }
+}
+
+impl Live {
+    /// Gives an attempt to a parked connection of its destination, or to a new one.
+    pub(super) fn deliver(
+        &mut self,
+        scope: &mut Scope<'_>,
+        config: &Arc<outbound::Config>,
+        attempt: Box<Attempt>,
+    ) {
+        let fits = |task: &Task| task.is_parked() && task.is_for(&attempt.transport, &attempt.nexthop);
+        let parked = self.connections.iter().rev().find(|(_, task)| fits(task)).map(|(&id, _)| id);
+        let id = match parked {
+            Some(id) => id,
+            None => {
+                let id = self.next();
+                let machine = Outbound::new(Arc::clone(config), scope.prng().next_u64());
+                let destination = (attempt.transport.clone(), attempt.nexthop.clone());
+                let task =
+                    Task { machine, socket: None, at: At::Waiting, inbox: VecDeque::new(), destination };
+                self.connections.insert(id, task);
+                id
+            }
+        };
+        self.watch_concurrency(scope, &attempt);
+        let reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
+        self.open_reader(Who::Connection(id), reader);
+        self.tell_connection(scope, id, Input::Attempt(attempt));
+    }
+
+    /// The oracle's own count of what runs at once for a destination.
+    fn watch_concurrency(&self, scope: &mut Scope<'_>, attempt: &Attempt) {
+        let busy = |task: &&Task| !task.is_parked() && task.is_for(&attempt.transport, &attempt.nexthop);
+        let count = self.connections.values().filter(busy).count();
+        // A connection that has settled may still be saying QUIT.
+        let closing = self.connections.len().saturating_sub(count);
+        if count > self.site.concurrency * 2 + closing {
+            let text = format!("{count} connections for {}: more than allowed", attempt.nexthop);
+            scope.fabric.ledger.broken(text);
+        }
+    }
+
+    fn tell_connection(&mut self, scope: &mut Scope<'_>, id: u64, input: Input<'_>) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        task.at = At::Waiting;
+        task.machine.handle_input(Self::now(scope), input);
+        self.drain_connection(scope, id);
+    }
+
+    fn drain_connection(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let mut out = Vec::new();
+        let mut next = Next::Wait;
+        while let Some(task) = self.connections.get_mut(&id) {
+            let Some(effect) = task.machine.poll_output() else { break };
+            match effect {
+                Effect::Send(octets) => out.extend(octets),
+                Effect::Event(event) => self.event(scope, &event),
+                effect => next = Next::Do(effect),
+            }
+        }
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        match task.socket {
+            Some(socket) if !out.is_empty() => {
+                scope.send(socket, &out);
+                task.at = At::Writing(Box::new(next));
+                self.work.push_back(Work::Wake(Who::Connection(id)));
+            }
+            _ => self.go_on(scope, id, next, false),
+        }
+    }
+
+    fn go_on(&mut self, scope: &mut Scope<'_>, id: u64, next: Next, wrote: bool) {
+        let who = Who::Connection(id);
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        task.at = At::Busy;
+        match next {
+            Next::Wait if wrote => self.tell_connection(scope, id, Input::Drained),
+            Next::Wait => {
+                task.at = At::Waiting;
+                self.work.push_back(Work::Wake(who));
+            }
+            Next::Do(Effect::Ask(question)) => self.ask(scope, who, &question),
+            Next::Do(Effect::Connect { endpoint, timeout }) => self.connect(scope, id, &endpoint, timeout),
+            Next::Do(Effect::Read { restart, .. }) => self.read_content(scope, who, restart, CHUNK_MAX),
+            Next::Do(Effect::StartTls(demand)) => self.no_tls(scope, id, &demand),
+            Next::Do(Effect::Settle(settled)) => {
+                self.unwritten.insert(settled.id, id);
+                self.work.push_back(Work::Manager(manager::Input::Settled(*settled)));
+            }
+            // A driver may say so at once: it risks a second copy after a crash, which the ledger allows.
+            Next::Do(Effect::Progress(_)) => self.tell_connection(scope, id, Input::Written),
+            Next::Do(Effect::Park(_)) => {
+                task.at = At::Parked;
+                self.close_reader(who);
+                self.work.push_back(Work::Wake(who));
+            }
+            Next::Do(Effect::Close) => self.end_connection(scope, id),
+            Next::Do(Effect::Send(_) | Effect::Event(_)) => {}
+        }
+    }
+
+    fn connect(&mut self, scope: &mut Scope<'_>, id: u64, endpoint: &Endpoint, timeout: Duration) {
+        self.drop_socket(scope, id);
+        let to = match endpoint {
+            Endpoint::Inet { address, port, .. } => Some(std::net::SocketAddr::new(*address, *port)),
+            Endpoint::Unix(path) => self.site.sockets.get(path).copied(),
+        };
+        let Some(to) = to else { return self.tell_connection(scope, id, Input::Lost(Loss::Refused)) };
+        let socket = scope.connect(to);
+        let limit = (!timeout.is_zero()).then(|| scope.fabric.kernel.now().after(timeout));
+        self.owners.insert(socket, Owner::Connection(id));
+        if let Some(task) = self.connections.get_mut(&id) {
+            task.socket = Some(socket);
+            task.at = At::Connecting(limit);
+        }
+    }
+
+    fn drop_socket(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        task.inbox.clear();
+        if let Some(socket) = task.socket.take() {
+            self.owners.remove(&socket);
+            scope.close(socket);
+        }
+    }
+
+    fn no_tls(&mut self, scope: &mut Scope<'_>, id: u64, _: &TlsDemand) {
+        self.tell_connection(scope, id, Input::TlsFailed("no TLS here".to_owned()));
+    }
+
+    fn end_connection(&mut self, scope: &mut Scope<'_>, id: u64) {
+        self.drop_socket(scope, id);
+        self.connections.remove(&id);
+        self.close_reader(Who::Connection(id));
+    }
+
+    pub(super) fn connection_arrival(&mut self, scope: &mut Scope<'_>, id: u64, arrival: Arrival) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        match (&task.at, &arrival) {
+            (At::Connecting(_), Arrival::Connected(_)) => self.tell_connection(scope, id, Input::Connected),
+            (At::Connecting(_), Arrival::NotConnected(_, refused)) => {
+                let loss = if *refused { Loss::Refused } else { Loss::TimedOut };
+                task.socket = None;
+                self.tell_connection(scope, id, Input::Lost(loss));
+            }
+            (At::Writing(_), Arrival::Drained(_)) => {
+                if let At::Writing(next) = std::mem::replace(&mut task.at, At::Busy) {
+                    self.go_on(scope, id, *next, true);
+                }
+            }
+            (_, Arrival::Drained(_)) => {}
+            _ => {
+                task.inbox.push_back(arrival);
+                self.work.push_back(Work::Wake(Who::Connection(id)));
+            }
+        }
+    }
+
+    /// Looks at what the server said while the connection was busy.
+    pub(super) fn wake_connection(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        match task.at {
+            At::Parked if !task.inbox.is_empty() => {
+                // Whatever a server says to an idle client, it is over.
+                task.inbox.clear();
+                self.tell_connection(scope, id, Input::Retire);
+            }
+            At::Writing(_) if task.inbox.iter().any(|arrival| matches!(arrival, Arrival::Gone(..))) => {
+                self.write_failed(scope, id);
+            }
+            At::Waiting => {
+                let Some(arrival) = task.inbox.pop_front() else { return };
+                self.work.push_back(Work::Wake(Who::Connection(id)));
+                match arrival {
+                    Arrival::Octets(_, octets) => self.tell_connection(scope, id, Input::Bytes(&octets)),
+                    Arrival::Gone(_, false) => self.tell_connection(scope, id, Input::Lost(Loss::TimedOut)),
+                    _ => self.tell_connection(scope, id, Input::Lost(Loss::Closed)),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The octets can not be written. What the server said before it went away is read first.
+    fn write_failed(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        let At::Writing(next) = std::mem::replace(&mut task.at, At::Waiting) else { return };
+        let next = match *next {
+            Next::Wait | Next::Do(Effect::Read { .. }) => Next::Wait,
+            next => next,
+        };
+        self.go_on(scope, id, next, false);
+    }
+
+    pub(super) fn connection_answered(&mut self, scope: &mut Scope<'_>, id: u64, answer: Answer) {
+        self.tell_connection(scope, id, Input::Answer(answer));
+    }
+
+    pub(super) fn connection_content(
+        &mut self,
+        scope: &mut Scope<'_>,
+        id: u64,
+        content: Result<Vec<u8>, String>,
+    ) {
+        match content {
+            Ok(octets) => self.tell_connection(scope, id, Input::Content(&octets)),
+            Err(why) => self.tell_connection(scope, id, Input::ContentLost(why)),
+        }
+    }
+
+    pub(super) fn written(&mut self, scope: &mut Scope<'_>, attempt: AttemptId) {
+        if let Some(id) = self.unwritten.remove(&attempt) {
+            self.tell_connection(scope, id, Input::Written);
+        }
+    }
+
+    pub(super) fn connections_time_out(&mut self, scope: &mut Scope<'_>) {
+        let now = Self::now(scope);
+        let due: Vec<u64> = self
+            .connections
+            .iter()
+            .filter(|(_, task)| task.deadline().is_some_and(|at| at <= now.mono))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in due {
+            let Some(task) = self.connections.get_mut(&id) else { continue };
+            match task.at {
+                At::Connecting(_) => {
+                    self.drop_socket(scope, id);
+                    self.tell_connection(scope, id, Input::Lost(Loss::TimedOut));
+                }
+                At::Writing(_) => self.write_failed(scope, id),
+                At::Parked => self.tell_connection(scope, id, Input::Retire),
+                At::Waiting => {
+                    task.machine.handle_timeout(now);
+                    self.drain_connection(scope, id);
+                }
+                At::Busy => {}
+            }
+        }
+    }
+}

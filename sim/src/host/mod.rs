@@ -1,0 +1,325 @@
+//! A whole Postrider host out of core's machines, with the joints that ship.
+//!
+//! It does what the runtime does and no more: carries out effects and brings their results. Its tasks are entries in maps, its channels one queue
+//! of [`Work`], its disk, network and clock the world's. Rooms: `sessions` (inbound), `connections` (outbound), `office` (manager),
+//! `reports` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration).
+
+mod connections;
+mod names;
+mod office;
+mod reports;
+mod sessions;
+mod site;
+mod spool;
+
+pub use site::{Site, Wrong};
+
+use crate::kernel::Planned;
+use crate::network::{Arrival, Socket};
+use crate::world::{Actor, Scope, Word};
+use postrider_core::ask::{Answer, Question};
+use postrider_core::event::{Event, Severity};
+use postrider_core::machine::Machine;
+use postrider_core::mail::{AttemptId, QueueId, QueueIds, Refusal};
+use postrider_core::manager::{self, Manager};
+use postrider_core::prng::Prng;
+use postrider_core::queue::{self, DiskError, Done, Log};
+use postrider_core::time::{Instant, Now};
+use postrider_core::{ask, dns};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// A task of the host that waits for something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Session(Socket),
+    Connection(u64),
+    Report(u64),
+    Routing(u64),
+}
+
+/// What a socket belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Session,
+    Connection(u64),
+    Query(dns::QueryId),
+}
+
+/// Something that one task has for another.
+#[derive(Debug)]
+enum Work {
+    Answer(Who, Answer),
+    Identify(Who),
+    Committed(Who, Result<(), Refusal>),
+    Content(Who, Result<Vec<u8>, String>),
+    Manager(manager::Input),
+    Log(queue::Input),
+    Written(AttemptId),
+    /// Look at what has come while you were busy.
+    Wake(Who),
+}
+
+/// A host: its configuration, and while it is up, everything that it has in memory.
+#[derive(Debug)]
+pub struct Host {
+    site: Arc<Site>,
+    live: Option<Box<Live>>,
+    behaves: bool,
+    /// Lines of the log of severity error.
+    pub troubles: u64,
+}
+
+/// Everything that a crash forgets.
+#[derive(Debug)]
+struct Live {
+    site: Arc<Site>,
+    log: Log,
+    manager: Manager,
+    resolver: dns::Resolver,
+    /// Known once the spool is open.
+    ids: Option<QueueIds>,
+    sessions: BTreeMap<Socket, sessions::Task>,
+    connections: BTreeMap<u64, connections::Task>,
+    reports: BTreeMap<u64, reports::Task>,
+    routings: BTreeMap<u64, office::Routing>,
+    owners: BTreeMap<Socket, Owner>,
+    names: names::Desk,
+    spool: spool::Desk,
+    /// Attempts whose outcomes are being written, and the connection that waits.
+    unwritten: BTreeMap<AttemptId, u64>,
+    work: VecDeque<Work>,
+    alarm: Option<(Instant, Planned)>,
+    last: u64,
+    troubles: u64,
+}
+
+impl Host {
+    /// A host of this configuration.
+    #[must_use]
+    pub fn new(site: Arc<Site>) -> Self {
+        Self { site, live: None, behaves: false, troubles: 0 }
+    }
+
+    /// Messages that it answers for; `None` while it is down.
+    #[must_use]
+    pub fn messages(&self) -> Option<usize> {
+        self.live.as_ref().map(|live| live.manager.messages())
+    }
+
+    fn with(&mut self, scope: &mut Scope<'_>, act: impl FnOnce(&mut Live, &mut Scope<'_>)) {
+        if let Some(live) = &mut self.live {
+            act(live, scope);
+            live.work_off(scope);
+            live.set_alarm(scope);
+            self.troubles += std::mem::take(&mut live.troubles);
+        }
+    }
+}
+
+impl Actor for Host {
+    fn boot(&mut self, scope: &mut Scope<'_>) {
+        let site = Arc::clone(&self.site);
+        let (log_seed, manager_seed) = (scope.prng().next_u64(), scope.prng().next_u64());
+        let live = Live {
+            log: Log::new(site.queue, log_seed),
+            manager: Manager::new(site.manager.clone(), Prng::new(manager_seed)),
+            resolver: dns::Resolver::new(site.dns.clone()),
+            site,
+            ids: None,
+            sessions: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            routings: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            names: names::Desk::default(),
+            spool: spool::Desk::default(),
+            unwritten: BTreeMap::new(),
+            work: VecDeque::new(),
+            alarm: None,
+            last: 0,
+            troubles: 0,
+        };
+        self.live = Some(Box::new(live));
+        self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
+    }
+
+    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
+        self.with(scope, |live, scope| live.arrival(scope, arrival));
+    }
+
+    fn timer(&mut self, scope: &mut Scope<'_>, _tag: u64) {
+        self.with(scope, |live, scope| {
+            live.alarm = None;
+            live.time_passes(scope);
+        });
+    }
+
+    fn disk(&mut self, scope: &mut Scope<'_>, tag: u64, result: Result<Done, DiskError>) {
+        self.with(scope, |live, scope| live.disk_did(scope, tag, result));
+    }
+
+    fn crash(&mut self) {
+        self.live = None;
+    }
+
+    fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
+        match word {
+            Word::Behave => self.behaves = true,
+        }
+        self.with(scope, |live, scope| live.flush(scope));
+    }
+
+    fn pending(&self) -> Option<String> {
+        let Some(live) = &self.live else { return Some("down".to_owned()) };
+        let messages = live.manager.messages();
+        (messages > 0).then(|| format!("{messages} messages in the queue"))
+    }
+}
+
+impl Live {
+    fn now(scope: &Scope<'_>) -> Now {
+        scope.now()
+    }
+
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn issue(&mut self, scope: &Scope<'_>) -> QueueId {
+        let wall = Self::now(scope).wall;
+        self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall))
+    }
+
+    fn event(&mut self, scope: &mut Scope<'_>, event: &Event) {
+        self.troubles += u64::from(event.severity() == Severity::Error);
+        let number = event.queue_id().map_or(0, |id| id.0);
+        scope.note(4, &[number, crate::kernel::hash(event.name().as_bytes())], || {
+            format!("{}: {}", event.program(), event.text())
+        });
+    }
+
+    /// Does what tasks have for one another until nothing is left.
+    fn work_off(&mut self, scope: &mut Scope<'_>) {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Answer(who, answer) => self.answered(scope, who, answer),
+                Work::Identify(who) => self.identified(scope, who),
+                Work::Committed(who, result) => self.committed(scope, who, result),
+                Work::Content(who, content) => self.content(scope, who, content),
+                Work::Manager(input) => self.tell_manager(scope, input),
+                Work::Log(input) => self.tell_log(scope, input),
+                Work::Written(id) => self.written(scope, id),
+                Work::Wake(Who::Session(socket)) => self.wake_session(scope, socket),
+                Work::Wake(Who::Connection(id)) => self.wake_connection(scope, id),
+                Work::Wake(Who::Report(_) | Who::Routing(_)) => {}
+            }
+        }
+    }
+
+    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
+        let socket = match &arrival {
+            Arrival::Accepted { socket, peer, .. } => return self.accept(scope, *socket, *peer),
+            Arrival::Datagram { port, from, octets } => return self.datagram(scope, *port, *from, octets),
+            Arrival::Unreachable(port) => return self.unreachable(scope, *port),
+            Arrival::Connected(socket)
+            | Arrival::NotConnected(socket, _)
+            | Arrival::Octets(socket, _)
+            | Arrival::End(socket)
+            | Arrival::Gone(socket, _)
+            | Arrival::Drained(socket) => *socket,
+        };
+        match self.owners.get(&socket).copied() {
+            Some(Owner::Session) => self.session_arrival(socket, arrival),
+            Some(Owner::Connection(id)) => self.connection_arrival(scope, id, arrival),
+            Some(Owner::Query(query)) => self.query_arrival(scope, socket, query, arrival),
+            None => scope.close(socket),
+        }
+    }
+
+    /// Answers a question of a task.
+    fn ask(&mut self, scope: &mut Scope<'_>, who: Who, question: &Question) {
+        let answer = match question {
+            Question::Lookup { table, key } => Answer::Lookup(self.site.lookup(table, key)),
+            Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
+            Question::FreeSpace => Answer::FreeSpace(scope.free()),
+            Question::Resolve { name, kind } => return self.resolve(scope, who, name, *kind),
+        };
+        self.work.push_back(Work::Answer(who, answer));
+    }
+
+    fn answered(&mut self, scope: &mut Scope<'_>, who: Who, answer: Answer) {
+        match who {
+            Who::Session(socket) => self.session_answered(scope, socket, answer),
+            Who::Connection(id) => self.connection_answered(scope, id, answer),
+            Who::Report(id) => self.report_answered(scope, id, answer),
+            Who::Routing(id) => self.routing_answered(scope, id, answer),
+        }
+    }
+
+    fn identified(&mut self, scope: &mut Scope<'_>, who: Who) {
+        let id = self.issue(scope);
+        match who {
+            Who::Session(socket) => self.session_identified(scope, socket, id),
+            Who::Report(report) => self.report_identified(scope, report, id),
+            Who::Connection(_) | Who::Routing(_) => {}
+        }
+    }
+
+    fn committed(&mut self, scope: &mut Scope<'_>, who: Who, result: Result<(), Refusal>) {
+        match who {
+            Who::Session(socket) => self.session_committed(scope, socket, result),
+            Who::Report(id) => self.report_committed(scope, id, result),
+            Who::Connection(_) | Who::Routing(_) => {}
+        }
+    }
+
+    fn content(&mut self, scope: &mut Scope<'_>, who: Who, content: Result<Vec<u8>, String>) {
+        match who {
+            Who::Connection(id) => self.connection_content(scope, id, content),
+            Who::Report(id) => self.report_content(scope, id, content),
+            Who::Session(_) | Who::Routing(_) => {}
+        }
+    }
+
+    fn time_passes(&mut self, scope: &mut Scope<'_>) {
+        let now = Self::now(scope);
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.mono);
+        if due(self.log.next_timeout()) {
+            self.log.handle_timeout(now);
+            self.drain_log(scope);
+        }
+        if due(self.manager.next_timeout()) {
+            self.manager.handle_timeout(now);
+            self.drain_manager(scope);
+        }
+        if due(self.resolver.next_timeout()) {
+            self.resolver.handle_timeout(now);
+            self.drain_resolver(scope);
+        }
+        self.sessions_time_out(scope);
+        self.connections_time_out(scope);
+    }
+
+    fn set_alarm(&mut self, scope: &mut Scope<'_>) {
+        let machines = [self.log.next_timeout(), self.manager.next_timeout(), self.resolver.next_timeout()];
+        let sessions = self.sessions.values().filter_map(sessions::Task::deadline);
+        let connections = self.connections.values().filter_map(connections::Task::deadline);
+        let next = machines.into_iter().flatten().chain(sessions).chain(connections).min();
+        if self.alarm.as_ref().map(|alarm| alarm.0) == next {
+            return;
+        }
+        if let Some((_, planned)) = self.alarm.take() {
+            scope.cancel(planned);
+        }
+        if let Some(at) = next {
+            self.alarm = Some((at, scope.timer_at(at, 0)));
+        }
+    }
+}
+
+/// Why a table did not answer, where the world says so.
+fn broken(table: &ask::TableName) -> ask::TableFailure {
+    ask::TableFailure { table: table.clone(), why: "no such table in the simulation".to_owned() }
+}

@@ -1,0 +1,148 @@
+//! Drives the submission joint for reports: reads what a report returns, composes it, and has it committed with the
+//! changes that belong to it.
+
+use super::spool::Reader;
+use super::{Live, Who, Work};
+use crate::world::Scope;
+use postrider_core::ask::Answer;
+use postrider_core::limits::CHUNK_MAX;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{QueueId, Refusal};
+use postrider_core::manager;
+use postrider_core::report::{self, Plan};
+use postrider_core::submission::{Effect, Input, Maker, Start, Submission};
+use std::sync::Arc;
+
+/// A report under way.
+#[derive(Debug)]
+pub(super) struct Task {
+    plan: Box<Plan>,
+    original: Vec<u8>,
+    wanted: usize,
+    machine: Submission,
+    /// The composed report, until it has been given to the machine; then only its end.
+    content: Option<Vec<u8>>,
+    ended: bool,
+    staged: Vec<Vec<u8>>,
+}
+
+impl Live {
+    pub(super) fn report(&mut self, scope: &mut Scope<'_>, plan: Box<Plan>) {
+        let id = self.next();
+        let wanted = usize::try_from(report::octets_wanted(&plan, &self.site.report)).unwrap_or(usize::MAX);
+        let reader = Reader::new(plan.about.id, Arc::new(plan.about.pieces.clone()));
+        let task = Task {
+            plan,
+            original: Vec::new(),
+            wanted,
+            machine: Submission::new(Arc::clone(&self.site.submission)),
+            content: None,
+            ended: false,
+            staged: Vec::new(),
+        };
+        self.reports.insert(id, task);
+        self.open_reader(Who::Report(id), reader);
+        if wanted == 0 {
+            return self.work.push_back(Work::Content(Who::Report(id), Ok(Vec::new())));
+        }
+        self.read_content(scope, Who::Report(id), true, wanted.min(CHUNK_MAX));
+    }
+
+    pub(super) fn report_content(
+        &mut self,
+        scope: &mut Scope<'_>,
+        id: u64,
+        content: Result<Vec<u8>, String>,
+    ) {
+        let Some(task) = self.reports.get_mut(&id) else { return };
+        let octets = match content {
+            Ok(octets) => octets,
+            Err(why) => return self.end_report(id, Err(why)),
+        };
+        task.original.extend_from_slice(&octets);
+        if !octets.is_empty() && task.original.len() < task.wanted {
+            let left = (task.wanted - task.original.len()).min(CHUNK_MAX);
+            return self.read_content(scope, Who::Report(id), false, left);
+        }
+        task.original.truncate(task.wanted);
+        let now = Self::now(scope);
+        let site = Arc::clone(&self.site);
+        let plan = &task.plan;
+        let content = report::compose(plan, &site.report, now, 0, &task.original);
+        let start = Start {
+            maker: Maker::Report { kind: plan.kind, about: plan.about.id, postmaster: plan.double_bounce },
+            envelope: report::envelope(plan, &site.report, &content, now.wall),
+            prepend: Vec::new(),
+            changes: plan.changes.clone(),
+        };
+        task.content = Some(content);
+        task.machine.handle_input(now, Input::Start(Box::new(start)));
+        self.drain_report(scope, id);
+    }
+
+    fn drain_report(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let who = Who::Report(id);
+        while let Some(task) = self.reports.get_mut(&id) {
+            let Some(effect) = task.machine.poll_output() else { return };
+            match effect {
+                Effect::Identify => return self.work.push_back(Work::Identify(who)),
+                Effect::Stage(octets) => task.staged.push(octets),
+                Effect::Unstage => task.staged.clear(),
+                Effect::Ask(question) => return self.ask(scope, who, &question),
+                Effect::Commit(message, changes) => {
+                    let content = std::mem::take(&mut task.staged);
+                    return self.commit(scope, who, message, changes, content);
+                }
+                Effect::Done(result) => {
+                    let result = result.map(|_| ()).map_err(|failure| format!("{failure:?}"));
+                    return self.end_report(id, result);
+                }
+                Effect::Event(event) => self.event(scope, &event),
+            }
+        }
+    }
+
+    fn end_report(&mut self, id: u64, result: Result<(), String>) {
+        self.close_reader(Who::Report(id));
+        if let Some(task) = self.reports.remove(&id) {
+            self.work.push_back(Work::Manager(manager::Input::Reported(task.plan.about.id, result)));
+        }
+    }
+
+    /// Gives the machine the content, and then its end.
+    fn feed_report(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let now = Self::now(scope);
+        if let Some(task) = self.reports.get_mut(&id)
+            && let Some(content) = task.content.take()
+        {
+            task.machine.handle_input(now, Input::Content(&content));
+            self.drain_report(scope, id);
+        }
+        if let Some(task) = self.reports.get_mut(&id)
+            && !task.ended
+        {
+            task.ended = true;
+            task.machine.handle_input(now, Input::End);
+            self.drain_report(scope, id);
+        }
+    }
+
+    pub(super) fn report_identified(&mut self, scope: &mut Scope<'_>, report: u64, id: QueueId) {
+        let Some(task) = self.reports.get_mut(&report) else { return };
+        task.machine.handle_input(Self::now(scope), Input::Identified(id));
+        self.drain_report(scope, report);
+        self.feed_report(scope, report);
+    }
+
+    pub(super) fn report_answered(&mut self, scope: &mut Scope<'_>, id: u64, answer: Answer) {
+        let Some(task) = self.reports.get_mut(&id) else { return };
+        task.machine.handle_input(Self::now(scope), Input::Answer(answer));
+        self.drain_report(scope, id);
+    }
+
+    pub(super) fn report_committed(&mut self, scope: &mut Scope<'_>, id: u64, result: Result<(), Refusal>) {
+        let Some(task) = self.reports.get_mut(&id) else { return };
+        task.machine.handle_input(Self::now(scope), Input::Committed(result));
+        self.drain_report(scope, id);
+    }
+}

@@ -1,0 +1,150 @@
+//! Drives one inbound joint for each client. What comes while a session waits for something else waits too.
+
+use super::{Live, Owner, Who, Work};
+use crate::network::{Arrival, Socket};
+use crate::world::Scope;
+use postrider_core::ask::Answer;
+use postrider_core::inbound::{Effect, Inbound, Input};
+use postrider_core::machine::Machine;
+use postrider_core::mail::{QueueId, Refusal};
+use postrider_core::session::Peer;
+use postrider_core::time::Instant;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// A session.
+#[derive(Debug)]
+pub(super) struct Task {
+    machine: Inbound,
+    /// It waits for an answer, an id or the spool, not for the client.
+    busy: bool,
+    inbox: VecDeque<Arrival>,
+    staged: Vec<Vec<u8>>,
+}
+
+impl Task {
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        if self.busy { None } else { self.machine.next_timeout() }
+    }
+}
+
+impl Live {
+    pub(super) fn accept(&mut self, scope: &mut Scope<'_>, socket: Socket, peer: SocketAddr) {
+        if self.ids.is_none() {
+            return scope.abort(socket);
+        }
+        let peer = Peer { address: peer.ip(), port: peer.port(), local: self.site.address };
+        let machine = Inbound::new(Self::now(scope), Arc::clone(&self.site.door), peer);
+        let task = Task { machine, busy: false, inbox: VecDeque::new(), staged: Vec::new() };
+        self.owners.insert(socket, Owner::Session);
+        self.sessions.insert(socket, task);
+        self.drain_session(scope, socket);
+    }
+
+    pub(super) fn session_arrival(&mut self, socket: Socket, arrival: Arrival) {
+        if let Some(task) = self.sessions.get_mut(&socket) {
+            task.inbox.push_back(arrival);
+            self.work.push_back(Work::Wake(Who::Session(socket)));
+        }
+    }
+
+    pub(super) fn wake_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
+        while let Some(task) = self.sessions.get_mut(&socket) {
+            if task.busy || task.machine.room() == 0 {
+                return;
+            }
+            let Some(arrival) = task.inbox.pop_front() else { return };
+            let now = Self::now(scope);
+            match arrival {
+                Arrival::Octets(_, octets) => task.machine.handle_input(now, Input::Bytes(&octets)),
+                Arrival::End(_) | Arrival::Gone(..) => task.machine.handle_input(now, Input::Closed),
+                _ => continue,
+            }
+            self.drain_session(scope, socket);
+        }
+    }
+
+    fn tell_session(&mut self, scope: &mut Scope<'_>, socket: Socket, input: Input<'_>) {
+        let Some(task) = self.sessions.get_mut(&socket) else { return };
+        task.busy = false;
+        task.machine.handle_input(Self::now(scope), input);
+        self.drain_session(scope, socket);
+        self.work.push_back(Work::Wake(Who::Session(socket)));
+    }
+
+    fn drain_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
+        let who = Who::Session(socket);
+        while let Some(task) = self.sessions.get_mut(&socket) {
+            let Some(effect) = task.machine.poll_output() else { return };
+            match effect {
+                Effect::Send(octets) => scope.send(socket, &octets),
+                Effect::Stage(octets) => task.staged.push(octets),
+                Effect::Unstage => task.staged.clear(),
+                Effect::Event(event) => self.event(scope, &event),
+                Effect::Ask(question) => {
+                    task.busy = true;
+                    self.ask(scope, who, &question);
+                }
+                Effect::Identify => {
+                    task.busy = true;
+                    self.work.push_back(Work::Identify(who));
+                }
+                Effect::Commit(message) => {
+                    task.busy = true;
+                    let content = std::mem::take(&mut task.staged);
+                    self.commit(scope, who, message, Vec::new(), content);
+                }
+                Effect::StartTls => {
+                    self.work.push_back(Work::Wake(who));
+                    task.machine.handle_input(Self::now(scope), Input::TlsFailed("no TLS here".to_owned()));
+                }
+                Effect::Close => return self.end_session(scope, socket),
+            }
+        }
+    }
+
+    fn end_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
+        let Some(mut task) = self.sessions.remove(&socket) else { return };
+        while let Some(effect) = task.machine.poll_output() {
+            if let Effect::Event(event) = effect {
+                self.event(scope, &event);
+            }
+        }
+        self.owners.remove(&socket);
+        scope.close(socket);
+    }
+
+    pub(super) fn session_answered(&mut self, scope: &mut Scope<'_>, socket: Socket, answer: Answer) {
+        self.tell_session(scope, socket, Input::Answer(answer));
+    }
+
+    pub(super) fn session_identified(&mut self, scope: &mut Scope<'_>, socket: Socket, id: QueueId) {
+        self.tell_session(scope, socket, Input::Identified(id));
+    }
+
+    pub(super) fn session_committed(
+        &mut self,
+        scope: &mut Scope<'_>,
+        socket: Socket,
+        result: Result<(), Refusal>,
+    ) {
+        self.tell_session(scope, socket, Input::Committed(result));
+    }
+
+    pub(super) fn sessions_time_out(&mut self, scope: &mut Scope<'_>) {
+        let now = Self::now(scope);
+        let due: Vec<Socket> = self
+            .sessions
+            .iter()
+            .filter(|(_, task)| task.deadline().is_some_and(|at| at <= now.mono))
+            .map(|(&socket, _)| socket)
+            .collect();
+        for socket in due {
+            if let Some(task) = self.sessions.get_mut(&socket) {
+                task.machine.handle_timeout(now);
+                self.drain_session(scope, socket);
+            }
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Drives the log, stages large contents, and reads stored ones.
+
+use super::{Live, Who, Work};
+use crate::world::Scope;
+use postrider_core::limits::INLINE_CONTENT_MAX;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{
+    Change, ContentPlace, Loaded, Message, Piece, Pieces, QueueId, QueueIds, Refusal,
+};
+use postrider_core::manager;
+use postrider_core::queue::{DiskError, Done, File, Input, Op, OpId, Output, Ticket, Whereabouts};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Who waits for an append.
+#[derive(Debug)]
+enum Asker {
+    Task(Who),
+    Manager(Ticket),
+}
+
+/// An append that the log has, or will be given when it has room.
+#[derive(Debug)]
+struct Append {
+    asker: Asker,
+    changes: Vec<Change>,
+    content: Vec<Vec<u8>>,
+}
+
+/// A private operation of the disk.
+#[derive(Debug)]
+enum Job {
+    Stage(Box<Staging>),
+    Read(Who),
+    Forget,
+}
+
+/// A content on its way to a file of its own.
+#[derive(Debug)]
+struct Staging {
+    who: Who,
+    steps: VecDeque<Op>,
+    message: Box<Message>,
+    changes: Vec<Change>,
+}
+
+/// What the spool has under way.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    waiting: VecDeque<Append>,
+    appends: BTreeMap<Ticket, (Asker, Option<Box<Message>>)>,
+    loads: BTreeMap<Ticket, QueueId>,
+    jobs: BTreeMap<u64, Job>,
+    readers: BTreeMap<Who, Reader>,
+    last: u64,
+}
+
+/// A place in a message that is being read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    id: QueueId,
+    pieces: Arc<Pieces>,
+    piece: usize,
+    offset: u64,
+    out: Vec<u8>,
+    wanted: usize,
+    asked: u64,
+    again: bool,
+}
+
+impl Reader {
+    /// At the start of a message.
+    pub(super) fn new(id: QueueId, pieces: Arc<Pieces>) -> Self {
+        Self { id, pieces, piece: 0, offset: 0, out: Vec::new(), wanted: 0, asked: 0, again: false }
+    }
+}
+
+impl Live {
+    pub(super) fn tell_log(&mut self, scope: &mut Scope<'_>, input: Input) {
+        self.log.handle_input(Self::now(scope), input);
+        self.drain_log(scope);
+    }
+
+    pub(super) fn drain_log(&mut self, scope: &mut Scope<'_>) {
+        while let Some(output) = self.log.poll_output() {
+            match output {
+                Output::Do(op, what) => scope.disk(op.0 << 1, what),
+                Output::Recovered(summary) => {
+                    self.work.push_back(Work::Manager(manager::Input::Recovered(summary)))
+                }
+                Output::Ready { last } => {
+                    self.ids = Some(QueueIds::new(self.site.node, last));
+                    self.work.push_back(Work::Manager(manager::Input::Ready));
+                    scope.listen(25);
+                }
+                Output::Appended { ticket, result } => self.appended(scope, ticket, result),
+                Output::Loaded { ticket, loaded } => self.loaded(ticket, loaded),
+                Output::Event(event) => self.event(scope, &event),
+            }
+        }
+        self.feed_log();
+    }
+
+    fn feed_log(&mut self) {
+        // One at a time: each changes the room. The next is fed when this one has been taken.
+        if self.log.room() == 0 {
+            return;
+        }
+        let Some(Append { asker, changes, content }) = self.spool.waiting.pop_front() else { return };
+        self.spool.last += 1;
+        let ticket = Ticket(self.spool.last);
+        let committed = changes.iter().find_map(|change| match change {
+            Change::Commit(message) => Some(message.clone()),
+            _ => None,
+        });
+        self.spool.appends.insert(ticket, (asker, committed));
+        self.work.push_back(Work::Log(Input::Append { ticket, changes, content }));
+    }
+
+    fn append(&mut self, append: Append) {
+        self.spool.waiting.push_back(append);
+        self.feed_log();
+    }
+
+    pub(super) fn append_for_manager(&mut self, ticket: Ticket, changes: Vec<Change>) {
+        self.append(Append { asker: Asker::Manager(ticket), changes, content: Vec::new() });
+    }
+
+    fn appended(&mut self, scope: &mut Scope<'_>, ticket: Ticket, result: Result<(), Refusal>) {
+        let Some((asker, committed)) = self.spool.appends.remove(&ticket) else { return };
+        match (result, committed) {
+            (Ok(()), Some(message)) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
+            (Err(_), Some(message)) if message.place == ContentPlace::File => {
+                // Nobody waits for it; what stays is an orphan that the next recovery removes.
+                self.job(scope, Job::Forget, Op::Unlink(File::Content(message.id)));
+            }
+            _ => {}
+        }
+        self.work.push_back(match asker {
+            Asker::Task(who) => Work::Committed(who, result),
+            Asker::Manager(ticket) => Work::Manager(manager::Input::Appended(ticket, result)),
+        });
+    }
+
+    pub(super) fn load(&mut self, id: QueueId) {
+        self.spool.last += 1;
+        let ticket = Ticket(self.spool.last);
+        self.spool.loads.insert(ticket, id);
+        self.work.push_back(Work::Log(Input::Load { ticket, id }));
+    }
+
+    fn loaded(&mut self, ticket: Ticket, loaded: Option<Box<Loaded>>) {
+        if let Some(id) = self.spool.loads.remove(&ticket) {
+            self.work.push_back(Work::Manager(manager::Input::Loaded(id, loaded)));
+        }
+    }
+
+    /// Makes a message durable with other changes; the answer is [`Work::Committed`].
+    pub(super) fn commit(
+        &mut self,
+        scope: &mut Scope<'_>,
+        who: Who,
+        mut message: Box<Message>,
+        mut changes: Vec<Change>,
+        content: Vec<Vec<u8>>,
+    ) {
+        let size: u64 = content.iter().map(|chunk| chunk.len() as u64).sum();
+        if size <= INLINE_CONTENT_MAX {
+            message.place = ContentPlace::Inline;
+            changes.insert(0, Change::Commit(message));
+            return self.append(Append { asker: Asker::Task(who), changes, content });
+        }
+        message.place = ContentPlace::File;
+        let file = File::Content(message.id);
+        let steps = VecDeque::from([
+            Op::Create { file, size: 0 },
+            Op::Write { file, offset: 0, octets: content },
+            Op::Sync(file),
+            Op::SyncDirectory,
+        ]);
+        self.stage(scope, Box::new(Staging { who, steps, message, changes }));
+    }
+
+    fn stage(&mut self, scope: &mut Scope<'_>, mut staging: Box<Staging>) {
+        match staging.steps.pop_front() {
+            Some(op) => self.job(scope, Job::Stage(staging), op),
+            None => {
+                let Staging { who, message, mut changes, .. } = *staging;
+                changes.insert(0, Change::Commit(message));
+                self.append(Append { asker: Asker::Task(who), changes, content: Vec::new() });
+            }
+        }
+    }
+
+    fn job(&mut self, scope: &mut Scope<'_>, job: Job, op: Op) {
+        let tag = self.next() << 1 | 1;
+        self.spool.jobs.insert(tag, job);
+        scope.disk(tag, op);
+    }
+
+    pub(super) fn disk_did(&mut self, scope: &mut Scope<'_>, tag: u64, result: Result<Done, DiskError>) {
+        if tag & 1 == 0 {
+            return self.work.push_back(Work::Log(Input::Did { op: OpId(tag >> 1), result }));
+        }
+        match self.spool.jobs.remove(&tag) {
+            Some(Job::Stage(staging)) => match result {
+                Ok(_) => self.stage(scope, staging),
+                Err(error) => {
+                    let refusal = if error == DiskError::Full { Refusal::Full } else { Refusal::Broken };
+                    let file = File::Content(staging.message.id);
+                    self.work.push_back(Work::Committed(staging.who, Err(refusal)));
+                    self.job(scope, Job::Forget, Op::Unlink(file));
+                }
+            },
+            Some(Job::Read(who)) => self.read_did(scope, who, result),
+            Some(Job::Forget) | None => {}
+        }
+    }
+
+    /// Begins to read a message for a task.
+    pub(super) fn open_reader(&mut self, who: Who, reader: Reader) {
+        self.spool.readers.insert(who, reader);
+    }
+
+    pub(super) fn close_reader(&mut self, who: Who) {
+        self.spool.readers.remove(&who);
+    }
+
+    /// Reads on; the answer is [`Work::Content`], empty at the end.
+    pub(super) fn read_content(&mut self, scope: &mut Scope<'_>, who: Who, restart: bool, wanted: usize) {
+        let Some(reader) = self.spool.readers.get_mut(&who) else {
+            return self.work.push_back(Work::Content(who, Err("no message is being read".to_owned())));
+        };
+        if restart {
+            (reader.piece, reader.offset) = (0, 0);
+        }
+        reader.wanted = wanted;
+        reader.again = false;
+        self.read_on(scope, who);
+    }
+
+    fn read_on(&mut self, scope: &mut Scope<'_>, who: Who) {
+        let Some(reader) = self.spool.readers.get_mut(&who) else { return };
+        while reader.out.len() < reader.wanted {
+            match reader.pieces.0.get(reader.piece) {
+                None => break,
+                Some(Piece::Literal(octets)) => {
+                    reader.out.extend_from_slice(octets);
+                    reader.piece += 1;
+                }
+                Some(&Piece::Stored { offset, length }) if reader.offset < length => {
+                    let room = (reader.wanted - reader.out.len()) as u64;
+                    reader.asked = (length - reader.offset).min(room);
+                    let (from, id, asked) = (offset + reader.offset, reader.id, reader.asked);
+                    return self.read_stored(scope, who, id, from, asked);
+                }
+                Some(Piece::Stored { .. }) => (reader.piece, reader.offset) = (reader.piece + 1, 0),
+            }
+        }
+        let out = std::mem::take(&mut reader.out);
+        self.work.push_back(Work::Content(who, Ok(out)));
+    }
+
+    fn read_stored(&mut self, scope: &mut Scope<'_>, who: Who, id: QueueId, from: u64, length: u64) {
+        let Some(Whereabouts { file, offset, .. }) = self.log.whereabouts(id) else {
+            return self.work.push_back(Work::Content(who, Err(format!("the content of {id} is gone"))));
+        };
+        self.job(scope, Job::Read(who), Op::Read { file, offset: offset + from, length });
+    }
+
+    fn read_did(&mut self, scope: &mut Scope<'_>, who: Who, result: Result<Done, DiskError>) {
+        let Some(reader) = self.spool.readers.get_mut(&who) else { return };
+        match result {
+            Ok(Done::Octets(octets)) if octets.len() as u64 == reader.asked => {
+                reader.offset += reader.asked;
+                reader.out.extend(octets);
+                self.read_on(scope, who);
+            }
+            // Compaction may have moved it: look once more.
+            Err(DiskError::Missing) if !reader.again => {
+                reader.again = true;
+                self.read_on(scope, who);
+            }
+            other => {
+                reader.out.clear();
+                let why = format!("the content of {} cannot be read: {other:.60?}", reader.id);
+                self.work.push_back(Work::Content(who, Err(why)));
+            }
+        }
+    }
+}

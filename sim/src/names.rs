@@ -1,0 +1,267 @@
+//! Name servers that know the simulated internet, and do not always say so.
+//!
+//! Every name server of the world answers from the same zones, as a recursive one would. It may be silent, fail, refuse, cut its
+//! answers short, choke on EDNS, change its mind about who serves a domain, say a time to live that is none, or be
+//! overtaken by a forger. Written against hickory-proto alone, not against the resolver that it tests.
+
+use crate::network::{Arrival, Socket};
+use crate::world::{Actor, Scope, Word};
+use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
+use hickory_proto::rr::{Name, RData, Record, RecordType};
+use postrider_core::time::Duration;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// Where name servers listen.
+const PORT: u16 = 53;
+
+/// What a name has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// An address.
+    Address(IpAddr),
+    /// An exchanger; empty: no mail here.
+    Mx(u16, String),
+    /// It is another name.
+    Alias(String),
+    /// It is the name of an address.
+    Ptr(String),
+    /// Text.
+    Text(String),
+}
+
+/// The simulated internet's names: lower case, no final dot.
+#[derive(Debug, Clone, Default)]
+pub struct Zones {
+    /// Name to entries with their time to live in seconds.
+    pub entries: BTreeMap<String, Vec<(u32, Entry)>>,
+}
+
+impl Zones {
+    /// Adds an entry.
+    pub fn add(&mut self, name: &str, ttl: u32, entry: Entry) {
+        self.entries.entry(name.to_owned()).or_default().push((ttl, entry));
+    }
+}
+
+/// How often a name server misbehaves, of 1000 answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Humour {
+    /// Says nothing.
+    pub silent: u16,
+    /// SERVFAIL.
+    pub fails: u16,
+    /// REFUSED.
+    pub refuses: u16,
+    /// TC with nothing in it.
+    pub truncates: u16,
+    /// FORMERR to EDNS.
+    pub no_edns: bool,
+    /// A forger's answers come first: wrong id, wrong question.
+    pub forged: u16,
+    /// Times to live of 0 instead of what the zone says.
+    pub no_ttl: u16,
+    /// Half an answer, or noise.
+    pub garbles: u16,
+}
+
+/// A name server.
+#[derive(Debug)]
+pub struct NameServer {
+    zones: Zones,
+    humour: Humour,
+    /// Octets of TCP queries so far.
+    tcp: BTreeMap<Socket, Vec<u8>>,
+    delayed: BTreeMap<u64, (SocketAddr, Vec<u8>)>,
+    next: u64,
+}
+
+impl NameServer {
+    /// A server of these zones.
+    #[must_use]
+    pub fn new(zones: Zones, humour: Humour) -> Self {
+        Self { zones, humour, tcp: BTreeMap::new(), delayed: BTreeMap::new(), next: 0 }
+    }
+
+    fn odds(scope: &mut Scope<'_>, of_thousand: u16) -> bool {
+        of_thousand > 0 && scope.prng().chance(u64::from(of_thousand), 1_000)
+    }
+
+    fn datagram(&mut self, scope: &mut Scope<'_>, from: SocketAddr, octets: &[u8]) {
+        let Ok(query) = Message::from_vec(octets) else { return };
+        if Self::odds(scope, self.humour.silent) {
+            return;
+        }
+        if Self::odds(scope, self.humour.forged) {
+            self.forge(scope, from, &query);
+        }
+        let Some(mut answer) = self.answer(scope, &query, true) else { return };
+        if Self::odds(scope, self.humour.garbles) && !answer.is_empty() {
+            let at = scope.prng().below(answer.len() as u64) as usize;
+            answer.truncate(at);
+        }
+        self.later(scope, from, answer);
+    }
+
+    fn later(&mut self, scope: &mut Scope<'_>, to: SocketAddr, octets: Vec<u8>) {
+        let tag = self.next;
+        self.next += 1;
+        self.delayed.insert(tag, (to, octets));
+        let wait = Duration::from_micros(scope.prng().below(30_000));
+        scope.timer(wait, tag);
+    }
+
+    fn forge(&mut self, scope: &mut Scope<'_>, to: SocketAddr, query: &Message) {
+        let mut forged = reply(query);
+        forged.metadata.id ^= 1 + scope.prng().below(0xfffe) as u16;
+        if let Some(question) = query.queries.first() {
+            let lie = RData::A(A::new(203, 0, 113, 66));
+            forged.add_answer(Record::from_rdata(question.name.clone(), 86_400, lie));
+        }
+        if let Ok(octets) = forged.to_vec() {
+            scope.datagram(PORT, to, octets);
+        }
+    }
+
+    fn answer(&self, scope: &mut Scope<'_>, query: &Message, udp: bool) -> Option<Vec<u8>> {
+        let question = query.queries.first()?;
+        let mut message = reply(query);
+        if self.humour.no_edns && query.edns.is_some() {
+            message.metadata.response_code = ResponseCode::FormErr;
+            return message.to_vec().ok();
+        }
+        message.metadata.response_code = if Self::odds(scope, self.humour.fails) {
+            ResponseCode::ServFail
+        } else if Self::odds(scope, self.humour.refuses) {
+            ResponseCode::Refused
+        } else {
+            ResponseCode::NoError
+        };
+        if message.metadata.response_code != ResponseCode::NoError {
+            return message.to_vec().ok();
+        }
+        if udp && Self::odds(scope, self.humour.truncates) {
+            message.metadata.truncation = true;
+            return message.to_vec().ok();
+        }
+        let no_ttl = Self::odds(scope, self.humour.no_ttl);
+        self.fill(&mut message, &text(&question.name), question.query_type, no_ttl);
+        let octets = message.to_vec().ok()?;
+        let room = if query.edns.is_some() { 1_232 } else { 512 };
+        if udp && octets.len() > room {
+            let mut short = reply(query);
+            short.metadata.truncation = true;
+            return short.to_vec().ok();
+        }
+        Some(octets)
+    }
+
+    /// The records of a name, through its aliases.
+    fn fill(&self, message: &mut Message, asked: &str, kind: RecordType, no_ttl: bool) {
+        let mut at = asked.to_owned();
+        for _ in 0..20 {
+            let Some(entries) = self.zones.entries.get(&at) else {
+                message.metadata.response_code = ResponseCode::NXDomain;
+                break;
+            };
+            let mut next = None;
+            for (ttl, entry) in entries {
+                let ttl = if no_ttl { 0 } else { *ttl };
+                let (Some(owner), Some(data)) = (name(&at), data(entry)) else { continue };
+                if let Entry::Alias(target) = entry {
+                    next = Some(target.clone());
+                    message.add_answer(Record::from_rdata(owner, ttl, data));
+                } else if data.record_type() == kind {
+                    message.add_answer(Record::from_rdata(owner, ttl, data));
+                }
+            }
+            match next {
+                Some(target) => at = target,
+                None => break,
+            }
+        }
+        let found = message.answers.iter().any(|record| record.record_type() == kind);
+        if !found && let (Some(zone), Some(host)) = (name("sim"), name("ns.sim")) {
+            let soa = SOA::new(host.clone(), host, 1, 3_600, 600, 86_400, 60);
+            message.add_authority(Record::from_rdata(zone, 60, RData::SOA(soa)));
+        }
+    }
+
+    fn tcp(&mut self, scope: &mut Scope<'_>, socket: Socket, octets: &[u8]) {
+        let Some(buffer) = self.tcp.get_mut(&socket) else { return };
+        buffer.extend_from_slice(octets);
+        let Some((length, rest)) = buffer.split_first_chunk::<2>() else { return };
+        let length = usize::from(u16::from_be_bytes(*length));
+        let Some(query) = rest.get(..length).and_then(|octets| Message::from_vec(octets).ok()) else {
+            return;
+        };
+        if let Some(answer) = self.answer(scope, &query, false) {
+            let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
+            framed.extend(answer);
+            scope.send(socket, &framed);
+        }
+        scope.close(socket);
+        self.tcp.remove(&socket);
+    }
+}
+
+impl Actor for NameServer {
+    fn boot(&mut self, scope: &mut Scope<'_>) {
+        scope.fabric.network.bind(scope.node, PORT);
+        scope.listen(PORT);
+    }
+
+    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
+        match arrival {
+            Arrival::Datagram { from, octets, .. } => self.datagram(scope, from, &octets),
+            Arrival::Accepted { socket, .. } => _ = self.tcp.insert(socket, Vec::new()),
+            Arrival::Octets(socket, octets) => self.tcp(scope, socket, &octets),
+            Arrival::End(socket) | Arrival::Gone(socket, _) => {
+                self.tcp.remove(&socket);
+                scope.close(socket);
+            }
+            _ => {}
+        }
+    }
+
+    fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
+        if let Some((to, octets)) = self.delayed.remove(&tag) {
+            scope.datagram(PORT, to, octets);
+        }
+    }
+
+    fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
+        match word {
+            Word::Behave => self.humour = Humour::default(),
+        }
+    }
+}
+
+fn reply(query: &Message) -> Message {
+    let mut message = Message::new(query.metadata.id, MessageType::Response, OpCode::Query);
+    message.metadata.recursion_desired = true;
+    message.metadata.recursion_available = true;
+    message.add_queries(query.queries.iter().cloned());
+    message
+}
+
+fn name(text: &str) -> Option<Name> {
+    if text.is_empty() { Some(Name::root()) } else { Name::from_ascii(format!("{text}.")).ok() }
+}
+
+fn text(name: &Name) -> String {
+    let text = name.to_ascii().to_ascii_lowercase();
+    text.strip_suffix('.').unwrap_or(&text).to_owned()
+}
+
+fn data(entry: &Entry) -> Option<RData> {
+    Some(match entry {
+        Entry::Address(IpAddr::V4(address)) => RData::A(A(*address)),
+        Entry::Address(IpAddr::V6(address)) => RData::AAAA(AAAA(*address)),
+        Entry::Mx(preference, exchange) => RData::MX(MX::new(*preference, name(exchange)?)),
+        Entry::Alias(target) => RData::CNAME(CNAME(name(target)?)),
+        Entry::Ptr(target) => RData::PTR(PTR(name(target)?)),
+        Entry::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
+    })
+}

@@ -1,0 +1,719 @@
+//! Links, connections and datagrams.
+//!
+//! TCP is what a program sees of it: octets in order, cut at any place, late when a segment is lost, an end, a reset, or
+//! silence. A process that is killed resets its connections; a machine that loses power says nothing, and answers later
+//! octets with a reset once it is up again. A partition is silence until it heals or the sender gives up.
+//! UDP may be lost, and reaches only a port that is bound.
+//!
+//! Knows nothing of what travels. Plans events in [`Network::planned`]; the world puts them into the kernel.
+
+use postrider_core::prng::Prng;
+use postrider_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// A machine of the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(pub u16);
+
+/// One end of a connection; the other end differs in the lowest bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Socket(pub u64);
+
+impl Socket {
+    /// The other end.
+    #[must_use]
+    pub const fn peer(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+}
+
+/// Octets under way before a sender must wait.
+const SEND_BUFFER: usize = 128 * 1024;
+/// Pieces of one write that are cut small.
+const SMALL_PIECES: u32 = 60;
+/// How long a connect is tried, as Linux does.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
+/// How long octets are sent again before a connection is given up.
+const SEND_PATIENCE: Duration = Duration::from_secs(300);
+/// The wait before a lost segment is sent again; doubles up to [`RESEND_MAX`].
+const RESEND: Duration = Duration::from_millis(200);
+const RESEND_MAX: Duration = Duration::from_secs(30);
+
+/// How a path behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Least and most time on the way, in microseconds.
+    pub latency: (u64, u64),
+    /// Segments and datagrams lost, of 1000.
+    pub loss: u16,
+    /// Octets a second; 0: no limit.
+    pub rate: u64,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        Self { latency: (200, 20_000), loss: 0, rate: 0 }
+    }
+}
+
+/// Where streams are cut into pieces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cutting {
+    /// As written.
+    Whole,
+    /// Pieces of at most this many octets, of random size.
+    Pieces(u16),
+}
+
+/// Something that reaches a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// Somebody connected to `port`.
+    Accepted {
+        /// Our end.
+        socket: Socket,
+        /// Which listener.
+        port: u16,
+        /// Who.
+        peer: SocketAddr,
+    },
+    /// Our connect succeeded.
+    Connected(Socket),
+    /// Our connect failed: refused, or (false) not answered.
+    NotConnected(Socket, bool),
+    /// Octets came.
+    Octets(Socket, Vec<u8>),
+    /// The peer will send no more.
+    End(Socket),
+    /// The connection is gone: reset, or (false) given up.
+    Gone(Socket, bool),
+    /// What was sent has left our buffer.
+    Drained(Socket),
+    /// A datagram came to a bound port.
+    Datagram {
+        /// Which port.
+        port: u16,
+        /// Who sent it.
+        from: SocketAddr,
+        /// All of it.
+        octets: Vec<u8>,
+    },
+    /// Nobody is bound where our datagram from this port went.
+    Unreachable(u16),
+}
+
+/// An event of the network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NetEvent {
+    /// A connect reaches the other machine, or would.
+    Syn(Socket, SocketAddr, Instant),
+    /// The next segment reaches this end, or would.
+    Arrive(Socket),
+    /// A reset reaches this end.
+    Reset(Socket),
+    /// This end sends to one that is gone, since then.
+    Probe(Socket, Instant),
+    /// The buffer of this end has room again.
+    Drained(Socket),
+    /// A datagram arrives.
+    Datagram(SocketAddr, SocketAddr, Vec<u8>),
+    /// "Port unreachable" arrives for a datagram from here.
+    Unreachable(SocketAddr),
+}
+
+#[derive(Debug, Clone)]
+enum Segment {
+    Accept,
+    Octets(Vec<u8>),
+    End,
+}
+
+#[derive(Debug, Clone)]
+struct End {
+    node: NodeId,
+    /// The machine at the other end.
+    other: NodeId,
+    incarnation: u32,
+    address: SocketAddr,
+    /// What is on its way to this end.
+    queue: VecDeque<Segment>,
+    octets: usize,
+    last_arrival: Instant,
+    /// Segments that came while the owner did not read.
+    held: u32,
+    reading: bool,
+    /// The peer waits for room in our buffer.
+    peer_waits: bool,
+    ended: bool,
+    silent_since: Option<Instant>,
+    resend: Duration,
+    cutting: Cutting,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Power {
+    Up,
+    /// The machine runs, the program does not: connects are refused.
+    Killed,
+    /// Nothing answers.
+    Off,
+}
+
+#[derive(Debug, Clone)]
+struct Machine {
+    power: Power,
+    incarnation: u32,
+    listening: BTreeSet<u16>,
+    bound: BTreeSet<u16>,
+    next_port: u16,
+}
+
+/// All links and what is on them.
+#[derive(Debug, Clone)]
+pub struct Network {
+    prng: Prng,
+    machines: BTreeMap<NodeId, Machine>,
+    addresses: BTreeMap<IpAddr, NodeId>,
+    /// The path of pairs that have none of their own.
+    pub usual: Link,
+    links: BTreeMap<(NodeId, NodeId), Link>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    ends: BTreeMap<Socket, End>,
+    next_socket: u64,
+    /// How new connections are cut.
+    pub cutting: Cutting,
+    /// Events to be planned.
+    pub planned: Vec<(Instant, NetEvent)>,
+}
+
+impl Network {
+    /// No machines yet.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            prng: Prng::new(seed),
+            machines: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            usual: Link::default(),
+            links: BTreeMap::new(),
+            cut: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            next_socket: 0,
+            cutting: Cutting::Whole,
+            planned: Vec::new(),
+        }
+    }
+
+    /// Adds a machine with its addresses.
+    pub fn machine(&mut self, node: NodeId, addresses: &[IpAddr]) {
+        let machine = Machine {
+            power: Power::Up,
+            incarnation: 0,
+            listening: BTreeSet::new(),
+            bound: BTreeSet::new(),
+            next_port: 20_000,
+        };
+        self.machines.insert(node, machine);
+        self.addresses.extend(addresses.iter().map(|&address| (address, node)));
+    }
+
+    /// Who has an address.
+    #[must_use]
+    pub fn owner(&self, address: IpAddr) -> Option<NodeId> {
+        self.addresses.get(&address).copied()
+    }
+
+    /// Gives a pair of machines a path of its own, in one direction.
+    pub fn link(&mut self, from: NodeId, to: NodeId, link: Link) {
+        self.links.insert((from, to), link);
+    }
+
+    /// Silences one direction.
+    pub fn cut(&mut self, from: NodeId, to: NodeId) {
+        self.cut.insert((from, to));
+    }
+
+    /// Ends all partitions and lets links behave.
+    pub fn heal(&mut self) {
+        self.cut.clear();
+        self.links.clear();
+        self.usual = Link::default();
+    }
+
+    /// Accepts connections on a port.
+    pub fn listen(&mut self, node: NodeId, port: u16) {
+        if let Some(machine) = self.machines.get_mut(&node) {
+            machine.listening.insert(port);
+        }
+    }
+
+    /// Binds a UDP port; 0 picks one.
+    pub fn bind(&mut self, node: NodeId, port: u16) -> u16 {
+        let Some(machine) = self.machines.get_mut(&node) else { return port };
+        let port = if port == 0 { next_port(machine) } else { port };
+        machine.bound.insert(port);
+        port
+    }
+
+    /// Frees a UDP port.
+    pub fn unbind(&mut self, node: NodeId, port: u16) {
+        if let Some(machine) = self.machines.get_mut(&node) {
+            machine.bound.remove(&port);
+        }
+    }
+
+    fn link_between(&self, from: NodeId, to: NodeId) -> Link {
+        self.links.get(&(from, to)).copied().unwrap_or(self.usual)
+    }
+
+    fn silent(&self, from: NodeId, to: NodeId) -> bool {
+        let off = self.machines.get(&to).is_none_or(|machine| machine.power == Power::Off);
+        off || self.cut.contains(&(from, to))
+    }
+
+    /// Time on the way, losses of TCP included.
+    fn travel(&mut self, from: NodeId, to: NodeId, octets: usize) -> Duration {
+        let link = self.link_between(from, to);
+        let spread = link.latency.1.saturating_sub(link.latency.0);
+        let mut micros = link.latency.0 + self.prng.below(spread + 1);
+        if let Some(drip) = (octets as u64).saturating_mul(1_000_000).checked_div(link.rate) {
+            micros += drip;
+        }
+        let mut time = Duration::from_micros(micros);
+        let mut resend = RESEND;
+        while resend < RESEND_MAX && self.prng.chance(u64::from(link.loss), 1_000) {
+            time += resend;
+            resend *= 2;
+        }
+        time
+    }
+
+    /// Connects; the result comes as [`Arrival::Connected`] or [`Arrival::NotConnected`].
+    pub fn connect(&mut self, now: Instant, node: NodeId, from: IpAddr, to: SocketAddr) -> Socket {
+        let socket = Socket(self.next_socket);
+        self.next_socket += 2;
+        let (incarnation, port) = match self.machines.get_mut(&node) {
+            Some(machine) => (machine.incarnation, next_port(machine)),
+            None => (0, 0),
+        };
+        let other = self.owner(to.ip()).unwrap_or(node);
+        let end = End::new(node, other, incarnation, SocketAddr::new(from, port), self.cutting);
+        self.ends.insert(socket, end);
+        let wait = self.travel(node, other, 0);
+        self.planned.push((now.after(wait), NetEvent::Syn(socket, to, now)));
+        socket
+    }
+
+    /// Sends octets. [`Arrival::Drained`] follows once the buffer has room.
+    pub fn send(&mut self, now: Instant, socket: Socket, octets: &[u8]) {
+        let Some(end) = self.ends.get(&socket) else { return };
+        let (from, to, cutting) = (end.node, end.other, end.cutting);
+        if !self.ends.contains_key(&socket.peer()) {
+            // The peer is gone and has not told us yet.
+            let wait = self.travel(from, to, 0);
+            return self.planned.push((now.after(wait), NetEvent::Probe(socket, now)));
+        }
+        let mut rest = octets;
+        let mut pieces = 0;
+        while !rest.is_empty() {
+            pieces += 1;
+            let length = match cutting {
+                // What is cut small at its beginning has been cut enough; events are not free.
+                _ if pieces > SMALL_PIECES => rest.len().min(16_384),
+                Cutting::Whole => rest.len(),
+                Cutting::Pieces(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
+            };
+            let (piece, behind) = rest.split_at(length);
+            self.transmit(now, from, to, socket.peer(), Segment::Octets(piece.to_vec()));
+            rest = behind;
+        }
+        let Some(peer) = self.ends.get_mut(&socket.peer()) else { return };
+        peer.peer_waits = peer.octets > SEND_BUFFER;
+        if !peer.peer_waits {
+            self.planned.push((now, NetEvent::Drained(socket)));
+        }
+    }
+
+    /// Says that no more octets will come (half-close).
+    pub fn finish(&mut self, now: Instant, socket: Socket) {
+        let from = match self.ends.get_mut(&socket) {
+            Some(end) if !end.ended => {
+                end.ended = true;
+                end.node
+            }
+            _ => return,
+        };
+        if let Some(to) = self.ends.get(&socket.peer()).map(|end| end.node) {
+            self.transmit(now, from, to, socket.peer(), Segment::End);
+        }
+    }
+
+    /// Closes; what was sent still arrives. With octets unread the peer is reset, as TCP does.
+    pub fn close(&mut self, now: Instant, socket: Socket) {
+        let unread = self.ends.get(&socket).is_some_and(|end| end.held > 0);
+        if unread {
+            return self.abort(now, socket);
+        }
+        self.finish(now, socket);
+        self.ends.remove(&socket);
+    }
+
+    /// Resets.
+    pub fn abort(&mut self, now: Instant, socket: Socket) {
+        let Some(end) = self.ends.remove(&socket) else { return };
+        if let Some(to) = self.ends.get(&socket.peer()).map(|peer| peer.node) {
+            let wait = self.travel(end.node, to, 0);
+            self.planned.push((now.after(wait), NetEvent::Reset(socket.peer())));
+        }
+    }
+
+    /// Stops or resumes reading.
+    pub fn read(&mut self, now: Instant, socket: Socket, reading: bool) {
+        let Some(end) = self.ends.get_mut(&socket) else { return };
+        end.reading = reading;
+        if reading {
+            for _ in 0..std::mem::take(&mut end.held) {
+                self.planned.push((now, NetEvent::Arrive(socket)));
+            }
+        }
+    }
+
+    /// Resets one of the open connections, chosen by a number; true if there was one.
+    pub fn reset_some(&mut self, now: Instant, choice: u64) -> bool {
+        let count = self.ends.len() as u64;
+        let Some(&socket) = self.ends.keys().nth(choice.checked_rem(count).unwrap_or(0) as usize) else {
+            return false;
+        };
+        self.planned.push((now, NetEvent::Reset(socket)));
+        self.planned.push((now, NetEvent::Reset(socket.peer())));
+        true
+    }
+
+    fn transmit(&mut self, now: Instant, from: NodeId, to: NodeId, receiver: Socket, segment: Segment) {
+        let octets = if let Segment::Octets(octets) = &segment { octets.len() } else { 0 };
+        let wait = self.travel(from, to, octets);
+        let drip = self.link_between(from, to).rate > 0;
+        let Some(end) = self.ends.get_mut(&receiver) else { return };
+        end.octets += octets;
+        end.queue.push_back(segment);
+        // A slow link is slow for each octet, so one segment waits for the one before.
+        let start = if drip { now.max(end.last_arrival) } else { now };
+        end.last_arrival = end.last_arrival.max(start.after(wait));
+        self.planned.push((end.last_arrival, NetEvent::Arrive(receiver)));
+    }
+
+    /// Sends a datagram.
+    pub fn datagram(&mut self, now: Instant, from: SocketAddr, to: SocketAddr, octets: Vec<u8>) {
+        let (Some(source), Some(target)) = (self.owner(from.ip()), self.owner(to.ip())) else { return };
+        let link = self.link_between(source, target);
+        let spread = link.latency.1.saturating_sub(link.latency.0);
+        let wait = Duration::from_micros(link.latency.0 + self.prng.below(spread + 1));
+        if !self.prng.chance(u64::from(link.loss), 1_000) && !self.cut.contains(&(source, target)) {
+            self.planned.push((now.after(wait), NetEvent::Datagram(from, to, octets)));
+        }
+    }
+
+    /// The program of a machine dies; its connections are reset. With `power` the machine falls silent.
+    pub fn down(&mut self, now: Instant, node: NodeId, power: bool) {
+        let own: Vec<Socket> =
+            self.ends.iter().filter(|(_, end)| end.node == node).map(|(&socket, _)| socket).collect();
+        for socket in own {
+            if power {
+                self.ends.remove(&socket);
+            } else {
+                self.abort(now, socket);
+            }
+        }
+        if let Some(machine) = self.machines.get_mut(&node) {
+            machine.power = if power { Power::Off } else { Power::Killed };
+            machine.listening.clear();
+            machine.bound.clear();
+        }
+    }
+
+    /// A machine starts; its incarnation.
+    pub fn up(&mut self, node: NodeId) -> u32 {
+        let Some(machine) = self.machines.get_mut(&node) else { return 0 };
+        machine.power = Power::Up;
+        machine.incarnation += 1;
+        machine.incarnation
+    }
+
+    /// Lets an event happen: what reaches which machine.
+    pub fn happen(&mut self, now: Instant, event: NetEvent) -> Option<(NodeId, Arrival)> {
+        match event {
+            NetEvent::Syn(socket, to, since) => self.syn(now, socket, to, since),
+            NetEvent::Arrive(socket) => self.arrive(now, socket),
+            NetEvent::Reset(socket) => {
+                let end = self.ends.remove(&socket)?;
+                Some((end.node, Arrival::Gone(socket, true)))
+            }
+            NetEvent::Probe(socket, since) => self.probe(now, socket, since),
+            NetEvent::Drained(socket) => Some((self.ends.get(&socket)?.node, Arrival::Drained(socket))),
+            NetEvent::Datagram(from, to, octets) => self.datagram_arrives(now, from, to, octets),
+            NetEvent::Unreachable(at) => {
+                let node = self.owner(at.ip())?;
+                let bound = self.machines.get(&node)?.bound.contains(&at.port());
+                bound.then_some((node, Arrival::Unreachable(at.port())))
+            }
+        }
+    }
+
+    fn syn(
+        &mut self,
+        now: Instant,
+        socket: Socket,
+        to: SocketAddr,
+        since: Instant,
+    ) -> Option<(NodeId, Arrival)> {
+        let dialer = self.ends.get(&socket)?;
+        let (node, peer, cutting) = (dialer.node, dialer.address, dialer.cutting);
+        let target = self.owner(to.ip());
+        let silent = target.is_none_or(|target| self.silent(node, target) || self.silent(target, node));
+        if silent {
+            if now.since(since) >= CONNECT_PATIENCE {
+                self.ends.remove(&socket);
+                return Some((node, Arrival::NotConnected(socket, false)));
+            }
+            let again = now.since(since).max(Duration::from_secs(1));
+            let at = now.after(again).min(since.after(CONNECT_PATIENCE));
+            self.planned.push((at, NetEvent::Syn(socket, to, since)));
+            return None;
+        }
+        let target = target?;
+        let machine = self.machines.get(&target)?;
+        if !machine.listening.contains(&to.port()) {
+            self.ends.remove(&socket);
+            return Some((node, Arrival::NotConnected(socket, true)));
+        }
+        let end = End::new(target, node, machine.incarnation, to, cutting);
+        self.ends.insert(socket.peer(), end);
+        self.transmit(now, target, node, socket, Segment::Accept);
+        Some((target, Arrival::Accepted { socket: socket.peer(), port: to.port(), peer }))
+    }
+
+    fn arrive(&mut self, now: Instant, socket: Socket) -> Option<(NodeId, Arrival)> {
+        let end = self.ends.get(&socket)?;
+        let (node, from, incarnation) = (end.node, end.other, end.incarnation);
+        if self.silent(from, node) || self.silent(node, from) {
+            return self.resend(now, socket);
+        }
+        if self.machines.get(&node).is_none_or(|machine| machine.incarnation != incarnation) {
+            return None;
+        }
+        let end = self.ends.get_mut(&socket)?;
+        end.silent_since = None;
+        end.resend = RESEND;
+        if !end.reading && !matches!(end.queue.front(), Some(Segment::Accept)) {
+            end.held += 1;
+            return None;
+        }
+        let segment = end.queue.pop_front()?;
+        let arrival = match segment {
+            Segment::Accept => Arrival::Connected(socket),
+            Segment::Octets(octets) => {
+                end.octets = end.octets.saturating_sub(octets.len());
+                if end.peer_waits && end.octets <= SEND_BUFFER {
+                    end.peer_waits = false;
+                    self.planned.push((now, NetEvent::Drained(socket.peer())));
+                }
+                Arrival::Octets(socket, octets)
+            }
+            Segment::End => Arrival::End(socket),
+        };
+        Some((node, arrival))
+    }
+
+    /// A segment meets silence: it comes again later, or its sender gives up.
+    fn resend(&mut self, now: Instant, socket: Socket) -> Option<(NodeId, Arrival)> {
+        let end = self.ends.get_mut(&socket)?;
+        let since = *end.silent_since.get_or_insert(now);
+        if now.since(since) < SEND_PATIENCE {
+            end.resend = (end.resend * 2).min(RESEND_MAX);
+            self.planned.push((now.after(end.resend), NetEvent::Arrive(socket)));
+            return None;
+        }
+        let sender = self.ends.remove(&socket.peer())?;
+        Some((sender.node, Arrival::Gone(socket.peer(), false)))
+    }
+
+    /// Octets for an end that is gone: a reset comes back, or nothing while its machine is silent.
+    fn probe(&mut self, now: Instant, socket: Socket, since: Instant) -> Option<(NodeId, Arrival)> {
+        let end = self.ends.get(&socket)?;
+        let (node, other) = (end.node, end.other);
+        let silent = self.silent(node, other) || self.silent(other, node);
+        if silent && now.since(since) < SEND_PATIENCE {
+            self.planned.push((now.after(RESEND_MAX), NetEvent::Probe(socket, since)));
+            return None;
+        }
+        self.ends.remove(&socket);
+        Some((node, Arrival::Gone(socket, !silent)))
+    }
+
+    fn datagram_arrives(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        to: SocketAddr,
+        octets: Vec<u8>,
+    ) -> Option<(NodeId, Arrival)> {
+        let (source, target) = (self.owner(from.ip())?, self.owner(to.ip())?);
+        if self.silent(source, target) {
+            return None;
+        }
+        if self.machines.get(&target)?.bound.contains(&to.port()) {
+            return Some((target, Arrival::Datagram { port: to.port(), from, octets }));
+        }
+        if !self.silent(target, source) {
+            let wait = self.travel(target, source, 0);
+            self.planned.push((now.after(wait), NetEvent::Unreachable(from)));
+        }
+        None
+    }
+
+    /// Connections that are open at one end at least.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+fn next_port(machine: &mut Machine) -> u16 {
+    machine.next_port = if machine.next_port >= 60_000 { 20_000 } else { machine.next_port + 1 };
+    machine.next_port
+}
+
+impl End {
+    fn new(node: NodeId, other: NodeId, incarnation: u32, address: SocketAddr, cutting: Cutting) -> Self {
+        Self {
+            node,
+            other,
+            incarnation,
+            address,
+            queue: VecDeque::new(),
+            octets: 0,
+            last_arrival: Instant::default(),
+            held: 0,
+            reading: true,
+            peer_waits: false,
+            ended: false,
+            silent_since: None,
+            resend: RESEND,
+            cutting,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: NodeId = NodeId(0);
+    const THERE: NodeId = NodeId(1);
+
+    fn addresses() -> (IpAddr, SocketAddr) {
+        (IpAddr::from([192, 0, 2, 1]), SocketAddr::from(([192, 0, 2, 2], 25)))
+    }
+
+    fn network() -> Network {
+        let mut network = Network::new(7);
+        let (here, there) = addresses();
+        network.machine(HERE, &[here]);
+        network.machine(THERE, &[there.ip()]);
+        network.listen(THERE, 25);
+        network
+    }
+
+    /// Lets everything happen in order of time; what arrived where.
+    fn run(network: &mut Network) -> Vec<(NodeId, Arrival)> {
+        let mut queue: BTreeMap<(Instant, usize), NetEvent> = BTreeMap::new();
+        let mut seen = Vec::new();
+        let mut count = 0;
+        loop {
+            for (at, event) in network.planned.drain(..) {
+                queue.insert((at, count), event);
+                count += 1;
+            }
+            let Some(((at, _), event)) = queue.pop_first() else { return seen };
+            seen.extend(network.happen(at, event));
+        }
+    }
+
+    fn octets(seen: &[(NodeId, Arrival)], socket: Socket) -> Vec<u8> {
+        let of = |arrival: &Arrival| match arrival {
+            Arrival::Octets(at, octets) if *at == socket => octets.clone(),
+            _ => Vec::new(),
+        };
+        seen.iter().flat_map(|(_, arrival)| of(arrival)).collect()
+    }
+
+    #[test]
+    fn octets_arrive_in_order_however_they_are_cut_and_lost() {
+        let mut network = network();
+        network.cutting = Cutting::Pieces(3);
+        network.usual.loss = 300;
+        let (here, there) = addresses();
+        let socket = network.connect(Instant(0), HERE, here, there);
+        run(&mut network);
+        network.send(Instant(0), socket, b"MAIL FROM:<a@example>\r\n");
+        network.finish(Instant(0), socket);
+        let seen = run(&mut network);
+        assert_eq!(octets(&seen, socket.peer()), b"MAIL FROM:<a@example>\r\n");
+        assert_eq!(seen.last(), Some(&(THERE, Arrival::End(socket.peer()))));
+        network.send(Instant(0), socket.peer(), b"250 ok\r\n");
+        assert_eq!(octets(&run(&mut network), socket), b"250 ok\r\n", "half-closed, still heard");
+    }
+
+    #[test]
+    fn a_dead_program_refuses_and_a_dead_machine_is_silent() {
+        let (here, there) = addresses();
+        let mut killed = network();
+        killed.down(Instant(0), THERE, false);
+        let socket = killed.connect(Instant(0), HERE, here, there);
+        assert_eq!(run(&mut killed), [(HERE, Arrival::NotConnected(socket, true))]);
+        let mut off = network();
+        off.down(Instant(0), THERE, true);
+        let socket = off.connect(Instant(0), HERE, here, there);
+        assert_eq!(run(&mut off), [(HERE, Arrival::NotConnected(socket, false))]);
+    }
+
+    #[test]
+    fn a_kill_resets_and_a_power_loss_is_noticed_by_sending() {
+        let (here, there) = addresses();
+        let mut network = network();
+        let first = network.connect(Instant(0), HERE, here, there);
+        run(&mut network);
+        network.down(Instant(0), THERE, false);
+        assert_eq!(run(&mut network), [(HERE, Arrival::Gone(first, true))]);
+        network.up(THERE);
+        network.listen(THERE, 25);
+        let second = network.connect(Instant(0), HERE, here, there);
+        run(&mut network);
+        network.down(Instant(0), THERE, true);
+        assert_eq!(run(&mut network), []);
+        network.send(Instant(0), second, b"QUIT\r\n");
+        assert_eq!(run(&mut network), [(HERE, Arrival::Gone(second, false))]);
+    }
+
+    #[test]
+    fn a_partition_delays_and_then_ends_a_connection() {
+        let (here, there) = addresses();
+        let mut network = network();
+        let socket = network.connect(Instant(0), HERE, here, there);
+        run(&mut network);
+        network.cut(HERE, THERE);
+        network.send(Instant(0), socket, b"NOOP\r\n");
+        let seen = run(&mut network);
+        assert_eq!(seen.last(), Some(&(HERE, Arrival::Gone(socket, false))));
+    }
+
+    #[test]
+    fn a_datagram_to_a_port_that_is_not_bound_comes_back_as_unreachable() {
+        let (here, there) = addresses();
+        let mut network = network();
+        let port = network.bind(HERE, 0);
+        network.datagram(Instant(0), SocketAddr::new(here, port), there, vec![1]);
+        assert_eq!(run(&mut network), [(HERE, Arrival::Unreachable(port))]);
+    }
+}

@@ -1,0 +1,333 @@
+//! A client that hands mail in and remembers what it was promised.
+//!
+//! It works through a plan of letters, one connection for some of them. It may pipeline, drip, hang up in the middle, or vanish before the
+//! reply. It never hands a letter in twice, so a letter that comes twice is not its doing.
+
+use super::take_line;
+use crate::network::{Arrival, Socket};
+use crate::oracle::{Token, Verdict, message};
+use crate::world::{Actor, Scope, Word};
+use postrider_core::time::Duration;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+/// How long it waits for anything.
+const PATIENCE: Duration = Duration::from_secs(400);
+
+/// A letter to be handed in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// How long after the one before.
+    pub wait: Duration,
+    /// Reverse-path; empty for none.
+    pub sender: String,
+    /// Forward-paths.
+    pub recipients: Vec<String>,
+    /// Octets of the body.
+    pub size: usize,
+}
+
+/// How a client behaves; odds are of 1000.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Habits {
+    /// Sends MAIL, RCPT and DATA at once.
+    pub pipelines: bool,
+    /// Hangs up in the middle of a letter.
+    pub hangs_up: u16,
+    /// Hangs up when it has said the dot.
+    pub vanishes: u16,
+    /// Says RSET and begins again.
+    pub dithers: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Expect {
+    Greeting,
+    Hello,
+    Mail,
+    Recipient(String),
+    Reset,
+    Data,
+    Dot,
+    Goodbye,
+}
+
+#[derive(Debug)]
+struct Letter {
+    token: Token,
+    plan: Plan,
+    accepted: usize,
+}
+
+/// A client.
+#[derive(Debug)]
+pub struct Client {
+    server: SocketAddr,
+    plans: VecDeque<Plan>,
+    habits: Habits,
+    socket: Option<Socket>,
+    letter: Option<Letter>,
+    expected: VecDeque<Expect>,
+    buffer: Vec<u8>,
+    /// Counts what happens, so that an old timer is known as old.
+    step: u64,
+    /// Letters that ended without a promise.
+    pub unlucky: u64,
+}
+
+impl Client {
+    /// A client of one server.
+    #[must_use]
+    pub fn new(server: SocketAddr, plans: Vec<Plan>, habits: Habits) -> Self {
+        Self {
+            server,
+            plans: plans.into(),
+            habits,
+            socket: None,
+            letter: None,
+            expected: VecDeque::new(),
+            buffer: Vec::new(),
+            step: 0,
+            unlucky: 0,
+        }
+    }
+
+    fn odds(scope: &mut Scope<'_>, of_thousand: u16) -> bool {
+        of_thousand > 0 && scope.prng().chance(u64::from(of_thousand), 1_000)
+    }
+
+    fn wait(&mut self, scope: &mut Scope<'_>, time: Duration) {
+        self.step += 1;
+        scope.timer(time, self.step);
+    }
+
+    fn next_letter(&mut self, scope: &mut Scope<'_>) {
+        if let Some(plan) = self.plans.front() {
+            let time = plan.wait;
+            self.wait(scope, time);
+        } else {
+            self.step += 1;
+            if let Some(socket) = self.socket {
+                self.expected.push_back(Expect::Goodbye);
+                scope.send(socket, b"QUIT\r\n");
+                self.wait(scope, PATIENCE);
+            }
+        }
+    }
+
+    /// The connection is of no more use.
+    fn drop_connection(&mut self, scope: &mut Scope<'_>, verdict: Verdict) {
+        if let Some(socket) = self.socket.take() {
+            scope.abort(socket);
+        }
+        self.expected.clear();
+        self.buffer.clear();
+        if let Some(letter) = self.letter.take() {
+            self.unlucky += 1;
+            scope.fabric.ledger.replied(letter.token, verdict);
+        }
+        if !self.plans.is_empty() {
+            self.next_letter(scope);
+        }
+    }
+
+    /// Until the dot is said, nobody but us answers for the letter.
+    fn hopeless(&self) -> Verdict {
+        if self.expected.contains(&Expect::Dot) { Verdict::Unknown } else { Verdict::Refused }
+    }
+
+    fn begin(&mut self, scope: &mut Scope<'_>) {
+        let Some(plan) = self.plans.pop_front() else { return };
+        let token = scope.fabric.ledger.write(&plan.sender, &plan.recipients, plan.size);
+        self.letter = Some(Letter { token, plan, accepted: 0 });
+        match self.socket {
+            Some(_) => self.offer(scope),
+            None => {
+                self.socket = Some(scope.connect(self.server));
+                self.expected.push_back(Expect::Greeting);
+            }
+        }
+        self.wait(scope, PATIENCE);
+    }
+
+    /// MAIL, and the rest of it at once for one who pipelines.
+    fn offer(&mut self, scope: &mut Scope<'_>) {
+        let (Some(letter), Some(socket)) = (&self.letter, self.socket) else { return };
+        let mut text = format!("MAIL FROM:<{}>\r\n", letter.plan.sender);
+        let recipients = letter.plan.recipients.clone();
+        self.expected.push_back(Expect::Mail);
+        if Self::odds(scope, self.habits.dithers) {
+            text = format!("{text}RSET\r\n{text}");
+            self.expected.push_back(Expect::Reset);
+            self.expected.push_back(Expect::Mail);
+        }
+        if self.habits.pipelines {
+            for recipient in recipients {
+                text.push_str(&format!("RCPT TO:<{recipient}>\r\n"));
+                self.expected.push_back(Expect::Recipient(recipient));
+            }
+            text.push_str("DATA\r\n");
+            self.expected.push_back(Expect::Data);
+        }
+        scope.send(socket, text.as_bytes());
+    }
+
+    fn reply(&mut self, scope: &mut Scope<'_>, code: u16) {
+        let Some(expected) = self.expected.pop_front() else { return };
+        self.wait(scope, PATIENCE);
+        if Self::odds(scope, self.habits.hangs_up) {
+            return self.drop_connection(scope, self.hopeless_after(&expected));
+        }
+        let good = matches!(code, 200..=399);
+        match expected {
+            Expect::Greeting if good => self.ask(scope, Expect::Hello, "EHLO client.sim\r\n"),
+            Expect::Hello if good => self.offer(scope),
+            Expect::Mail if good => {
+                if !self.habits.pipelines && self.expected.is_empty() {
+                    self.next_recipient(scope, 0);
+                }
+            }
+            Expect::Reset => {}
+            Expect::Recipient(recipient) => self.recipient(scope, &recipient, good),
+            Expect::Data if code == 354 => self.content(scope),
+            Expect::Dot => {
+                let verdict = if good { Verdict::Promised } else { Verdict::Refused };
+                self.end(scope, verdict);
+            }
+            Expect::Goodbye => self.drop_connection(scope, Verdict::Refused),
+            Expect::Data if self.expected.is_empty() => self.end(scope, Verdict::Refused),
+            _ => self.drop_connection(scope, Verdict::Refused),
+        }
+    }
+
+    fn hopeless_after(&self, expected: &Expect) -> Verdict {
+        if *expected == Expect::Dot { Verdict::Unknown } else { self.hopeless() }
+    }
+
+    fn ask(&mut self, scope: &mut Scope<'_>, expect: Expect, text: &str) {
+        self.expected.push_back(expect);
+        if let Some(socket) = self.socket {
+            scope.send(socket, text.as_bytes());
+        }
+    }
+
+    fn recipient(&mut self, scope: &mut Scope<'_>, recipient: &str, good: bool) {
+        let Some(letter) = &mut self.letter else { return };
+        if good {
+            letter.accepted += 1;
+        } else {
+            scope.fabric.ledger.declined(letter.token, recipient);
+        }
+        if !self.habits.pipelines {
+            let place = letter.plan.recipients.iter().position(|other| other == recipient).unwrap_or(0);
+            self.next_recipient(scope, place + 1);
+        }
+    }
+
+    fn next_recipient(&mut self, scope: &mut Scope<'_>, place: usize) {
+        let Some(letter) = &self.letter else { return };
+        match letter.plan.recipients.get(place).cloned() {
+            Some(recipient) => {
+                let text = format!("RCPT TO:<{recipient}>\r\n");
+                self.ask(scope, Expect::Recipient(recipient), &text);
+            }
+            None if letter.accepted > 0 => self.ask(scope, Expect::Data, "DATA\r\n"),
+            None => self.end(scope, Verdict::Refused),
+        }
+    }
+
+    fn content(&mut self, scope: &mut Scope<'_>) {
+        let (Some(letter), Some(socket)) = (&self.letter, self.socket) else { return };
+        if letter.accepted == 0 {
+            // A server may ask for content that is for nobody: it gets none (RFC 2920 3.1).
+            scope.send(socket, b".\r\n");
+            return self.expected.push_back(Expect::Dot);
+        }
+        let Plan { sender, recipients, size, .. } = &letter.plan;
+        let mut stuffed = Vec::new();
+        for line in message(letter.token, sender, recipients, *size).split_inclusive(|&octet| octet == b'\n')
+        {
+            if line.starts_with(b".") {
+                stuffed.push(b'.');
+            }
+            stuffed.extend_from_slice(line);
+        }
+        if Self::odds(scope, self.habits.hangs_up) {
+            stuffed.truncate(stuffed.len() / 2);
+            scope.send(socket, &stuffed);
+            return self.drop_connection(scope, Verdict::Refused);
+        }
+        stuffed.extend_from_slice(b".\r\n");
+        scope.send(socket, &stuffed);
+        self.expected.push_back(Expect::Dot);
+        if Self::odds(scope, self.habits.vanishes) {
+            self.drop_connection(scope, Verdict::Unknown);
+        }
+    }
+
+    fn end(&mut self, scope: &mut Scope<'_>, verdict: Verdict) {
+        if let Some(letter) = self.letter.take() {
+            let verdict = if letter.accepted == 0 { Verdict::Refused } else { verdict };
+            self.unlucky += u64::from(verdict != Verdict::Promised);
+            scope.note(6, &[letter.token.0, verdict as u64], || format!("{:?} {verdict:?}", letter.token));
+            scope.fabric.ledger.replied(letter.token, verdict);
+        }
+        self.next_letter(scope);
+    }
+
+    fn octets(&mut self, scope: &mut Scope<'_>, octets: &[u8]) {
+        self.buffer.extend_from_slice(octets);
+        while let Some(line) = take_line(&mut self.buffer) {
+            let last = line.get(3) != Some(&b'-');
+            let code =
+                std::str::from_utf8(line.get(..3).unwrap_or_default()).ok().and_then(|c| c.parse().ok());
+            if last {
+                self.reply(scope, code.unwrap_or(0));
+            }
+        }
+    }
+}
+
+impl Actor for Client {
+    fn boot(&mut self, scope: &mut Scope<'_>) {
+        if !self.plans.is_empty() {
+            self.next_letter(scope);
+        }
+    }
+
+    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
+        let ours = |socket: Socket| Some(socket) == self.socket;
+        match arrival {
+            Arrival::Octets(socket, octets) if ours(socket) => self.octets(scope, &octets),
+            Arrival::NotConnected(socket, _) | Arrival::End(socket) | Arrival::Gone(socket, _)
+                if ours(socket) =>
+            {
+                let verdict = self.hopeless();
+                self.drop_connection(scope, verdict);
+            }
+            _ => {}
+        }
+    }
+
+    fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
+        if tag != self.step {
+            return;
+        }
+        if self.letter.is_none() && self.expected.is_empty() {
+            return self.begin(scope);
+        }
+        let verdict = self.hopeless();
+        self.drop_connection(scope, verdict);
+    }
+
+    fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
+        match word {
+            Word::Behave => self.habits = Habits { pipelines: self.habits.pipelines, ..Habits::default() },
+        }
+    }
+
+    fn pending(&self) -> Option<String> {
+        let left = self.plans.len() + usize::from(self.letter.is_some());
+        (left > 0).then(|| format!("{left} letters to hand in"))
+    }
+}
