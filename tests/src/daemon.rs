@@ -75,7 +75,7 @@ impl Daemon {
              local_transport = virtual\n\
              local_recipient_maps =\n\
              virtual_mailbox_base = {root}/mail\n\
-             virtual_mailbox_maps = regexp:{{{{/^([^@]*)@/ $1/}}}}\n\
+             virtual_mailbox_maps = localpart:/\n\
              virtual_uid_maps = static:{uid}\n\
              virtual_gid_maps = static:{gid}\n\
              virtual_minimum_uid = 0\n\

@@ -151,6 +151,8 @@ impl Live {
             }
             // A driver may say so at once: it risks a second copy after a crash, which the ledger allows.
             Next::Do(Effect::Progress(_)) => self.tell_connection(scope, id, Input::Written),
+            // The worlds set no best_mx_transport: without outcomes, what loops is returned.
+            Next::Do(Effect::HandOver(_)) => self.tell_connection(scope, id, Input::HandedOver(Vec::new())),
             Next::Do(Effect::Park(_)) => {
                 task.at = At::Parked;
                 self.close_reader(who);
