@@ -38,7 +38,7 @@ pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Fail
     report(&setup)?;
     let log = observe::start(log_options(&setup, embedded)).map_err(|text| Failure::new(SYSTEM, text))?;
     for problem in &setup.problems {
-        observe::warn(problem.to_string());
+        observe::warn(format!("{}/{problem}", setup.directory.display()));
     }
     let agent = Arc::new(privilege::start().map_err(|text| Failure::new(SYSTEM, text))?);
     let queue_directory = setup.queue_directory();
