@@ -4,11 +4,11 @@ use crate::answers::Answers;
 use crate::env::Environment;
 use crate::observe;
 use crate::spool::Spool;
-use crate::staging::Staged;
+use crate::staging::Stage;
 use crate::stream::Stream;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Change, ContentPlace, Message, QueueId, QueueIds, Refusal};
+use postrider_core::mail::{Change, Message, QueueId, QueueIds, Refusal};
 use postrider_core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -69,13 +69,13 @@ where
 {
     /// Runs to the end of the connection.
     pub async fn run(mut self) {
-        let mut staged = Staged::new();
+        let mut staged = Stage::new();
         let mut buffer = vec![0; READ_MIN];
         loop {
             let mut out = Vec::new();
             let next = self.drain(&mut out, &mut staged).await;
             if !out.is_empty() && !self.write(&out).await {
-                staged.abandon(&self.shared.spool);
+                staged.abandon(&self.shared).await;
                 self.machine.handle_input(self.shared.env.now(), Input::Closed);
                 self.finish();
                 return;
@@ -84,7 +84,7 @@ where
                 Next::Wait => self.wait(&mut buffer).await,
                 Next::Close => {
                     _ = tokio::time::timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
-                    staged.abandon(&self.shared.spool);
+                    staged.abandon(&self.shared).await;
                     self.finish();
                     return;
                 }
@@ -99,7 +99,7 @@ where
                     self.machine.handle_input(self.shared.env.now(), Input::Identified(id));
                 }
                 Next::Commit(message) => {
-                    let result = commit(&self.shared.spool, &mut staged, message, Vec::new()).await;
+                    let result = commit(&self.shared, &mut staged, message, Vec::new()).await;
                     self.machine.handle_input(self.shared.env.now(), Input::Committed(result));
                 }
             }
@@ -107,15 +107,15 @@ where
     }
 
     /// Takes all outputs of one stimulus.
-    async fn drain(&mut self, out: &mut Vec<u8>, staged: &mut Staged) -> Next {
+    async fn drain(&mut self, out: &mut Vec<u8>, staged: &mut Stage) -> Next {
         let mut next = Next::Wait;
         while let Some(effect) = self.machine.poll_output() {
             match effect {
                 Effect::Send(octets) if out.is_empty() => *out = octets,
                 Effect::Send(octets) => out.extend_from_slice(&octets),
                 Effect::Event(event) => observe::log(&event),
-                Effect::Stage(octets) => staged.put(&self.shared.spool, octets).await,
-                Effect::Unstage => staged.abandon(&self.shared.spool),
+                Effect::Stage(octets) => staged.put(&self.shared, octets).await,
+                Effect::Unstage => staged.abandon(&self.shared).await,
                 Effect::StartTls => next = Next::StartTls,
                 Effect::Close => next = Next::Close,
                 Effect::Ask(question) => next = Next::Ask(question),
@@ -174,6 +174,7 @@ where
             Some(config) => {
                 let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
                 tokio::select! {
+                    biased;
                     result = self.stream.secure_as_server(config) => result,
                     () = sleep(timeout) => Err("the handshake took too long".to_owned()),
                 }
@@ -196,19 +197,20 @@ pub async fn sleep(duration: Option<Duration>) {
 }
 
 /// Makes a message and what is staged of its content durable, together with other changes.
-pub async fn commit(
-    spool: &Spool,
-    staged: &mut Staged,
+pub async fn commit<E: Environment>(
+    shared: &Shared<E>,
+    stage: &mut Stage,
     mut message: Box<Message>,
     mut changes: Vec<Change>,
 ) -> Result<(), Refusal> {
-    let content = staged.finish(spool, message.id).await?;
-    message.place = if content.is_some() { ContentPlace::Inline } else { ContentPlace::File };
-    let streamed = (message.place == ContentPlace::File).then_some(message.id);
+    let staged = stage.finish(shared).await?;
+    message.place = staged.place;
+    message.stored = staged.stored;
     changes.insert(0, Change::Commit(message));
-    let result = spool.append(changes, content.unwrap_or_default()).await;
-    if let (Err(_), Some(id)) = (result, streamed) {
-        staged.forget(spool, id);
+    let result = shared.spool.append(changes, staged.content).await;
+    match result {
+        Ok(()) => stage.committed(),
+        Err(_) => stage.abandon(shared).await,
     }
     result
 }

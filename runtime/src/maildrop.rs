@@ -67,7 +67,7 @@ pub fn prepare(spool: &Path) -> io::Result<PathBuf> {
 /// As the system says; nothing was left then.
 pub fn leave(spool: &Path, header: &Header, content: &[u8]) -> io::Result<()> {
     let directory = spool.join(DIRECTORY);
-    let clock = crate::env::real::wall_clock().0;
+    let clock = crate::env::wall_clock().0;
     // Others may enter the directory and not list it: what they cannot guess they cannot open.
     let secret = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let name = format!("{clock:016x}.{secret:016x}");

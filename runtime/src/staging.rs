@@ -1,104 +1,91 @@
-//! The content of a message on its way in: small ones in memory, in the chunks they came in; large ones in a file of their own.
+//! Drives the staging of one message's content at a time: small ones in memory, large ones in a file of their own.
 
-use crate::spool::Spool;
-use postrider_core::limits::INLINE_CONTENT_MAX;
-use postrider_core::mail::{QueueId, Refusal};
-use postrider_core::queue::{DiskError, File, Op};
+use crate::env::Environment;
+use crate::inbound::Shared;
+use postrider_core::machine::Machine;
+use postrider_core::mail::{ContentPlace, QueueId, Refusal};
+use postrider_core::queue::{Op, Staged, Staging, StagingInput, StagingOutput};
 
-/// What is staged for one message.
+/// What is staged on one connection.
 #[derive(Debug, Default)]
-pub struct Staged {
+pub struct Stage {
     name: Option<QueueId>,
-    chunks: Vec<Vec<u8>>,
-    size: u64,
-    /// Octets that are in the file; zero as long as there is none.
-    written: u64,
+    staging: Option<Staging>,
     refused: Option<Refusal>,
+    staged: Option<Staged>,
 }
 
-fn refusal(error: &DiskError) -> Refusal {
-    match error {
-        DiskError::Full => Refusal::Full,
-        DiskError::Missing | DiskError::Failed(_) => Refusal::Broken,
-    }
-}
-
-impl Staged {
+impl Stage {
     /// Nothing.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The id under which a large content is stored.
+    /// The id of the message whose content comes next.
     pub fn name(&mut self, id: QueueId) {
         self.name = Some(id);
     }
 
     /// Adds octets. What the disk refuses is told at the end, when the client listens.
-    pub async fn put(&mut self, spool: &Spool, octets: Vec<u8>) {
-        self.size += octets.len() as u64;
-        if self.refused.is_some() {
-            return;
-        }
-        self.chunks.push(octets);
-        if self.size > INLINE_CONTENT_MAX {
-            self.refused = self.spill(spool).err();
-        }
+    pub async fn put<E: Environment>(&mut self, shared: &Shared<E>, octets: Vec<u8>) {
+        let Some(name) = self.name else { return };
+        self.staging.get_or_insert_with(|| Staging::new(name));
+        self.tell(shared, StagingInput::Octets(octets)).await;
     }
 
-    fn spill(&mut self, spool: &Spool) -> Result<(), Refusal> {
-        let file = File::Content(self.name.ok_or(Refusal::Broken)?);
-        let disk = spool.disk();
-        if self.written == 0 {
-            disk.execute(Op::Create { file, size: 0 }).map_err(|error| refusal(&error))?;
-        }
-        let octets = std::mem::take(&mut self.chunks);
-        disk.execute(Op::Write { file, offset: self.written, octets }).map_err(|error| refusal(&error))?;
-        self.written = self.size;
-        Ok(())
-    }
-
-    /// The staged octets for the log, or `None` when they are durable in a file of their own. Nothing is staged afterwards.
+    /// What is staged, durable if it lies in a file.
     ///
     /// # Errors
     /// The disk did not take all of it; what it took is gone.
-    pub async fn finish(&mut self, spool: &Spool, id: QueueId) -> Result<Option<Vec<Vec<u8>>>, Refusal> {
-        let staged = std::mem::take(self);
-        if staged.written == 0 && staged.refused.is_none() {
-            return Ok(Some(staged.chunks));
+    pub async fn finish<E: Environment>(&mut self, shared: &Shared<E>) -> Result<Staged, Refusal> {
+        if self.staging.is_none() {
+            return Ok(Staged { place: ContentPlace::Inline, stored: 0, content: Vec::new() });
         }
-        let file = File::Content(id);
-        let sync = || -> Result<(), DiskError> {
-            spool.disk().execute(Op::Sync(file))?;
-            spool.disk().execute(Op::SyncDirectory)?;
-            Ok(())
-        };
-        let result = match staged.refused {
-            Some(refused) => Err(refused),
-            None => sync().map_err(|error| refusal(&error)),
-        };
-        match result {
-            Ok(()) => Ok(None),
-            Err(why) => {
-                self.forget(spool, id);
-                Err(why)
+        self.tell(shared, StagingInput::Finish).await;
+        match (self.refused.take(), self.staged.take()) {
+            (None, Some(staged)) => Ok(staged),
+            (refused, _) => {
+                self.staging = None;
+                Err(refused.unwrap_or(Refusal::Broken))
             }
         }
     }
 
-    /// Removes the file of a content that was not committed.
-    pub fn forget(&mut self, spool: &Spool, id: QueueId) {
-        _ = spool.disk().execute(Op::Unlink(File::Content(id)));
+    /// The message is committed: what was staged belongs to it.
+    pub fn committed(&mut self) {
+        *self = Self::default();
     }
 
-    /// Throws all away.
-    pub fn abandon(&mut self, spool: &Spool) {
-        let staged = std::mem::take(self);
-        if let (true, Some(id)) = (staged.written > 0, staged.name) {
-            self.forget(spool, id);
-        }
-        // The same transaction may go on: its id stays.
-        self.name = staged.name;
+    /// Throws all away. The same transaction may go on: its id stays.
+    pub async fn abandon<E: Environment>(&mut self, shared: &Shared<E>) {
+        self.tell(shared, StagingInput::Abort).await;
+        *self = Self { name: self.name, ..Self::default() };
     }
+
+    async fn tell<E: Environment>(&mut self, shared: &Shared<E>, input: StagingInput) {
+        let Some(staging) = &mut self.staging else { return };
+        staging.handle_input(shared.env.now(), input);
+        while let Some(output) = staging.poll_output() {
+            match output {
+                StagingOutput::Do(op, what) => {
+                    let result = execute(shared, what).await;
+                    staging.handle_input(shared.env.now(), StagingInput::Did { op, result });
+                }
+                StagingOutput::Staged(staged) => self.staged = Some(staged),
+                StagingOutput::Refused(why) => self.refused = Some(why),
+                StagingOutput::Gone => {}
+            }
+        }
+    }
+}
+
+/// A sync of a large file takes long: others must not wait for it.
+async fn execute<E: Environment>(
+    shared: &Shared<E>,
+    what: Op,
+) -> Result<postrider_core::queue::Done, postrider_core::queue::DiskError> {
+    let disk = std::sync::Arc::clone(shared.spool.disk());
+    let stopped = || postrider_core::queue::DiskError::Failed("the daemon is stopping".to_owned());
+    shared.env.blocking(move || disk.execute(what)).await.ok_or_else(stopped)?
 }

@@ -4,7 +4,7 @@ use crate::env::Environment;
 use crate::inbound::{Shared, commit};
 use crate::observe;
 use crate::site::Site;
-use crate::staging::Staged;
+use crate::staging::Stage;
 use postrider_core::machine::Machine;
 use postrider_core::mail::QueueId;
 use postrider_core::submission::{Effect, Failure, Input, Start, Submission};
@@ -59,7 +59,7 @@ pub async fn submit<E: Environment>(
     source: &mut (dyn Source + Send),
 ) -> Result<Option<QueueId>, Failure> {
     let mut machine = Submission::new(site.submission.clone());
-    let mut staged = Staged::new();
+    let mut staged = Stage::new();
     machine.handle_input(shared.env.now(), Input::Start(Box::new(start)));
     let mut ended = false;
     loop {
@@ -87,7 +87,7 @@ async fn drain<E: Environment>(
     shared: &Shared<E>,
     site: &Site<E>,
     machine: &mut Submission,
-    staged: &mut Staged,
+    staged: &mut Stage,
 ) -> Next {
     while let Some(effect) = machine.poll_output() {
         match effect {
@@ -96,14 +96,14 @@ async fn drain<E: Environment>(
                 staged.name(id);
                 machine.handle_input(shared.env.now(), Input::Identified(id));
             }
-            Effect::Stage(octets) => staged.put(&shared.spool, octets).await,
-            Effect::Unstage => staged.abandon(&shared.spool),
+            Effect::Stage(octets) => staged.put(shared, octets).await,
+            Effect::Unstage => staged.abandon(shared).await,
             Effect::Ask(question) => {
                 let answer = site.answers.answer(&question).await;
                 machine.handle_input(shared.env.now(), Input::Answer(answer));
             }
             Effect::Commit(message, changes) => {
-                let result = commit(&shared.spool, staged, message, changes).await;
+                let result = commit(shared, staged, message, changes).await;
                 machine.handle_input(shared.env.now(), Input::Committed(result));
             }
             Effect::Done(result) => {
