@@ -7,10 +7,11 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId};
+use postrider_core::mail::{Attempt, AttemptId, Diagnosis, Outcome};
 use postrider_core::manager;
 use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::{Duration, Instant};
+use postrider_core::wire::EnhancedStatus;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -155,6 +156,13 @@ impl Live {
                 task.trying = false;
                 self.unwritten.insert(settled.id, id);
                 self.work.push_back(Work::Manager(manager::Input::Settled(*settled)));
+            }
+            // No story configures best_mx_transport: a transport that is not there defers.
+            Some(Effect::HandOver(attempt)) => {
+                let status = EnhancedStatus::new(4, 3, 0);
+                let outcome = Outcome::Deferred(Diagnosis::ours(status, "mail transport unavailable"));
+                let indexes = attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone()));
+                self.tell_connection(scope, id, Input::HandedOver(indexes.collect()));
             }
             // A driver may say so at once: it risks a second copy after a crash, which the ledger allows.
             Some(Effect::Progress(_)) => self.tell_connection(scope, id, Input::Written),
