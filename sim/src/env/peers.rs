@@ -138,6 +138,14 @@ pub struct Taken {
     pub content: String,
 }
 
+impl Taken {
+    /// The first line of the body: what [`submit`] tells messages apart by.
+    fn word(&self) -> Option<&str> {
+        let (_, body) = self.content.split_once("\n\n")?;
+        body.lines().next()
+    }
+}
+
 type Script = dyn Fn(&str, usize) -> Manner + Send + Sync;
 
 /// A server of SMTP or LMTP. What it takes survives its host.
@@ -174,11 +182,11 @@ impl Sink {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(verb).copied().unwrap_or_default()
     }
 
-    /// Copies of a message, by a word that its content has.
+    /// Copies of a message, by the word that its body begins with.
     #[must_use]
     pub fn copies(&self, word: &str) -> usize {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.iter().filter(|message| message.content.lines().any(|line| line == word)).count()
+        taken.iter().filter(|message| message.word() == Some(word)).count()
     }
 
     /// Serves for ever.
@@ -304,8 +312,13 @@ pub async fn insist(server: SocketAddr, recipients: &[&str], word: &str, lines: 
 }
 
 /// Waits until something is so.
-pub async fn until(what: impl Fn() -> bool) {
+///
+/// # Panics
+/// When it is not within this time.
+pub async fn until(limit: Duration, what: impl Fn() -> bool) {
+    let began = tokio::time::Instant::now();
     while !what() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < limit, "it does not happen within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
