@@ -203,7 +203,7 @@ fn storm(seed: u64) -> (u64, u64) {
     daemon(&mut sim, MTA, seed, "", &Belongings::default());
     server(&mut sim, SINK, &sink);
     // Some messages are too large for the log and get a file of their own.
-    let words = submitter(&mut sim, MESSAGES, if seed % 2 == 0 { 3 } else { 3000 }, &sink);
+    let words = submitter(&mut sim, MESSAGES, if seed.is_multiple_of(2) { 3 } else { 3000 }, &sink);
     for _ in 0..8 {
         for _ in 0..prng.below(150) + 20 {
             _ = sim.step().expect("nobody fails");
@@ -322,7 +322,13 @@ fn mail_between_two_daemons_goes_under_tls_into_a_mailbox() {
     belongings.files.put("/tls/cert.pem", &include_bytes!("../../corpus/tls/ed25519.cert.pem")[..]);
     belongings.files.put("/tls/key.pem", &include_bytes!("../../corpus/tls/ed25519.key.pem")[..]);
     names(&mut sim, Names::default().domain("there.test", SINK));
-    daemon(&mut sim, MTA, 6, "smtp_tls_security_level = encrypt\nsmtp_tls_loglevel = 1\n", &Belongings::default());
+    daemon(
+        &mut sim,
+        MTA,
+        6,
+        "smtp_tls_security_level = encrypt\nsmtp_tls_loglevel = 1\n",
+        &Belongings::default(),
+    );
     let server = "myhostname = mx.there.test\n\
                   mydestination = there.test\n\
                   smtpd_tls_security_level = may\n\

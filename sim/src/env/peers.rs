@@ -2,11 +2,11 @@
 //!
 //! The same for turmoil and madsim. They speak just enough to be believed, and misbehave when a script says so.
 
+use super::net::{TcpListener, TcpStream, UdpSocket, send_to};
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::MX;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
-use super::net::{TcpListener, TcpStream, UdpSocket, send_to};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -62,7 +62,10 @@ impl Names {
         match self.zones.get(&(name.clone(), question.query_type())) {
             Some(records) => {
                 let owner = question.name().clone();
-                reply.answers = records.iter().map(|data| Record::from_rdata(owner.clone(), 3600, data.clone())).collect();
+                reply.answers = records
+                    .iter()
+                    .map(|data| Record::from_rdata(owner.clone(), 3600, data.clone()))
+                    .collect();
             }
             None if self.zones.keys().any(|(other, _)| *other == name) => {}
             None => reply.metadata.response_code = ResponseCode::NXDomain,

@@ -1,8 +1,11 @@
 //! A fingerprint of a run: every event of the daemon's log, and of the world below it, goes into one hash.
 //!
-//! Two runs of one seed must have the same. The daemon's lines are kept too, and printed when a test fails.
+//! Two runs of one seed must have the same. The daemon's lines are kept too, and printed when a test fails. A task that panics
+//! fails the test: tokio alone would only end the task.
 
+use std::cell::Cell;
 use std::fmt::{Debug, Write};
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tracing::field::{Field, Visit};
@@ -12,6 +15,21 @@ use tracing::{Event, Metadata, Subscriber};
 
 const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
 const FNV_PRIME: u64 = 0x0000_0100_0000_01b3;
+
+/// Counts panics by thread; a world lives on one.
+static HOOK: Once = Once::new();
+thread_local!(static PANICS: Cell<u64> = const { Cell::new(0) });
+
+fn count_panics() {
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            before(panic);
+        }));
+    });
+    PANICS.set(0);
+}
 
 #[derive(Debug)]
 struct Kept {
@@ -42,6 +60,7 @@ impl Tracing {
     /// From now on.
     #[must_use]
     pub fn start() -> Self {
+        count_panics();
         let kept = Kept { hash: FNV_START, events: 0, lines: Vec::new(), deaf: false };
         let trace = Trace { kept: Arc::new(Mutex::new(kept)) };
         let listener = Listener { trace: trace.clone(), spans: AtomicU64::new(1) };
@@ -68,6 +87,8 @@ impl Drop for Tracing {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.trace.lines().join("\n"));
+        } else {
+            assert_eq!(PANICS.get(), 0, "a task panicked; standard error says where");
         }
     }
 }
@@ -122,7 +143,8 @@ impl Subscriber for Listener {
         if kept.deaf {
             return;
         }
-        kept.hash = words.0.bytes().fold(kept.hash, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME));
+        kept.hash =
+            words.0.bytes().fold(kept.hash, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME));
         kept.events += 1;
         if event.metadata().target() == "postrider" {
             kept.lines.push(words.0);
