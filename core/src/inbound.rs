@@ -14,6 +14,7 @@ mod received;
 mod wishes;
 
 pub use crate::session::Peer;
+pub use naming::client_name;
 
 use crate::ask::{Answer, Facts, Pause, Question};
 use crate::cleanup::{self, Cleanup, Draft, Finished};

@@ -23,7 +23,7 @@ const HEADER_MAX: usize = 256 * 1024;
 /// Delivers to every recipient of an attempt.
 pub async fn deliver<E: Environment>(
     shared: &Arc<Shared<E>>,
-    site: &Site<E>,
+    site: &Arc<Site<E>>,
     program: Program,
     params: &Params,
     attempt: Attempt,
@@ -89,7 +89,7 @@ async fn header<E: Environment>(shared: &Shared<E>, attempt: &Attempt) -> Result
 
 struct Desk<'a, E: Environment> {
     shared: &'a Arc<Shared<E>>,
-    site: &'a Site<E>,
+    site: &'a Arc<Site<E>>,
     params: &'a Params,
     attempt: &'a Attempt,
     program: Program,

@@ -3,7 +3,7 @@
 use crate::env::{Accepted, Environment, ListenAt, Net};
 use crate::inbound::{Session, Shared};
 use crate::observe;
-use crate::site::Site;
+use crate::site::{Door, Site};
 use crate::stream::Stream;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
@@ -64,21 +64,14 @@ impl<E: Environment> Doors<E> {
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
         let count = self.sessions.fetch_add(1, Ordering::Relaxed);
         let room = door.sessions.is_none_or(|limit| count < u64::from(limit));
-        let excepted = door.is_excepted(address);
-        let verdict = match (room, excepted) {
-            (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-            (true, true) => Ok(()),
-            (true, false) => {
-                let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-                clients.admit(address).map_err(|reply| {
-                    let mut octets = Vec::new();
-                    reply.emit(&mut octets);
-                    String::from_utf8_lossy(&octets).into_owned()
-                })
-            }
-        };
         let doors = Arc::clone(self);
         tokio::spawn(async move {
+            let excepted = door.is_excepted(&site.answers, address).await;
+            let verdict = match (room, excepted) {
+                (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+                (true, true) => Ok(()),
+                (true, false) => doors.count_in(&door, address),
+            };
             match verdict {
                 Err(reply) => {
                     observe::warn(format!("turned away a client at {address}: {}", reply.trim_end()));
@@ -109,6 +102,17 @@ impl<E: Environment> Doors<E> {
             }
             doors.sessions.fetch_sub(1, Ordering::Relaxed);
         });
+    }
+
+    /// One more connection of a client, or the reply to one too many.
+    fn count_in(&self, door: &Door, address: IpAddr) -> Result<(), String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.set_limit(door.client_limit);
+        clients.admit(address).map_err(|reply| {
+            let mut octets = Vec::new();
+            reply.emit(&mut octets);
+            String::from_utf8_lossy(&octets).into_owned()
+        })
     }
 
     /// Where a listener of master.cf listens.

@@ -142,8 +142,8 @@ impl<E: Environment> Office<E> {
                 let Err(attempt) = self.links.pool.reuse(attempt) else { return };
                 let seed = self.links.shared.env.entropy();
                 let machine = Outbound::new(Arc::clone(config), seed);
-                let answers = Arc::clone(&site.answers);
-                let connection = Connection::new(Arc::clone(&self.links), answers, Arc::clone(tls), machine);
+                let connection =
+                    Connection::new(Arc::clone(&self.links), Arc::clone(&site), Arc::clone(tls), machine);
                 tokio::spawn(connection.run(attempt));
             }
             Some(Agent::Final(agent, params)) => {
@@ -163,7 +163,7 @@ impl<E: Environment> Office<E> {
 /// outcome is written by who asked.
 pub async fn deliver_aside<E: Environment>(
     shared: &Arc<Shared<E>>,
-    site: &Site<E>,
+    site: &Arc<Site<E>>,
     attempt: Attempt,
 ) -> Outcome {
     let lost = || deposit::unavailable(&attempt);
@@ -176,9 +176,9 @@ pub async fn deliver_aside<E: Environment>(
                 unwritten: Unwritten::default(),
                 settled,
             });
-            let machine = Outbound::new(Arc::clone(config), shared.env.entropy());
-            let answers = Arc::clone(&site.answers);
-            let connection = Connection::new(Arc::clone(&links), answers, Arc::clone(tls), machine);
+            // Mail that is handed over is not handed over again: two transports could play ball with it.
+            let machine = Outbound::new(Arc::new(config.without_best_mx()), shared.env.entropy());
+            let connection = Connection::new(Arc::clone(&links), Arc::clone(site), Arc::clone(tls), machine);
             let id = attempt.id;
             tokio::spawn(connection.run(Box::new(attempt.clone())));
             let settled = ended.recv().await;

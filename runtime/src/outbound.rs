@@ -3,20 +3,22 @@
 //! The task lives as long as the connection: between attempts it is parked, and the pool holds only the end of a
 //! channel under the connection's destination. Executes effects, decides nothing.
 
-use crate::answers::Answers;
 use crate::content::Reader;
 use crate::env::{Environment, Net};
 use crate::inbound::{Shared, sleep};
 use crate::observe;
+use crate::site::Site;
 use crate::stream::Stream;
 use crate::tls;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId, Change, QueueId, Settled, Settlement};
+use postrider_core::mail::{Attempt, AttemptId, Change, Outcome, QueueId, Settled, Settlement};
 use postrider_core::outbound::{Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
@@ -118,8 +120,8 @@ pub struct Links<E> {
 pub struct Connection<E: Environment> {
     /// Shared by all.
     pub links: Arc<Links<E>>,
-    /// Answers questions.
-    pub answers: Arc<Answers<E>>,
+    /// The configuration that it began with: answers questions.
+    pub site: Arc<Site<E>>,
     /// TLS as a client.
     pub tls: Arc<tls::Client>,
     /// The machine.
@@ -138,6 +140,7 @@ enum Next {
     StartTls(TlsDemand),
     Read(bool),
     Progress(Box<Settled>),
+    HandOver(Box<Attempt>),
     Settle(Box<Settled>),
     Park,
     Close,
@@ -146,9 +149,9 @@ enum Next {
 impl<E: Environment> Connection<E> {
     /// A task for an attempt.
     #[must_use]
-    pub fn new(links: Arc<Links<E>>, answers: Arc<Answers<E>>, tls: Arc<tls::Client>, machine: Outbound) -> Self {
+    pub fn new(links: Arc<Links<E>>, site: Arc<Site<E>>, tls: Arc<tls::Client>, machine: Outbound) -> Self {
         let destination = (String::new(), String::new());
-        Self { links, answers, tls, machine, stream: None, destination, message: QueueId::default(), content: None }
+        Self { links, site, tls, machine, stream: None, destination, message: QueueId::default(), content: None }
     }
 
     fn tell(&mut self, input: Input<'_>) {
@@ -206,6 +209,7 @@ impl<E: Environment> Connection<E> {
             Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
             Effect::StartTls(demand) => *next = Next::StartTls(demand),
             Effect::Read { restart, .. } => *next = Next::Read(restart),
+            Effect::HandOver(attempt) => *next = Next::HandOver(attempt),
             Effect::Progress(settled) => *next = Next::Progress(settled),
             Effect::Settle(settled) => *next = Next::Settle(settled),
             Effect::Park(_) => *next = Next::Park,
@@ -216,12 +220,16 @@ impl<E: Environment> Connection<E> {
     async fn act(&mut self, next: Next, buffer: &mut [u8]) {
         match next {
             Next::Ask(question) => {
-                let answer = self.answers.answer(&question).await;
+                let answer = self.site.answers.answer(&question).await;
                 self.tell(Input::Answer(answer));
             }
             Next::Connect(endpoint, timeout) => self.connect(&endpoint, timeout).await,
             Next::StartTls(demand) => self.secure(&demand).await,
             Next::Read(restart) => self.read_content(restart).await,
+            Next::HandOver(attempt) => {
+                let outcomes = self.hand_over(*attempt).await;
+                self.tell(Input::HandedOver(outcomes));
+            }
             Next::Progress(settled) => self.progress(*settled).await,
             Next::Settle(settled) => {
                 let written = self.links.unwritten.wait(settled.id);
@@ -231,6 +239,20 @@ impl<E: Environment> Connection<E> {
             }
             Next::Wait | Next::Park | Next::Close => self.wait(buffer).await,
         }
+    }
+
+    /// Another transport delivers, each recipient for itself. The type ends the circle of futures: it may connect in its turn.
+    fn hand_over(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Vec<(u32, Outcome)>> + Send>> {
+        let (shared, site) = (Arc::clone(&self.links.shared), Arc::clone(&self.site));
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+            for recipient in &attempt.recipients {
+                let one = Attempt { recipients: vec![recipient.clone()], ..attempt.clone() };
+                let outcome = crate::manager::deliver_aside(&shared, &site, one).await;
+                outcomes.push((recipient.index, outcome));
+            }
+            outcomes
+        })
     }
 
     /// Recipients that are done while others go on to the next host: a crash must not deliver to them again.

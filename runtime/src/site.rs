@@ -2,19 +2,20 @@
 
 use crate::answers::Answers;
 use crate::env::Environment;
+use crate::manager::deliberate;
 use crate::resolve::Resolver;
-use crate::tables::Tables;
+use crate::tables::{self, Tables};
 use crate::tls;
-use postrider_core::ask::TableName;
-use postrider_core::delivery::Protocol;
+use postrider_core::ask::{Facts, TableName};
+use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
-use postrider_core::params::{Config, Settings};
+use postrider_core::params::{Config, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
-use postrider_core::tables::Network;
+use postrider_core::tables::{Form, MatchList};
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
 use rustls::crypto::CryptoProvider;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,15 +30,24 @@ pub struct Door {
     pub addresses: Vec<(IpAddr, u16)>,
     /// Sessions at a time.
     pub sessions: Option<u32>,
+    /// Sessions at a time of one client (`smtpd_client_connection_count_limit`).
+    pub client_limit: u64,
     /// Clients without a limit of connections (`smtpd_client_event_limit_exceptions`).
-    excepted: Vec<Network>,
+    excepted: MatchList,
 }
 
 impl Door {
-    /// Whether `smtpd_client_connection_count_limit` does not hold for a client.
-    #[must_use]
-    pub fn is_excepted(&self, address: IpAddr) -> bool {
-        self.excepted.iter().any(|network| network.contains(address))
+    /// Whether `smtpd_client_connection_count_limit` does not hold for a client. A list that can not be asked excepts nobody.
+    pub async fn is_excepted<E: Environment>(&self, answers: &Answers<E>, address: IpAddr) -> bool {
+        let decide = |facts: &Facts| {
+            let by_address = self.excepted.matches_client("unknown", address, facts)?;
+            if by_address || !self.excepted.asks_names() {
+                return Ok(by_address);
+            }
+            let name = inbound::client_name(&self.config.session, address, facts)?;
+            self.excepted.matches_client(&name, address, facts)
+        };
+        deliberate(answers, decide).await.unwrap_or(false)
     }
 }
 
@@ -70,6 +80,17 @@ pub struct Site<E: Environment> {
     pub transports: BTreeMap<String, Agent>,
 }
 
+/// Parameters whose tables say what is run or where mail goes: a client must not choose the answer.
+const GUARDED: [&str; 7] = [
+    "alias_maps",
+    "transport_maps",
+    "virtual_mailbox_maps",
+    "virtual_uid_maps",
+    "virtual_gid_maps",
+    "sender_dependent_relayhost_maps",
+    "sender_dependent_default_transport_maps",
+];
+
 /// Parameter name, and what is wrong with its value.
 pub type Wrong = Vec<(String, String)>;
 
@@ -92,6 +113,8 @@ impl<E: Environment> Site<E> {
         let settings = config.settings(None);
         let cleanup_settings = config.settings(Some(settings.text("cleanup_service_name")));
         let own = config.own_addresses();
+        // Who sends to an address that a translator gives us sends to us.
+        let ours = ours(&config);
         let mut errors = Wrong::new();
         let mut doors = BTreeMap::new();
         for listener in config.listeners() {
@@ -104,22 +127,57 @@ impl<E: Environment> Site<E> {
                 Err(found) => errors.extend(found),
             }
         }
-        let transports = transports(env, provider, &config, &own, &mut errors);
+        let transports = transports(env, provider, &config, &ours, &mut errors);
         let rewrite = Rewrite::new(&config.settings(Some("rewrite"))).map(|mut rewrite| {
-            rewrite.add_interfaces(own.iter().copied());
+            rewrite.add_interfaces(ours.iter().copied());
             rewrite
         });
         let rewrite = take(rewrite, &mut errors);
-        let submission = take(submission_setup(env, &cleanup_settings, &own), &mut errors);
+        let submission = take(submission_setup(env, &cleanup_settings, &own, &ours), &mut errors);
         let report = report::Params::new(&config.settings(Some("bounce")));
         let (Some(rewrite), Some(submission), true) = (rewrite, submission, errors.is_empty()) else {
             return Err(errors);
         };
         let aliases = alias_tables(&settings);
         let base = PathBuf::from(settings.text("config_directory"));
-        let tables = Tables::new(Arc::clone(env), aliases, base);
+        let guarded = guarded_tables(&config);
+        let tables = Tables::new(Arc::clone(env), aliases, guarded.keys().map(tables::bare).collect(), base);
+        for (table, parameter) in &guarded {
+            if tables.is_refused(table) {
+                errors.extend(wrong(parameter, format!("{}: {}", table.0, tables::SUBSTITUTES)));
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
         Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
+    }
+
+    /// What is set and does not work yet, beyond whole parameters: restrictions, and levels of TLS.
+    #[must_use]
+    pub fn not_working(&self) -> Vec<Problem> {
+        let mut found = BTreeSet::new();
+        for door in self.doors.values() {
+            for (parameter, word) in door.config.policy.not_working() {
+                let text = format!("not working yet: {word}");
+                let remedy = match word.as_str() {
+                    "sleep" => "it does nothing",
+                    word if word.starts_with("permit") => "where it might have permitted, a refusal is 451 instead",
+                    _ => "where it is reached, the answer is 451",
+                };
+                found.insert(self.config.doubt(parameter, &text, remedy));
+            }
+        }
+        for agent in self.transports.values() {
+            let Agent::Remote(config, _) = agent else { continue };
+            if let TlsLevel::Unsupported(level) = &config.params.tls {
+                let parameter = format!("{}_tls_security_level", config.params.protocol.program());
+                let text = format!("not working yet: {level}");
+                found.insert(self.config.doubt(&parameter, &text, "its mail waits in the queue, nothing is sent"));
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// What the manager must know.
@@ -151,11 +209,31 @@ fn take<T>(result: Result<T, Wrong>, errors: &mut Wrong) -> Option<T> {
     result.map_err(|found| errors.extend(found)).ok()
 }
 
+/// Addresses at which mail comes to us, through translators too.
+fn ours(config: &Config) -> Vec<IpAddr> {
+    let mut ours = config.own_addresses();
+    ours.extend(config.proxy_addresses());
+    ours
+}
+
 /// Tables of `alias_maps` and `alias_database`: their text has the form `name: value`.
 fn alias_tables(settings: &Settings) -> BTreeSet<TableName> {
-    let bare = |name: TableName| TableName(name.0.strip_prefix("proxy:").unwrap_or(&name.0).to_owned());
     let maps = settings.tables("alias_maps").into_iter();
-    maps.chain(settings.tables("alias_database")).map(bare).collect()
+    maps.chain(settings.tables("alias_database")).map(|name| tables::bare(&name)).collect()
+}
+
+/// The tables whose answers say what is run or where mail goes, with the parameter that names them.
+fn guarded_tables(config: &Config) -> BTreeMap<TableName, &'static str> {
+    let mut guarded = BTreeMap::new();
+    let services = config.services().iter().map(|service| Some(service.key()));
+    for service in std::iter::once(None).chain(services) {
+        let settings = config.settings(service.as_deref());
+        for parameter in GUARDED {
+            let tables = settings.tables(parameter).into_iter();
+            guarded.extend(tables.map(|table| (table, parameter)));
+        }
+    }
+    guarded
 }
 
 fn cleanup_params<E: Environment>(
@@ -173,10 +251,11 @@ fn submission_setup<E: Environment>(
     env: &Arc<E>,
     settings: &Settings,
     own: &[IpAddr],
+    ours: &[IpAddr],
 ) -> Result<Arc<submission::Setup>, Wrong> {
     let mut setup = submission::Setup::new(settings)?;
     setup.cleanup = cleanup_params(env, settings, own)?;
-    setup.rewrite.add_interfaces(own.iter().copied());
+    setup.rewrite.add_interfaces(ours.iter().copied());
     Ok(Arc::new(setup))
 }
 
@@ -193,9 +272,9 @@ fn door<E: Environment>(
     let tls = server_tls(env, provider, settings)?;
     let mut rooms = inbound::Config::new(settings, tls.is_some())?;
     rooms.cleanup = cleanup_params(env, cleanup_settings, &own)?;
-    rooms.rewrite.add_interfaces(own.iter().copied());
+    rooms.rewrite.add_interfaces(ours(config));
     let addresses = match host {
-        ListenHost::Interfaces => own,
+        ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],
         ListenHost::Name(name) => config.addresses_of(name),
     };
@@ -203,10 +282,25 @@ fn door<E: Environment>(
         let why = "no address of this host remains to listen on; check inet_interfaces and inet_protocols";
         return Err(wrong("inet_interfaces", why));
     }
-    let excepted = settings.list("smtpd_client_event_limit_exceptions");
-    let excepted = excepted.iter().filter_map(|item| Network::parse(item).ok()).collect();
+    let excepted = settings.text("smtpd_client_event_limit_exceptions");
+    let parents = settings.list("parent_domain_matches_subdomains");
+    let parents = parents.iter().any(|item| item == "smtpd_client_event_limit_exceptions");
+    let excepted = MatchList::parse(excepted, Form::Clients, parents)
+        .map_err(|why| wrong("smtpd_client_event_limit_exceptions", why))?;
     let addresses = addresses.into_iter().map(|address| (address, port)).collect();
-    Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, excepted })
+    let client_limit = settings.number("smtpd_client_connection_count_limit");
+    Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, client_limit, excepted })
+}
+
+/// `inet_interfaces = all` listens on the wildcard, so that an interface that comes up later is served.
+fn everywhere(settings: &Settings, own: &[IpAddr]) -> Option<Vec<IpAddr>> {
+    if settings.list("inet_interfaces") != ["all"] {
+        return None;
+    }
+    let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    // A protocol that inet_protocols leaves out, or that this host does not have, has no address here.
+    let used = |wildcard: &IpAddr| own.iter().any(|address| address.is_ipv4() == wildcard.is_ipv4());
+    Some(wildcards.into_iter().filter(used).collect())
 }
 
 fn read<E: Environment>(env: &Arc<E>, name: &str, path: &str) -> Result<Vec<u8>, Wrong> {

@@ -26,6 +26,8 @@ pub struct Tables<E> {
     env: Arc<E>,
     /// Tables of `alias_maps` and `alias_database`, whose text has another form.
     aliases: BTreeSet<TableName>,
+    /// Tables of parameters that say what is run or where mail goes: one whose answers take text from the key is refused.
+    guarded: BTreeSet<TableName>,
     /// Where relative file names start.
     base: PathBuf,
     loaded: RwLock<BTreeMap<TableName, Entry>>,
@@ -34,8 +36,13 @@ pub struct Tables<E> {
 impl<E: Environment> Tables<E> {
     /// No table is read yet.
     #[must_use]
-    pub fn new(env: Arc<E>, aliases: BTreeSet<TableName>, base: PathBuf) -> Self {
-        Self { env, aliases, base, loaded: RwLock::default() }
+    pub fn new(env: Arc<E>, aliases: BTreeSet<TableName>, guarded: BTreeSet<TableName>, base: PathBuf) -> Self {
+        Self { env, aliases, guarded, base, loaded: RwLock::default() }
+    }
+
+    /// Whether a table is refused, because a client that chooses a key would choose the answer.
+    pub fn is_refused(&self, name: &TableName) -> bool {
+        self.guarded.contains(&bare(name)) && self.compile(name).0.substitutes()
     }
 
     /// Reads a table now; what a person should correct.
@@ -96,7 +103,20 @@ impl<E: Environment> Tables<E> {
     }
 
     fn read(&self, name: &TableName) -> (Arc<Table>, Vec<Problem>) {
-        let bare = TableName(name.0.strip_prefix("proxy:").unwrap_or(&name.0).to_owned());
+        let (mut table, mut problems, file) = self.compile(name);
+        if self.guarded.contains(&bare(name)) && table.substitutes() {
+            let remedy = "write the answers out, or use another type of table";
+            problems.push(problem(&name.0, SUBSTITUTES.to_owned(), remedy));
+            table = Table::failing(SUBSTITUTES);
+        }
+        let table = Arc::new(table);
+        let entry = Entry { table: Arc::clone(&table), file, looked: self.env.now().mono };
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), entry);
+        (table, problems)
+    }
+
+    fn compile(&self, name: &TableName) -> (Table, Vec<Problem>, Option<(PathBuf, Option<u64>)>) {
+        let bare = bare(name);
         let aliases = self.aliases.contains(&bare) || self.aliases.contains(name);
         let (table, problems, file) = match TableSpec::parse(&name.0, aliases) {
             Err(why) => (Table::failing(&why), vec![problem(&name.0, why, "choose another type")], None),
@@ -122,11 +142,18 @@ impl<E: Environment> Tables<E> {
                 (Table::failing("answered by the system"), Vec::new(), None)
             }
         };
-        let table = Arc::new(table);
-        let entry = Entry { table: Arc::clone(&table), file, looked: self.env.now().mono };
-        self.loaded.write().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), entry);
-        (table, problems)
+        (table, problems, file)
     }
+}
+
+/// What is wrong with such a table.
+pub const SUBSTITUTES: &str =
+    "its answers take text from the key ($1), which a client chooses: this is not allowed here";
+
+/// A table without `proxy:`.
+#[must_use]
+pub fn bare(name: &TableName) -> TableName {
+    TableName(name.0.strip_prefix("proxy:").unwrap_or(&name.0).to_owned())
 }
 
 fn text_of(path: &str, octets: std::io::Result<Vec<u8>>) -> Result<Option<String>, String> {

@@ -16,5 +16,6 @@ pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod shrink;
 pub mod swarm;
 pub mod world;

@@ -295,7 +295,8 @@ fn is_ours(search: Search<'_>, address: IpAddr) -> bool {
     let interface = match &search.params.interfaces {
         Interfaces::All => address.is_loopback() || search.local.contains(&address),
         Interfaces::Loopback => address.is_loopback(),
-        Interfaces::Listed(list) => list.contains(&address),
+        // The driver's list has the addresses of host names as well.
+        Interfaces::Listed(list) => list.contains(&address) || search.local.contains(&address),
     };
     // To connect to 0.0.0.0 or :: is to connect to this host.
     interface || address.is_unspecified() || search.params.proxy_interfaces.contains(&address)

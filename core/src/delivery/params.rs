@@ -3,6 +3,7 @@
 //! Each parameter has two names, `smtp_…` and `lmtp_…`; the command of the service in master.cf chooses the family.
 
 use crate::params::Settings;
+use crate::tables::{Form, MatchList};
 use crate::time::Duration;
 use std::net::IpAddr;
 
@@ -141,7 +142,7 @@ impl Interfaces {
         match items {
             [only] if only == "all" => Self::All,
             [only] if only == "loopback-only" => Self::Loopback,
-            // A host name in the list was resolved by who binds it; here only addresses tell.
+            // The driver knows the addresses of host names in the list (`Search::local`).
             items => Self::Listed(addresses(items)),
         }
     }
@@ -226,6 +227,8 @@ pub struct HostParams {
     pub mx_session_limit: u64,
     /// `inet_interfaces`.
     pub interfaces: Interfaces,
+    /// `best_mx_transport`: who delivers what would loop back to us; empty to return it.
+    pub best_mx_transport: String,
     /// `proxy_interfaces`.
     pub proxy_interfaces: Vec<IpAddr>,
     /// `smtp_fallback_relay`.
@@ -243,8 +246,8 @@ pub struct HostParams {
 /// How connections are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CacheParams {
-    /// `smtp_connection_cache_destinations`; lower case.
-    pub destinations: Vec<String>,
+    /// `smtp_connection_cache_destinations`.
+    pub destinations: MatchList,
     /// `smtp_connection_cache_on_demand`.
     pub on_demand: bool,
     /// `smtp_connection_cache_time_limit`: how long an idle connection is kept.
@@ -271,6 +274,7 @@ impl Default for HostParams {
             mx_address_limit: 5,
             mx_session_limit: 2,
             interfaces: Interfaces::All,
+            best_mx_transport: String::new(),
             proxy_interfaces: Vec::new(),
             fallback_relay: Vec::new(),
             relayhost: String::new(),
@@ -284,7 +288,7 @@ impl Default for HostParams {
 impl Default for CacheParams {
     fn default() -> Self {
         Self {
-            destinations: Vec::new(),
+            destinations: MatchList::empty(Form::Text),
             on_demand: true,
             time_limit: Duration::from_secs(2),
             reuse_time_limit: Duration::from_secs(300),
@@ -423,6 +427,7 @@ impl HostParams {
             mx_address_limit: family.number("smtp_mx_address_limit", "lmtp_mx_address_limit"),
             mx_session_limit: family.number("smtp_mx_session_limit", "lmtp_mx_session_limit"),
             interfaces: Interfaces::new(&settings.list("inet_interfaces")),
+            best_mx_transport: settings.text("best_mx_transport").to_owned(),
             proxy_interfaces: addresses(&settings.list("proxy_interfaces")),
             fallback_relay: family.list("smtp_fallback_relay", "lmtp_fallback_relay"),
             relayhost: settings.text("relayhost").to_owned(),
@@ -436,9 +441,11 @@ impl HostParams {
 impl CacheParams {
     fn new(family: &Family<'_>) -> Self {
         let destinations =
-            family.list("smtp_connection_cache_destinations", "lmtp_connection_cache_destinations");
+            family.text("smtp_connection_cache_destinations", "lmtp_connection_cache_destinations");
         Self {
-            destinations: destinations.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            // What can not be read keeps no connection: that costs speed and nothing else.
+            destinations: MatchList::parse(destinations, Form::Text, false)
+                .unwrap_or_else(|_| MatchList::empty(Form::Text)),
             on_demand: family.flag("smtp_connection_cache_on_demand", "lmtp_connection_cache_on_demand"),
             time_limit: family.time("smtp_connection_cache_time_limit", "lmtp_connection_cache_time_limit"),
             reuse_time_limit: family

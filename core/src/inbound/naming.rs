@@ -31,6 +31,14 @@ impl Name {
     }
 }
 
+/// The name of a client that we believe, else `unknown`: for who must know before a session begins.
+///
+/// # Errors
+/// Questions.
+pub fn client_name(params: &Params, address: IpAddr, facts: &Facts) -> Result<String, Pause> {
+    verified(params, address, facts).map(|name| name.named.name)
+}
+
 /// Finds out.
 ///
 /// # Errors

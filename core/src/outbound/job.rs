@@ -1,5 +1,6 @@
 //! One attempt on its way: what is settled, what was put off and why, and where it may still go.
 
+use crate::ask::{Facts, Pause};
 use crate::delivery::{Destination, Ended, Fate, Host, Params, Reach, Transaction, Verdict, split};
 use crate::limits::NEXTHOPS_MAX;
 use crate::mail::{Attempt, Diagnosis, Feedback, Outcome, Settled};
@@ -22,6 +23,8 @@ pub(super) struct Job {
     pub(super) site: Option<Site>,
     /// Hosts of the present site that are left.
     pub(super) hosts: VecDeque<Host>,
+    /// The destination is one whose connections are always kept (`smtp_connection_cache_destinations`).
+    pub(super) listed: bool,
     /// Connections that came to a transaction at the present site.
     pub(super) sessions: u64,
     /// The address of a kept connection that was tried first.
@@ -64,6 +67,7 @@ impl Job {
             sites,
             site: None,
             hosts: VecDeque::new(),
+            listed: false,
             sessions: 0,
             tried: None,
             bad: None,
@@ -197,11 +201,47 @@ impl Job {
         self.outcomes.iter().any(Option::is_some)
     }
 
-    /// Does a kept connection lead where this attempt wants to go, and is it listed to be kept?
-    pub(super) fn is_listed(&self, params: &Params) -> bool {
-        split(&self.attempt.nexthop).iter().any(|text| {
-            Destination::parse(text, params.protocol, params.hosts.default_port)
-                .is_ok_and(|destination| params.cache.destinations.contains(&destination.cache_name()))
-        })
+    /// Is a next hop of the attempt listed, so that connections to it are kept? A list that can not be read keeps none.
+    ///
+    /// # Errors
+    /// [`Pause::Need`]: a table of the list must be asked first.
+    pub(super) fn is_listed(&self, params: &Params, facts: &Facts) -> Result<bool, Pause> {
+        for text in split(&self.attempt.nexthop) {
+            let destination = Destination::parse(&text, params.protocol, params.hosts.default_port);
+            let Ok(destination) = destination else { continue };
+            match params.cache.destinations.matches(&destination.cache_name(), facts) {
+                Ok(true) => return Ok(true),
+                Ok(false) | Err(Pause::Broken(_)) => {}
+                Err(need) => return Err(need),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The recipients that remain, for `transport` or `transport:nexthop`.
+    pub(super) fn aside(&self, to: &str) -> Attempt {
+        let (transport, nexthop) = to.split_once(':').unwrap_or((to, ""));
+        let nexthop = if nexthop.is_empty() { &self.attempt.nexthop } else { nexthop };
+        let remaining = self.remaining();
+        let recipients = remaining.into_iter().filter_map(|place| self.attempt.recipients.get(place).cloned());
+        Attempt {
+            transport: transport.to_owned(),
+            nexthop: nexthop.to_owned(),
+            recipients: recipients.collect(),
+            keep_connection: false,
+            ..(*self.attempt).clone()
+        }
+    }
+
+    /// What another transport made of recipients.
+    pub(super) fn take_over(&mut self, outcomes: Vec<(u32, Outcome)>) {
+        for (index, outcome) in outcomes {
+            let place = self.attempt.recipients.iter().position(|recipient| recipient.index == index);
+            if let Some(slot) = place.and_then(|place| self.outcomes.get_mut(place)) {
+                slot.get_or_insert(outcome);
+            }
+        }
+        // That we are the best mail exchanger says nothing against the destination.
+        self.bad = None;
     }
 }

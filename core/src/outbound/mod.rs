@@ -17,7 +17,7 @@ pub use wiring::{Config, Outbound};
 
 use crate::ask::{Answer, Question};
 use crate::event::Event;
-use crate::mail::{Attempt, QueueId, Settled, TlsFacts};
+use crate::mail::{Attempt, Outcome, QueueId, Settled, TlsFacts};
 use crate::time::Duration;
 use std::net::IpAddr;
 
@@ -89,6 +89,8 @@ pub enum Input<'a> {
     Content(&'a [u8]),
     /// The content could not be read: why.
     ContentLost(String),
+    /// What [`Effect::HandOver`] came to: an outcome for each of its recipients, by index.
+    HandedOver(Vec<(u32, Outcome)>),
     /// The outcomes of [`Effect::Settle`] or [`Effect::Progress`] are written: the next command may be said.
     Written,
     /// Nobody needs this kept connection any more: QUIT.
@@ -121,6 +123,9 @@ pub enum Effect {
     StartTls(TlsDemand),
     /// Close the connection once all is written.
     Close,
+    /// Mail for which we are the best mail exchanger: deliver this by its own transport (`best_mx_transport`), and answer with
+    /// [`Input::HandedOver`]; always the last output of a drain.
+    HandOver(Box<Attempt>),
     /// Some recipients have their outcome, and the others go on to the next host: write these now, then say
     /// [`Input::Written`]. The [`Effect::Settle`] of this attempt has them again. (A driver that only says `Written` risks
     /// no more than a second copy after a crash.)

@@ -135,7 +135,13 @@ impl Config {
     /// Every table that a value of main.cf or of a service names, so that it can be read before it is needed.
     #[must_use]
     pub fn table_names(&self) -> BTreeSet<TableName> {
-        let mut names = BTreeSet::new();
+        self.tables_by_parameter().into_keys().collect()
+    }
+
+    /// The same, with a parameter that names each.
+    #[must_use]
+    pub fn tables_by_parameter(&self) -> BTreeMap<TableName, String> {
+        let mut names = BTreeMap::new();
         let services = self.services.iter().map(|service| Some(service.key()));
         for service in std::iter::once(None).chain(services) {
             let settings = self.settings(service.as_deref());
@@ -143,10 +149,15 @@ impl Config {
                 if !matches!(super::scope::kind_of(name), Kind::Tables | Kind::Matches | Kind::Restrictions) {
                     continue;
                 }
+                // What follows check_policy_service is a socket.
                 let items = super::check::items(value);
+                let before = std::iter::once("").chain(items.iter().map(String::as_str));
+                let tables = items.iter().zip(before).filter(|(_, before)| *before != "check_policy_service");
                 let tables =
-                    items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
-                names.extend(tables.map(|item| TableName(item.to_owned())));
+                    tables.map(|(item, _)| item.trim_start_matches('!')).filter(|item| is_table(item));
+                for table in tables {
+                    names.entry(TableName(table.to_owned())).or_insert_with(|| name.clone());
+                }
             }
         }
         names
@@ -163,6 +174,54 @@ impl Config {
     pub fn own_addresses(&self) -> Vec<IpAddr> {
         let settings = self.settings(None);
         self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
+    }
+
+    /// The addresses of `proxy_interfaces`: others reach us there, through a translator of addresses.
+    #[must_use]
+    pub fn proxy_addresses(&self) -> Vec<IpAddr> {
+        let settings = self.settings(None);
+        settings.list("proxy_interfaces").iter().flat_map(|name| self.host.addresses_of(name)).collect()
+    }
+
+    /// The host names in inet_interfaces, proxy_interfaces and the listeners of master.cf, with where they stand. The driver finds
+    /// their addresses, puts them into [`Host::names`], and reads the configuration again.
+    #[must_use]
+    pub fn host_names(&self) -> BTreeMap<String, Place> {
+        let mut names = BTreeMap::new();
+        let settings = self.settings(None);
+        let lists = [
+            ("inet_interfaces", settings.list("inet_interfaces")),
+            ("proxy_interfaces", settings.list("proxy_interfaces")),
+        ];
+        for (parameter, items) in lists {
+            let place = self.place(parameter, None);
+            names.extend(items.into_iter().filter(|item| is_host_name(item)).map(|item| (item, place)));
+        }
+        for service in &self.services {
+            if let Role::Listener { host: ListenHost::Name(name), .. } = &service.role {
+                names.insert(name.clone(), service.place);
+            }
+        }
+        names
+    }
+
+    /// A fault that was found behind the values themselves, at the line that sets the parameter.
+    #[must_use]
+    pub fn fault(&self, parameter: &str, text: &str, remedy: &str) -> Problem {
+        Problem::error(self.place_of(parameter), format!("{parameter}: {text}"), remedy)
+    }
+
+    /// The same, with which the daemon can start.
+    #[must_use]
+    pub fn doubt(&self, parameter: &str, text: &str, remedy: &str) -> Problem {
+        Problem::warning(self.place_of(parameter), format!("{parameter}: {text}"), remedy)
+    }
+
+    /// Where a parameter is set: in main.cf, or else for a service.
+    fn place_of(&self, parameter: &str) -> Place {
+        let overrides = || self.services.iter().find_map(|service| service.overrides.get(parameter));
+        let assigned = self.main.get(parameter).or_else(overrides);
+        assigned.map_or(Place { file: File::Main, line: None }, |assigned| assigned.place)
     }
 
     /// The addresses of a host name that a listener names, as far as the host's facts have them.
@@ -249,6 +308,12 @@ impl Config {
             self.judge_names(&service.overrides, problems);
         }
         unused::judge(self, problems);
+        for service in &self.services {
+            if let Role::Transport(Delivery::Pipe | Delivery::Spawn) = service.role {
+                let text = format!("not working yet: {} of service {}", service.command, service.key());
+                problems.push(Problem::warning(service.place, text, "mail for this transport waits in the queue"));
+            }
+        }
     }
 
     /// Checks each value that another check has not seen.
@@ -327,6 +392,11 @@ fn undefined_name(place: Place, name: &str, other: &str) -> Problem {
         None => format!("define {other}, or write $$ for a dollar"),
     };
     Problem::warning(place, text, remedy)
+}
+
+/// A word of inet_interfaces that must be looked up.
+fn is_host_name(word: &str) -> bool {
+    !matches!(word, "all" | "loopback-only") && word.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
 }
 
 /// `type:name` with a type that we know by name, and no host with a port.

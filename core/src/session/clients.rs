@@ -23,6 +23,11 @@ impl Clients {
         Self { limit, host: host.to_owned(), counts: BTreeMap::new() }
     }
 
+    /// Another limit from now on: services may have their own, and a reload may change it.
+    pub const fn set_limit(&mut self, limit: u64) {
+        self.limit = limit;
+    }
+
     /// Counts a connection in. Each that was admitted takes leave once.
     ///
     /// # Errors

@@ -71,6 +71,12 @@ impl MatchList {
         })
     }
 
+    /// True when more than networks is listed: whether a client is on the list may then depend on its name.
+    #[must_use]
+    pub fn asks_names(&self) -> bool {
+        self.items.iter().any(|item| !matches!(item.what, What::Network(_)))
+    }
+
     /// True when it matches nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {

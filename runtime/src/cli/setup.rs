@@ -5,7 +5,6 @@ use nix::ifaddrs::getifaddrs;
 use postrider_core::params::{Config, Host, Problem, Settings};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
@@ -59,8 +58,21 @@ impl Setup {
         };
         let (main_cf, master_cf) = (text("main.cf")?, text("master.cf")?);
         let absolute = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
-        let host = host_facts(&main_cf, &absolute);
-        let (config, problems) = Config::read(&main_cf, &master_cf, host);
+        let mut host = host_facts(&absolute);
+        let (first, _) = Config::read(&main_cf, &master_cf, host.clone());
+        let mut more = Vec::new();
+        host.names = addresses(&first, &mut more);
+        let (mut config, mut problems) = Config::read(&main_cf, &master_cf, host);
+        problems.append(&mut more);
+        if let Some(file) = config.origin_file() {
+            match fs::read(&file) {
+                Ok(text) => config.set_origin(&String::from_utf8_lossy(&text)),
+                Err(error) => {
+                    let remedy = "make the file, with a domain name as its first line";
+                    problems.push(config.fault("myorigin", &format!("{file}: {error}"), remedy));
+                }
+            }
+        }
         let settings = config.settings(None);
         Ok(Self { directory: absolute, config, problems, settings })
     }
@@ -79,14 +91,14 @@ impl Setup {
 }
 
 /// What this host is, for the defaults that depend on it.
-fn host_facts(main_cf: &str, directory: &Path) -> Host {
+fn host_facts(directory: &Path) -> Host {
     let hostname = nix::unistd::gethostname()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_else(|_| "localhost".to_owned());
     Host {
         hostname,
         interfaces: interfaces(),
-        names: named_interfaces(main_cf),
+        names: BTreeMap::new(),
         process_id: std::process::id(),
         process_name: "postrider".to_owned(),
         config_directory: directory.display().to_string(),
@@ -114,27 +126,17 @@ fn ip_of(address: &nix::sys::socket::SockaddrStorage) -> Option<IpAddr> {
     address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip()))
 }
 
-/// Host names in inet_interfaces and proxy_interfaces stand for their addresses, as the host's own lookup gives them.
-fn named_interfaces(main_cf: &str) -> BTreeMap<String, Vec<IpAddr>> {
+/// Host names where addresses are meant stand for their addresses, as the host's own lookup gives them.
+fn addresses(config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, Vec<IpAddr>> {
     let mut names = BTreeMap::new();
-    for line in main_cf.lines() {
-        let Some((name, value)) = line.split_once('=') else { continue };
-        if !matches!(name.trim(), "inet_interfaces" | "proxy_interfaces") {
-            continue;
-        }
-        for word in value.split([',', ' ', '\t']).filter(|word| is_host_name(word)) {
-            let found: io::Result<Vec<IpAddr>> =
-                (word, 0).to_socket_addrs().map(|found| found.map(|address| address.ip()).collect());
-            if let Ok(found) = found {
-                names.insert(word.to_owned(), found);
+    for (name, place) in config.host_names() {
+        match (name.as_str(), 0).to_socket_addrs() {
+            Ok(found) => _ = names.insert(name, found.map(|address| address.ip()).collect()),
+            Err(error) => {
+                let text = format!("host {name} is not found: {error}");
+                problems.push(Problem::error(place, text, "write an address, or give the name one in /etc/hosts"));
             }
         }
     }
     names
-}
-
-fn is_host_name(word: &str) -> bool {
-    !matches!(word, "" | "all" | "loopback-only")
-        && !word.contains('$')
-        && word.trim_matches(['[', ']']).parse::<IpAddr>().is_err()
 }

@@ -1,7 +1,8 @@
 //! Plays `corpus/dialogues/client-*.smtp`: each is played as written, and again with the server's octets one by one.
 //!
 //! ```text
-//! % nexthop example.net           the attempt and the world (see `World::set`)
+//! % nexthop example.net           the attempt and the world (see `Script::set`)
+//! ! name = value                  a line of main.cf, read as the daemon reads it
 //! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, any other words)
 //! S: 220 mx                       the server says a line          S& …: in the same segment as the line before
 //! C: EHLO client.example          we must say exactly this, and nothing more before the server's next line
@@ -12,18 +13,23 @@
 //! ?: feedback good                what the scheduler is told
 //! ?: park / ?: close              what becomes of the connection
 //! ?: again b@example.net          another attempt on the kept connection
+//! ?: hand over local example.net  to another transport, which delivers (best_mx_transport)
 //! ?: log text                     the log has such a line
 //! ```
 
 use super::{Seen, World, attempt, loss, mailbox, outcome_text, tls_facts};
 use crate::ask::DnsFailure;
-use crate::delivery::{Params, Protocol, TlsLevel};
-use crate::mail::{Attempt, BodyType, Feedback, Notify, OriginalRecipient, Ret, Sender, Settled};
+use crate::delivery::{Params, Protocol};
+use crate::mail::{
+    Attempt, BodyType, Diagnosis, Feedback, Notify, OriginalRecipient, Outcome, Ret, Sender, Settled,
+};
 use crate::outbound::Input;
+use crate::params::Settings;
 use crate::time::Duration;
+use crate::wire::EnhancedStatus;
 
 struct Script {
-    params: Params,
+    protocol: Protocol,
     attempt: Attempt,
     settled: Option<Settled>,
 }
@@ -33,7 +39,6 @@ impl Script {
     fn set(&mut self, world: &mut World, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let rest = line.split_once(' ').map_or("", |(_, rest)| rest.trim());
-        let params = &mut self.params;
         match words[0] {
             "nexthop" => rest.clone_into(&mut self.attempt.nexthop),
             "from" if rest == "<>" => self.attempt.sender = Sender::Null,
@@ -45,14 +50,8 @@ impl Script {
             "mx" => world.mx(words[1], words[2].parse().unwrap(), words[3]),
             "a" => words[2..].iter().for_each(|address| world.address(words[1], address)),
             "servfail" => world.fails(words[1], DnsFailure::TryAgain),
-            "lmtp" => {
-                params.protocol = Protocol::Lmtp;
-                params.hosts.default_port = 24;
-                params.skip_quit_response = false;
-                params.timeouts.connect = Duration::ZERO;
-            }
-            "tls" => params.tls = TlsLevel::new(words[1], false, false, false),
-            "tls_loglevel" => params.tls_loglevel = 1,
+            "lmtp" => self.protocol = Protocol::Lmtp,
+            "lookup" => _ = world.tables.insert((words[1].into(), words[2].into()), words[3].into()),
             "keep" => self.attempt.keep_connection = true,
             "size" => self.attempt.size = words[1].parse().unwrap(),
             "8bit" => self.attempt.body = BodyType::EightBitMime,
@@ -76,18 +75,6 @@ impl Script {
             }
             "original" => self.attempt.recipients.iter_mut().for_each(|r| r.original = Some(mailbox(rest))),
             "content" => world.content = rest.replace("\\r", "\r").replace("\\n", "\n").into_bytes(),
-            "fallback" => params.hosts.fallback_relay = words[1..].iter().map(|w| (*w).to_owned()).collect(),
-            "relayhost" => rest.clone_into(&mut params.hosts.relayhost),
-            "discard" => params.discard_keywords = words[1..].iter().map(|w| w.to_uppercase()).collect(),
-            "no" => match rest {
-                "ehlo" => params.never_send_ehlo = true,
-                "always_ehlo" => params.always_send_ehlo = false,
-                "skip_5xx_greeting" => params.skip_5xx_greeting = false,
-                "skip_quit_response" => params.skip_quit_response = false,
-                "randomize" => params.hosts.randomize_addresses = false,
-                other => panic!("what is no {other}?"),
-            },
-            "sessions" => params.hosts.mx_session_limit = words[1].parse().unwrap(),
             other => panic!("unknown setting {other}"),
         }
     }
@@ -162,6 +149,15 @@ impl Script {
                 };
                 assert_eq!(word, rest);
             }
+            "hand" => {
+                let Some(Seen::HandOver(aside)) = next(world) else { panic!("nothing is handed over") };
+                let to = format!("over {} {}", aside.transport, aside.nexthop);
+                assert_eq!(rest, to);
+                let diagnosis = Diagnosis::ours(EnhancedStatus::new(2, 0, 0), "delivered aside");
+                let sent = Outcome::Delivered { diagnosis, last_hop_for_dsn: false };
+                let outcomes = aside.recipients.iter().map(|r| (r.index, sent.clone())).collect();
+                world.tell(Input::HandedOver(outcomes));
+            }
             "park" => assert_eq!(next(world), Some(Seen::Park)),
             "close" => assert_eq!(next(world), Some(Seen::Close)),
             "again" => {
@@ -176,15 +172,21 @@ impl Script {
     }
 }
 
+/// The parameters of a main.cf with these lines.
+fn params(lines: &[&str], protocol: Protocol) -> Params {
+    let mut pairs = vec![("myhostname", "client.example")];
+    let settings = lines.iter().filter_map(|line| line.strip_prefix("! "));
+    pairs.extend(settings.map(|line| line.split_once(" = ").expect("! name = value")));
+    Params::new(&Settings::of(&pairs), protocol)
+}
+
 fn play(text: &str, octet_by_octet: bool) {
-    let params = Params {
-        hostname: "client.example".into(),
-        hello_name: "client.example".into(),
-        ..Params::default()
+    let mut script = Script {
+        protocol: Protocol::Smtp,
+        attempt: attempt("example.net", &["b@example.net"]),
+        settled: None,
     };
-    let mut script =
-        Script { params: params.clone(), attempt: attempt("example.net", &["b@example.net"]), settled: None };
-    let mut world = World::new(params);
+    let mut world = World::new(Params::default());
     let lines: Vec<&str> =
         text.lines().map(str::trim_end).filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     for line in lines.iter().filter_map(|line| line.strip_prefix("% ")) {
@@ -195,10 +197,10 @@ fn play(text: &str, octet_by_octet: bool) {
         world.address("mx.example.net", "192.0.2.1");
     }
     let zone = std::mem::take(&mut world.zone);
-    let content = std::mem::take(&mut world.content);
-    world = World { zone, content, ..World::new(script.params.clone()) };
+    let (content, tables) = (std::mem::take(&mut world.content), std::mem::take(&mut world.tables));
+    world = World { zone, content, tables, ..World::new(params(&lines, script.protocol)) };
     world.tell(Input::Attempt(Box::new(script.attempt.clone())));
-    let mut steps = lines.iter().filter(|line| !line.starts_with('%')).peekable();
+    let mut steps = lines.iter().filter(|line| !line.starts_with(['%', '!'])).peekable();
     while let Some(line) = steps.next() {
         let mut line = (*line).to_owned();
         let whole = steps.peek().is_some_and(|next| next.starts_with("S& "));

@@ -26,6 +26,7 @@ pub(super) enum Seen {
     StartTls,
     Progress(Settled),
     Settle(Settled),
+    HandOver(Box<Attempt>),
     Park,
     Close,
 }
@@ -35,6 +36,7 @@ pub(super) struct World {
     pub(super) outbound: Outbound,
     pub(super) now: Now,
     pub(super) zone: BTreeMap<(String, RecordKind), DnsAnswer>,
+    pub(super) tables: BTreeMap<(String, String), String>,
     pub(super) content: Vec<u8>,
     /// What the client said and nobody has looked at.
     pub(super) said: Vec<u8>,
@@ -81,6 +83,7 @@ impl World {
             outbound: Outbound::new(Arc::new(config), 7),
             now: Now { mono: Instant(1_000_000_000), wall: Timestamp::from_seconds(1_000_000) },
             zone: BTreeMap::new(),
+            tables: BTreeMap::new(),
             content: b"Subject: x\r\n\r\n.hello\r\n".to_vec(),
             said: Vec::new(),
             seen: Vec::new(),
@@ -138,6 +141,10 @@ impl World {
                 Answer::NativeHost(vec!["192.0.2.77".parse().unwrap()])
             }
             Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
+            Question::Lookup { table, key } => {
+                let value = self.tables.get(&(table.0.clone(), key.clone())).cloned();
+                Answer::Lookup(Ok(value))
+            }
             other => panic!("not asked by a client: {other:?}"),
         }
     }
@@ -166,6 +173,7 @@ impl World {
                     Effect::Close => self.seen.push(Seen::Close),
                     Effect::Progress(settled) => self.seen.push(Seen::Progress(*settled)),
                     Effect::Settle(settled) => self.seen.push(Seen::Settle(*settled)),
+                    Effect::HandOver(attempt) => self.seen.push(Seen::HandOver(attempt)),
                     Effect::Park(_) => self.seen.push(Seen::Park),
                     Effect::Event(event) => self.log.push(event.text()),
                 }

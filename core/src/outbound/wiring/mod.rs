@@ -37,6 +37,14 @@ impl Config {
     pub fn new(settings: &Settings, protocol: Protocol, local_addresses: Vec<IpAddr>) -> Self {
         Self { params: Arc::new(Params::new(settings, protocol)), local_addresses }
     }
+
+    /// The same without `best_mx_transport`.
+    #[must_use]
+    pub fn without_best_mx(&self) -> Self {
+        let mut params = (*self.params).clone();
+        params.hosts.best_mx_transport.clear();
+        Self { params: Arc::new(params), local_addresses: self.local_addresses.clone() }
+    }
 }
 
 /// What the joint waits for.
@@ -52,6 +60,8 @@ enum Stage {
     Talking,
     /// [`Input::Written`] for a part; then the next host.
     Progressing,
+    /// What another transport makes of mail for which we are the best mail exchanger.
+    HandingOver,
     /// [`Input::Written`]; then the connection is kept or left.
     Writing,
     /// The server's answer to QUIT, before the next host or before the end.
@@ -80,6 +90,8 @@ struct Connection {
     uses: u64,
     /// Level of TLS that it was made with.
     level: TlsLevel,
+    /// Its destination is one whose connections are always kept.
+    listed: bool,
 }
 
 /// One outbound attempt after another.
@@ -274,7 +286,8 @@ impl Outbound {
     fn written(&mut self, now: Now) {
         let Some(job) = self.job.take() else { return };
         let cache = &self.config.params.cache;
-        let wanted = (job.attempt.keep_connection && cache.on_demand) || job.is_listed(&self.config.params);
+        let listed = self.connection.as_ref().is_some_and(|connection| connection.listed);
+        let wanted = (job.attempt.keep_connection && cache.on_demand) || listed;
         let fit = |connection: &&mut Connection| {
             let young = now.mono.since(connection.opened) < cache.reuse_time_limit;
             let used = cache.reuse_count_limit > 0 && connection.uses >= cache.reuse_count_limit;
@@ -358,6 +371,13 @@ impl Machine for Outbound {
                 self.tell(now, delivery::Input::ContentLost(why));
             }
             Input::Content(_) | Input::ContentLost(_) => {}
+            Input::HandedOver(outcomes) if matches!(self.stage, Stage::HandingOver) => {
+                if let Some(job) = &mut self.job {
+                    job.take_over(outcomes);
+                }
+                self.settle(now);
+            }
+            Input::HandedOver(_) => {}
             Input::Written => match self.stage {
                 Stage::Progressing => self.leave(now, AfterQuit::NextHost),
                 Stage::Writing => self.written(now),

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// How much later than its own time-out a driver may tell of it, before we stop waiting.
 const CONNECT_GRACE: Duration = Duration::from_secs(5);
 
+/// Mail that would come back to us.
+const LOOP: EnhancedStatus = EnhancedStatus::new(5, 4, 6);
+
 impl Outbound {
     /// Connects to the next host, or looks for the hosts of the next site, or ends.
     pub(super) fn next_host(&mut self, now: Now) {
@@ -79,6 +82,13 @@ impl Outbound {
             let text = format!("bad destination: {text}");
             return self.nowhere(now, &Diagnosis::ours(EnhancedStatus::new(4, 3, 5), text), false);
         };
+        if let Some(job) = &mut self.job {
+            match job.is_listed(&params, &self.facts) {
+                Ok(listed) => job.listed = listed,
+                Err(Pause::Need(question)) if self.may_ask(&question, answered) => return self.ask(question),
+                Err(_) => {}
+            }
+        }
         if let Destination::Unix(path) = destination {
             let (name, nexthop) = (params.hostname.clone(), text);
             let peer = Peer { name, address: path.clone(), port: None, best: true, nexthop };
@@ -92,13 +102,7 @@ impl Outbound {
             seed: self.search_seed,
         };
         let found = match destination.hosts(search, &self.facts) {
-            Err(Pause::Need(question))
-                if self.facts.len() < QUESTIONS_PER_DECISION_MAX && answered != Some(&question) =>
-            {
-                self.out.put(Effect::Ask(question.clone()));
-                self.stage = Stage::Searching(question);
-                return;
-            }
+            Err(Pause::Need(question)) if self.may_ask(&question, answered) => return self.ask(question),
             Ok(Some(found)) => found,
             Ok(None) | Err(_) => {
                 let text = format!("unable to look up host {text}");
@@ -107,6 +111,15 @@ impl Outbound {
             }
         };
         self.found(now, found);
+    }
+
+    fn may_ask(&self, question: &Question, answered: Option<&Question>) -> bool {
+        self.facts.len() < QUESTIONS_PER_DECISION_MAX && answered != Some(question)
+    }
+
+    fn ask(&mut self, question: Question) {
+        self.out.put(Effect::Ask(question.clone()));
+        self.stage = Stage::Searching(question);
     }
 
     fn found(&mut self, now: Now, found: Found) {
@@ -138,6 +151,11 @@ impl Outbound {
         if last {
             job.sites.clear();
         }
+        let best_mx = &self.config.params.hosts.best_mx_transport;
+        if last && diagnosis.status == LOOP && !best_mx.is_empty() {
+            self.stage = Stage::HandingOver;
+            return self.out.put(Effect::HandOver(Box::new(job.aside(best_mx))));
+        }
         self.next_host(now);
     }
 
@@ -166,6 +184,7 @@ impl Outbound {
             opened: now.mono,
             uses: 0,
             level,
+            listed: job.listed,
         });
         self.stage = Stage::Talking;
     }

@@ -12,7 +12,7 @@ rows! { CLEANUP:
     /// How much of each MIME part these rules see.
     "body_checks_size_limit" COUNT = "51200", Cleanup, NotYet;
     /// Which addresses canonical_maps rewrites.
-    "canonical_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_sender, envelope_recipient, header_sender, header_recipient", Cleanup, NotYet;
+    "canonical_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_sender, envelope_recipient, header_sender, header_recipient", Cleanup, Works;
     /// Replace each CR or LF that stands alone in a message by a space, so that no server behind us can take it
     /// as the end of a line.
     "cleanup_replace_stray_cr_lf" FLAG = "yes", Cleanup, NotYet;
@@ -45,7 +45,7 @@ rows! { CLEANUP:
     /// How long receiving pauses when mail arrives faster than it is delivered.
     "in_flow_delay" SECONDS = "1s", Cleanup, NotYet;
     /// Which addresses masquerading changes.
-    "masquerade_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_sender, header_sender, header_recipient", Cleanup, NotYet;
+    "masquerade_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_sender, header_sender, header_recipient", Cleanup, Works;
     /// Domains whose subdomains are hidden in addresses.
     "masquerade_domains" LIST = "", Cleanup, Works;
     /// User names that are not masqueraded.
@@ -57,11 +57,11 @@ rows! { CLEANUP:
     /// Characters that are removed from messages.
     "message_strip_characters" TEXT = "", Cleanup, NotYet;
     /// Octets of a MIME boundary that are compared; what is longer is cut there.
-    "mime_boundary_length_limit" COUNT = "2048", Smtp, NotYet, since "2.0";
+    "mime_boundary_length_limit" COUNT = "2048", Smtp, Works, since "2.0";
     /// Rules for the header fields of MIME parts.
     "mime_header_checks" TABLES = "$header_checks", Cleanup, Works;
     /// Depth of nested MIME parts that is looked into; deeper parts are taken as text.
-    "mime_nesting_limit" COUNT = "100", Smtp, NotYet, since "2.0";
+    "mime_nesting_limit" COUNT = "100", Smtp, Works, since "2.0";
     /// Rules for the headers of attached messages.
     "nested_header_checks" TABLES = "$header_checks", Cleanup, NotYet;
     /// Which rewriting copies an address extension from the key to the result.
@@ -70,13 +70,13 @@ rows! { CLEANUP:
     /// Addresses that get a copy, by recipient.
     "recipient_bcc_maps" TABLES = "", Cleanup, Works;
     /// Which addresses recipient_canonical_maps rewrites.
-    "recipient_canonical_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_recipient, header_recipient", Cleanup, NotYet;
+    "recipient_canonical_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_recipient, header_recipient", Cleanup, Works;
     /// The domain that is added to incomplete addresses in headers of mail from strangers; empty to leave them.
     "remote_header_rewrite_domain" TEXT = "", Cleanup, Works;
     /// Addresses that get a copy, by sender.
     "sender_bcc_maps" TABLES = "", Cleanup, Works;
     /// Which addresses sender_canonical_maps rewrites.
-    "sender_canonical_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_sender, header_sender", Cleanup, NotYet;
+    "sender_canonical_classes" words(&["envelope_sender", "envelope_recipient", "header_sender", "header_recipient"]) = "envelope_sender, header_sender", Cleanup, Works;
     /// Which mail is looked through for addresses that need SMTPUTF8.
     "smtputf8_autodetect_classes" words(&["sendmail", "smtpd", "qmqpd", "forward", "bounce", "notify", "verify", "all"]) = "sendmail, verify", Smtpd, NotYet;
     /// Announce and accept SMTPUTF8.

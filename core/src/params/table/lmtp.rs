@@ -12,9 +12,9 @@ rows! { LMTP:
     /// As smtp_balance_inet_protocols, for LMTP.
     "lmtp_balance_inet_protocols" FLAG = "yes", Lmtp, Works;
     /// As smtp_bind_address, for LMTP.
-    "lmtp_bind_address" TEXT = "", Lmtp, NotYet;
+    "lmtp_bind_address" TEXT = "", Lmtp, Works;
     /// As smtp_bind_address6, for LMTP.
-    "lmtp_bind_address6" TEXT = "", Lmtp, NotYet;
+    "lmtp_bind_address6" TEXT = "", Lmtp, Works;
     /// As smtp_bind_address_enforce, for LMTP.
     "lmtp_bind_address_enforce" FLAG = "no", Lmtp, NotYet;
     /// As smtp_body_checks, for LMTP.

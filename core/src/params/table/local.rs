@@ -6,9 +6,9 @@ rows! { LOCAL:
     /// Aliases of local users.
     "alias_maps" TABLES = "hash:/etc/aliases", Local, Works;
     /// Where an address may be a command: in aliases, forward files, include files.
-    "allow_mail_to_commands" words(&["alias", "forward", "include"]) = "alias, forward", Local, NotYet;
+    "allow_mail_to_commands" words(&["alias", "forward", "include"]) = "alias, forward", Local, Works;
     /// Where an address may be a file: in aliases, forward files, include files.
-    "allow_mail_to_files" words(&["alias", "forward", "include"]) = "alias, forward", Local, NotYet;
+    "allow_mail_to_files" words(&["alias", "forward", "include"]) = "alias, forward", Local, Works;
     /// Tell users at their terminals about new mail.
     "biff" FLAG = "yes", Local, NotYet;
     /// Characters that may stand in the values of `$name` in mailbox_command.
@@ -38,9 +38,9 @@ rows! { LOCAL:
     /// Rules that change the status of local deliveries.
     "local_delivery_status_filter" TABLES = "$default_delivery_status_filter", Local, NotYet;
     /// Deliveries at a time to one local user.
-    "local_destination_concurrency_limit" COUNT = "2", Local, NotYet;
+    "local_destination_concurrency_limit" COUNT = "2", Local, Works;
     /// Recipients of one local delivery.
-    "local_destination_recipient_limit" COUNT = "1", Local, NotYet;
+    "local_destination_recipient_limit" COUNT = "1", Local, Works;
     /// Who gets mail for unknown local users.
     "luser_relay" RAW = "", Local, Works;
     /// A command that takes the mail of local users.
@@ -48,7 +48,7 @@ rows! { LOCAL:
     /// mailbox_command by recipient.
     "mailbox_command_maps" TABLES = "", Local, Works;
     /// How mailbox files are locked.
-    "mailbox_delivery_lock" words(&["fcntl", "flock", "dotlock"]) = "fcntl, dotlock", Local, NotYet;
+    "mailbox_delivery_lock" words(&["fcntl", "flock", "dotlock"]) = "fcntl, dotlock", Local, Works;
     /// Octets of a mailbox file; 0 for no limit.
     "mailbox_size_limit" number(0, SIZE_MAX) = "51200000", Local, Works;
     /// The transport of all local users.
@@ -60,7 +60,7 @@ rows! { LOCAL:
     /// Rules that change the status of deliveries by pipe.
     "pipe_delivery_status_filter" TABLES = "$default_delivery_status_filter", Pipe, NotYet;
     /// When a Delivered-To field is added: to commands, files, forwarded mail.
-    "prepend_delivered_header" words(&["command", "file", "forward"]) = "command, file, forward", Local, NotYet;
+    "prepend_delivered_header" words(&["command", "file", "forward"]) = "command, file, forward", Local, Works;
     /// Take the owner of an alias anew for each level of aliases.
     "reset_owner_alias" FLAG = "no", Local, NotYet;
     /// After how long a lock file counts as left behind.
@@ -77,7 +77,7 @@ rows! { LOCAL:
     /// Octets of a virtual mailbox file; 0 for no limit.
     "virtual_mailbox_limit" number(0, SIZE_MAX) = "51200000", Virtual, Works;
     /// How virtual mailbox files are locked.
-    "virtual_mailbox_lock" words(&["fcntl", "flock", "dotlock"]) = "fcntl, dotlock", Virtual, NotYet;
+    "virtual_mailbox_lock" words(&["fcntl", "flock", "dotlock"]) = "fcntl, dotlock", Virtual, Works;
     /// The least user number that virtual_uid_maps may give.
     "virtual_minimum_uid" COUNT = "100", Virtual, Works;
     /// The user of a virtual mailbox.

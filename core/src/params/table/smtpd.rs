@@ -26,7 +26,7 @@ rows! { SMTPD:
     /// every loop.
     "double_bounce_sender" TEXT = "double-bounce", Smtpd, Works;
     /// Reply code of reject_invalid_helo_hostname.
-    "invalid_hostname_reject_code" CODE = "501", Smtpd, NotYet;
+    "invalid_hostname_reject_code" CODE = "501", Smtpd, Works;
     /// Longer lines of content are taken in pieces.
     "line_length_limit" number(512, INT_MAX) = "2048", Smtpd, Works;
     /// Clients whose headers are rewritten like local mail: incomplete addresses are completed.
@@ -38,7 +38,7 @@ rows! { SMTPD:
     /// Octets that a message may have, with its envelope; 0 for no limit.
     "message_size_limit" number(0, SIZE_MAX) = "10240000", Smtpd, Works;
     /// Reply code of reject_multi_recipient_bounce.
-    "multi_recipient_bounce_reject_code" CODE = "550", Smtpd, NotYet, since "2.0";
+    "multi_recipient_bounce_reject_code" CODE = "550", Smtpd, Works, since "2.0";
     /// The domains that are delivered locally: their recipients are looked up in local_recipient_maps and go to
     /// local_transport.
     "mydestination" MATCHES = "$myhostname, localhost.$mydomain, localhost", Smtpd, Works;
@@ -49,14 +49,14 @@ rows! { SMTPD:
     /// The domain that is added to addresses without one. A path means the first line of that file.
     "myorigin" TEXT = "$myhostname", Smtpd, Works;
     /// Reply code of the reject_non_fqdn restrictions.
-    "non_fqdn_reject_code" CODE = "504", Smtpd, NotYet;
+    "non_fqdn_reject_code" CODE = "504", Smtpd, Works;
     /// The parameters in which `example.com` also means every name below it. In all others `.example.com` says
     /// so.
     "parent_domain_matches_subdomains" LIST = "debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps", Smtpd, Works;
     /// permit_mx_backup permits only domains whose primary MX hosts lie in these networks.
     "permit_mx_backup_networks" MATCHES = "", Smtpd, NotYet;
     /// Reply code of reject_plaintext_session.
-    "plaintext_reject_code" CODE = "450", Smtpd, NotYet;
+    "plaintext_reject_code" CODE = "450", Smtpd, Works;
     /// Octets that the queue's file system must have free for mail to be accepted; 0 for no such check. Mail is
     /// refused in any case when 1.5 messages of the largest size do not fit.
     "queue_minfree" number(0, SIZE_MAX) = "0", Smtpd, Works;
@@ -225,15 +225,15 @@ rows! { SMTPD:
     /// Accept addresses that are not ASCII only in transactions that ask for SMTPUTF8.
     "strict_smtputf8" FLAG = "no", Smtpd, Works;
     /// Reply code of reject_unknown_sender_domain and reject_unknown_recipient_domain.
-    "unknown_address_reject_code" CODE = "450", Smtpd, NotYet;
+    "unknown_address_reject_code" CODE = "450", Smtpd, Works;
     /// What these do when they can not find out for now.
     "unknown_address_tempfail_action" TEXT = "$reject_tempfail_action", Smtpd, Works, since "2.6";
     /// Reply code of reject_unknown_client_hostname.
-    "unknown_client_reject_code" CODE = "450", Smtpd, NotYet;
+    "unknown_client_reject_code" CODE = "450", Smtpd, Works;
     /// What reject_unknown_helo_hostname does when it can not find out for now.
     "unknown_helo_hostname_tempfail_action" TEXT = "$reject_tempfail_action", Smtpd, Works, since "2.6";
     /// Reply code of reject_unknown_helo_hostname.
-    "unknown_hostname_reject_code" CODE = "450", Smtpd, NotYet;
+    "unknown_hostname_reject_code" CODE = "450", Smtpd, Works;
     /// Reply code for recipients that local_recipient_maps does not know.
     "unknown_local_recipient_reject_code" CODE = "550", Smtpd, Works;
     /// Reply code for recipients that relay_recipient_maps does not know.
