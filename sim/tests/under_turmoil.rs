@@ -315,7 +315,11 @@ fn lmtp_over_a_socket_of_the_host_answers_for_each_recipient() {
 }
 
 #[test]
-fn mail_between_two_daemons_goes_under_tls_into_a_mailbox() {
+fn mail_between_two_daemons_goes_under_tls_into_a_mailbox_with_the_same_octets_each_time() {
+    assert_eq!(under_tls(), under_tls());
+}
+
+fn under_tls() -> (u64, u64) {
     let tracing = Tracing::start();
     let mut sim = world(6);
     let belongings = Belongings::default();
@@ -350,6 +354,7 @@ fn mail_between_two_daemons_goes_under_tls_into_a_mailbox() {
     let letter = String::from_utf8_lossy(&letters[0]).into_owned();
     assert!(letter.contains("with ESMTPS") && letter.contains("TLSv1.3"), "{letter}");
     assert_eq!(tracing.trace().count("status=sent"), 2);
+    tracing.trace().fingerprint()
 }
 
 #[test]
