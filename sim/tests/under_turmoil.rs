@@ -35,6 +35,9 @@ retry unix - - n - - error
 virtual unix - n n - - virtual
 ";
 
+/// Everything happens within this time.
+const LIMIT: Duration = Duration::from_secs(300);
+
 /// Sensible lines for a test: mail of here.test stays, the rest goes by MX, and retries come soon.
 fn main_cf(address: Ipv4Addr, lines: &str) -> String {
     format!(
@@ -59,6 +62,9 @@ fn main_cf(address: Ipv4Addr, lines: &str) -> String {
          smtp_data_done_timeout = 5s\n\
          smtp_connect_timeout = 5s\n\
          smtp_helo_timeout = 5s\n\
+         smtp_mail_timeout = 5s\n\
+         smtp_rcpt_timeout = 5s\n\
+         smtp_data_init_timeout = 5s\n\
          {lines}\n"
     )
 }
@@ -126,11 +132,11 @@ fn server(sim: &mut Sim<'_>, address: Ipv4Addr, sink: &Sink) {
 }
 
 /// The power of the daemon's host fails, and comes back after some steps.
-fn lose_power(sim: &mut Sim<'_>, steps: u64) {
+fn lose_power(tracing: &Tracing, sim: &mut Sim<'_>, steps: u64) {
     for other in [NAMES, SINK, CLIENT] {
         sim.hold(MTA, other);
     }
-    sim.crash(MTA);
+    tracing.aside(|| sim.crash(MTA));
     for _ in 0..steps {
         _ = sim.step().expect("nobody fails");
     }
@@ -151,7 +157,7 @@ fn a_message_goes_from_a_client_to_the_mail_exchanger_of_its_domain() {
     let watched = sink.clone();
     sim.client(CLIENT, async move {
         insist(SMTP, &["bob@there.test"], "first", 3).await;
-        until(|| watched.copies("first") > 0).await;
+        until(LIMIT, || watched.copies("first") > 0).await;
         Ok(())
     });
     sim.run().expect("it is delivered");
@@ -180,7 +186,7 @@ fn submitter(sim: &mut Sim<'_>, messages: usize, lines: usize, sink: &Sink) -> A
             insist(SMTP, &["bob@there.test"], &word, lines).await;
             inside.lock().expect("no test has failed").insert(word);
         }
-        until(|| acknowledged(&inside).iter().all(|word| sink.copies(word) > 0)).await;
+        until(LIMIT, || acknowledged(&inside).iter().all(|word| sink.copies(word) > 0)).await;
         Ok(())
     });
     words
@@ -197,12 +203,12 @@ fn storm(seed: u64) -> (u64, u64) {
     daemon(&mut sim, MTA, seed, "", &Belongings::default());
     server(&mut sim, SINK, &sink);
     // Some messages are too large for the log and get a file of their own.
-    let words = submitter(&mut sim, MESSAGES, if seed % 2 == 0 { 3 } else { 3000 }, &sink);
+    let words = submitter(&mut sim, MESSAGES, if seed.is_multiple_of(2) { 3 } else { 3000 }, &sink);
     for _ in 0..8 {
         for _ in 0..prng.below(150) + 20 {
             _ = sim.step().expect("nobody fails");
         }
-        lose_power(&mut sim, prng.below(40));
+        lose_power(&tracing, &mut sim, prng.below(40));
     }
     sim.run().expect("what was acknowledged is delivered");
     assert_eq!(acknowledged(&words).len(), MESSAGES);
@@ -221,7 +227,7 @@ fn no_acknowledged_message_is_lost_when_the_power_fails_again_and_again() {
 
 #[test]
 fn what_is_acknowledged_is_durable_at_that_very_moment() {
-    let _tracing = Tracing::start();
+    let tracing = Tracing::start();
     let mut sim = world(7);
     let sink = Sink::default();
     names(&mut sim, Names::default().domain("there.test", SINK));
@@ -234,7 +240,7 @@ fn what_is_acknowledged_is_durable_at_that_very_moment() {
         _ = sim.step().expect("nobody fails");
     }
     assert_eq!(sink.taken().len(), 0);
-    lose_power(&mut sim, 10);
+    lose_power(&tracing, &mut sim, 10);
     sim.run().expect("it is delivered");
 }
 
@@ -254,7 +260,7 @@ fn a_server_that_hangs_up_in_the_middle_of_a_message_gets_it_again() {
     _ = submitter(&mut sim, 1, 500, &sink);
     let watched = tracing.trace();
     sim.client(Ipv4Addr::new(10, 0, 0, 9), async move {
-        until(|| watched.count("status=sent") > 0).await;
+        until(LIMIT, || watched.count("status=sent") > 0).await;
         Ok(())
     });
     sim.run().expect("it is delivered at last");
@@ -301,7 +307,7 @@ fn lmtp_over_a_socket_of_the_host_answers_for_each_recipient() {
     let watched = tracing.trace();
     sim.client(CLIENT, async move {
         insist(SMTP, &["bob@here.test", "carol@here.test"], "twice", 3).await;
-        until(|| watched.count("status=sent") > 1).await;
+        until(LIMIT, || watched.count("status=sent") > 1).await;
         Ok(())
     });
     sim.run().expect("both have it");
@@ -309,14 +315,24 @@ fn lmtp_over_a_socket_of_the_host_answers_for_each_recipient() {
 }
 
 #[test]
-fn mail_between_two_daemons_goes_under_tls_into_a_mailbox() {
+fn mail_between_two_daemons_goes_under_tls_into_a_mailbox_with_the_same_octets_each_time() {
+    assert_eq!(under_tls(), under_tls());
+}
+
+fn under_tls() -> (u64, u64) {
     let tracing = Tracing::start();
     let mut sim = world(6);
     let belongings = Belongings::default();
     belongings.files.put("/tls/cert.pem", &include_bytes!("../../corpus/tls/ed25519.cert.pem")[..]);
     belongings.files.put("/tls/key.pem", &include_bytes!("../../corpus/tls/ed25519.key.pem")[..]);
     names(&mut sim, Names::default().domain("there.test", SINK));
-    daemon(&mut sim, MTA, 6, "smtp_tls_security_level = encrypt\nsmtp_tls_loglevel = 1\n", &Belongings::default());
+    daemon(
+        &mut sim,
+        MTA,
+        6,
+        "smtp_tls_security_level = encrypt\nsmtp_tls_loglevel = 1\n",
+        &Belongings::default(),
+    );
     let server = "myhostname = mx.there.test\n\
                   mydestination = there.test\n\
                   smtpd_tls_security_level = may\n\
@@ -328,7 +344,7 @@ fn mail_between_two_daemons_goes_under_tls_into_a_mailbox() {
     let watched = Arc::clone(&ledger);
     sim.client(CLIENT, async move {
         insist(SMTP, &["bob@there.test"], "secret", 3).await;
-        until(|| watched.paths().iter().any(|path| path.contains("bob"))).await;
+        until(LIMIT, || watched.paths().iter().any(|path| path.contains("bob"))).await;
         Ok(())
     });
     sim.run().expect("it is delivered");
@@ -338,4 +354,30 @@ fn mail_between_two_daemons_goes_under_tls_into_a_mailbox() {
     let letter = String::from_utf8_lossy(&letters[0]).into_owned();
     assert!(letter.contains("with ESMTPS") && letter.contains("TLSv1.3"), "{letter}");
     assert_eq!(tracing.trace().count("status=sent"), 2);
+    tracing.trace().fingerprint()
+}
+
+#[test]
+fn the_same_seed_is_the_same_history_down_to_every_octet_on_the_wire() {
+    let first = storm(1);
+    assert_eq!(first, storm(1));
+    assert_ne!(first, storm(3));
+}
+
+/// Says in which history a process of its own comes out; run by the test below.
+#[test]
+fn fingerprint_of_a_storm() {
+    println!("fingerprint {:?}", storm(2));
+}
+
+#[test]
+fn another_process_sees_the_same_history() {
+    let ours = format!("fingerprint {:?}", storm(2));
+    let binary = std::env::current_exe().expect("this test has a binary");
+    let other = std::process::Command::new(binary)
+        .args(["--exact", "fingerprint_of_a_storm", "--nocapture"])
+        .output()
+        .expect("it runs again");
+    let said = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert!(said.contains(&ours), "{ours}\n{said}");
 }

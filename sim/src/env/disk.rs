@@ -50,11 +50,13 @@ impl Content {
     }
 
     fn fail(&mut self, prng: &mut Prng) {
-        let sectors: BTreeSet<usize> = self.unsynced.iter().map(|before| before.offset / SECTOR as usize).collect();
+        let sectors: BTreeSet<usize> =
+            self.unsynced.iter().map(|before| before.offset / SECTOR as usize).collect();
         let lost: BTreeSet<usize> = sectors.into_iter().filter(|_| prng.chance(1, 2)).collect();
         for before in std::mem::take(&mut self.unsynced).into_iter().rev() {
             if lost.contains(&(before.offset / SECTOR as usize)) {
-                self.octets[before.offset..before.offset + before.octets.len()].copy_from_slice(&before.octets);
+                self.octets[before.offset..before.offset + before.octets.len()]
+                    .copy_from_slice(&before.octets);
             }
         }
         if self.octets.len() > self.length && prng.chance(1, 2) {
@@ -151,7 +153,8 @@ impl State {
             Op::Read { file, offset, length } => {
                 let octets = &self.content(file)?.octets;
                 let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
-                let end = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(octets.len());
+                let end =
+                    start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(octets.len());
                 return Ok(Done::Octets(octets[start..end].to_vec()));
             }
         }

@@ -37,8 +37,12 @@ struct Draft {
 
 impl Mailboxes for Ledger {
     fn open(&self, deposit: &Deposit, _: Timestamp) -> Result<Box<dyn Letter>, Fault> {
-        let draft =
-            Draft { ledger: self.clone(), path: deposit.path.clone(), octets: Vec::new(), limit: deposit.limit };
+        let draft = Draft {
+            ledger: self.clone(),
+            path: deposit.path.clone(),
+            octets: Vec::new(),
+            limit: deposit.limit,
+        };
         Ok(Box::new(draft))
     }
 }

@@ -31,7 +31,8 @@ pub struct Datagrams {
 /// The address that stands for a socket of this host.
 #[must_use]
 pub fn address_of(path: &str) -> SocketAddr {
-    let hash = path.bytes().fold(0x811c_9dc5_u32, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193));
+    let hash =
+        path.bytes().fold(0x811c_9dc5_u32, |hash, octet| (hash ^ u32::from(octet)).wrapping_mul(0x0100_0193));
     let port = u16::try_from(hash % PATH_PORTS).unwrap_or_default() + PATH_PORT_MIN;
     (Ipv4Addr::LOCALHOST, port).into()
 }
@@ -65,7 +66,9 @@ impl Net for HostNet {
 
     async fn connect(&self, to: &Endpoint) -> io::Result<TcpStream> {
         match to {
-            Endpoint::Inet { address, port, .. } => TcpStream::connect(SocketAddr::new(*address, *port)).await,
+            Endpoint::Inet { address, port, .. } => {
+                TcpStream::connect(SocketAddr::new(*address, *port)).await
+            }
             Endpoint::Unix(path) => TcpStream::connect(address_of(path)).await,
         }
     }

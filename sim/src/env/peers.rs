@@ -2,11 +2,11 @@
 //!
 //! The same for turmoil and madsim. They speak just enough to be believed, and misbehave when a script says so.
 
+use super::net::{TcpListener, TcpStream, UdpSocket, send_to};
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::MX;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
-use super::net::{TcpListener, TcpStream, UdpSocket, send_to};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -62,7 +62,10 @@ impl Names {
         match self.zones.get(&(name.clone(), question.query_type())) {
             Some(records) => {
                 let owner = question.name().clone();
-                reply.answers = records.iter().map(|data| Record::from_rdata(owner.clone(), 3600, data.clone())).collect();
+                reply.answers = records
+                    .iter()
+                    .map(|data| Record::from_rdata(owner.clone(), 3600, data.clone()))
+                    .collect();
             }
             None if self.zones.keys().any(|(other, _)| *other == name) => {}
             None => reply.metadata.response_code = ResponseCode::NXDomain,
@@ -138,6 +141,14 @@ pub struct Taken {
     pub content: String,
 }
 
+impl Taken {
+    /// The first line of the body: what [`submit`] tells messages apart by.
+    fn word(&self) -> Option<&str> {
+        let (_, body) = self.content.split_once("\n\n")?;
+        body.lines().next()
+    }
+}
+
 type Script = dyn Fn(&str, usize) -> Manner + Send + Sync;
 
 /// A server of SMTP or LMTP. What it takes survives its host.
@@ -174,11 +185,11 @@ impl Sink {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(verb).copied().unwrap_or_default()
     }
 
-    /// Copies of a message, by a word that its content has.
+    /// Copies of a message, by the word that its body begins with.
     #[must_use]
     pub fn copies(&self, word: &str) -> usize {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.iter().filter(|message| message.content.lines().any(|line| line == word)).count()
+        taken.iter().filter(|message| message.word() == Some(word)).count()
     }
 
     /// Serves for ever.
@@ -304,8 +315,13 @@ pub async fn insist(server: SocketAddr, recipients: &[&str], word: &str, lines: 
 }
 
 /// Waits until something is so.
-pub async fn until(what: impl Fn() -> bool) {
+///
+/// # Panics
+/// When it is not within this time.
+pub async fn until(limit: Duration, what: impl Fn() -> bool) {
+    let began = tokio::time::Instant::now();
     while !what() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(began.elapsed() < limit, "it does not happen within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

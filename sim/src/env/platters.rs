@@ -72,7 +72,8 @@ impl HostDisk {
             Op::List => return Self::list().map(Done::Files),
             Op::Read { file, offset, length } => return Self::read(file, offset, length).map(Done::Octets),
             Op::Create { file, size } => {
-                let handle = OpenOptions::new().read(true).write(true).create_new(true).open(Self::path(file))?;
+                let handle =
+                    OpenOptions::new().read(true).write(true).create_new(true).open(Self::path(file))?;
                 if size > 0 {
                     handle.set_len(size)?;
                 }

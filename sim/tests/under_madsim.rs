@@ -1,0 +1,237 @@
+//! The whole daemon on madsim's nodes, where days of simulated time cost nothing.
+//!
+//! All of tokio is exchanged: `RUSTFLAGS="--cfg madsim" cargo test -p postrider-sim --test under_madsim --target-dir target/madsim`.
+#![cfg(madsim)]
+
+use madsim::Config;
+use madsim::runtime::{Handle, NodeHandle, Runtime};
+use postrider::serve;
+use postrider_core::prng::Prng;
+use postrider_sim::env::disk::MemoryDisk;
+use postrider_sim::env::peers::{Manner, Names, Sink, insist, until};
+use postrider_sim::env::trace::{Trace, Tracing};
+use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, provider};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const MTA: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const SINK: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
+const SMTP: SocketAddr = SocketAddr::new(IpAddr::V4(MTA), 25);
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 25);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Schedules are Postfix's defaults: that is what days are for.
+const MAIN_CF: &str = "\
+compatibility_level = 3.6
+myhostname = mail.here.test
+mydestination = here.test
+mynetworks = 10.0.0.0/8
+inet_interfaces = 10.0.0.2
+inet_protocols = ipv4
+dns_servers = 10.0.0.1
+local_transport = virtual
+local_recipient_maps =
+virtual_mailbox_base = /mail
+virtual_mailbox_maps = localpart:/
+virtual_uid_maps = static:1000
+virtual_gid_maps = static:1000
+spool_segment_size = 65536
+";
+
+const MASTER_CF: &str = "\
+smtp inet n - n - - smtpd
+smtp unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+virtual unix - n n - - virtual
+";
+
+/// Messages that a client submits during an outage, one an hour.
+const MESSAGES: usize = 20;
+
+/// A host with a daemon, whose disk outlives it.
+struct Home {
+    node: NodeHandle,
+    disk: Arc<MemoryDisk>,
+    belongings: Belongings,
+}
+
+impl Home {
+    fn new(seed: u64) -> Self {
+        let (disk, belongings) = (Arc::new(MemoryDisk::default()), Belongings::default());
+        let (kept, owned) = (Arc::clone(&disk), belongings.clone());
+        let (lives, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
+        let world = Handle::current();
+        let node = world.create_node().name("mta").ip(MTA.into()).init(move || {
+            let life = lives.fetch_add(1, Ordering::Relaxed);
+            let (disk, belongings) = (Arc::clone(&kept), owned.clone());
+            async move {
+                let seed = Prng::new(seed ^ life << 40).next_u64();
+                let env = Simulated::new(disk, belongings, EPOCH + began.elapsed(), seed);
+                let config = configuration(MAIN_CF, MASTER_CF, "mail.here.test", MTA.into());
+                let _house = serve::start(env, provider::seeded(), config).await.expect("it starts");
+                std::future::pending::<()>().await;
+            }
+        });
+        let node = node.build();
+        Self { node, disk, belongings }
+    }
+
+    /// The power fails, and comes back after a while.
+    async fn lose_power(&self, prng: &mut Prng) {
+        Handle::current().kill(self.node.id());
+        self.disk.lose_power(prng);
+        sleep(Duration::from_secs(prng.below(600))).await;
+        Handle::current().restart(self.node.id());
+    }
+}
+
+fn world(sink: &Sink) -> NodeHandle {
+    let names = Names::default().domain("there.test", SINK);
+    let world = Handle::current();
+    let node = world.create_node().name("names").ip(NAMES.into()).init(move || {
+        let names = names.clone();
+        async move { names.serve().await.expect("it listens") }
+    });
+    node.build();
+    let sink = sink.clone();
+    let node = world.create_node().name("sink").ip(SINK.into()).init(move || {
+        let sink = sink.clone();
+        async move { sink.serve(ANY).await.expect("it listens") }
+    });
+    node.build()
+}
+
+/// When the server acknowledged which word.
+type Acknowledged = Arc<Mutex<BTreeMap<String, Duration>>>;
+
+/// A client that submits a message every so often, each until it is acknowledged.
+fn submitter(messages: usize, pause: Duration) -> Acknowledged {
+    let words = Acknowledged::default();
+    let (inside, began) = (Arc::clone(&words), Instant::now());
+    let node = Handle::current().create_node().name("client").ip(CLIENT.into()).build();
+    node.spawn(async move {
+        for number in 0..messages {
+            let word = format!("message-{number}");
+            insist(SMTP, &["bob@there.test"], &word, if number % 5 == 0 { 3000 } else { 3 }).await;
+            inside.lock().expect("no test has failed").insert(word, began.elapsed());
+            sleep(pause).await;
+        }
+    });
+    words
+}
+
+fn acknowledged(words: &Acknowledged) -> BTreeMap<String, Duration> {
+    words.lock().expect("no test has failed").clone()
+}
+
+/// A destination that is down for so long, and a daemon whose power fails several times a day.
+async fn outage(seed: u64, down: Duration) -> Trace {
+    let tracing = Tracing::start();
+    let mut prng = Prng::new(seed);
+    let sink = Sink::default();
+    let destination = world(&sink);
+    Handle::current().kill(destination.id());
+    let home = Home::new(seed);
+    let words = submitter(MESSAGES, HOUR);
+    let began = Instant::now();
+    while began.elapsed() < down {
+        sleep(Duration::from_secs(prng.below(10 * 3600))).await;
+        home.lose_power(&mut prng).await;
+    }
+    assert_eq!(acknowledged(&words).len(), MESSAGES, "all were acknowledged by then");
+    assert_eq!(sink.taken().len(), 0, "nobody was there to take it");
+    Handle::current().restart(destination.id());
+    // maximal_backoff_time is 4000 s.
+    until(2 * HOUR, || acknowledged(&words).keys().all(|word| sink.copies(word) > 0)).await;
+    sleep(HOUR).await;
+    for word in acknowledged(&words).keys() {
+        assert_eq!(sink.copies(word), 1, "{word}: no crash came after it was delivered");
+    }
+    assert_eq!(home.belongings.ledger.paths(), Vec::<String>::new(), "there was nothing to report");
+    tracing.trace()
+}
+
+fn run<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
+    let mut runtime = Runtime::with_seed_and_config(seed, Config::default());
+    runtime.set_time_limit(30 * DAY);
+    runtime.block_on(async move { future().await })
+}
+
+#[test]
+fn days_of_retries_through_power_failures_lose_and_double_nothing() {
+    for seed in 0..2 {
+        let trace = run(seed, || outage(seed, 3 * DAY));
+        assert!(trace.count("status=deferred") > 500, "{}", trace.count("status=deferred"));
+        assert_eq!(trace.count("status=sent"), MESSAGES);
+    }
+}
+
+#[test]
+fn mail_that_nobody_takes_for_five_days_comes_back() {
+    let trace = run(5, || async {
+        let tracing = Tracing::start();
+        let sink = Sink::scripted(|verb, _| match verb {
+            "RCPT" => Manner::Say("450 4.2.1 not today\r\n"),
+            _ => Manner::Usual,
+        });
+        world(&sink);
+        let home = Home::new(5);
+        let words = submitter(1, HOUR);
+        let began = Instant::now();
+        until(6 * DAY, || !home.belongings.ledger.paths().is_empty()).await;
+        assert!(began.elapsed() >= 5 * DAY && began.elapsed() < 5 * DAY + 2 * HOUR, "{:?}", began.elapsed());
+        assert_eq!(acknowledged(&words).len(), 1);
+        let paths = home.belongings.ledger.paths();
+        let letters = home.belongings.ledger.mailbox(&paths[0]);
+        let letter = String::from_utf8_lossy(&letters[0]).into_owned();
+        assert!(letter.contains("450 4.2.1 not today"), "{letter}");
+        tracing.trace()
+    });
+    assert_eq!(trace.count("status=expired"), 1);
+}
+
+#[test]
+fn a_path_that_loses_a_tenth_of_all_packets_and_breaks_delivers_all() {
+    let mut config = Config::default();
+    config.net.packet_loss_rate = 0.1;
+    let mut runtime = Runtime::with_seed_and_config(8, config);
+    runtime.set_time_limit(30 * DAY);
+    runtime.block_on(async {
+        let _tracing = Tracing::start();
+        let sink = Sink::default();
+        let destination = world(&sink);
+        let home = Home::new(8);
+        let words = submitter(12, Duration::from_secs(60));
+        let mut prng = Prng::new(8);
+        for _ in 0..20 {
+            sleep(Duration::from_secs(prng.below(120))).await;
+            let net = madsim::net::NetSim::current();
+            net.clog_link(home.node.id(), destination.id());
+            sleep(Duration::from_secs(prng.below(60))).await;
+            net.unclog_link(home.node.id(), destination.id());
+        }
+        until(DAY, || acknowledged(&words).len() == 12).await;
+        until(2 * HOUR, || acknowledged(&words).keys().all(|word| sink.copies(word) > 0)).await;
+    });
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let history = |seed| run(seed, || outage(seed, DAY)).fingerprint();
+    let first = history(1);
+    assert_eq!(first, history(1));
+    assert_ne!(first, history(2));
+}
+
+#[test]
+fn madsim_sees_the_same_random_numbers_at_the_same_times() {
+    Runtime::check_determinism(3, Config::default(), || outage(3, DAY));
+}
