@@ -393,7 +393,11 @@ struct Player<'a> {
 impl<'a> Player<'a> {
     fn new(dialogue: &'a Dialogue) -> Result<Self, Failure> {
         let now = Now { mono: Instant(0), wall: Timestamp::from_seconds(1_795_233_600) };
-        let inbound = Inbound::new(now, Arc::clone(dialogue.made.get_or_init(|| Arc::new(dialogue.config()))), dialogue.peer());
+        let inbound = Inbound::new(
+            now,
+            Arc::clone(dialogue.made.get_or_init(|| Arc::new(dialogue.config()))),
+            dialogue.peer(),
+        );
         let mut player = Self {
             dialogue,
             inbound,
