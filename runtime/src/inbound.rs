@@ -174,6 +174,7 @@ where
             Some(config) => {
                 let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
                 tokio::select! {
+                    biased;
                     result = self.stream.secure_as_server(config) => result,
                     () = sleep(timeout) => Err("the handshake took too long".to_owned()),
                 }

@@ -67,7 +67,7 @@ pub fn prepare(spool: &Path) -> io::Result<PathBuf> {
 /// As the system says; nothing was left then.
 pub fn leave(spool: &Path, header: &Header, content: &[u8]) -> io::Result<()> {
     let directory = spool.join(DIRECTORY);
-    let clock = crate::env::real::wall_clock().0;
+    let clock = crate::env::wall_clock().0;
     // Others may enter the directory and not list it: what they cannot guess they cannot open.
     let secret = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
     let name = format!("{clock:016x}.{secret:016x}");
@@ -136,7 +136,8 @@ pub fn open(path: &Path) -> io::Result<Dropped> {
     let mut content = BufReader::new(file);
     let mut line = Vec::new();
     io::Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
-    let header = serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let header =
+        serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(Dropped { header, uid: data.uid(), modified: data.mtime(), content, path: path.to_owned() })
 }
 

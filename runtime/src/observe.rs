@@ -235,7 +235,7 @@ impl Visit for Fields {
 
 impl LogLayer {
     fn render(&self, severity: Severity, fields: &Fields) -> String {
-        let now = super::env::real::wall_clock();
+        let now = crate::env::wall_clock();
         let name = &self.options.name;
         let (program, pid) = (&fields.program, std::process::id());
         match self.options.format {

@@ -272,6 +272,7 @@ impl<E: Environment> Connection<E> {
         let limit = (!timeout.is_zero()).then_some(timeout);
         let shared = Arc::clone(&self.links.shared);
         let result = tokio::select! {
+            biased;
             result = shared.env.net().connect(endpoint) => result,
             () = sleep(limit) => Err(io::ErrorKind::TimedOut.into()),
         };
@@ -288,6 +289,7 @@ impl<E: Environment> Connection<E> {
         let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
         let Some(stream) = &mut self.stream else { return self.tell(Input::Lost(Loss::Closed)) };
         let result = tokio::select! {
+            biased;
             result = stream.secure_as_client(&self.tls, demand) => result,
             () = sleep(timeout) => Err("the handshake took too long".to_owned()),
         };
@@ -320,6 +322,7 @@ impl<E: Environment> Connection<E> {
             stream.flush().await
         };
         tokio::select! {
+            biased;
             result = write => result,
             () = sleep(timeout) => Err(io::ErrorKind::TimedOut.into()),
         }
@@ -351,6 +354,7 @@ impl<E: Environment> Connection<E> {
         let attempt = match &mut self.stream {
             None => None,
             Some(stream) => tokio::select! {
+                biased;
                 attempt = &mut incoming => attempt.ok(),
                 // Whatever a server says to an idle client (421, or the end of the connection), it is over.
                 _ = stream.read(buffer) => None,

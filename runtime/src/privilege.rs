@@ -161,7 +161,7 @@ fn take_dot_lock(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let age = crate::env::real::wall_clock().seconds() - fs::metadata(&lock)?.mtime();
+            let age = crate::env::wall_clock().seconds() - fs::metadata(&lock)?.mtime();
             if age <= STALE_LOCK_SECONDS {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{} is held", lock.display())));
             }

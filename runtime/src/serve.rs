@@ -45,9 +45,13 @@ pub struct House<E: Environment> {
 
 /// What is wrong, one line each, with the file and line of the parameter.
 fn lines(config: &Config, wrong: &Wrong) -> String {
-    let lines: Vec<String> =
-        wrong.iter().map(|(name, why)| in_directory(config, &config.fault(name, why, ""))).collect();
-    lines.join("\n")
+    let line = |(name, why): &(String, String)| {
+        let remedy = format!("correct it; `man 5 postconf` describes {name}");
+        // Some say it themselves.
+        let remedy = if why.contains("did you mean") || why.contains("; ") { "" } else { &remedy };
+        in_directory(config, &config.fault(name, why, remedy))
+    };
+    wrong.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A problem with the whole path of its file.
@@ -243,7 +247,7 @@ mod production {
     use crate::control::Request;
     use crate::env::real::Real;
     use crate::{maildrop, observe, operate, pickup, site};
-    use postrider_core::params::{Config, Severity};
+    use postrider_core::params::{Config, Settings, Severity};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::signal::unix::{SignalKind, signal};
@@ -356,6 +360,7 @@ mod production {
             }
         });
         if let Err(why) = crate::privilege::owner_of(setup.settings.text("mail_owner")) {
+            // Without root nobody becomes mail_owner.
             let root = nix::unistd::Uid::effective().is_root();
             let problem = if root {
                 setup.config.fault("mail_owner", &why, "make the user, or name another")

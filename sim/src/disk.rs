@@ -54,6 +54,8 @@ pub struct Disk {
     pub capacity: u64,
     /// How often things go wrong.
     pub moods: Moods,
+    /// It says that it has synced, and has not.
+    pub lies: bool,
     /// Octets of a file that is gone, for the careless.
     relic: Vec<u8>,
 }
@@ -70,6 +72,7 @@ impl Disk {
             next: 0,
             capacity,
             moods: Moods::default(),
+            lies: false,
             relic: Vec::new(),
         }
     }
@@ -180,6 +183,9 @@ impl Disk {
     }
 
     fn sync(&mut self, file: File) -> Result<Done, DiskError> {
+        if self.lies {
+            return Ok(Done::Nothing);
+        }
         let failed = self.fail(self.moods.sync_fails, "sync failed");
         let mut coin = self.prng.clone();
         let inode = self.inode(file)?;

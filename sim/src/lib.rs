@@ -2,11 +2,13 @@
 //! seed from which all of it follows.
 //!
 //! [`kernel`] orders events; [`network`], [`disk`] and [`names`] are the things that fail; [`peers`] are the others; [`oracle`]
-//! judges. Nothing here reads a clock, opens a file or starts a thread: a seed and a commit are the whole history.
+//! judges. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
+//! clock, opens a file or starts a thread: a seed and a commit are the whole history.
 
 #![forbid(unsafe_code)]
 
 pub mod disk;
+pub mod env;
 pub mod host;
 pub mod inhabitant;
 pub mod kernel;
@@ -14,5 +16,6 @@ pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod shrink;
 pub mod swarm;
 pub mod world;

@@ -1,47 +1,69 @@
 //! `postrider-sim`: one seed, one history.
 //!
-//! `run SEED [--spoken] [--calm] [--unreadable] [--crash-at N]` tells one story and prints how it ended; `swarm --seeds N [--from S]` tells many and stops for
-//! none that fails; `sweep SEED [--operations N]` tells one calm story again and again, and the first host loses power at each of its
-//! spool operations in turn. The exit code is 1 when a rule was broken.
+//! `run` tells one story and prints how it ended; `swarm` tells many and stops for none that fails; `sweep` tells one calm
+//! story again and again, and the first host loses power at each of its spool operations in turn; `shrink` leaves troubles
+//! out of a story that fails until it takes all that are left. The exit code is 1 when a rule was broken.
 
+use postrider_sim::shrink::shrink;
 use postrider_sim::swarm::{Choices, Ending, tell};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [--calm] [--unreadable] [--crash-at N]
-       postrider-sim swarm --seeds N [--from S]
-       postrider-sim sweep SEED [--operations N]";
+const USAGE: &str = "usage: postrider-sim run SEED [CHOICE...]
+       postrider-sim swarm [--seeds N] [--from SEED] [CHOICE...]
+       postrider-sim sweep SEED [--operations N] [CHOICE...]
+       postrider-sim shrink SEED [CHOICE...]
+choices: --spoken        print each event
+         --calm          nothing goes wrong but what is asked for
+         --crash-at N    the first host loses power at its Nth spool operation
+         --unreadable    disks may fail to read, too
+         --lying-disks   disks say that they have synced, and have not";
+
+struct Arguments(Vec<String>);
+
+impl Arguments {
+    fn flag(&self, name: &str) -> bool {
+        self.0.iter().any(|argument| argument == name)
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        let place = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(place + 1)?.parse().ok()
+    }
+
+    fn choices(&self, seed: u64) -> Choices {
+        Choices {
+            calm: self.flag("--calm"),
+            crash_at: self.number("--crash-at"),
+            unreadable: self.flag("--unreadable"),
+            lying_disks: self.flag("--lying-disks"),
+            spoken: self.flag("--spoken"),
+            ..Choices::of(seed)
+        }
+    }
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let number = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1)?.parse::<u64>().ok()
-    };
-    let flag = |name: &str| arguments.iter().any(|argument| argument == name);
-    let seed = arguments.get(1).and_then(|text| text.parse::<u64>().ok());
-    let broken = match (arguments.first().map(String::as_str), seed) {
-        (Some("run"), Some(seed)) => {
-            let choices = Choices {
-                calm: flag("--calm"),
-                crash_at: number("--crash-at"),
-                spoken: flag("--spoken"),
-                unreadable: flag("--unreadable"),
-                ..Choices::of(seed)
-            };
-            println!("seed {seed}");
-            let ending = tell(choices);
-            println!("{ending}");
-            show(choices, &ending)
-        }
+    let arguments = Arguments(std::env::args().skip(1).collect());
+    let seed = arguments.0.get(1).and_then(|text| text.parse::<u64>().ok());
+    let broken = match (arguments.0.first().map(String::as_str), seed) {
+        (Some("run"), Some(seed)) => run(&arguments.choices(seed)),
         (Some("swarm"), _) => {
-            let from = number("--from").unwrap_or(0);
-            let seeds = from..from.saturating_add(number("--seeds").unwrap_or(100));
-            many(seeds.map(Choices::of))
+            let from = arguments.number("--from").unwrap_or(0);
+            let seeds = from..from.saturating_add(arguments.number("--seeds").unwrap_or(100));
+            many(seeds.map(|seed| arguments.choices(seed)))
         }
         (Some("sweep"), Some(seed)) => {
-            let operations = number("--operations").unwrap_or(300);
-            many((0..operations).map(|at| Choices { calm: true, crash_at: Some(at), ..Choices::of(seed) }))
+            let operations = 0..arguments.number("--operations").unwrap_or(300);
+            let choices = Choices { calm: true, ..arguments.choices(seed) };
+            many(operations.map(|at| Choices { crash_at: Some(at), ..choices.clone() }))
         }
+        (Some("shrink"), Some(seed)) => match shrink(&arguments.choices(seed)) {
+            Some((choices, ending)) => show(&choices, &ending),
+            None => {
+                println!("seed {seed} breaks no rule");
+                0
+            }
+        },
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -50,24 +72,39 @@ fn main() -> ExitCode {
     if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Prints what was broken; 1 if anything was.
-fn show(choices: Choices, ending: &Ending) -> u64 {
-    for violation in &ending.violations {
-        println!("seed {} crash-at {:?}: {violation}", choices.seed, choices.crash_at);
+fn run(choices: &Choices) -> u64 {
+    println!("seed {}", choices.seed);
+    let ending = tell(choices);
+    println!("{ending}");
+    show(choices, &ending)
+}
+
+/// Prints what was broken, and what it took; 1 if anything was.
+fn show(choices: &Choices, ending: &Ending) -> u64 {
+    if ending.violations.is_empty() {
+        return 0;
     }
-    u64::from(!ending.violations.is_empty())
+    println!("seed {} BROKEN: {ending}", choices.seed);
+    for violation in &ending.violations {
+        println!("  {violation}");
+    }
+    for (_, trouble) in ending.plan.iter().enumerate().filter(|(number, _)| !choices.spared.contains(number))
+    {
+        println!("  {trouble}");
+    }
+    1
 }
 
 fn many(stories: impl Iterator<Item = Choices>) -> u64 {
     let (mut count, mut broken, mut events, mut letters, mut duplicates, mut crashes) = (0, 0, 0, 0, 0, 0);
     for choices in stories {
-        let ending = tell(choices);
+        let ending = tell(&choices);
         count += 1;
         events += ending.events;
         letters += ending.letters.1;
         duplicates += ending.duplicates;
         crashes += ending.crashes;
-        broken += show(choices, &ending);
+        broken += show(&choices, &ending);
     }
     println!(
         "{count} stories, {broken} broken, {events} events, {letters} letters promised, {duplicates} duplicates, {crashes} crashes"

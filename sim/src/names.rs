@@ -62,8 +62,10 @@ pub struct Humour {
     pub forged: u16,
     /// Times to live of 0 instead of what the zone says.
     pub no_ttl: u16,
-    /// Half an answer, or noise.
+    /// Half an answer.
     pub garbles: u16,
+    /// Leaves an exchanger or address out where there are several: who serves a domain changes.
+    pub forgets: u16,
 }
 
 /// A name server.
@@ -147,6 +149,11 @@ impl NameServer {
         }
         let no_ttl = Self::odds(scope, self.humour.no_ttl);
         self.fill(&mut message, &text(&question.name), question.query_type, no_ttl);
+        let several =
+            message.answers.iter().filter(|record| record.record_type() == question.query_type).count() > 1;
+        if several && Self::odds(scope, self.humour.forgets) {
+            message.answers.pop();
+        }
         let octets = message.to_vec().ok()?;
         let room = if query.edns.is_some() { 1_232 } else { 512 };
         if udp && octets.len() > room {

@@ -15,6 +15,7 @@ use crate::world::{Fault, Word, World};
 use postrider_core::prng::Prng;
 use postrider_core::queue;
 use postrider_core::time::{Duration, Instant};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -25,8 +26,32 @@ const EVENTS_MAX: u64 = 3_000_000;
 /// shortest patience of an operator.
 const SETTLING: Duration = Duration::from_secs(2 * 86_400);
 
+/// Octets that no story fills.
+const AMPLE: u64 = u64::MAX / 4;
+
+/// Something that goes wrong, and when it ends, if it does so by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// When.
+    pub at: Instant,
+    /// What.
+    pub fault: Fault,
+    /// Its end.
+    pub end: Option<(Instant, Fault)>,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at {:.6} s: {:?}", self.at.0 as f64 / 1e9, self.fault)?;
+        match &self.end {
+            Some((until, _)) => write!(f, ", until {:.6} s", until.0 as f64 / 1e9),
+            None => Ok(()),
+        }
+    }
+}
+
 /// What may be drawn, so that a story can be told again with less.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choices {
     /// The seed.
     pub seed: u64,
@@ -37,6 +62,10 @@ pub struct Choices {
     /// Disks may fail to read, too. Off in the swarm: the log says "gone" of what it could not read, and the manager
     /// then forgets it until a restart.
     pub unreadable: bool,
+    /// Disks say that they have synced, and have not: the oracle must notice.
+    pub lying_disks: bool,
+    /// Troubles that are left out, by their number in the plan. Everything else is drawn as before.
+    pub spared: BTreeSet<usize>,
     /// Print each event.
     pub spoken: bool,
 }
@@ -45,7 +74,15 @@ impl Choices {
     /// The story of a seed.
     #[must_use]
     pub const fn of(seed: u64) -> Self {
-        Self { seed, calm: false, crash_at: None, unreadable: false, spoken: false }
+        Self {
+            seed,
+            spared: BTreeSet::new(),
+            calm: false,
+            crash_at: None,
+            unreadable: false,
+            lying_disks: false,
+            spoken: false,
+        }
     }
 }
 
@@ -62,8 +99,10 @@ pub struct Ending {
     pub letters: (usize, usize),
     /// Deliveries beyond the first, with a cause.
     pub duplicates: u32,
-    /// Machines that crashed.
+    /// Times that a machine crashed.
     pub crashes: u32,
+    /// What went wrong, or would have without [`Choices::spared`].
+    pub plan: Vec<Trouble>,
     /// Rules that were broken; the last may say that the world did not settle.
     pub violations: Vec<Violation>,
 }
@@ -101,12 +140,21 @@ fn odds(prng: &mut Prng, calm: bool, most: u16) -> u16 {
 
 /// Tells the story of a seed to its end.
 #[must_use]
-pub fn tell(choices: Choices) -> Ending {
+pub fn tell(choices: &Choices) -> Ending {
     let mut prng = Prng::new(choices.seed);
     let mut world = World::new(prng.next_u64(), choices.spoken);
     let cast = populate(&mut world, &mut prng, choices);
+    if choices.lying_disks {
+        world.let_disks_lie();
+    }
     let safety = Duration::from_secs(600 + prng.below(4 * 3_600));
-    plan_faults(&mut world, &mut prng, &cast, safety, choices);
+    let plan = draw_troubles(&mut prng, &cast, safety, choices);
+    for (_, trouble) in plan.iter().enumerate().filter(|(number, _)| !choices.spared.contains(number)) {
+        world.plan(trouble.at, trouble.fault.clone());
+        if let Some((until, end)) = &trouble.end {
+            world.plan(*until, end.clone());
+        }
+    }
     let mut violations = Vec::new();
     let calm_at = Instant::default().after(safety);
     let mut fast_enough = world.run(calm_at, EVENTS_MAX);
@@ -133,11 +181,12 @@ pub fn tell(choices: Choices) -> Ending {
         letters: world.fabric.ledger.counts(),
         duplicates: world.fabric.ledger.duplicates,
         crashes: world.fabric.ledger.crashes(),
+        plan,
         violations,
     }
 }
 
-fn populate(world: &mut World<Inhabitant>, prng: &mut Prng, choices: Choices) -> Cast {
+fn populate(world: &mut World<Inhabitant>, prng: &mut Prng, choices: &Choices) -> Cast {
     let mut cast = Cast::default();
     let calm = choices.calm;
     let (hosts, servers) = (1 + prng.below(3) as usize, 2 + prng.below(4) as usize);
@@ -171,6 +220,15 @@ fn populate(world: &mut World<Inhabitant>, prng: &mut Prng, choices: Choices) ->
     };
     let slowest = 1_000 + prng.below(200_000);
     world.fabric.network.usual = Link { latency: (100, slowest), loss: odds(prng, calm, 50), rate: 0 };
+    if !calm && prng.chance(1, 4) {
+        let rate = 200 + prng.below(20_000);
+        let host = cast.hosts[prng.below(hosts as u64) as usize];
+        let slow = Link { rate, ..world.fabric.network.usual };
+        for &server in &cast.servers {
+            world.fabric.network.link(host, server, slow);
+            world.fabric.network.link(server, host, slow);
+        }
+    }
     cast
 }
 
@@ -217,6 +275,7 @@ fn humour(prng: &mut Prng, calm: bool) -> Humour {
         forged: odds(prng, calm, 500),
         no_ttl: odds(prng, calm, 500),
         garbles: odds(prng, calm, 200),
+        forgets: odds(prng, calm, 500),
     }
 }
 
@@ -317,24 +376,20 @@ fn client(prng: &mut Prng, number: usize, hosts: usize, servers: usize, calm: bo
     Client::new(server, plans, habits)
 }
 
-fn plan_faults(
-    world: &mut World<Inhabitant>,
-    prng: &mut Prng,
-    cast: &Cast,
-    safety: Duration,
-    choices: Choices,
-) {
+/// Draws what goes wrong.
+fn draw_troubles(prng: &mut Prng, cast: &Cast, safety: Duration, choices: &Choices) -> Vec<Trouble> {
     let span = u64::try_from(safety.as_nanos()).unwrap_or(u64::MAX);
+    let mut troubles = Vec::new();
     if let (Some(count), Some(&host)) = (choices.crash_at, cast.hosts.first()) {
-        world.plan(Instant(1), Fault::CrashAtOperation(host, count));
+        troubles.push(Trouble { at: Instant(1), fault: Fault::CrashAtOperation(host, count), end: None });
     }
     if choices.calm {
-        return;
+        return troubles;
     }
     let everybody: Vec<NodeId> =
         [&cast.hosts, &cast.servers, &cast.names, &cast.clients].into_iter().flatten().copied().collect();
     let any = |prng: &mut Prng, of: &[NodeId]| of[prng.below(of.len() as u64) as usize];
-    for kind in 0..7 {
+    for kind in 0..8 {
         if prng.chance(1, 2) {
             continue;
         }
@@ -348,20 +403,20 @@ fn plan_faults(
                 3 => Fault::Reset(prng.next_u64()),
                 4 => Fault::Moods(host, moods(prng, choices.unreadable)),
                 5 => Fault::Capacity(host, prng.below(2_000_000)),
+                6 => Fault::Skew(host, prng.below(2 * 86_400_000_000) as i64 - 86_400_000_000),
                 _ => Fault::Crash(any(prng, &cast.servers), prng.chance(1, 2)),
             };
-            let lasting = Duration::from_secs(prng.below(1_800));
-            match &fault {
-                Fault::Cut(..) => world.plan(at.after(lasting), Fault::Heal),
-                Fault::Moods(host, _) => world.plan(at.after(lasting), Fault::Moods(*host, Moods::default())),
-                Fault::Capacity(host, _) => {
-                    world.plan(at.after(lasting), Fault::Capacity(*host, u64::MAX / 4))
-                }
-                _ => {}
-            }
-            world.plan(at, fault);
+            let until = at.after(Duration::from_secs(prng.below(1_800)));
+            let end = match &fault {
+                Fault::Cut(..) => Some((until, Fault::Heal)),
+                Fault::Moods(host, _) => Some((until, Fault::Moods(*host, Moods::default()))),
+                Fault::Capacity(host, _) => Some((until, Fault::Capacity(*host, AMPLE))),
+                _ => None,
+            };
+            troubles.push(Trouble { at, fault, end });
         }
     }
+    troubles
 }
 
 fn moods(prng: &mut Prng, unreadable: bool) -> Moods {
@@ -382,7 +437,7 @@ fn calm_down(world: &mut World<Inhabitant>, prng: &mut Prng, cast: &Cast) {
     for &host in &cast.hosts {
         world.plan(now, Fault::Disarm(host));
         world.plan(now, Fault::Moods(host, Moods::default()));
-        world.plan(now, Fault::Capacity(host, u64::MAX / 4));
+        world.plan(now, Fault::Capacity(host, AMPLE));
     }
     let others = cast.servers.iter().chain(&cast.names).chain(&cast.clients);
     for &node in others.chain(cast.hosts.iter().filter(|_| flush)) {

@@ -1,13 +1,27 @@
 //! The daemon, in a folder of its own.
 
+use crate::names::Names;
 use crate::smtp::Client;
 use crate::{Scratch, binary, free_port, wait_for};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Gid, Pid, Uid, User};
 use std::fs;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+
+/// Whom the daemon becomes, and mail is delivered as: `mail_owner` for root, else whoever runs the test.
+///
+/// # Panics
+/// When there is no such user; the text says what to install.
+#[must_use]
+pub fn owner() -> (u32, u32) {
+    if !Uid::effective().is_root() {
+        return (Uid::effective().as_raw(), Gid::effective().as_raw());
+    }
+    let user = User::from_name("postfix").ok().flatten();
+    let user = user.expect("no user postfix to become: apt-get install postfix");
+    (user.uid.as_raw(), user.gid.as_raw())
+}
 
 /// A running daemon; stopped hard when dropped.
 #[derive(Debug)]
@@ -16,6 +30,8 @@ pub struct Daemon {
     child: Option<Child>,
     /// Its SMTP port on loopback.
     pub port: u16,
+    /// Its name server, unless the test's lines name another.
+    pub names: Names,
 }
 
 impl Daemon {
@@ -47,21 +63,25 @@ impl Daemon {
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
         let scratch = Scratch::new(name);
         let port = free_port();
-        let daemon = Self { scratch, child: None, port };
+        let daemon = Self { scratch, child: None, port, names: Names::start() };
         fs::create_dir_all(daemon.config()).expect("a scratch folder");
         fs::create_dir_all(daemon.mail()).expect("a scratch folder");
+        let (uid, gid) = owner();
+        for folder in [daemon.path(), &daemon.mail()] {
+            std::os::unix::fs::chown(folder, Some(uid), Some(gid)).expect("a scratch folder");
+        }
         daemon.write_main_cf(main_cf);
         daemon.write_master_cf(master_cf);
         daemon
     }
 
-    /// Writes main.cf: the test's own lines behind those that keep it in its folder.
+    /// Writes main.cf: the test's own lines behind those that keep it in its folder, and in place of those of the same name.
     ///
     /// # Panics
     /// When it cannot be written.
     pub fn write_main_cf(&self, lines: &str) {
         let root = self.path().display();
-        // Dropping root needs an owner; without root the daemon stays who it is.
+        let (uid, gid) = owner();
         let text = format!(
             "compatibility_level = 3.6\n\
              queue_directory = {root}/spool\n\
@@ -72,17 +92,24 @@ impl Daemon {
              mynetworks = 127.0.0.0/8\n\
              inet_interfaces = 127.0.0.1\n\
              inet_protocols = ipv4\n\
+             alias_maps =\n\
+             alias_database =\n\
              local_transport = virtual\n\
              local_recipient_maps =\n\
              virtual_mailbox_base = {root}/mail\n\
              virtual_mailbox_maps = localpart:/\n\
              virtual_uid_maps = static:{uid}\n\
              virtual_gid_maps = static:{gid}\n\
-             virtual_minimum_uid = 0\n\
-             {lines}\n",
-            uid = self.uid(),
-            gid = self.uid(),
+             virtual_minimum_uid = 1\n\
+             dns_servers = 127.0.0.1:{}\n",
+            self.names.address.port()
         );
+        let set = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        let own: Vec<String> = lines.lines().map(set).collect();
+        let mut text: String =
+            text.lines().filter(|line| !own.contains(&set(line))).map(|line| format!("{line}\n")).collect();
+        text.push_str(lines);
+        text.push('\n');
         fs::write(self.config().join("main.cf"), text).expect("a scratch folder");
     }
 
@@ -112,6 +139,7 @@ impl Daemon {
     /// When it does not listen in time.
     pub fn run(&mut self) {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
+        let before = self.starts();
         let child = Command::new(binary("postrider"))
             .args(["start", "-c"])
             .arg(self.config())
@@ -124,8 +152,22 @@ impl Daemon {
         wait_for("the daemon to listen", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}{}", self.stderr(), self.log());
-            TcpStream::connect(("127.0.0.1", self.port)).ok()
+            (self.starts() > before).then_some(())
         });
+    }
+
+    /// How often it has said that it serves: the last thing it does before it does.
+    fn starts(&self) -> usize {
+        self.log().matches("daemon started").count()
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("the daemon runs").id()
     }
 
     /// Its folder.
@@ -144,12 +186,6 @@ impl Daemon {
     #[must_use]
     pub fn mail(&self) -> PathBuf {
         self.path().join("mail")
-    }
-
-    /// Whom mail is delivered as.
-    #[must_use]
-    pub fn uid(&self) -> u32 {
-        nix::unistd::Uid::effective().as_raw()
     }
 
     /// What it said on standard error.

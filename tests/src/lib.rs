@@ -4,7 +4,10 @@
 //! with what is waited for, and fail after [`PATIENCE`].
 
 pub mod daemon;
+pub mod dovecot;
+pub mod messages;
 pub mod names;
+pub mod postfix;
 pub mod server;
 pub mod smtp;
 
@@ -96,12 +99,33 @@ pub fn program(name: &str, package: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is missing: apt-get install {package}"))
 }
 
-/// A TCP port of loopback that nobody uses.
+/// A TCP port of loopback that nobody uses, and that the kernel gives to no outgoing connection.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let start = u64::from(std::process::id()) * 61;
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(step < 10_000, "no port between 20000 and 30000 is free");
+        let port = u16::try_from(20_000 + (start + step) % 10_000).expect("below 30,000");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// Runs a program to its end and wants success: what it printed.
+///
+/// # Panics
+/// When it fails; what it said is in the message.
+#[track_caller]
+pub fn run(command: &mut std::process::Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{text}", output.status);
+    text
 }

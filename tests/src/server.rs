@@ -1,5 +1,6 @@
 //! A scripted SMTP or LMTP server that keeps what it was given.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -30,8 +31,12 @@ pub enum Answer {
     Say(String),
     /// Close without a word.
     Hangup,
+    /// Say the usual, read so many octets of the content, and close (only at DATA).
+    HangupInContent(usize),
     /// Take the message, then close without a word (only at the end of data).
     TakeAndHangup,
+    /// Take the message, say so, then close (only at the end of data).
+    ReplyAndHangup,
 }
 
 /// A server on loopback.
@@ -41,6 +46,7 @@ pub struct Server {
     pub address: SocketAddr,
     taken: Arc<Mutex<Vec<Taken>>>,
     heard: Arc<Mutex<Vec<String>>>,
+    verbs: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl Server {
@@ -59,7 +65,7 @@ impl Server {
     pub fn scripted(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let server = Self { address, taken: Arc::default(), heard: Arc::default() };
+        let server = Self { address, taken: Arc::default(), heard: Arc::default(), verbs: Arc::default() };
         let (inside, script) = (server.clone(), Arc::new(script));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -81,7 +87,7 @@ impl Server {
     pub fn on_socket(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("a free path");
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Self { address, taken: Arc::default(), heard: Arc::default() };
+        let server = Self { address, taken: Arc::default(), heard: Arc::default(), verbs: Arc::default() };
         let inside = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -114,18 +120,28 @@ impl Server {
     #[track_caller]
     #[must_use]
     pub fn wait(&self, count: usize) -> Vec<Taken> {
-        crate::wait_for(&format!("{count} messages at the server; it heard {:?}", self.heard()), || {
-            let taken = self.taken();
-            (taken.len() >= count).then_some(taken)
+        crate::wait_for(&format!("{count} messages at the server"), || {
+            let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            (taken.len() >= count).then(|| taken.clone())
         })
+    }
+
+    /// How many messages so far.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn hear(&self, line: &str, script: &Script) -> Answer {
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let verb = verb_of(line);
-        let before = heard.iter().filter(|other| verb_of(other) == verb).count();
         heard.push(line.to_owned());
         drop(heard);
+        let mut verbs = self.verbs.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = verbs.entry(verb).or_default();
+        let before = *count;
+        *count += 1;
+        drop(verbs);
         script(line, before)
     }
 
@@ -138,7 +154,11 @@ impl Server {
             let verb = verb_of(&line);
             lmtp |= verb == "LHLO";
             match answer {
-                Answer::Hangup | Answer::TakeAndHangup => return Ok(()),
+                Answer::Hangup | Answer::TakeAndHangup | Answer::ReplyAndHangup => return Ok(()),
+                Answer::HangupInContent(count) => {
+                    writer.write_all(usual(&verb).as_bytes())?;
+                    return reader.read_exact(&mut vec![0; count]);
+                }
                 Answer::Say(text) => writer.write_all(text.as_bytes())?,
                 Answer::Usual => {
                     if verb == "RCPT" {
@@ -188,7 +208,7 @@ impl Server {
             message.content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
         }
         let answer = self.hear(".", script);
-        if matches!(answer, Answer::Usual | Answer::TakeAndHangup) {
+        if matches!(answer, Answer::Usual | Answer::TakeAndHangup | Answer::ReplyAndHangup) {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             taken.push(std::mem::take(message));
         }
@@ -203,7 +223,11 @@ impl Server {
                 (0..count).try_for_each(|_| writer.write_all(b"250 2.0.0 Ok: taken\r\n"))?;
             }
             Answer::Say(text) => writer.write_all(text.as_bytes())?,
-            Answer::Hangup | Answer::TakeAndHangup => return Ok(false),
+            Answer::ReplyAndHangup => {
+                writer.write_all(b"250 2.0.0 Ok: taken\r\n")?;
+                return Ok(false);
+            }
+            Answer::Hangup | Answer::TakeAndHangup | Answer::HangupInContent(_) => return Ok(false),
         }
         Ok(true)
     }

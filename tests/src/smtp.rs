@@ -34,6 +34,11 @@ impl Client {
         self.stream.get_mut().write_all(octets).expect("the server reads");
     }
 
+    /// Says that nothing more comes, and still listens.
+    pub fn fall_silent(&mut self) {
+        _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);
+    }
+
     /// Reads a reply, all its lines; empty at the end of the connection.
     ///
     /// # Panics

@@ -101,6 +101,8 @@ pub(super) struct Consequences {
 pub(super) struct Index {
     entries: BTreeMap<QueueId, Entry>,
     pub(super) segments: BTreeMap<u64, Segment>,
+    /// Octets of all segments.
+    octets: u64,
     /// Octets of the frames that count; one that changes two messages counts for each.
     pub(super) living: u64,
     /// Octets of frames that have ceased to count since the start.
@@ -108,6 +110,23 @@ pub(super) struct Index {
 }
 
 impl Index {
+    pub(super) fn add_segment(&mut self, number: u64, segment: Segment) {
+        self.remove_segment(number);
+        self.octets = self.octets.saturating_add(segment.size);
+        self.segments.insert(number, segment);
+    }
+
+    pub(super) fn remove_segment(&mut self, number: u64) {
+        if let Some(segment) = self.segments.remove(&number) {
+            self.octets = self.octets.saturating_sub(segment.size);
+        }
+    }
+
+    /// Octets of all segments.
+    pub(super) const fn octets(&self) -> u64 {
+        self.octets
+    }
+
     pub(super) fn get(&self, id: QueueId) -> Option<&Entry> {
         self.entries.get(&id)
     }

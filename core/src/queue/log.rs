@@ -166,8 +166,7 @@ impl Log {
     /// Octets on disk that count, and octets of all segments, those kept ready among them.
     #[must_use]
     pub fn usage(&self) -> (u64, u64) {
-        let used: u64 = self.index.segments.values().map(|segment| segment.size).sum();
-        (self.index.living, used + self.spares.octets())
+        (self.index.living, self.index.octets() + self.spares.octets())
     }
 
     pub(super) fn start(&mut self, purpose: Purpose, op: Op) {
@@ -200,7 +199,7 @@ impl Log {
             None | Some(Purpose::Forget) => {}
             Some(Purpose::Recover) => self.recovery_did(result),
             Some(Purpose::Batch) => self.batch_did(nothing(result)),
-            Some(Purpose::Open) => self.opening_did(nothing(result)),
+            Some(Purpose::Open) => self.opening_did(&nothing(result)),
             Some(Purpose::Spare) => self.spare_did(nothing(result)),
             Some(Purpose::GiveUp) => self.give_up_did(nothing(result)),
             Some(Purpose::Walk) => self.walk_did(octets(result)),

@@ -6,8 +6,10 @@
 mod fold;
 mod frame;
 mod index;
+pub mod lifecycle;
 mod load;
 mod log;
+mod reading;
 mod record;
 mod recovery;
 mod salvage;
@@ -58,24 +60,44 @@ impl File {
     }
 }
 
-/// One operation on the disk.
+/// One operation on the disk. A driver may carry out those that it was given in any order, also at the same time: what depends on
+/// another is asked for only when that is done. None is retried by the driver.
 #[allow(missing_docs)] // Each row says what its fields are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
     /// Which files there are, with their sizes.
     List,
-    /// Make a file (it must not exist) with space for `size` octets.
-    Create { file: File, size: u64 },
-    /// Write octets at an offset.
-    Write { file: File, offset: u64, octets: Vec<Vec<u8>> },
-    /// Make all written octets of a file durable.
+    /// Make a file (it must not exist) of `size` octets, all zero and really allocated: writing them must not find the disk full.
+    Create {
+        /// Which.
+        file: File,
+        /// Octets; 0 for a file that grows as it is written.
+        size: u64,
+    },
+    /// Write octets at an offset, all or an error.
+    Write {
+        /// Where.
+        file: File,
+        /// From the file's start.
+        offset: u64,
+        /// One range, in chunks.
+        octets: Vec<Vec<u8>>,
+    },
+    /// Make all written octets of a file durable, and its size. Also those that an earlier process wrote.
     Sync(File),
     /// Make the names in all spool directories durable.
     SyncDirectory,
     /// Remove a file.
     Unlink(File),
     /// Read octets; fewer than asked for at the end of the file.
-    Read { file: File, offset: u64, length: u64 },
+    Read {
+        /// Where.
+        file: File,
+        /// From the file's start.
+        offset: u64,
+        /// How many.
+        length: u64,
+    },
 }
 
 /// How an operation went well.
@@ -105,7 +127,7 @@ pub enum DiskError {
 pub enum Input {
     /// Recover what is on disk. The first input, once.
     Open,
-    /// Make these changes durable, all or none. `content` is the staged content of the `Commit` among them, if its place is inline.
+    /// Make these changes durable, all or none; at most one of them is a `Commit`. `content` is its staged content, if its place is inline.
     Append {
         /// Returned with the answer.
         ticket: Ticket,
@@ -138,12 +160,25 @@ pub enum Output {
     Do(OpId, Op),
     /// A message that was on disk: for the manager.
     Recovered(Summary),
-    /// Recovery is over. `last` is the highest id ever seen, so that ids are not repeated.
-    Ready { last: QueueId },
-    /// The changes are durable, or refused.
-    Appended { ticket: Ticket, result: Result<(), Refusal> },
-    /// The message, or `None` when it is gone or damaged.
-    Loaded { ticket: Ticket, loaded: Option<Box<Loaded>> },
+    /// Recovery is over: sessions and stagings may begin.
+    Ready {
+        /// The highest id ever seen, so that ids are not repeated.
+        last: QueueId,
+    },
+    /// The answer to an append. With a `Commit` in it, `Ok` means durable; without, written, and durable within 100 ms.
+    Appended {
+        /// As given.
+        ticket: Ticket,
+        /// All of it, or nothing.
+        result: Result<(), Refusal>,
+    },
+    /// The answer to a load.
+    Loaded {
+        /// As given.
+        ticket: Ticket,
+        /// The message, or `None` when it is gone or damaged.
+        loaded: Option<Box<Loaded>>,
+    },
     /// Log this.
     Event(Event),
 }

@@ -10,23 +10,20 @@ use super::fold::Progress;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
 use super::index::{Place, Segment};
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
-use super::record::parse_batch;
+use super::reading::Reading;
 use super::salvage::{Salvage, Source};
-use super::walk::{Depth, Step, Walk};
 use super::{DiskError, Done, File, Op};
 use crate::event::Event;
-use crate::mail::{Change, ContentPlace, QueueId, Summary};
+use crate::mail::{ContentPlace, QueueId, Summary};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Octets that are read one by one where a larger read failed.
-const FINE: u64 = 4096;
 /// Until the spool directory is listed again after that failed.
 const LIST_AGAIN: Duration = Duration::from_secs(1);
 
 /// What recovery waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-enum Stage {
+pub(super) enum Stage {
     #[default]
     Idle,
     Listing,
@@ -40,36 +37,18 @@ enum Stage {
     Done,
 }
 
-/// A segment that is being read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Reading {
-    segment: u64,
-    walk: Walk,
-    /// All before this was durable.
-    durable: u64,
-    /// Where the frames that count end.
-    end: u64,
-    /// The file is shorter than it was made.
-    short: bool,
-    /// Ranges that could not be read.
-    dark: Vec<(u64, u64)>,
-    wanted: (u64, u64),
-    /// The octets of `wanted` so far, where they have to be read in small pieces.
-    pieces: Option<Vec<u8>>,
-}
-
 /// Recovery.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Recovery {
-    stage: Stage,
+    pub(super) stage: Stage,
     again_at: Option<Instant>,
-    sizes: BTreeMap<u64, u64>,
+    pub(super) sizes: BTreeMap<u64, u64>,
     pub(super) contents: BTreeMap<QueueId, u64>,
     pub(super) corrupt: BTreeMap<(u64, u64), u64>,
-    headers: BTreeMap<u64, SegmentHeader>,
+    pub(super) headers: BTreeMap<u64, SegmentHeader>,
     blank: BTreeSet<u64>,
     todo: VecDeque<u64>,
-    progress: BTreeMap<QueueId, Progress>,
+    pub(super) progress: BTreeMap<QueueId, Progress>,
     pub(super) salvages: VecDeque<Salvage>,
     pub(super) salvage: Option<Salvage>,
 }
@@ -85,7 +64,7 @@ impl Recovery {
     }
 
     /// The segment that names this one's end, if one does.
-    fn durable_end(&self, segment: u64) -> Option<u64> {
+    pub(super) fn durable_end(&self, segment: u64) -> Option<u64> {
         let named = |header: &SegmentHeader| (header.previous.0 == segment).then_some(header.previous.1);
         self.headers.values().rev().find_map(named)
     }
@@ -225,7 +204,7 @@ impl Log {
     /// A segment of which nothing can be read without its header.
     fn lose_segment(&mut self, segment: u64, size: u64, why: &str) {
         let entry = Segment { size, end: size, salt: 0, commits: 0, pinned: false };
-        self.index.segments.insert(segment, entry);
+        self.index.add_segment(segment, entry);
         self.recovery.salvages.push_back(Salvage::new(
             (segment, 0),
             None,
@@ -291,211 +270,6 @@ impl Log {
             }
             None => self.check_contents(),
         }
-    }
-
-    /// False when it waits for the disk.
-    fn begin_segment(&mut self, segment: u64, header: &SegmentHeader) -> bool {
-        let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-        let named = self.recovery.durable_end(segment);
-        let end = named.unwrap_or(size).min(size);
-        let entry = Segment { size, end, salt: header.seal.salt, commits: 0, pinned: false };
-        self.index.segments.insert(segment, entry);
-        let short = named.map_or(size < header.size, |named| size < named);
-        if short {
-            let text = format!(
-                "segment {segment} of the spool has {size} octets of {}: messages at its end may be lost",
-                header.size
-            );
-            self.trouble(None, text);
-        }
-        let depth = if named.is_some() { Depth::Frames } else { Depth::Headers };
-        let reading = Reading {
-            segment,
-            walk: Walk::new(header.seal, end, depth),
-            durable: named.unwrap_or(0),
-            end: SEGMENT_HEADER,
-            short,
-            dark: Vec::new(),
-            wanted: (0, 0),
-            pieces: None,
-        };
-        match named {
-            Some(_) => self.fold(reading),
-            None => self.measure(reading),
-        }
-    }
-
-    fn read(&mut self, reading: &mut Reading, offset: u64, length: u64) {
-        reading.wanted = (offset, length);
-        let file = File::Segment(reading.segment);
-        self.start(Purpose::Recover, Op::Read { file, offset, length });
-    }
-
-    /// Hands octets to the walk. Where they can not be read, they are read in small pieces, and those that still can not count as dark.
-    fn fed(&mut self, mut reading: Reading, result: Result<Vec<u8>, DiskError>) -> Option<Reading> {
-        let (offset, length) = reading.wanted;
-        let Some(mut pieces) = reading.pieces.take() else {
-            match result {
-                Ok(octets) => {
-                    let got = octets.len() as u64;
-                    if got < length {
-                        reading.dark.push((offset + got, offset + length));
-                    }
-                    reading.walk.feed(offset, length, octets);
-                    return Some(reading);
-                }
-                Err(_) => return self.next_piece(reading, Vec::new()),
-            }
-        };
-        let at = offset + pieces.len() as u64;
-        let wanted = FINE.min(length - pieces.len() as u64);
-        let mut octets = result.unwrap_or_default();
-        let got = octets.len() as u64;
-        if got < wanted {
-            reading.dark.push((at + got, at + wanted));
-        }
-        octets.resize(wanted as usize, 0);
-        pieces.append(&mut octets);
-        if (pieces.len() as u64) < length {
-            return self.next_piece(reading, pieces);
-        }
-        reading.walk.feed(offset, length, pieces);
-        Some(reading)
-    }
-
-    fn next_piece(&mut self, mut reading: Reading, pieces: Vec<u8>) -> Option<Reading> {
-        let (offset, length) = reading.wanted;
-        let done = pieces.len() as u64;
-        let file = File::Segment(reading.segment);
-        self.start(
-            Purpose::Recover,
-            Op::Read { file, offset: offset + done, length: FINE.min(length - done) },
-        );
-        reading.pieces = Some(pieces);
-        // Measuring is told from folding by the depth of the walk.
-        self.recovery.stage = if reading.walk.depth() == Depth::Headers {
-            Stage::Measure(reading)
-        } else {
-            Stage::Fold(reading)
-        };
-        None
-    }
-
-    /// The last segment of an opening: only its own frames say how far it was durable. False when it waits for the disk.
-    fn measure(&mut self, mut reading: Reading) -> bool {
-        loop {
-            match reading.walk.step() {
-                Step::Need { offset, length } => {
-                    self.read(&mut reading, offset, length);
-                    self.recovery.stage = Stage::Measure(reading);
-                    return false;
-                }
-                Step::Frame { header, .. } | Step::Spoilt { header, .. } => {
-                    reading.durable = reading.durable.max(header.synced_through);
-                }
-                Step::Gap { .. } => {}
-                Step::End => break,
-            }
-        }
-        let end = self.index.segments.get(&reading.segment).map_or(0, |segment| segment.end);
-        reading.walk = Walk::new(reading.walk.seal(), end, Depth::Frames);
-        reading.dark.clear();
-        self.fold(reading)
-    }
-
-    /// False when it waits for the disk.
-    fn fold(&mut self, mut reading: Reading) -> bool {
-        loop {
-            match reading.walk.step() {
-                Step::Need { offset, length } => {
-                    self.read(&mut reading, offset, length);
-                    self.recovery.stage = Stage::Fold(reading);
-                    return false;
-                }
-                Step::Frame { at, header, octets } => {
-                    let total = u64::from(header.total);
-                    let changes = header.changes_of(&octets).and_then(|changes| parse_batch(changes).ok());
-                    match changes {
-                        Some(changes) => {
-                            let place = Place::new(reading.segment, at, header.total);
-                            self.fold_changes(place, header.content_at(), &changes);
-                        }
-                        None => self.damaged(&mut reading, at, at + total, Some(header.subject)),
-                    }
-                    reading.end = at + total;
-                }
-                Step::Spoilt { at, header } => {
-                    let to = at + u64::from(header.total);
-                    if !self.judge(&mut reading, at, to, Some(header.subject)) {
-                        break;
-                    }
-                }
-                Step::Gap { blank: true, from, .. } if from >= reading.durable && !reading.short => {}
-                Step::Gap { from, to, .. } => {
-                    if !self.judge(&mut reading, from, to, None) {
-                        break;
-                    }
-                }
-                Step::End => break,
-            }
-        }
-        if let Some(segment) = self.index.segments.get_mut(&reading.segment) {
-            segment.end = reading.end;
-        }
-        self.spares.previous = (reading.segment, reading.end);
-        true
-    }
-
-    /// Broken octets: damage (true), or the torn end.
-    fn judge(&mut self, reading: &mut Reading, from: u64, to: u64, subject: Option<QueueId>) -> bool {
-        let dark = reading.dark.iter().any(|(start, end)| *start < to && from < *end);
-        if from < reading.durable || dark || reading.short {
-            self.damaged(reading, from, to, subject);
-            return true;
-        }
-        let text = format!(
-            "segment {} of the spool ends in a batch that was not written to its end, at {from}: nothing in it was answered",
-            reading.segment
-        );
-        self.event(Event::Note { program: PROGRAM, text });
-        if let Some(id) = subject {
-            self.highest = self.highest.max(id);
-        }
-        false
-    }
-
-    fn damaged(&mut self, reading: &mut Reading, from: u64, to: u64, subject: Option<QueueId>) {
-        reading.end = to;
-        if let Some(id) = subject {
-            self.highest = self.highest.max(id);
-        }
-        let what = format!("octets {from} to {to} of segment {} of the spool", reading.segment);
-        let source = Source { file: File::Segment(reading.segment), offset: from, length: to - from };
-        self.recovery.salvages.push_back(Salvage::new((reading.segment, from), subject, what, vec![source]));
-    }
-
-    fn fold_changes(&mut self, place: Place, content_at: u64, changes: &[Change]) {
-        for change in changes {
-            let id = change.id();
-            self.highest = self.highest.max(id);
-            match change {
-                Change::Commit(message) => {
-                    self.recovery.progress.insert(id, Progress::new(message));
-                }
-                Change::Remove(_) => {
-                    self.recovery.progress.remove(&id);
-                }
-                other => {
-                    if let Some(progress) = self.recovery.progress.get_mut(&id) {
-                        progress.apply(other);
-                    }
-                }
-            }
-        }
-        let mut consequences = self.index.apply(place, content_at, changes);
-        // Whether a content has a message is seen when all has been read.
-        consequences.unlink.clear();
-        self.take_consequences(consequences);
     }
 
     /// Messages whose content file is not what was synced are damaged; contents of no message are left over from an aborted one.

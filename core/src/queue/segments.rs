@@ -151,7 +151,8 @@ impl Log {
     /// Makes the next spare, if one is wanted and none is being made.
     pub(super) fn make_spares(&mut self) {
         let enough = self.spares.ready.len() > self.kept_from_mail();
-        let special = self.spares.wanted > self.params.segment_size();
+        let wanted = self.spares.wanted;
+        let special = wanted > 0 && !self.spares.ready.iter().any(|(_, size)| *size >= wanted);
         let paused = self.spares.failed.is_some_and(|(_, until)| until > self.now.mono);
         if self.spares.making.is_some() || paused {
             return;
@@ -245,7 +246,7 @@ impl Log {
             }
             let salt = self.prng.next_u64();
             let entry = Segment { size, end: SEGMENT_HEADER, salt, commits: 0, pinned: false };
-            self.index.segments.insert(segment, entry);
+            self.index.add_segment(segment, entry);
             let seal = Seal { segment, salt };
             let start = SEGMENT_HEADER;
             return Some(Current { seal, size, tail: start, synced: 0, claimed: 0, header: None });
@@ -319,17 +320,17 @@ impl Log {
         self.start(Purpose::Open, Op::Write { file, offset: 0, octets });
     }
 
-    pub(super) fn opening_did(&mut self, result: Result<(), DiskError>) {
+    pub(super) fn opening_did(&mut self, result: &Result<(), DiskError>) {
         let Some(file) = self.spares.candidate.as_ref().map(|current| File::Segment(current.seal.segment))
         else {
             return;
         };
-        if let Err(error) = &result {
+        if let Err(error) = result {
             let text = format!("no fresh segment could be opened in the spool: {}", words(error));
             self.trouble(None, text);
             // Its header may be durable or not; it names the same end as the next one will, and holds no frame.
             if let Some(current) = self.spares.candidate.take() {
-                self.index.segments.remove(&current.seal.segment);
+                self.index.remove_segment(current.seal.segment);
             }
             self.unlink(file);
             return self.opening_failed(refusal(error));

@@ -113,7 +113,8 @@ impl Log {
     }
 
     fn choose_victim(&mut self) {
-        let closed: u64 = self.closed().map(|(_, segment)| segment.size).sum();
+        let current = self.writer.current.as_ref().map_or(0, |current| current.size);
+        let closed = self.index.octets().saturating_sub(current);
         let slack = self.params.segment_size();
         let most =
             if self.spares.is_full() { self.index.living } else { self.index.living.saturating_mul(2) };
@@ -306,7 +307,7 @@ impl Log {
         };
         match result {
             Ok(()) if unlinked => {
-                self.index.segments.remove(&segment);
+                self.index.remove_segment(segment);
                 self.spares.try_now(self.now.mono);
             }
             Ok(()) | Err(DiskError::Missing) if !unlinked => {
@@ -316,7 +317,7 @@ impl Log {
             Ok(()) => {}
             Err(error) => {
                 if unlinked {
-                    self.index.segments.remove(&segment);
+                    self.index.remove_segment(segment);
                 }
                 self.tidy.blocked = self.index.segments.keys().next_back().copied().or(Some(segment));
                 let text = format!("an old segment of the spool can not be removed: {}", words(&error));

@@ -177,7 +177,7 @@ impl Table {
 /// The local part of `user@domain`, if it can be the name of a file and of nothing else: a client chooses the key.
 fn local_part(key: &str) -> Option<String> {
     let (local, _) = key.rsplit_once('@')?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '=');
     let named = !local.is_empty() && !local.starts_with('.') && local.len() <= 64;
-    (named && local.chars().all(plain)).then(|| local.to_ascii_lowercase())
+    (named && local.chars().all(plain)).then(|| local.to_lowercase())
 }

@@ -160,6 +160,7 @@ mod tests {
     fn a_local_part_that_is_no_plain_name_has_no_mailbox() {
         let (table, _) = ready("localpart:/");
         assert_eq!(table.lookup("Me@localhost"), Ok(Some("me/".into())));
+        assert_eq!(table.lookup("Grüße@localhost"), Ok(Some("grüße/".into())));
         for key in ["me", "@localhost", "../me@localhost", "a/b@localhost", ".x@localhost", "a\0b@localhost"]
         {
             assert_eq!(table.lookup(key), Ok(None), "{key}");

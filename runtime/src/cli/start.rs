@@ -24,7 +24,10 @@ const EMBEDDED_PORT: u16 = 2525;
 /// The configuration is wrong, or the system does not let us.
 pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Failure> {
     if let Some(unknown) = arguments.first() {
-        return Err(Failure::new(64, format!("start: unknown argument {unknown}; usage: postrider start [-c DIR]")));
+        return Err(Failure::new(
+            64,
+            format!("start: unknown argument {unknown}; usage: postrider start [-c DIR]"),
+        ));
     }
     let embedded = directory.is_none();
     let directory = match directory {
@@ -41,7 +44,7 @@ pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Fail
     let queue_directory = setup.queue_directory();
     prepare(&setup, &queue_directory)?;
     // From here on we are mail_owner; the helper does what needs root.
-    privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| Failure::new(CONFIGURATION, text))?;
+    privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| owner_fault(&setup, &text))?;
     if matches!(*agent, Agent::Ourselves) && !embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
@@ -70,6 +73,11 @@ fn report(setup: &Setup) -> Result<(), Failure> {
     }
 }
 
+fn owner_fault(setup: &Setup, text: &str) -> Failure {
+    let place = setup.config.line_of("mail_owner");
+    Failure::new(CONFIGURATION, format!("{}/{place}: error: {text}", setup.directory.display()))
+}
+
 /// Makes the spool's folders and, as root, gives them to `mail_owner`.
 fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
     let fail = |text: String| Failure::new(SYSTEM, text);
@@ -78,7 +86,7 @@ fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
     maildrop::prepare(&spool).map_err(|error| fail(format!("{}: {error}", spool.display())))?;
     if nix::unistd::Uid::effective().is_root() {
         let owner = privilege::owner_of(setup.settings.text("mail_owner"))
-            .map_err(|text| Failure::new(CONFIGURATION, text))?;
+            .map_err(|text| owner_fault(setup, &text))?;
         privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY])
             .map_err(|error| fail(format!("{}: {error}", spool.display())))?;
     }
@@ -121,7 +129,8 @@ fn facility(word: &str) -> u8 {
 
 /// Writes the embedded default on its first start; the directory of main.cf.
 fn embedded_default() -> Result<PathBuf, Failure> {
-    let here = std::env::current_dir().map_err(|error| Failure::new(SYSTEM, format!("current directory: {error}")))?;
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::new(SYSTEM, format!("current directory: {error}")))?;
     let root = here.join(EMBEDDED);
     let directory = root.join("config");
     let write = || -> std::io::Result<()> {
@@ -160,7 +169,9 @@ fn embedded_owner() -> (&'static str, u32, u32) {
     let find = |name| nix::unistd::User::from_name(name).ok().flatten();
     let owner = if find("postfix").is_some() { "postfix" } else { "nobody" };
     match find(owner) {
-        Some(user) if nix::unistd::Uid::effective().is_root() => (owner, user.uid.as_raw(), user.gid.as_raw()),
+        Some(user) if nix::unistd::Uid::effective().is_root() => {
+            (owner, user.uid.as_raw(), user.gid.as_raw())
+        }
         _ => (owner, nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
     }
 }

@@ -15,6 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Where to listen.
@@ -172,4 +173,14 @@ pub trait Environment: Send + Sync + Sized + 'static {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = Option<T>> + Send;
+}
+
+/// The wall clock.
+#[must_use]
+pub fn wall_clock() -> Timestamp {
+    let since = |d: std::time::Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => Timestamp(since(after)),
+        Err(before) => Timestamp(-since(before.duration())),
+    }
 }

@@ -7,10 +7,11 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId};
+use postrider_core::mail::{Attempt, AttemptId, Change, Diagnosis, Outcome, QueueId, Settlement};
 use postrider_core::manager;
 use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::{Duration, Instant};
+use postrider_core::wire::EnhancedStatus;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -27,12 +28,8 @@ enum At {
     Parked,
 }
 
-/// What ends a drain.
-#[derive(Debug)]
-enum Next {
-    Wait,
-    Do(Effect),
-}
+/// What ends a drain: an effect, or (`None`) listening to the server.
+type Next = Option<Effect>;
 
 /// A connection.
 #[derive(Debug)]
@@ -42,6 +39,10 @@ pub(super) struct Task {
     at: At,
     inbox: VecDeque<Arrival>,
     destination: (String, String),
+    /// An attempt has not been settled.
+    trying: bool,
+    /// The message of the attempt.
+    message: QueueId,
 }
 
 impl Task {
@@ -78,26 +79,36 @@ impl Live {
                 let id = self.next();
                 let machine = Outbound::new(Arc::clone(config), scope.prng().next_u64());
                 let destination = (attempt.transport.clone(), attempt.nexthop.clone());
-                let task =
-                    Task { machine, socket: None, at: At::Waiting, inbox: VecDeque::new(), destination };
+                let task = Task {
+                    machine,
+                    socket: None,
+                    at: At::Waiting,
+                    inbox: VecDeque::new(),
+                    destination,
+                    trying: false,
+                    message: attempt.message,
+                };
                 self.connections.insert(id, task);
                 id
             }
         };
+        if let Some(task) = self.connections.get_mut(&id) {
+            task.trying = true;
+            task.message = attempt.message;
+        }
         self.watch_concurrency(scope, &attempt);
         let reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
         self.open_reader(Who::Connection(id), reader);
         self.tell_connection(scope, id, Input::Attempt(attempt));
     }
 
-    /// The oracle's own count of what runs at once for a destination.
+    /// The oracle's own count of what runs at once for a destination, this attempt included.
     fn watch_concurrency(&self, scope: &mut Scope<'_>, attempt: &Attempt) {
-        let busy = |task: &&Task| !task.is_parked() && task.is_for(&attempt.transport, &attempt.nexthop);
+        let busy = |task: &&Task| task.trying && task.is_for(&attempt.transport, &attempt.nexthop);
         let count = self.connections.values().filter(busy).count();
-        // A connection that has settled may still be saying QUIT.
-        let closing = self.connections.len().saturating_sub(count);
-        if count > self.site.concurrency * 2 + closing {
-            let text = format!("{count} connections for {}: more than allowed", attempt.nexthop);
+        let limit = self.site.concurrency;
+        if count > limit {
+            let text = format!("{count} attempts at once for {}, {limit} are allowed", attempt.nexthop);
             scope.fabric.ledger.broken(text);
         }
     }
@@ -111,13 +122,13 @@ impl Live {
 
     fn drain_connection(&mut self, scope: &mut Scope<'_>, id: u64) {
         let mut out = Vec::new();
-        let mut next = Next::Wait;
+        let mut next = None;
         while let Some(task) = self.connections.get_mut(&id) {
             let Some(effect) = task.machine.poll_output() else { break };
             match effect {
                 Effect::Send(octets) => out.extend(octets),
                 Effect::Event(event) => self.event(scope, &event),
-                effect => next = Next::Do(effect),
+                effect => next = Some(effect),
             }
         }
         let Some(task) = self.connections.get_mut(&id) else { return };
@@ -136,31 +147,54 @@ impl Live {
         let Some(task) = self.connections.get_mut(&id) else { return };
         task.at = At::Busy;
         match next {
-            Next::Wait if wrote => self.tell_connection(scope, id, Input::Drained),
-            Next::Wait => {
+            None if wrote => self.tell_connection(scope, id, Input::Drained),
+            None => {
                 task.at = At::Waiting;
                 self.work.push_back(Work::Wake(who));
             }
-            Next::Do(Effect::Ask(question)) => self.ask(scope, who, &question),
-            Next::Do(Effect::Connect { endpoint, timeout }) => self.connect(scope, id, &endpoint, timeout),
-            Next::Do(Effect::Read { restart, .. }) => self.read_content(scope, who, restart, CHUNK_MAX),
-            Next::Do(Effect::StartTls(demand)) => self.no_tls(scope, id, &demand),
-            Next::Do(Effect::Settle(settled)) => {
+            Some(Effect::Ask(question)) => self.ask(scope, who, &question),
+            Some(Effect::Connect { endpoint, timeout }) => self.connect(scope, id, &endpoint, timeout),
+            Some(Effect::Read { restart, .. }) => self.read_content(scope, who, restart, CHUNK_MAX),
+            Some(Effect::StartTls(demand)) => self.no_tls(scope, id, &demand),
+            Some(Effect::Settle(settled)) => {
+                task.trying = false;
                 self.unwritten.insert(settled.id, id);
                 self.work.push_back(Work::Manager(manager::Input::Settled(*settled)));
             }
-            // A driver may say so at once: it risks a second copy after a crash, which the ledger allows.
-            Next::Do(Effect::Progress(_)) => self.tell_connection(scope, id, Input::Written),
-            // The worlds set no best_mx_transport: without outcomes, what loops is returned.
-            Next::Do(Effect::HandOver(_)) => self.tell_connection(scope, id, Input::HandedOver(Vec::new())),
-            Next::Do(Effect::Park(_)) => {
+            // No story configures best_mx_transport: a transport that is not there defers.
+            Some(Effect::HandOver(attempt)) => {
+                let status = EnhancedStatus::new(4, 3, 0);
+                let outcome = Outcome::Deferred(Diagnosis::ours(status, "mail transport unavailable"));
+                let indexes = attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone()));
+                self.tell_connection(scope, id, Input::HandedOver(indexes.collect()));
+            }
+            Some(Effect::Progress(settled)) => {
+                let message = task.message;
+                self.progress(scope, id, message, settled.outcomes);
+            }
+            Some(Effect::Park(_)) => {
                 task.at = At::Parked;
                 self.close_reader(who);
                 self.work.push_back(Work::Wake(who));
             }
-            Next::Do(Effect::Close) => self.end_connection(scope, id),
-            Next::Do(Effect::Send(_) | Effect::Event(_)) => {}
+            Some(Effect::Close) => self.end_connection(scope, id),
+            Some(Effect::Send(_) | Effect::Event(_)) => {}
         }
+    }
+
+    /// Writes the outcomes that are final already; the others go on to the next host.
+    fn progress(&mut self, scope: &mut Scope<'_>, id: u64, message: QueueId, outcomes: Vec<(u32, Outcome)>) {
+        let outcomes: Vec<_> = outcomes.into_iter().filter(|(_, outcome)| outcome.is_final()).collect();
+        if outcomes.is_empty() {
+            return self.tell_connection(scope, id, Input::Written);
+        }
+        let settlement = Settlement { id: message, at: Self::now(scope).wall, outcomes, retry_at: None };
+        self.append_for_task(Who::Connection(id), vec![Change::Settle(settlement)]);
+    }
+
+    /// They are written, or the spool refuses: that costs at most a second copy after a crash.
+    pub(super) fn progress_written(&mut self, scope: &mut Scope<'_>, id: u64) {
+        self.tell_connection(scope, id, Input::Written);
     }
 
     fn connect(&mut self, scope: &mut Scope<'_>, id: u64, endpoint: &Endpoint, timeout: Duration) {
@@ -250,7 +284,7 @@ impl Live {
         let Some(task) = self.connections.get_mut(&id) else { return };
         let At::Writing(next) = std::mem::replace(&mut task.at, At::Waiting) else { return };
         let next = match *next {
-            Next::Wait | Next::Do(Effect::Read { .. }) => Next::Wait,
+            Some(Effect::Read { .. }) => None,
             next => next,
         };
         self.go_on(scope, id, next, false);

@@ -277,7 +277,7 @@ pub fn body(token: Token, size: usize) -> Vec<u8> {
 fn token_of(content: &[u8]) -> Option<Token> {
     const MARK: &[u8] = b"Message-ID: <t";
     // The last one: a report has its own in front, and not of this form.
-    let text = content.windows(MARK.len()).enumerate().filter(|(_, window)| *window == MARK).next_back()?;
+    let text = content.windows(MARK.len()).enumerate().rfind(|(_, window)| *window == MARK)?;
     let digits: String = content[text.0 + MARK.len()..]
         .iter()
         .take_while(|o| o.is_ascii_digit())

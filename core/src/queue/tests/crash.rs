@@ -1,7 +1,9 @@
 //! The power fails at every operation, with every subset of what was not synced.
 
+use super::super::{Input, Output, Ticket};
 use super::world::{World, params};
-use crate::mail::{ContentPlace, Standing};
+use crate::machine::Machine;
+use crate::mail::{Change, ContentPlace, Refusal, Standing};
 use crate::time::Duration;
 
 #[test]
@@ -119,5 +121,105 @@ fn a_long_life_stays_inside_its_bounds_and_every_message_in_it() {
         };
         let made = world.log.next_segment;
         assert!(made > 2 * number(&world.disk.files()) as u64, "segments are given up: {made}");
+    }
+}
+
+#[test]
+fn what_one_recovery_found_the_next_finds_and_what_it_did_not_find_never_comes_back() {
+    for seed in 0..40 {
+        let mut world = World::new(seed, params());
+        for life in 0..8 {
+            let steps = world.prng.below(150);
+            if world.prng.chance(1, 3) {
+                let at = world.disk.count + world.prng.below(40);
+                world.disk.faults.insert(at, super::disk::Fault::Failed);
+            }
+            (0..steps).for_each(|_| world.step());
+            let mut next = world.reborn(seed * 100 + life, params());
+            next.check(&world.lives);
+            next.inherit(world.lives);
+            world = next;
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_deferred_for_days_is_written_anew_as_one() {
+    let mut world = World::new(3, params());
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    world.settle_one(id, 2, true);
+    for _ in 0..100 {
+        world.settle_one(id, 0, false);
+        world.settle();
+        let places = world.log.index.get(id).unwrap().changes.len();
+        assert!(places <= super::super::index::CHANGES_MAX, "{places}");
+    }
+    let mut next = world.reborn(1, params());
+    next.check(&world.lives);
+    let loaded = next.load(id).unwrap();
+    assert!(matches!(&loaded.standing[0], Standing::Waiting(Some(_))));
+    assert!(matches!(&loaded.standing[1], Standing::Waiting(None)));
+    assert!(matches!(&loaded.standing[2], Standing::Owed(_)));
+}
+
+#[test]
+fn an_append_larger_than_a_segment_gets_one_of_its_own() {
+    let mut world = World::new(3, params());
+    world.settle();
+    let small = world.commit();
+    let large = world.commit_sized(100_000, ContentPlace::Inline);
+    let after = world.commit();
+    world.settle();
+    assert_eq!(world.present(), [small, large, after]);
+    for seed in 0..10 {
+        world.reborn(seed, params()).check(&world.lives);
+    }
+    world.remove(large);
+    world.commit_sized(2000, ContentPlace::Inline);
+    world.settle();
+    let mut sizes = world.disk.files().into_iter().map(|(_, size)| size);
+    assert!(sizes.all(|size| size == params().segment_size), "it is given up when it is removed");
+}
+
+#[test]
+fn many_small_appends_share_one_sync() {
+    let mut world = World::new(3, params());
+    world.settle();
+    let before = world.disk.count;
+    let ids: Vec<_> = (0..10).map(|_| world.commit_sized(10, ContentPlace::Inline)).collect();
+    while !world.pending.is_empty() {
+        world.complete(0);
+    }
+    assert!(ids.iter().all(|id| world.lives[id].answer == Some(Ok(()))));
+    assert_eq!(
+        world.disk.count - before,
+        4,
+        "the first alone, the nine behind it together: two writes, two syncs"
+    );
+}
+
+#[test]
+fn what_recovery_could_not_read_is_not_written() {
+    let mut world = World::new(3, params());
+    world.settle();
+    let message = world.message(100, ContentPlace::Inline);
+    let id = message.id;
+    let commit = Change::Commit(Box::new(message));
+    let ticket = |n: u64| Ticket(1_000_000 + n);
+    let wrong = [
+        (vec![], vec![]),
+        (vec![commit.clone()], vec![vec![0; 99]]),
+        (vec![commit.clone(), commit], vec![vec![0; 100]]),
+        (vec![Change::Remove(id)], vec![vec![0; 1]]),
+    ];
+    for (number, (changes, content)) in (0u64..).zip(wrong) {
+        world.log.handle_input(world.now, Input::Append { ticket: ticket(number), changes, content });
+        let mut refused = 0;
+        while let Some(output) = world.log.poll_output() {
+            refused += u32::from(matches!(output, Output::Appended { result: Err(Refusal::Broken), .. }));
+        }
+        assert_eq!(refused, 1);
     }
 }

@@ -154,11 +154,9 @@ impl Disk {
             Op::Sync(file) => {
                 if let Some(inode) = self.inode(file) {
                     inode.durable.resize(inode.octets.len(), 0);
-                    for sector in std::mem::take(&mut inode.dirty) {
-                        if prng.chance(1, 2) {
-                            inode.save(sector);
-                        }
-                    }
+                    let mut dirty = std::mem::take(&mut inode.dirty);
+                    dirty.retain(|_| prng.chance(1, 2));
+                    dirty.into_iter().for_each(|sector| inode.save(sector));
                 }
             }
             Op::Write { file, offset, octets } => {

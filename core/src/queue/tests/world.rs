@@ -419,6 +419,30 @@ impl World {
         }
     }
 
+    /// Takes over what an earlier log left: what was not found must never come back, what was found is promised.
+    pub(super) fn inherit(&mut self, mut lives: BTreeMap<QueueId, Life>) {
+        let found: BTreeSet<QueueId> = self.recovered.iter().map(|summary| summary.id).collect();
+        for (id, life) in &mut lives {
+            let there = found.contains(id);
+            life.void = !there && life.answer != Some(Ok(()));
+            life.answer = Some(if life.void { Err(Refusal::Broken) } else { Ok(()) });
+            life.removing = !there;
+            life.removed = !there;
+            if there {
+                let loaded = self.load(*id).expect("it can be loaded");
+                let is_final = |standing: &Standing| !matches!(standing, Standing::Waiting(_));
+                let settled: BTreeSet<u32> = (0..)
+                    .zip(&loaded.standing)
+                    .filter(|(_, s)| is_final(s))
+                    .map(|(index, _)| index)
+                    .collect();
+                life.settled = settled.clone();
+                life.settling = settled;
+            }
+        }
+        self.lives = lives;
+    }
+
     fn check_message(&mut self, id: QueueId, summary: &Summary, life: &Life) {
         let loaded = self.load(id).expect("it can be loaded");
         assert_eq!(loaded.message, life.message);

@@ -1,7 +1,7 @@
 //! A world to look at, for `postrider check`: files, users and clocks; it neither locks the spool nor delivers.
 
-use super::{RealFiles, RealMailboxes, RealNet, wall_clock};
-use crate::env::{Disk, Environment, Files, Mailboxes, Users};
+use super::{RealFiles, RealMailboxes, RealNet};
+use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;
 use postrider_core::queue::{DiskError, Done, Op};
 use postrider_core::time::{Instant, Now, Timestamp};

@@ -13,13 +13,12 @@ pub use files::RealFiles;
 pub use mailboxes::RealMailboxes;
 pub use net::RealNet;
 
-use crate::env::{Disk, Environment, Files, Mailboxes, Users};
+use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;
 use postrider_core::time::{Instant, Now, Timestamp};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Production.
 #[derive(Debug)]
@@ -52,16 +51,6 @@ impl Real {
 /// Minutes east of UTC in a time zone.
 fn offset_minutes(zone: &jiff::tz::TimeZone, at: Timestamp) -> i32 {
     jiff::Timestamp::from_microsecond(at.0).map_or(0, |at| zone.to_offset(at).seconds() / 60)
-}
-
-/// The wall clock.
-#[must_use]
-pub fn wall_clock() -> Timestamp {
-    let since = |d: std::time::Duration| i64::try_from(d.as_micros()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => Timestamp(since(after)),
-        Err(before) => Timestamp(-since(before.duration())),
-    }
 }
 
 impl Environment for Real {

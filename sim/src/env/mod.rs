@@ -1,0 +1,124 @@
+//! Worlds to run the whole daemon in: turmoil's hosts and madsim's nodes.
+//!
+//! One [`Simulated`] environment is one life of the daemon's process. What outlives a crash (disk, mailboxes, files) is
+//! shared by all lives of a host; what does not (clock, sockets, entropy) is made anew for each. Nothing here decides, and nothing here
+//! reads the real clock, the real network or the real disk.
+
+pub mod disk;
+pub mod files;
+pub mod mailboxes;
+pub mod net;
+pub mod peers;
+#[cfg(not(madsim))]
+pub mod platters;
+pub mod provider;
+pub mod trace;
+
+use files::{MemoryFiles, MemoryUsers};
+use mailboxes::Ledger;
+use net::HostNet;
+use postrider::env::{Disk, Environment, Files, Mailboxes, Users};
+use postrider_core::params::{Config, Host, Severity};
+use postrider_core::prng::Prng;
+use postrider_core::time::{Instant, Now, Timestamp};
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// When simulated time begins: 2026-01-01T00:00:00Z.
+pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
+
+/// What a host keeps when its power fails.
+#[derive(Debug, Clone, Default)]
+pub struct Belongings {
+    /// Files of the configuration.
+    pub files: Arc<MemoryFiles>,
+    /// Its users.
+    pub users: Arc<MemoryUsers>,
+    /// Delivered mail.
+    pub ledger: Arc<Ledger>,
+}
+
+/// One life of a daemon.
+pub struct Simulated {
+    net: HostNet,
+    disk: Arc<dyn Disk>,
+    belongings: Belongings,
+    start: tokio::time::Instant,
+    wall: Timestamp,
+    entropy: Mutex<Prng>,
+}
+
+impl Simulated {
+    /// A life that begins now; `since_epoch` is what the wall clock says (since 1970), `seed` must differ between lives.
+    #[must_use]
+    pub fn new(disk: Arc<dyn Disk>, belongings: Belongings, since_epoch: Duration, seed: u64) -> Arc<Self> {
+        Arc::new(Self {
+            net: HostNet,
+            disk,
+            belongings,
+            start: tokio::time::Instant::now(),
+            wall: Timestamp::default().after(since_epoch),
+            entropy: Mutex::new(Prng::new(seed)),
+        })
+    }
+}
+
+impl Environment for Simulated {
+    type Net = HostNet;
+
+    fn net(&self) -> &HostNet {
+        &self.net
+    }
+
+    fn now(&self) -> Now {
+        let elapsed = self.start.elapsed();
+        Now { mono: Instant::default().after(elapsed), wall: self.wall.after(elapsed) }
+    }
+
+    fn utc_offset(&self, _: Timestamp) -> i32 {
+        0
+    }
+
+    fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
+    }
+
+    fn files(&self) -> &dyn Files {
+        &*self.belongings.files
+    }
+
+    fn users(&self) -> &dyn Users {
+        &*self.belongings.users
+    }
+
+    fn mailboxes(&self) -> Arc<dyn Mailboxes> {
+        Arc::clone(&self.belongings.ledger) as Arc<dyn Mailboxes>
+    }
+
+    fn entropy(&self) -> u64 {
+        self.entropy.lock().unwrap_or_else(PoisonError::into_inner).next_u64()
+    }
+
+    fn spawn_spool(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        Some(work())
+    }
+}
+
+/// Reads a configuration for a host with one address.
+///
+/// # Panics
+/// When something is wrong with it: a test's own configuration must be right.
+#[must_use]
+pub fn configuration(main_cf: &str, master_cf: &str, hostname: &str, address: IpAddr) -> Config {
+    let host = Host { hostname: hostname.to_owned(), interfaces: vec![(address, 24)], ..Host::default() };
+    let (config, problems) = Config::read(main_cf, master_cf, host);
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    config
+}

@@ -1,0 +1,119 @@
+//! The disk of a turmoil host: its simulated file system, which loses what was not synced when the host crashes.
+//!
+//! Must be called from within the host. Directories are synced by a call of their own: turmoil opens no directory.
+
+use postrider::env::Disk;
+use postrider_core::mail::QueueId;
+use postrider_core::queue::{DiskError, Done, File, Op};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use turmoil::fs::shim::std::fs::{self, OpenOptions};
+
+const ROOT: &str = "/spool";
+const DIRECTORIES: [&str; 3] = ["log", "contents", "corrupt"];
+
+/// The spool's directory on the host that calls.
+#[derive(Debug, Clone, Copy)]
+pub struct HostDisk;
+
+impl HostDisk {
+    /// Makes the directories that are missing, durably.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn open() -> io::Result<Self> {
+        for name in DIRECTORIES {
+            fs::create_dir_all(format!("{ROOT}/{name}"))?;
+        }
+        fs::sync_dir("/")?;
+        fs::sync_dir(ROOT)?;
+        Ok(Self)
+    }
+
+    fn path(file: File) -> String {
+        format!("{ROOT}/{}", file.path())
+    }
+
+    fn handle(file: File) -> io::Result<fs::File> {
+        OpenOptions::new().read(true).write(true).open(Self::path(file))
+    }
+
+    fn list() -> io::Result<Vec<(File, u64)>> {
+        let mut files = Vec::new();
+        for name in DIRECTORIES {
+            for entry in fs::read_dir(format!("{ROOT}/{name}"))? {
+                let entry = entry?;
+                if let Some(file) = file_of(name, &entry.path()) {
+                    files.push((file, fs::metadata(entry.path())?.len()));
+                }
+            }
+        }
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    fn read(file: File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+        let handle = Self::handle(file)?;
+        let mut octets = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        let mut filled = 0;
+        while filled < octets.len() {
+            match handle.read_at(&mut octets[filled..], offset + filled as u64)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        octets.truncate(filled);
+        Ok(octets)
+    }
+
+    fn carry_out(op: Op) -> io::Result<Done> {
+        match op {
+            Op::List => return Self::list().map(Done::Files),
+            Op::Read { file, offset, length } => return Self::read(file, offset, length).map(Done::Octets),
+            Op::Create { file, size } => {
+                let handle = OpenOptions::new().read(true).write(true).create_new(true).open(Self::path(file))?;
+                if size > 0 {
+                    handle.set_len(size)?;
+                }
+            }
+            Op::Write { file, offset, octets } => {
+                Self::handle(file)?.write_all_at(&octets.concat(), offset)?;
+            }
+            Op::Sync(file) => Self::handle(file)?.sync_data()?,
+            Op::SyncDirectory => {
+                for name in DIRECTORIES {
+                    fs::sync_dir(format!("{ROOT}/{name}"))?;
+                }
+            }
+            Op::Unlink(file) => fs::remove_file(Self::path(file))?,
+        }
+        Ok(Done::Nothing)
+    }
+}
+
+fn file_of(directory: &str, path: &Path) -> Option<File> {
+    let name = path.file_name()?.to_str()?;
+    match directory {
+        "log" => name.parse().ok().map(File::Segment),
+        "contents" => name.parse::<QueueId>().ok().map(File::Content),
+        _ => {
+            let (segment, offset) = name.split_once('-')?;
+            Some(File::Corrupt(segment.parse().ok()?, offset.parse().ok()?))
+        }
+    }
+}
+
+impl Disk for HostDisk {
+    fn execute(&self, op: Op) -> Result<Done, DiskError> {
+        Self::carry_out(op).map_err(|error| match error.kind() {
+            ErrorKind::StorageFull => DiskError::Full,
+            ErrorKind::NotFound => DiskError::Missing,
+            _ => DiskError::Failed(error.to_string()),
+        })
+    }
+
+    fn free_space(&self) -> u64 {
+        u64::MAX
+    }
+}

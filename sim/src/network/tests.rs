@@ -1,0 +1,111 @@
+//! Connections and datagrams between two machines.
+
+use super::*;
+
+const HERE: NodeId = NodeId(0);
+const THERE: NodeId = NodeId(1);
+
+fn addresses() -> (IpAddr, SocketAddr) {
+    (IpAddr::from([192, 0, 2, 1]), SocketAddr::from(([192, 0, 2, 2], 25)))
+}
+
+fn network() -> Network {
+    let mut network = Network::new(7);
+    let (here, there) = addresses();
+    network.machine(HERE, &[here]);
+    network.machine(THERE, &[there.ip()]);
+    network.listen(THERE, 25);
+    network
+}
+
+/// Lets everything happen in order of time; what arrived where.
+fn run(network: &mut Network) -> Vec<(NodeId, Arrival)> {
+    let mut queue: BTreeMap<(Instant, usize), NetEvent> = BTreeMap::new();
+    let mut seen = Vec::new();
+    let mut count = 0;
+    loop {
+        for (at, event) in network.planned.drain(..) {
+            queue.insert((at, count), event);
+            count += 1;
+        }
+        let Some(((at, _), event)) = queue.pop_first() else { return seen };
+        seen.extend(network.happen(at, event));
+    }
+}
+
+fn octets(seen: &[(NodeId, Arrival)], socket: Socket) -> Vec<u8> {
+    let of = |arrival: &Arrival| match arrival {
+        Arrival::Octets(at, octets) if *at == socket => octets.clone(),
+        _ => Vec::new(),
+    };
+    seen.iter().flat_map(|(_, arrival)| of(arrival)).collect()
+}
+
+#[test]
+fn octets_arrive_in_order_however_they_are_cut_and_lost() {
+    let mut network = network();
+    network.cutting = Cutting::Pieces(3);
+    network.usual.loss = 300;
+    let (here, there) = addresses();
+    let socket = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.send(Instant(0), socket, b"MAIL FROM:<a@example>\r\n");
+    network.finish(Instant(0), socket);
+    let seen = run(&mut network);
+    assert_eq!(octets(&seen, socket.peer()), b"MAIL FROM:<a@example>\r\n");
+    assert_eq!(seen.last(), Some(&(THERE, Arrival::End(socket.peer()))));
+    network.send(Instant(0), socket.peer(), b"250 ok\r\n");
+    assert_eq!(octets(&run(&mut network), socket), b"250 ok\r\n", "half-closed, still heard");
+}
+
+#[test]
+fn a_dead_program_refuses_and_a_dead_machine_is_silent() {
+    let (here, there) = addresses();
+    let mut killed = network();
+    killed.down(Instant(0), THERE, false);
+    let socket = killed.connect(Instant(0), HERE, here, there);
+    assert_eq!(run(&mut killed), [(HERE, Arrival::NotConnected(socket, true))]);
+    let mut off = network();
+    off.down(Instant(0), THERE, true);
+    let socket = off.connect(Instant(0), HERE, here, there);
+    assert_eq!(run(&mut off), [(HERE, Arrival::NotConnected(socket, false))]);
+}
+
+#[test]
+fn a_kill_resets_and_a_power_loss_is_noticed_by_sending() {
+    let (here, there) = addresses();
+    let mut network = network();
+    let first = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.down(Instant(0), THERE, false);
+    assert_eq!(run(&mut network), [(HERE, Arrival::Gone(first, true))]);
+    network.up(THERE);
+    network.listen(THERE, 25);
+    let second = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.down(Instant(0), THERE, true);
+    assert_eq!(run(&mut network), []);
+    network.send(Instant(0), second, b"QUIT\r\n");
+    assert_eq!(run(&mut network), [(HERE, Arrival::Gone(second, false))]);
+}
+
+#[test]
+fn a_partition_delays_and_then_ends_a_connection() {
+    let (here, there) = addresses();
+    let mut network = network();
+    let socket = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.cut(HERE, THERE);
+    network.send(Instant(0), socket, b"NOOP\r\n");
+    let seen = run(&mut network);
+    assert_eq!(seen.last(), Some(&(HERE, Arrival::Gone(socket, false))));
+}
+
+#[test]
+fn a_datagram_to_a_port_that_is_not_bound_comes_back_as_unreachable() {
+    let (here, there) = addresses();
+    let mut network = network();
+    let port = network.bind(HERE, 0);
+    network.datagram(Instant(0), SocketAddr::new(here, port), there, vec![1]);
+    assert_eq!(run(&mut network), [(HERE, Arrival::Unreachable(port))]);
+}
