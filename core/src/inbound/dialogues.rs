@@ -3,16 +3,14 @@
 
 use super::{Config, Effect, Inbound, Input, Peer};
 use crate::ask::{Answer, DnsFailure, DnsRecord, DnsRecords, Question, RecordKind, TableFailure};
-use crate::cleanup::{self, Draft, Finished};
+use crate::cleanup::{Draft, Finished};
 use crate::event::Event;
 use crate::limits;
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, Message, Piece, Pieces, QueueId, Refusal, TlsFacts};
 use crate::params::Settings;
-use crate::policy::{Action, Judgement, Policy, Situation, Stage, Verdict};
+use crate::policy::{Action, Judgement, Situation, Stage, Verdict};
 use crate::prng::Prng;
-use crate::rewrite::Rewrite;
-use crate::session::{BareNewline, Discarded, Params, TlsLevel, Words};
 use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::wire::{EnhancedStatus, Reply};
 use std::collections::BTreeMap;
@@ -110,6 +108,10 @@ struct Dialogue {
     tables: BTreeMap<(String, String), String>,
     space: Option<u64>,
     commits: Vec<Result<(), Refusal>>,
+    /// Made once: a dialogue is played a thousand times.
+    made: std::cell::OnceCell<Arc<Config>>,
+    /// The access lists judge and cleanup cleans up, instead of the script.
+    judged: bool,
     /// Cuts would change what happens: it is about octets that come too early.
     uncut: bool,
 }
@@ -237,6 +239,7 @@ fn reply(text: &str) -> Option<Reply> {
 impl Dialogue {
     fn set(&mut self, text: &str) {
         match text.split_once('=') {
+            None if text.trim() == "judged" => self.judged = true,
             None => self.uncut |= text.trim() == "uncut",
             Some((name, value)) => self.settings.push((name.trim().to_owned(), value.trim().to_owned())),
         }
@@ -307,23 +310,30 @@ impl Dialogue {
         Some(())
     }
 
+    /// A value of a `!` line; those of main.cf and `client`, `tls_ready`.
+    fn setting(&self, wanted: &str) -> Option<&str> {
+        self.settings.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+    }
+
+    /// The rooms, made of the lines of main.cf as the daemon makes them.
     fn config(&self) -> Config {
-        let mut params = Params {
-            host: "mx.here.example".into(),
-            banner: "mx.here.example ESMTP Postrider".into(),
-            ..Params::default()
+        let base = [
+            ("compatibility_level", "3.6"),
+            ("myhostname", "mx.here.example"),
+            ("mydomain", "here.example"),
+            ("mail_name", "Postrider"),
+        ];
+        let known = |(name, value): &'_ (String, String)| -> Option<(String, String)> {
+            (!matches!(name.as_str(), "client" | "tls_ready")).then(|| (name.clone(), value.clone()))
         };
-        for (name, value) in &self.settings {
-            configure(&mut params, name, value);
-        }
-        let settings = SETTINGS.clone();
-        Config {
-            session: Arc::new(params),
-            policy: Policy::default(),
-            rewrite: Rewrite::new(&settings).expect("as configured by default"),
-            cleanup: cleanup::Params::new(&settings).expect("not asked: its end is scripted"),
-            script: Some(self.script.clone()),
-        }
+        let given: Vec<(String, String)> = self.settings.iter().filter_map(known).collect();
+        let given = given.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let pairs: Vec<(&str, &str)> = base.into_iter().chain(given).collect();
+        let tls = self.setting("smtpd_tls_security_level").is_some()
+            || self.setting("smtpd_tls_wrappermode") == Some("yes");
+        let ready = self.setting("tls_ready").map_or(tls, |value| value == "yes");
+        let config = Config::new(&Settings::of(&pairs), ready).expect("a dialogue is configured rightly");
+        Config { script: (!self.judged).then(|| self.script.clone()), ..config }
     }
 
     fn answer(&self, question: &Question) -> Answer {
@@ -350,65 +360,12 @@ impl Dialogue {
     }
 
     fn peer(&self) -> Peer {
-        let client = self.settings.iter().find(|(name, _)| name == "client");
-        let address = client.map_or("192.0.2.1", |(_, value)| value.as_str());
+        let address = self.setting("client").unwrap_or("192.0.2.1");
         Peer {
             address: address.parse().expect("a dialogue gives an address"),
             port: 40_000,
             local: "192.0.2.25".parse().expect("an address"),
         }
-    }
-}
-
-/// Made once: tens of thousands of sessions are played.
-static SETTINGS: std::sync::LazyLock<Settings> = std::sync::LazyLock::new(Settings::default);
-
-fn configure(params: &mut Params, name: &str, value: &str) {
-    let on = value == "yes";
-    let number = || value.parse().unwrap_or_else(|_| panic!("{name} = {value}: a number"));
-    match name {
-        "client" => {}
-        "smtpd_helo_required" => params.helo_required = on,
-        "disable_vrfy_command" => params.disable_vrfy = on,
-        "smtpd_delay_reject" => params.delay_reject = on,
-        "strict_rfc821_envelopes" => params.strict_envelopes = on,
-        "smtputf8_enable" => params.smtputf8 = on,
-        "strict_smtputf8" => params.strict_smtputf8 = on,
-        "smtpd_forbid_unauth_pipelining" => params.forbid_unauth_pipelining = on,
-        "smtpd_forbid_bare_newline" if value == "reject" => params.bare_newline = BareNewline::Reject,
-        "smtpd_per_request_deadline" => params.per_request_deadline = on,
-        "smtpd_min_data_rate" => params.min_data_rate = number(),
-        "smtpd_peername_lookup" => params.peername_lookup = on,
-        "smtpd_client_port_logging" => params.port_logging = on,
-        "smtpd_recipient_limit" => params.recipient_limit = number() as usize,
-        "smtpd_recipient_overshoot_limit" => params.recipient_overshoot_limit = number(),
-        "smtpd_soft_error_limit" => params.soft_error_limit = number(),
-        "smtpd_hard_error_limit" => params.hard_error_limit = number(),
-        "smtpd_junk_command_limit" => params.junk_command_limit = number(),
-        "message_size_limit" => params.message_size_limit = number(),
-        "queue_minfree" => params.queue_minfree = number(),
-        "smtpd_discard_ehlo_keywords" => params.discard = Discarded::parse(value),
-        "smtpd_discard_ehlo_keyword_address_maps" => {
-            params.discard_maps = vec![crate::ask::TableName(value.to_owned())];
-        }
-        "smtpd_noop_commands" => params.noop_commands = Words::parse(value).expect("a list"),
-        "smtpd_forbidden_commands" => params.forbidden_commands = Words::parse(value).expect("a list"),
-        "smtpd_tls_wrappermode" => {
-            params.tls_wrapper = on;
-            params.tls_ready = on;
-        }
-        "smtpd_tls_received_header" => params.tls_received_header = on,
-        "smtpd_tls_loglevel" => params.tls_log = value != "0",
-        "smtpd_tls_security_level" => {
-            params.tls_ready = true;
-            params.tls_level = match value {
-                "may" => TlsLevel::May,
-                "encrypt" => TlsLevel::Encrypt,
-                _ => TlsLevel::None,
-            };
-        }
-        "tls_ready" => params.tls_ready = on,
-        _ => panic!("the player does not know {name}"),
     }
 }
 
@@ -436,7 +393,11 @@ struct Player<'a> {
 impl<'a> Player<'a> {
     fn new(dialogue: &'a Dialogue) -> Result<Self, Failure> {
         let now = Now { mono: Instant(0), wall: Timestamp::from_seconds(1_795_233_600) };
-        let inbound = Inbound::new(now, Arc::new(dialogue.config()), dialogue.peer());
+        let inbound = Inbound::new(
+            now,
+            Arc::clone(dialogue.made.get_or_init(|| Arc::new(dialogue.config()))),
+            dialogue.peer(),
+        );
         let mut player = Self {
             dialogue,
             inbound,

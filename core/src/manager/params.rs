@@ -103,6 +103,9 @@ mod tests {
     fn a_transport_has_its_own_values() {
         let lines = [
             ("smtp_destination_concurrency_limit", "3"),
+            ("smtp_destination_recipient_limit", "5"),
+            ("lmtp_destination_concurrency_limit", "6"),
+            ("lmtp_destination_recipient_limit", "7"),
             ("smtp_destination_rate_delay", "2s"),
             ("smtp_destination_concurrency_positive_feedback", "1/concurrency"),
             ("default_delivery_slot_cost", "9"),
@@ -110,10 +113,12 @@ mod tests {
             ("defer_transports", "uucp, smtp"),
             ("retry_jitter", "0"),
         ];
-        let transports = [("smtp".to_owned(), 7)];
+        let transports = [("smtp".to_owned(), 7), ("lmtp".to_owned(), 7)];
         let params = Params::new(&Settings::of(&lines), &transports).expect("valid");
         let smtp = &params.schedule.transports[0];
         assert_eq!((smtp.window.limit, smtp.slots.cost, smtp.slots.loan), (3, 9, 1));
+        let lmtp = &params.schedule.transports[1];
+        assert_eq!((smtp.recipient_limit, lmtp.window.limit, lmtp.recipient_limit), (5, 6, 7));
         assert_eq!(smtp.destination_pause, Duration::from_secs(2));
         assert_eq!(smtp.window.positive, "1/concurrency".parse().expect("a gain"));
         assert_eq!((params.defer_transports.len(), params.retry.jitter_percent), (2, 0));

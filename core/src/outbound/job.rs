@@ -223,7 +223,8 @@ impl Job {
         let (transport, nexthop) = to.split_once(':').unwrap_or((to, ""));
         let nexthop = if nexthop.is_empty() { &self.attempt.nexthop } else { nexthop };
         let remaining = self.remaining();
-        let recipients = remaining.into_iter().filter_map(|place| self.attempt.recipients.get(place).cloned());
+        let recipients =
+            remaining.into_iter().filter_map(|place| self.attempt.recipients.get(place).cloned());
         Attempt {
             transport: transport.to_owned(),
             nexthop: nexthop.to_owned(),

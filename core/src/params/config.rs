@@ -311,7 +311,11 @@ impl Config {
         for service in &self.services {
             if let Role::Transport(Delivery::Pipe | Delivery::Spawn) = service.role {
                 let text = format!("not working yet: {} of service {}", service.command, service.key());
-                problems.push(Problem::warning(service.place, text, "mail for this transport waits in the queue"));
+                problems.push(Problem::warning(
+                    service.place,
+                    text,
+                    "mail for this transport waits in the queue",
+                ));
             }
         }
     }

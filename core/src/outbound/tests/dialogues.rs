@@ -120,7 +120,9 @@ impl Script {
         let next = |world: &mut World| if world.seen.is_empty() { None } else { Some(world.seen.remove(0)) };
         match verb {
             "connect" => {
-                let (endpoint, how) = rest.split_once(' ').unwrap();
+                let bound = rest.contains(" from ");
+                let (endpoint, how) =
+                    if bound { rest.rsplit_once(' ') } else { rest.split_once(' ') }.unwrap();
                 if matches!(world.seen.first(), Some(Seen::Progress(_))) {
                     world.seen.remove(0);
                     world.tell(Input::Written);

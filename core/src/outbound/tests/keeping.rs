@@ -145,7 +145,8 @@ fn limits_of_reuse_end_a_connection() {
 #[test]
 fn a_listed_destination_is_kept_without_being_asked() {
     let mut params = Params::default();
-    params.cache.destinations = crate::tables::MatchList::parse("example.net", crate::tables::Form::Text, false).unwrap();
+    params.cache.destinations =
+        crate::tables::MatchList::parse("example.net", crate::tables::Form::Text, false).unwrap();
     params.cache.on_demand = false;
     let mut world = parked(params);
     world.tell(Input::Retire);

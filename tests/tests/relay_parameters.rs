@@ -1,0 +1,231 @@
+//! The parameters that must work with the relay, and where each is shown to: a dialogue of corpus/dialogues that sets it, or a test
+//! that names it. What is not shown yet stands in a list of its own, which may only become shorter.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Each parameter, and a dialogue, or `FILE::TEST`.
+const SHOWN: &[(&str, &str)] = &[
+    ("access_map_defer_code", "corpus/dialogues/parameters/access_map_defer_code.smtp"),
+    ("access_map_reject_code", "corpus/dialogues/parameters/access_map_reject_code.smtp"),
+    ("best_mx_transport", "corpus/dialogues/client-best-mx-transport.smtp"),
+    ("canonical_maps", "corpus/dialogues/parameters/canonical_maps.smtp"),
+    ("config_directory", "tests/tests/relay_effects.rs::values_may_refer_to_the_process_and_its_directory"),
+    ("defer_code", "corpus/dialogues/parameters/defer_code.smtp"),
+    ("disable_dns_lookups", "corpus/dialogues/client-disable-dns-lookups.smtp"),
+    ("disable_vrfy_command", "corpus/dialogues/other/vrfy-disabled.smtp"),
+    ("double_bounce_sender", "corpus/dialogues/parameters/double_bounce_sender.smtp"),
+    ("fallback_relay", "corpus/dialogues/client-fallback-relay-old-name.smtp"),
+    ("ignore_mx_lookup_error", "corpus/dialogues/client-ignore-mx-lookup-error.smtp"),
+    ("inet_interfaces", "corpus/dialogues/parameters/inet_interfaces.smtp"),
+    ("inet_protocols", "corpus/dialogues/client-inet-protocols.smtp"),
+    ("line_length_limit", "corpus/dialogues/parameters/line_length_limit.smtp"),
+    (
+        "lmtp_connect_timeout",
+        "core/src/delivery/params.rs::time_outs_that_the_kernel_keeps_have_a_parameter_each",
+    ),
+    ("lmtp_data_done_timeout", "corpus/dialogues/client-lmtp-data-done-timeout.smtp"),
+    ("lmtp_data_init_timeout", "corpus/dialogues/client-lmtp-data-init-timeout.smtp"),
+    (
+        "lmtp_data_xfer_timeout",
+        "core/src/delivery/params.rs::time_outs_that_the_kernel_keeps_have_a_parameter_each",
+    ),
+    ("lmtp_destination_concurrency_limit", "core/src/manager/params.rs::a_transport_has_its_own_values"),
+    ("lmtp_destination_recipient_limit", "core/src/manager/params.rs::a_transport_has_its_own_values"),
+    ("lmtp_discard_lhlo_keywords", "corpus/dialogues/client-lmtp-discard-lhlo-keywords.smtp"),
+    ("lmtp_lhlo_name", "corpus/dialogues/client-lmtp-lhlo-name.smtp"),
+    ("lmtp_lhlo_timeout", "corpus/dialogues/client-lmtp-lhlo-timeout.smtp"),
+    ("lmtp_mail_timeout", "corpus/dialogues/client-lmtp-mail-timeout.smtp"),
+    ("lmtp_quit_timeout", "corpus/dialogues/client-lmtp-quit-timeout.smtp"),
+    ("lmtp_rcpt_timeout", "corpus/dialogues/client-lmtp-rcpt-timeout.smtp"),
+    ("lmtp_rset_timeout", "corpus/dialogues/client-lmtp-rset-timeout.smtp"),
+    ("lmtp_skip_quit_response", "corpus/dialogues/client-lmtp-skip-quit-response.smtp"),
+    ("lmtp_tcp_port", "corpus/dialogues/client-lmtp-tcp-port.smtp"),
+    ("local_recipient_maps", "corpus/dialogues/parameters/local_recipient_maps.smtp"),
+    ("mail_name", "corpus/dialogues/parameters/mail_name.smtp"),
+    ("message_size_limit", "corpus/dialogues/bdat/after-failure.smtp"),
+    ("mydestination", "corpus/dialogues/parameters/mydestination.smtp"),
+    ("myhostname", "corpus/dialogues/parameters/myhostname.smtp"),
+    ("mynetworks", "corpus/dialogues/parameters/mynetworks.smtp"),
+    ("myorigin", "corpus/dialogues/parameters/myorigin.smtp"),
+    ("parent_domain_matches_subdomains", "corpus/dialogues/parameters/parent_domain_matches_subdomains.smtp"),
+    ("process_id", "tests/tests/relay_effects.rs::values_may_refer_to_the_process_and_its_directory"),
+    ("process_name", "tests/tests/relay_effects.rs::values_may_refer_to_the_process_and_its_directory"),
+    ("proxy_interfaces", "corpus/dialogues/parameters/proxy_interfaces.smtp"),
+    ("queue_directory", "tests/tests/relay_effects.rs::the_queue_lies_where_queue_directory_says"),
+    ("queue_minfree", "corpus/dialogues/parameters/queue_minfree.smtp"),
+    ("recipient_canonical_maps", "corpus/dialogues/parameters/recipient_canonical_maps.smtp"),
+    ("recipient_delimiter", "corpus/dialogues/parameters/recipient_delimiter.smtp"),
+    ("reject_code", "corpus/dialogues/parameters/reject_code.smtp"),
+    ("relay_domains", "corpus/dialogues/parameters/relay_domains.smtp"),
+    ("relay_domains_reject_code", "corpus/dialogues/parameters/relay_domains_reject_code.smtp"),
+    ("relay_recipient_maps", "corpus/dialogues/parameters/relay_recipient_maps.smtp"),
+    ("resolve_null_domain", "core/src/rewrite/tests.rs::what_can_be_no_address_is_malformed"),
+    ("show_user_unknown_table_name", "corpus/dialogues/parameters/show_user_unknown_table_name.smtp"),
+    ("smtp_always_send_ehlo", "corpus/dialogues/client-ehlo-when-greeted.smtp"),
+    ("smtp_bind_address", "corpus/dialogues/client-smtp-bind-address.smtp"),
+    ("smtp_bind_address6", "corpus/dialogues/client-smtp-bind-address6.smtp"),
+    (
+        "smtp_connect_timeout",
+        "core/src/delivery/params.rs::time_outs_that_the_kernel_keeps_have_a_parameter_each",
+    ),
+    ("smtp_connection_cache_destinations", "corpus/dialogues/client-smtp-connection-cache-destinations.smtp"),
+    ("smtp_connection_cache_on_demand", "corpus/dialogues/client-smtp-connection-cache-on-demand.smtp"),
+    ("smtp_connection_cache_time_limit", "corpus/dialogues/client-smtp-connection-cache-time-limit.smtp"),
+    ("smtp_connection_reuse_time_limit", "corpus/dialogues/client-smtp-connection-reuse-time-limit.smtp"),
+    ("smtp_data_done_timeout", "corpus/dialogues/client-smtp-data-done-timeout.smtp"),
+    ("smtp_data_init_timeout", "corpus/dialogues/client-smtp-data-init-timeout.smtp"),
+    (
+        "smtp_data_xfer_timeout",
+        "core/src/delivery/params.rs::time_outs_that_the_kernel_keeps_have_a_parameter_each",
+    ),
+    ("smtp_defer_if_no_mx_address_found", "corpus/dialogues/client-smtp-defer-if-no-mx-address-found.smtp"),
+    ("smtp_destination_concurrency_limit", "core/src/manager/params.rs::a_transport_has_its_own_values"),
+    ("smtp_destination_recipient_limit", "core/src/manager/params.rs::a_transport_has_its_own_values"),
+    ("smtp_discard_ehlo_keywords", "corpus/dialogues/client-discarded-keywords.smtp"),
+    ("smtp_fallback_relay", "corpus/dialogues/client-loop-backup-mx.smtp"),
+    ("smtp_helo_name", "corpus/dialogues/client-smtp-helo-name.smtp"),
+    ("smtp_helo_timeout", "corpus/dialogues/client-smtp-helo-timeout.smtp"),
+    ("smtp_host_lookup", "corpus/dialogues/client-smtp-host-lookup.smtp"),
+    ("smtp_line_length_limit", "corpus/dialogues/client-smtp-line-length-limit.smtp"),
+    ("smtp_mail_timeout", "corpus/dialogues/client-smtp-mail-timeout.smtp"),
+    ("smtp_mx_address_limit", "corpus/dialogues/client-smtp-mx-address-limit.smtp"),
+    ("smtp_mx_session_limit", "corpus/dialogues/client-smtp-mx-session-limit.smtp"),
+    ("smtp_never_send_ehlo", "corpus/dialogues/client-never-ehlo.smtp"),
+    ("smtp_quit_timeout", "corpus/dialogues/client-smtp-quit-timeout.smtp"),
+    ("smtp_quote_rfc821_envelope", "corpus/dialogues/client-smtp-quote-rfc821-envelope.smtp"),
+    ("smtp_randomize_addresses", "corpus/dialogues/client-session-limit.smtp"),
+    ("smtp_rcpt_timeout", "corpus/dialogues/client-smtp-rcpt-timeout.smtp"),
+    ("smtp_rset_timeout", "corpus/dialogues/client-smtp-rset-timeout.smtp"),
+    ("smtp_skip_5xx_greeting", "corpus/dialogues/client-greeting-5xx-returned.smtp"),
+    ("smtp_skip_quit_response", "corpus/dialogues/client-smtp-quit-timeout.smtp"),
+    ("smtp_starttls_timeout", "corpus/dialogues/client-smtp-starttls-timeout.smtp"),
+    ("smtp_tls_loglevel", "corpus/dialogues/client-starttls.smtp"),
+    ("smtp_tls_security_level", "corpus/dialogues/client-smtp-starttls-timeout.smtp"),
+    ("smtpd_banner", "corpus/dialogues/parameters/smtpd_banner.smtp"),
+    (
+        "smtpd_client_connection_count_limit",
+        "tests/tests/relay_effects.rs::one_client_may_have_so_many_connections",
+    ),
+    (
+        "smtpd_client_event_limit_exceptions",
+        "tests/tests/relay_effects.rs::one_client_may_have_so_many_connections",
+    ),
+    ("smtpd_client_port_logging", "corpus/dialogues/greeting/ipv6-name.smtp"),
+    ("smtpd_client_restrictions", "corpus/dialogues/parameters/smtpd_client_restrictions.smtp"),
+    ("smtpd_data_restrictions", "corpus/dialogues/parameters/smtpd_data_restrictions.smtp"),
+    ("smtpd_delay_reject", "corpus/dialogues/policy/client-refused.smtp"),
+    ("smtpd_discard_ehlo_keywords", "corpus/dialogues/hello/discarded-keywords.smtp"),
+    ("smtpd_end_of_data_restrictions", "corpus/dialogues/parameters/smtpd_end_of_data_restrictions.smtp"),
+    ("smtpd_error_sleep_time", "corpus/dialogues/parameters/smtpd_error_sleep_time.smtp"),
+    ("smtpd_forbidden_commands", "corpus/dialogues/parameters/smtpd_forbidden_commands.smtp"),
+    ("smtpd_hard_error_limit", "corpus/dialogues/limits/errors-forgiven.smtp"),
+    ("smtpd_helo_required", "corpus/dialogues/hello/required.smtp"),
+    ("smtpd_helo_restrictions", "corpus/dialogues/parameters/smtpd_helo_restrictions.smtp"),
+    ("smtpd_junk_command_limit", "corpus/dialogues/limits/junk.smtp"),
+    ("smtpd_noop_commands", "corpus/dialogues/other/noop-commands.smtp"),
+    ("smtpd_null_access_lookup_key", "corpus/dialogues/parameters/smtpd_null_access_lookup_key.smtp"),
+    ("smtpd_peername_lookup", "corpus/dialogues/greeting/no-lookup.smtp"),
+    ("smtpd_recipient_limit", "corpus/dialogues/limits/recipients.smtp"),
+    ("smtpd_recipient_restrictions", "corpus/dialogues/parameters/smtpd_recipient_restrictions.smtp"),
+    ("smtpd_reject_unlisted_recipient", "corpus/dialogues/parameters/smtpd_reject_unlisted_recipient.smtp"),
+    ("smtpd_reject_unlisted_sender", "corpus/dialogues/parameters/smtpd_reject_unlisted_sender.smtp"),
+    ("smtpd_sender_restrictions", "corpus/dialogues/parameters/smtpd_sender_restrictions.smtp"),
+    ("smtpd_soft_error_limit", "corpus/dialogues/limits/junk.smtp"),
+    ("smtpd_starttls_timeout", "corpus/dialogues/parameters/smtpd_starttls_timeout.smtp"),
+    ("smtpd_timeout", "corpus/dialogues/parameters/smtpd_timeout.smtp"),
+    ("smtpd_tls_loglevel", "corpus/dialogues/tls/starttls.smtp"),
+    ("smtpd_tls_received_header", "corpus/dialogues/tls/starttls.smtp"),
+    ("smtpd_tls_security_level", "corpus/dialogues/parameters/smtpd_starttls_timeout.smtp"),
+    ("smtpd_tls_wrappermode", "corpus/dialogues/tls/wrapper.smtp"),
+    ("soft_bounce", "corpus/dialogues/parameters/soft_bounce.smtp"),
+    ("strict_rfc821_envelopes", "corpus/dialogues/parameters/strict_rfc821_envelopes.smtp"),
+    ("syslog_name", "tests/tests/relay_effects.rs::the_log_has_the_name_that_is_set"),
+    (
+        "unknown_local_recipient_reject_code",
+        "corpus/dialogues/parameters/unknown_local_recipient_reject_code.smtp",
+    ),
+    (
+        "unknown_relay_recipient_reject_code",
+        "corpus/dialogues/parameters/unknown_relay_recipient_reject_code.smtp",
+    ),
+    (
+        "unknown_virtual_alias_reject_code",
+        "corpus/dialogues/parameters/unknown_virtual_alias_reject_code.smtp",
+    ),
+    (
+        "unknown_virtual_mailbox_reject_code",
+        "corpus/dialogues/parameters/unknown_virtual_mailbox_reject_code.smtp",
+    ),
+    ("virtual_alias_domains", "corpus/dialogues/parameters/virtual_alias_domains.smtp"),
+    ("virtual_alias_maps", "corpus/dialogues/parameters/virtual_alias_maps.smtp"),
+    ("virtual_mailbox_domains", "corpus/dialogues/parameters/virtual_mailbox_domains.smtp"),
+    ("virtual_mailbox_maps", "corpus/dialogues/parameters/virtual_mailbox_maps.smtp"),
+];
+
+/// Parameters that no test shows yet.
+const NOT_SHOWN_YET: &[&str] = &[
+    "error_notice_recipient",
+    "mail_owner",
+    "notify_classes",
+    "smtp_tls_CAfile",
+    "smtp_tls_CApath",
+    "smtpd_tls_cert_file",
+    "smtpd_tls_key_file",
+    "syslog_facility",
+];
+
+/// How many parameters there are in all.
+const ALL: usize = 133;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The text of a test function, from its name to the end that rustfmt gives it.
+fn body(text: &str, test: &str) -> Option<String> {
+    let start = text.find(&format!("fn {test}("))?;
+    let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let indent = &text[line..start];
+    let end = text[start..].find(&format!("\n{indent}}}\n")).map_or(text.len(), |end| start + end);
+    Some(text[start..end].to_owned())
+}
+
+/// Why a row of the register is no evidence.
+fn fault(parameter: &str, shown: &str) -> Option<String> {
+    let (file, test) = shown.split_once("::").unwrap_or((shown, ""));
+    let Ok(text) = std::fs::read_to_string(root().join(file)) else {
+        return Some(format!("{parameter}: {file} is not there"));
+    };
+    if test.is_empty() {
+        let sets = format!("! {parameter} = ");
+        let empty = format!("! {parameter} =");
+        let found = text.lines().any(|line| line.starts_with(&sets) || line == empty);
+        return (!found).then(|| format!("{parameter}: {file} does not set it"));
+    }
+    match body(&text, test) {
+        None => Some(format!("{parameter}: {file} has no test {test}")),
+        Some(body) if !body.contains(parameter) => {
+            Some(format!("{parameter}: {test} in {file} does not name it"))
+        }
+        Some(_) => None,
+    }
+}
+
+#[test]
+fn every_parameter_of_the_relay_is_in_one_list() {
+    let shown = SHOWN.iter().map(|(parameter, _)| *parameter);
+    let names: Vec<&str> = shown.chain(NOT_SHOWN_YET.iter().copied()).collect();
+    assert_eq!(names.len(), ALL);
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), ALL, "a name stands twice");
+    for name in names {
+        let row = postrider_core::params::table::row(name);
+        assert!(row.is_some(), "{name} is not in the table of parameters");
+    }
+}
+
+#[test]
+fn what_shows_a_parameter_exists_and_names_it() {
+    let faults: Vec<String> = SHOWN.iter().filter_map(|(parameter, shown)| fault(parameter, shown)).collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
