@@ -85,7 +85,9 @@ fn every_difference_names_a_test_that_exists() {
             names.extend(text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next()).map(str::to_owned));
         }
     }
-    for row in read(&root().join("docs/differences.md")).lines().filter(|line| line.starts_with("| ")).skip(1) {
+    let document = read(&root().join("docs/differences.md"));
+    let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| Postfix | Postrider");
+    for row in document.lines().filter(is_row) {
         let tests = quoted(row.rsplit('|').nth(1).unwrap_or_default());
         assert!(!tests.is_empty(), "no test: {row}");
         for test in tests {
