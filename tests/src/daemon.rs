@@ -75,17 +75,13 @@ impl Daemon {
         daemon
     }
 
-    /// Writes main.cf: the test's own lines behind those that keep it in its folder.
+    /// Writes main.cf: the test's own lines behind those that keep it in its folder, and in place of those of the same name.
     ///
     /// # Panics
     /// When it cannot be written.
     pub fn write_main_cf(&self, lines: &str) {
         let root = self.path().display();
         let (uid, gid) = owner();
-        let names = match lines.contains("dns_servers") {
-            true => String::new(),
-            false => format!("dns_servers = 127.0.0.1:{}\n", self.names.address.port()),
-        };
         let text = format!(
             "compatibility_level = 3.6\n\
              queue_directory = {root}/spool\n\
@@ -105,8 +101,15 @@ impl Daemon {
              virtual_uid_maps = static:{uid}\n\
              virtual_gid_maps = static:{gid}\n\
              virtual_minimum_uid = 1\n\
-             {names}{lines}\n"
+             dns_servers = 127.0.0.1:{}\n",
+            self.names.address.port()
         );
+        let set = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
+        let own: Vec<String> = lines.lines().map(set).collect();
+        let mut text: String =
+            text.lines().filter(|line| !own.contains(&set(line))).map(|line| format!("{line}\n")).collect();
+        text.push_str(lines);
+        text.push('\n');
         fs::write(self.config().join("main.cf"), text).expect("a scratch folder");
     }
 

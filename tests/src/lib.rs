@@ -4,8 +4,10 @@
 //! with what is waited for, and fail after [`PATIENCE`].
 
 pub mod daemon;
+pub mod dovecot;
 pub mod messages;
 pub mod names;
+pub mod postfix;
 pub mod server;
 pub mod smtp;
 

@@ -90,13 +90,18 @@ fn next_hop_dies_after_its_reply() {
 #[test]
 fn next_hop_that_refuses_one_of_two_gets_no_second_copy_for_the_other() {
     let server = Server::scripted(|line, before| match line {
-        line if line.starts_with("RCPT TO:<two") && before < 2 => Answer::Say("450 4.2.0 later\r\n".to_owned()),
+        line if line.starts_with("RCPT TO:<two") && before < 2 => {
+            Answer::Say("450 4.2.0 later\r\n".to_owned())
+        }
         _ => Answer::Usual,
     });
     let relay = format!("relayhost = [127.0.0.1]:{}", server.address.port());
     let daemon = Daemon::start("refuses-one", &relay);
-    let reply =
-        daemon.client().deliver("me@here.test", &["one@far.test", "two@far.test"], "Subject: x\r\n\r\nbody\r\n");
+    let reply = daemon.client().deliver(
+        "me@here.test",
+        &["one@far.test", "two@far.test"],
+        "Subject: x\r\n\r\nbody\r\n",
+    );
     assert!(reply.starts_with("250"), "{reply}");
     let line = daemon.wait_for_log("status=deferred");
     assert!(line.contains("to=<two@far.test>") && line.contains("said: 450 4.2.0 later"), "{line}");
@@ -105,14 +110,19 @@ fn next_hop_that_refuses_one_of_two_gets_no_second_copy_for_the_other() {
     _ = daemon.wait_for_log(": removed");
     let recipients: Vec<_> = taken.iter().map(|message| message.recipients.join(" ")).collect();
     assert_eq!(recipients.len(), 2);
-    assert!(recipients[0].starts_with("<one@far.test>") && recipients[1].starts_with("<two@far.test>"), "{recipients:?}");
+    assert!(
+        recipients[0].starts_with("<one@far.test>") && recipients[1].starts_with("<two@far.test>"),
+        "{recipients:?}"
+    );
 }
 
 #[test]
 fn messages_after_a_death_go_their_way() {
     // Every third DATA is answered by the end of the connection.
     let server =
-        Server::scripted(|line, before| if line == "DATA" && before % 3 == 2 { Answer::Hangup } else { Answer::Usual });
+        Server::scripted(
+            |line, before| if line == "DATA" && before % 3 == 2 { Answer::Hangup } else { Answer::Usual },
+        );
     let relay = format!("relayhost = [127.0.0.1]:{}", server.address.port());
     let daemon = Daemon::start("many-deaths", &relay);
     let mut client = daemon.client();

@@ -38,14 +38,13 @@ pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Fail
     report(&setup)?;
     let log = observe::start(log_options(&setup, embedded)).map_err(|text| Failure::new(SYSTEM, text))?;
     for problem in &setup.problems {
-        observe::warn(problem.to_string());
+        observe::warn(format!("{}/{problem}", setup.directory.display()));
     }
     let agent = Arc::new(privilege::start().map_err(|text| Failure::new(SYSTEM, text))?);
     let queue_directory = setup.queue_directory();
     prepare(&setup, &queue_directory)?;
     // From here on we are mail_owner; the helper does what needs root.
-    privilege::drop_root(setup.settings.text("mail_owner"))
-        .map_err(|text| Failure::new(CONFIGURATION, text))?;
+    privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| owner_fault(&setup, &text))?;
     if matches!(*agent, Agent::Ourselves) && !embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
@@ -74,6 +73,11 @@ fn report(setup: &Setup) -> Result<(), Failure> {
     }
 }
 
+fn owner_fault(setup: &Setup, text: &str) -> Failure {
+    let place = setup.config.line_of("mail_owner");
+    Failure::new(CONFIGURATION, format!("{}/{place}: error: {text}", setup.directory.display()))
+}
+
 /// Makes the spool's folders and, as root, gives them to `mail_owner`.
 fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
     let fail = |text: String| Failure::new(SYSTEM, text);
@@ -82,7 +86,7 @@ fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
     maildrop::prepare(&spool).map_err(|error| fail(format!("{}: {error}", spool.display())))?;
     if nix::unistd::Uid::effective().is_root() {
         let owner = privilege::owner_of(setup.settings.text("mail_owner"))
-            .map_err(|text| Failure::new(CONFIGURATION, text))?;
+            .map_err(|text| owner_fault(setup, &text))?;
         privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY])
             .map_err(|error| fail(format!("{}: {error}", spool.display())))?;
     }

@@ -1,0 +1,263 @@
+//! The daemon is killed, told to stop, and robbed of its disk; what it said 250 to arrives.
+
+use nix::sys::signal::Signal;
+use postrider_tests::daemon::{Daemon, owner};
+use postrider_tests::server::{Answer, Server};
+use postrider_tests::{program, run, wait_for};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const ROUNDS: u64 = 20;
+const CLIENTS: u64 = 4;
+/// `default_destination_concurrency_limit` of this test: so many attempts a crash can cut off, and so many copies can come twice.
+const CONCURRENCY: usize = 4;
+
+/// Says a command; the code of the reply, or `None` when the server is gone.
+fn say(stream: &mut BufReader<TcpStream>, words: &[u8]) -> Option<u16> {
+    if !words.is_empty() {
+        stream.get_mut().write_all(words).ok()?;
+    }
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return line.get(..3)?.parse().ok();
+        }
+    }
+}
+
+/// One message; whether the server took responsibility. A daemon that is just dying may cut us off anywhere.
+fn submit(stream: &mut BufReader<TcpStream>, name: &str) -> Option<bool> {
+    // Some are larger than what the log keeps, and lie in files of their own.
+    let lines = if name.ends_with('7') { 5_000 } else { 20 };
+    say(stream, format!("MAIL FROM:<{name}@origin.test>\r\n").as_bytes())?;
+    say(stream, b"RCPT TO:<reader@far.test>\r\n")?;
+    say(stream, b"DATA\r\n")?;
+    let content = format!(
+        "Subject: {name}\r\n\r\n{}.\r\n",
+        format!("{name} fills a line of this message\r\n").repeat(lines)
+    );
+    Some(say(stream, content.as_bytes())? == 250)
+}
+
+fn client(port: u16, name: &str, accepted: &Mutex<BTreeSet<String>>) -> Option<()> {
+    let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).ok()?);
+    say(&mut stream, b"")?;
+    say(&mut stream, b"EHLO client.test\r\n")?;
+    for number in 0.. {
+        let name = format!("{name}-{number}");
+        if submit(&mut stream, &name)? {
+            accepted.lock().expect("no client panics").insert(name);
+        }
+    }
+    Some(())
+}
+
+#[test]
+fn what_was_accepted_survives_every_kill() {
+    let server = Server::start();
+    let lines = format!(
+        "relayhost = [127.0.0.1]:{}\ndefault_destination_concurrency_limit = {CONCURRENCY}\n\
+         initial_destination_concurrency = {CONCURRENCY}\nspool_segment_size = 262144\nspool_reserve = 262144",
+        server.address.port()
+    );
+    let mut daemon = Daemon::prepare("crash", &lines, "");
+    let accepted = Arc::new(Mutex::new(BTreeSet::new()));
+    for round in 0..ROUNDS {
+        daemon.run();
+        let before = accepted.lock().expect("no client panics").len();
+        std::thread::scope(|scope| {
+            for number in 0..CLIENTS {
+                let (port, accepted) = (daemon.port, &accepted);
+                scope.spawn(move || client(port, &format!("round{round}-client{number}"), accepted));
+            }
+            // The blow falls after another number of messages each time, anywhere in what the daemon does.
+            wait_for("messages to be accepted", || {
+                let count = accepted.lock().expect("no client panics").len() - before;
+                (count as u64 >= 1 + (round * 7) % 23).then_some(())
+            });
+            daemon.kill();
+        });
+    }
+    daemon.run();
+    let accepted = accepted.lock().expect("all clients are gone").clone();
+    assert!(accepted.len() as u64 >= ROUNDS, "{}", accepted.len());
+    let copies = |server: &Server| {
+        let mut copies: BTreeMap<String, usize> = BTreeMap::new();
+        for message in server.taken() {
+            let name = message.mail.trim_start_matches('<').split('@').next().unwrap_or_default().to_owned();
+            let text = String::from_utf8_lossy(&message.content).into_owned();
+            assert!(text.contains(&format!("Subject: {name}\r\n")), "{name}: {text:.400}");
+            let lines = if name.ends_with('7') { 5_000 } else { 20 };
+            assert_eq!(text.matches(&format!("{name} fills a line")).count(), lines, "{name} is whole");
+            *copies.entry(name).or_default() += 1;
+        }
+        copies
+    };
+    wait_for("the queue to run empty", || {
+        _ = daemon.command(&["queue", "flush"]);
+        let list = daemon.command(&["queue", "list"]);
+        String::from_utf8_lossy(&list.stdout).contains("is empty").then_some(())
+    });
+    let copies = copies(&server);
+    let lost: Vec<_> = accepted.iter().filter(|name| !copies.contains_key(*name)).collect();
+    assert!(lost.is_empty(), "lost {lost:?}");
+    // A kill can only double what was being handed over at that moment.
+    let extra: usize = copies.values().map(|count| count - 1).sum();
+    println!("{} accepted, {} arrived, {extra} copies too many", accepted.len(), copies.len());
+    assert!(extra <= usize::try_from(ROUNDS).expect("small") * CONCURRENCY, "{extra} copies too many");
+}
+
+#[test]
+fn nothing_comes_twice_when_no_delivery_was_cut_off() {
+    let mut daemon = Daemon::prepare("crash-quiet", "", "");
+    for round in 0..3 {
+        daemon.run();
+        for number in 0..10 {
+            let content = format!("Subject: {round} {number}\r\n\r\nbody\r\n");
+            let reply = daemon.client().deliver("me@here.test", &["you@here.test"], &content);
+            assert!(reply.starts_with("250"), "{reply}");
+        }
+        let count = (round + 1) * 10;
+        _ = daemon.wait_for_mail("you", count);
+        wait_for("the log to know", || (daemon.log().matches(": removed").count() == count).then_some(()));
+        daemon.kill();
+    }
+    daemon.run();
+    let list = daemon.command(&["queue", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("is empty"), "{list:?}");
+    assert_eq!(daemon.delivered("you").len(), 30);
+}
+
+#[test]
+fn the_helper_goes_when_the_daemon_is_killed() {
+    let mut daemon = Daemon::start("crash-helper", "");
+    let children = format!("/proc/{0}/task/{0}/children", daemon.process());
+    let helpers: Vec<String> =
+        fs::read_to_string(children).expect("Linux").split_whitespace().map(str::to_owned).collect();
+    daemon.kill();
+    for helper in helpers {
+        wait_for("the helper to go", || {
+            let status = fs::read_to_string(format!("/proc/{helper}/stat")).unwrap_or_default();
+            (status.is_empty() || status.contains(") Z ")).then_some(())
+        });
+    }
+}
+
+#[test]
+fn a_message_in_flight_ends_before_the_daemon_stops() {
+    // The next hop takes its time; SIGTERM comes meanwhile.
+    let slow = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&slow);
+    let server = Server::scripted(move |line, _| {
+        if line == "." {
+            seen.store(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        Answer::Usual
+    });
+    let mut daemon = Daemon::start("drain", &format!("relayhost = [127.0.0.1]:{}", server.address.port()));
+    let mut open = daemon.client();
+    open.expect("EHLO client.test", "250");
+    let reply = daemon.client().deliver("me@here.test", &["you@far.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    wait_for("the delivery to reach its end", || (slow.load(Ordering::SeqCst) == 1).then_some(()));
+    daemon.signal(Signal::SIGTERM);
+    let goodbye = open.reply();
+    assert!(goodbye.starts_with("421 4."), "an idle client hears of it: {goodbye}");
+    assert_eq!(daemon.wait(), Some(0));
+    assert_eq!(server.count(), 1);
+    let line = daemon.wait_for_log("status=sent");
+    assert!(line.contains("to=<you@far.test>"), "{line}");
+    // Nothing is left for the next start.
+    daemon.run();
+    let list = daemon.command(&["queue", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("is empty"), "{list:?}");
+}
+
+/// A small file system of memory; goes with its owner.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path, octets: u64) -> Self {
+        fs::create_dir_all(at).expect("a scratch folder");
+        let (uid, gid) = owner();
+        run(Command::new(program("mount", "mount"))
+            .args(["-t", "tmpfs", "-o", &format!("size={octets},uid={uid},gid={gid},mode=755"), "tmpfs"])
+            .arg(at));
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        _ = Command::new(program("umount", "mount")).arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_reason_to_wait() {
+    let mut daemon = Daemon::prepare(
+        "full",
+        "relayhost = [127.0.0.1]:1\nspool_segment_size = 1048576\nspool_reserve = 1048576\nqueue_minfree = 0\nmessage_size_limit = 5000000",
+        "",
+    );
+    let spool = daemon.path().join("spool");
+    let disk = SmallDisk::mount(&spool, 16 * 1024 * 1024);
+    daemon.run();
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    // Mail that stays: nobody listens at its next hop.
+    let mut accepted = 0;
+    let large = format!("Subject: large\r\n\r\n{}", "A line that fills the disk.\r\n".repeat(10_000));
+    let refusal = loop {
+        assert!(accepted < 200, "16 MB never fill up");
+        let mail = client.say("MAIL FROM:<me@here.test>");
+        if !mail.starts_with("250") {
+            break mail;
+        }
+        client.expect("RCPT TO:<you@far.test>", "250");
+        client.expect("DATA", "354");
+        client.send(large.as_bytes());
+        client.send(b".\r\n");
+        let reply = client.reply();
+        if !reply.starts_with("250") {
+            break reply;
+        }
+        accepted += 1;
+    };
+    assert!(refusal.starts_with("452 4.3.1") || refusal.starts_with("451 4.3.0"), "{refusal}");
+    assert!(accepted > 5, "{accepted} were accepted");
+    // Small mail as well, in time; and nothing of what was refused is kept.
+    let contents = || fs::read_dir(spool.join("postrider/contents")).expect("the spool").count();
+    assert!(contents() <= accepted, "{} contents of {accepted} messages", contents());
+    // The daemon is alive, and says what the queue holds.
+    let list = daemon.command(&["queue", "list", "--json"]);
+    assert_eq!(String::from_utf8_lossy(&list.stdout).lines().count(), accepted, "{list:?}");
+    // Space comes back when mail goes; and new mail is taken without a restart.
+    assert!(daemon.command(&["queue", "delete", "ALL"]).status.success());
+    wait_for("the contents to go", || (contents() == 0).then_some(()));
+    wait_for("mail to be taken again", || {
+        let mut client = daemon.client();
+        client.expect("EHLO client.test", "250");
+        if !client.say("MAIL FROM:<me@here.test>").starts_with("250") {
+            return None;
+        }
+        client.expect("RCPT TO:<you@here.test>", "250");
+        client.expect("DATA", "354");
+        client.send(b"Subject: again\r\n\r\nbody\r\n.\r\n");
+        client.reply().starts_with("250").then_some(())
+    });
+    _ = daemon.wait_for_mail("you", 1);
+    daemon.kill();
+    drop(disk);
+}

@@ -1,0 +1,219 @@
+//! Wrong configurations: file, line, what and remedy are said, and nothing starts or changes.
+
+use nix::sys::signal::Signal;
+use postrider_tests::daemon::Daemon;
+use postrider_tests::{binary, wait_for};
+use std::fs;
+use std::process::{Command, Output, Stdio};
+
+/// What stands in line 1 and following before each wrong line, so that line numbers are known.
+const SANE: &str = "compatibility_level = 3.6\nmyhostname = mail.here.test\ninet_protocols = ipv4\n";
+const WRONG_LINE: &str = "main.cf:4: error: ";
+const SERVICE: &str = "smtp unix - - n - - smtp\n";
+
+fn run(daemon: &Daemon, verb: &str) -> (Output, String) {
+    let output = Command::new(binary("postrider"))
+        .args([verb, "-c"])
+        .arg(daemon.config())
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output, text)
+}
+
+/// Both `check` and `start` say all of these words and fail.
+#[track_caller]
+fn refused(main_cf: &str, master_cf: &str, words: &[&str]) {
+    let daemon = Daemon::prepare("wrong", "", "");
+    let folder = daemon.path().display();
+    let main = format!("{main_cf}\nqueue_directory = {folder}/spool\nmaillog_file = {folder}/mail.log\n");
+    fs::write(daemon.config().join("main.cf"), main).expect("a scratch folder");
+    fs::write(daemon.config().join("master.cf"), master_cf).expect("a scratch folder");
+    for verb in ["check", "start"] {
+        let (output, text) = run(&daemon, verb);
+        assert!(!output.status.success(), "{verb} succeeded: {text}");
+        for word in words {
+            assert!(text.contains(word), "{verb} does not say {word:?}:\n{text}");
+        }
+    }
+}
+
+/// A wrong fourth line of main.cf.
+#[track_caller]
+fn wrong_line(line: &str, words: &[&str]) {
+    let door = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}", postrider_tests::free_port());
+    let mut all = vec![WRONG_LINE];
+    all.extend(words);
+    refused(&format!("{SANE}{line}"), &door, &all);
+}
+
+#[test]
+fn values_that_cannot_be_right() {
+    wrong_line("smtpd_timeout = soon", &["smtpd_timeout = soon: a time is expected", "write it like 5s"]);
+    wrong_line(
+        "message_size_limit = 10M",
+        &["message_size_limit = 10M: a whole number", "write digits only"],
+    );
+    wrong_line("strict_rfc821_envelopes = perhaps", &["yes or no is expected; write yes or no"]);
+    wrong_line("smtp_tls_security_level = maybe", &["smtp_tls_security_level = maybe", "choose one of them"]);
+    wrong_line("just words", &["missing '=' after parameter name: \"just words\"; write \"name = value\""]);
+    wrong_line("mynetworks = 127.0.0.0/40", &["mynetworks: bad mask value: \"127.0.0.0/40\"; correct it"]);
+    wrong_line("dns_servers = x", &["dns_servers: bad address of a server: x; correct it"]);
+}
+
+#[test]
+fn values_that_refer_to_nothing_or_to_themselves() {
+    wrong_line(
+        "mydestination = $mydestination",
+        &["refer to each other too deeply", "for the forms of $name"],
+    );
+    wrong_line("mydestination = ${nope", &["\"}\" is missing", "for the forms of $name"]);
+}
+
+#[test]
+fn restrictions_that_would_not_do_what_they_seem_to() {
+    wrong_line(
+        "smtpd_recipient_restrictions = permit_mynetworks, reject_unauth_destinations",
+        &[
+            "unknown smtpd restriction: \"reject_unauth_destinations\"; did you mean reject_unauth_destination?",
+        ],
+    );
+    // An open relay.
+    wrong_line("smtpd_relay_restrictions = permit_mynetworks", &["specify at least one working instance of"]);
+}
+
+#[test]
+fn files_that_are_not_there() {
+    wrong_line(
+        "smtpd_tls_cert_file = /nowhere.pem\nsmtpd_tls_security_level = may",
+        &["smtpd_tls_cert_file: /nowhere.pem: No such file or directory", "correct it"],
+    );
+    let daemon = Daemon::prepare("missing", "", "");
+    fs::remove_file(daemon.config().join("main.cf")).expect("it was there");
+    for verb in ["check", "start"] {
+        let (output, text) = run(&daemon, verb);
+        assert!(!output.status.success());
+        assert!(
+            text.contains("main.cf: No such file or directory") && text.contains("with -c DIR"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn services_that_are_none() {
+    let wrong = |line: &str, words: &[&str]| {
+        let mut all = vec!["master.cf:2: error: "];
+        all.extend(words);
+        refused(SANE, &format!("{SERVICE}{line}\n"), &all);
+    };
+    wrong(
+        "smtpd inet n",
+        &["3 fields, 8 are expected", "write: name type private unpriv chroot wakeup maxproc command"],
+    );
+    wrong("127.0.0.1:99999 inet n - n - - smtpd", &["\"99999\" is no port; write a number"]);
+    wrong("127.0.0.1:2626 innet n - n - - smtpd", &["\"innet\" is no type of service; write inet, unix"]);
+}
+
+#[test]
+fn every_error_is_said_at_once() {
+    let main = format!("{SANE}smtpd_timeout = soon\nmessage_size_limit = big\nmydestinaton = here.test");
+    refused(
+        &main,
+        "127.0.0.1:99999 inet n - n - - smtpd\n",
+        &["main.cf:4: error: ", "main.cf:5: error: ", "master.cf:1: error: ", "did you mean mydestination?"],
+    );
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let first = Daemon::start("taken", "");
+    let second = Daemon::prepare("taken-too", "", "");
+    let services = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}", first.port);
+    fs::write(second.config().join("master.cf"), services).expect("a scratch folder");
+    let (output, text) = run(&second, "start");
+    assert!(!output.status.success());
+    assert!(text.contains(&format!("cannot listen on 127.0.0.1:{}", first.port)), "{text}");
+    assert!(
+        text.contains("another program listens there; stop it, or change the port in master.cf"),
+        "{text}"
+    );
+}
+
+#[test]
+fn one_spool_has_one_daemon() {
+    let first = Daemon::start("spool", "");
+    let second =
+        Daemon::prepare("spool-too", &format!("queue_directory = {}/spool", first.path().display()), "");
+    let (output, text) = run(&second, "start");
+    assert!(!output.status.success());
+    assert!(text.contains("another daemon runs on this queue_directory; stop it"), "{text}");
+}
+
+/// A wrong file while the daemon runs changes nothing; the right one reaches new sessions only.
+#[test]
+fn a_reload_takes_all_or_nothing() {
+    let daemon = Daemon::start("reload", "smtpd_banner = first banner");
+    let mut open = daemon.client();
+    assert!(open.greeting.contains("first banner"), "{}", open.greeting);
+    open.expect("EHLO client.test", "250");
+    open.expect("MAIL FROM:<me@here.test>", "250");
+    // Faulty in the values, faulty in what they lead to, faulty in master.cf.
+    let mut faults = 0;
+    for wrong in
+        ["smtpd_timeout = soon", "smtpd_recipient_restrictions = nonsense", "mynetworks = 1.2.3.4/99"]
+    {
+        daemon.write_main_cf(&format!("smtpd_banner = second banner\n{wrong}"));
+        daemon.signal(Signal::SIGHUP);
+        faults += 1;
+        wait_for("the refusal in the log", || {
+            (daemon.log().matches("not reloaded, nothing has changed: main.cf:").count() >= faults)
+                .then_some(())
+        });
+        assert!(daemon.client().greeting.contains("first banner"));
+    }
+    daemon.write_main_cf("smtpd_banner = second banner");
+    daemon.write_master_cf("broken inet\n");
+    daemon.signal(Signal::SIGHUP);
+    _ = daemon.wait_for_log("not reloaded, nothing has changed: master.cf:");
+    assert!(daemon.client().greeting.contains("first banner"));
+    // `postrider reload` says the same to the operator.
+    let reload = daemon.command(&["reload"]);
+    assert!(!reload.status.success());
+    assert!(String::from_utf8_lossy(&reload.stderr).contains("master.cf:"), "{reload:?}");
+    daemon.write_master_cf("");
+    daemon.write_main_cf("smtpd_banner = second banner\nmessage_size_limit = 1000");
+    assert!(daemon.command(&["reload"]).status.success());
+    _ = daemon.wait_for_log("configuration reloaded");
+    let mut fresh = daemon.client();
+    assert!(fresh.greeting.contains("second banner"), "{}", fresh.greeting);
+    assert!(fresh.expect("EHLO client.test", "250").contains("SIZE 1000"));
+    // The open session goes on with the limits that it began with.
+    open.expect("RCPT TO:<you@here.test>", "250");
+    open.expect("DATA", "354");
+    open.send("A line that fills more than a thousand octets.\r\n".repeat(40).as_bytes());
+    let reply = open.say(".");
+    assert!(reply.starts_with("250"), "{reply}");
+    _ = daemon.wait_for_mail("you", 1);
+}
+
+#[test]
+fn a_reload_opens_and_closes_doors() {
+    let daemon = Daemon::start("doors", "");
+    let port = postrider_tests::free_port();
+    daemon.write_master_cf(&format!("127.0.0.1:{port} inet n - n - - smtpd -o smtpd_banner=side\n"));
+    assert!(daemon.command(&["reload"]).status.success());
+    let mut side = postrider_tests::smtp::Client::connect(port);
+    assert!(side.greeting.contains("side"), "{}", side.greeting);
+    daemon.write_master_cf("");
+    assert!(daemon.command(&["reload"]).status.success());
+    wait_for("the door to close", || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_err().then_some(())
+    });
+    // Who is inside may stay.
+    side.expect("EHLO client.test", "250");
+    side.expect("QUIT", "221");
+    assert!(daemon.client().greeting.starts_with("220"));
+}
