@@ -8,8 +8,9 @@ use crate::observe;
 use crate::serve::House;
 use crate::spool::Spool;
 use nix::sys::socket::{getsockopt, sockopt};
-use postrider_core::mail::{OrderResult, QueueId};
+use postrider_core::mail::{OrderResult, QueueId, QueueName};
 use postrider_core::manager::Input;
+use postrider_core::time::Timestamp;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -139,19 +140,26 @@ impl Desk {
                 _ = self.facts.send(Input::Order(ticket, order));
                 match answer.await {
                     Ok(OrderResult::Done(count)) => put(out, &Reply::Done(count)).await.map(Ok),
-                    Ok(OrderResult::Listed(messages)) => {
-                        for (id, queue, next) in messages {
-                            // Gone since it was listed: not in the list.
-                            let Ok(Some(loaded)) = self.spool.load(id).await else { continue };
-                            put(out, &Reply::Listing(listing(&loaded, queue, next))).await?;
-                        }
-                        Ok(Ok(()))
-                    }
+                    Ok(OrderResult::Listed(messages)) => self.list(messages, out).await.map(Ok),
                     Ok(OrderResult::Failed(why)) => Ok(Err(why)),
                     Err(_) => Ok(Err("the daemon is stopping".to_owned())),
                 }
             }
         }
+    }
+
+    /// One message at a time is loaded, however long the queue.
+    async fn list(
+        &self,
+        messages: Vec<(QueueId, QueueName, Option<Timestamp>)>,
+        out: &mut Line,
+    ) -> std::io::Result<()> {
+        for (id, queue, next) in messages {
+            // Gone since it was listed: not in the list.
+            let Ok(Some(loaded)) = self.spool.load(id).await else { continue };
+            put(out, &Reply::Listing(listing(&loaded, queue, next))).await?;
+        }
+        Ok(())
     }
 
     async fn wish(&self, request: Request) -> Result<(), String> {

@@ -32,22 +32,24 @@ pub async fn run<E: Environment>(
     loop {
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
         match maildrop::list(&spool) {
-            Ok(waiting) => {
-                // Side by side, so that they share a sync.
-                for some in waiting.chunks(MAILDROP_AT_ONCE) {
-                    let mut tasks = JoinSet::new();
-                    for path in some {
-                        let (shared, site, path) = (Arc::clone(&shared), Arc::clone(&now), path.clone());
-                        tasks.spawn(async move { take(&shared, &site, &path).await });
-                    }
-                    tasks.join_all().await;
-                }
-            }
+            Ok(waiting) => take_all(&shared, &now, waiting).await,
             Err(error) => observe::warn(format!("maildrop: {error}")),
         }
         if let Ok(None) = tokio::time::timeout(MAILDROP_LOOK, woken.recv()).await {
             return;
         }
+    }
+}
+
+/// Some side by side, so that they share a sync.
+async fn take_all<E: Environment>(shared: &Arc<Shared<E>>, site: &Arc<Site<E>>, waiting: Vec<PathBuf>) {
+    for some in waiting.chunks(MAILDROP_AT_ONCE) {
+        let mut tasks = JoinSet::new();
+        for path in some {
+            let (shared, site, path) = (Arc::clone(shared), Arc::clone(site), path.clone());
+            tasks.spawn(async move { take(&shared, &site, &path).await });
+        }
+        tasks.join_all().await;
     }
 }
 

@@ -185,6 +185,14 @@ impl<E: Environment> Site<E> {
                 found.insert(self.config.doubt(&parameter, &text, "its mail waits in the queue, nothing is sent"));
             }
         }
+        for parameter in ["smtp_tls_security_level", "lmtp_tls_security_level"] {
+            let services = self.config.services().iter().filter(|service| matches!(service.role, Role::Transport(_)));
+            let mut levels = services.map(|service| self.config.settings(Some(&service.key())).text(parameter) == "dane");
+            if levels.any(|dane| dane) {
+                let remedy = "it acts as may: encrypted where that is offered, and never authenticated";
+                found.insert(self.config.doubt(parameter, "not working yet: dane", remedy));
+            }
+        }
         found.into_iter().collect()
     }
 

@@ -241,7 +241,9 @@ fn postcat_shows_what_will_be_sent() {
     let shown: serde_json::Value =
         serde_json::from_str(&ours(&daemon, &["queue", "show", &id, "--json"])).expect("JSON");
     assert!(shown["content"].as_str().expect("content").ends_with("From: a@here.test\r\n\r\nbody\r\n"));
-    _ = done(daemon.command(&["postcat", "-q", "4jWhHq2Kh9z9999"]), 69);
+    _ = ours(&daemon, &["queue", "delete", &id]);
+    _ = done(daemon.command(&["postcat", "-q", &id]), 69);
+    _ = done(daemon.command(&["postcat", "-q", "no-id"]), 64);
 }
 
 #[test]
@@ -619,13 +621,10 @@ fn a_log_may_go_to_standard_output() {
 
 #[test]
 fn check_names_restrictions_and_levels_that_do_not_work_yet() {
-    let lines = "smtpd_recipient_restrictions = reject_rbl_client x.test, permit\nsmtp_tls_security_level = dane";
-    let daemon = Daemon::prepare("not-yet", lines, "");
-    let said = ours(&daemon, &["check"]);
-    for line in [
-        "warning: smtpd_recipient_restrictions: not working yet: reject_rbl_client; what it would decide is answered 451 4.3.5",
-        "warning: smtp_tls_security_level: not working yet: dane; it acts as may, which does not authenticate",
-    ] {
+    let lines =
+        "smtpd_recipient_restrictions = reject_rbl_client x.test, permit\nsmtp_tls_security_level = dane";
+    let said = ours(&Daemon::prepare("not-yet", lines, ""), &["check"]);
+    for line in ["not working yet: reject_rbl_client", "not working yet: dane"] {
         assert!(said.contains(line), "{said}");
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod clients;
 mod content;
+mod door;
 mod hello;
 mod params;
 pub(crate) mod replies;
@@ -19,8 +20,10 @@ mod security;
 mod stage;
 mod tally;
 mod transaction;
+mod view;
 mod words;
 
+pub use door::{Input, Moment, Named, Output, Peer};
 pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
 pub use stage::Transaction;
 pub use words::Words;
@@ -28,99 +31,13 @@ pub use words::Words;
 use crate::event::Event;
 use crate::limits;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{QueueId, Sender, TlsFacts};
+use crate::mail::{Sender, TlsFacts};
 use crate::time::{Instant, Now};
 use crate::wire::command::{self, Verb};
 use crate::wire::line::{Backlog, Line};
-use crate::wire::{Mailbox, Reply};
+use crate::wire::Reply;
 use stage::{Chunks, Hello, Pending, Stage};
-use std::net::IpAddr;
 use tally::Tally;
-
-/// Who is connected, as the socket says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Peer {
-    /// Its IP address (IPv4 in IPv6 form already unwrapped).
-    pub address: IpAddr,
-    /// Its TCP port.
-    pub port: u16,
-    /// The address of ours that it connected to.
-    pub local: IpAddr,
-}
-
-/// What names and tables say of the client.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Named {
-    /// Its verified name, or `unknown`.
-    pub name: String,
-    /// EHLO keywords not to be sent to it; `None` when a table could not say.
-    pub discard: Option<Discarded>,
-}
-
-/// When a verdict is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Moment {
-    /// Before the greeting.
-    Connect,
-    /// HELO, EHLO.
-    Hello,
-    /// MAIL.
-    Mail,
-    /// RCPT.
-    Rcpt,
-    /// DATA, the first BDAT.
-    Data,
-    /// The end of data.
-    EndOfData,
-    /// VRFY.
-    Vrfy,
-}
-
-/// What a session is told.
-#[derive(Debug)]
-pub enum Input<'a> {
-    /// Octets from the client.
-    Bytes(&'a [u8]),
-    /// The client is gone.
-    Closed,
-    /// Its name is known: it may be greeted.
-    Named(Named),
-    /// TLS is on.
-    Secured(TlsFacts),
-    /// The handshake failed: why.
-    TlsFailed(String),
-    /// The verdict that [`Output::Judge`] asked for.
-    Judged(Result<(), Reply>),
-    /// The id that [`Output::Identify`] asked for.
-    Identified(QueueId),
-    /// The message of [`Output::Finish`] is durable (or was to be thrown away), or the reply that says why not.
-    Finished(Result<(), Reply>),
-    /// Finish the transaction, then 421.
-    Drain,
-}
-
-/// What a session wants done. `Judge`, `Identify` and `Finish` are always the last of a drain.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// Write these octets.
-    Send(Vec<u8>),
-    /// Start a handshake once all is written.
-    StartTls,
-    /// Close once all is written.
-    Close,
-    /// May they? See the getters for what about.
-    Judge(Moment),
-    /// A queue id is needed for the transaction.
-    Identify,
-    /// Content, in order.
-    Content(Vec<u8>),
-    /// The transaction and its content are void.
-    Abandon,
-    /// The content is complete: make the message durable.
-    Finish,
-    /// Log this.
-    Event(Event),
-}
 
 /// One connection.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -193,90 +110,6 @@ impl Session {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.stage == Stage::Closed
-    }
-
-    /// The transaction, if one is open (or MAIL is being judged).
-    #[must_use]
-    pub fn transaction(&self) -> Option<&Transaction> {
-        match &self.stage {
-            Stage::Judging(Pending::Mail(transaction)) => Some(transaction),
-            _ => self.transaction.as_ref(),
-        }
-    }
-
-    /// The recipient that is being judged.
-    #[must_use]
-    pub fn recipient(&self) -> Option<&Mailbox> {
-        match &self.stage {
-            Stage::Judging(Pending::Rcpt(recipient) | Pending::Vrfy(recipient, _)) => {
-                Some(&recipient.address)
-            }
-            _ => None,
-        }
-    }
-
-    /// What the client said in HELO or EHLO, or is being judged for.
-    #[must_use]
-    pub fn helo(&self) -> Option<&str> {
-        match &self.stage {
-            Stage::Judging(Pending::Hello(hello)) => Some(&hello.name),
-            _ => self.hello.as_ref().map(|hello| hello.name.as_str()),
-        }
-    }
-
-    /// What TLS agreed on, if it is on.
-    #[must_use]
-    pub fn tls(&self) -> Option<&TlsFacts> {
-        self.tls.as_ref()
-    }
-
-    /// `SMTP`, `ESMTP`, `ESMTPS` (RFC 3848), `UTF8SMTP`, `UTF8SMTPS` (RFC 6531 4.3).
-    #[must_use]
-    pub fn protocol(&self) -> &'static str {
-        let utf8 = self.transaction.as_ref().is_some_and(|transaction| transaction.smtputf8);
-        let extended = self.hello.as_ref().is_some_and(|hello| hello.extended);
-        match (utf8, extended, self.tls.is_some()) {
-            (true, _, true) => "UTF8SMTPS",
-            (true, _, false) => "UTF8SMTP",
-            (false, true, true) => "ESMTPS",
-            (false, true, false) => "ESMTP",
-            (false, false, _) => "SMTP",
-        }
-    }
-
-    /// `name[address]`, with the port where that is asked for.
-    #[must_use]
-    pub fn client(&self) -> String {
-        let Peer { address, port, .. } = self.peer;
-        if self.params.port_logging {
-            format!("{}[{address}]:{port}", self.name)
-        } else {
-            format!("{}[{address}]", self.name)
-        }
-    }
-
-    /// The log line of a verdict or an action: `reject: RCPT from name[address]: text; from=<…> to=<…> proto=… helo=<…>`.
-    #[must_use]
-    pub fn policy_event(&self, verb: &'static str, text: String) -> Event {
-        let mut details = Vec::new();
-        if let Some(transaction) = self.transaction() {
-            details.push(format!("from=<{}>", transaction.sender.external()));
-        }
-        if let Some(recipient) = self.recipient() {
-            details.push(format!("to=<{}>", recipient.external()));
-        }
-        if self.helo().is_some() {
-            details.push(format!("proto={}", self.protocol()));
-        }
-        details.extend(self.helo().map(|helo| format!("helo=<{helo}>")));
-        Event::Policy {
-            id: self.transaction.as_ref().and_then(|transaction| transaction.id),
-            verb,
-            stage: self.place,
-            client: self.client(),
-            text,
-            details: details.join(" "),
-        }
     }
 
     fn event(&mut self, event: Event) {

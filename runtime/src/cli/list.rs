@@ -58,7 +58,7 @@ impl Printer {
     }
 }
 
-fn closed(error: io::Error) -> Failure {
+fn closed(error: &io::Error) -> Failure {
     Failure::new(74, format!("standard output: {error}"))
 }
 
@@ -66,10 +66,10 @@ fn closed(error: io::Error) -> Failure {
 pub(super) fn list(setup: &Setup, selection: Selection, form: Form) -> Result<(), Failure> {
     let mut printer = Printer { out: BufWriter::new(io::stdout().lock()), form, messages: 0, octets: 0 };
     ask(setup, &Request::Order(Order::List(selection)), |reply| match reply {
-        Reply::Listing(listing) => printer.put(&listing).map_err(closed),
+        Reply::Listing(listing) => printer.put(&listing).map_err(|error| closed(&error)),
         _ => Ok(()),
     })?;
-    printer.finish().map_err(closed)
+    printer.finish().map_err(|error| closed(&error))
 }
 
 fn sender_of(listing: &Listing) -> &str {

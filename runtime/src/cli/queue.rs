@@ -37,7 +37,7 @@ fn fatal(command: &'static str) -> impl Fn(Failure) -> Failure {
 ///
 /// # Errors
 /// What went wrong.
-pub fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
+pub(super) fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let json = arguments.iter().any(|argument| argument == "--json");
     let form = if json { Form::Json } else { Form::Text };
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "--json").collect();
@@ -142,7 +142,7 @@ fn carry_out(setup: &Setup, order: Order) -> Result<u64, Failure> {
 ///
 /// # Errors
 /// What went wrong.
-pub fn mailq(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn mailq(setup: &Setup) -> Result<(), Failure> {
     list(setup, Selection::All(None), Form::Text).map_err(fatal("mailq"))
 }
 
@@ -150,7 +150,7 @@ pub fn mailq(setup: &Setup) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What went wrong.
-pub fn postqueue(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
+pub(super) fn postqueue(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "-v").collect();
     let flush = |selection| carry_out(setup, Order::Flush(selection)).map(drop);
     match words[..] {
@@ -174,7 +174,7 @@ pub fn postqueue(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What went wrong.
-pub fn postsuper(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
+pub(super) fn postsuper(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let mut rest = arguments.iter();
     let mut orders: Vec<(char, String)> = Vec::new();
     let mut queues = Vec::new();
@@ -251,7 +251,7 @@ fn super_order(setup: &Setup, letter: char, target: &str, queues: &[QueueName]) 
 ///
 /// # Errors
 /// What went wrong.
-pub fn postcat(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
+pub(super) fn postcat(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let mut parts = Parts::NONE;
     let mut from_queue = false;
     let mut ids = Vec::new();

@@ -36,7 +36,7 @@ enum Mode {
 ///
 /// # Errors
 /// What went wrong, with the exit status of sysexits.h.
-pub fn run(called: &str, arguments: &[String], directory: Option<String>) -> Result<(), Failure> {
+pub(super) fn run(called: &str, arguments: &[String], directory: Option<String>) -> Result<(), Failure> {
     let mut options = parse(arguments)?;
     match called {
         "mailq" => options.mode = Mode::List,

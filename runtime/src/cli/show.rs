@@ -20,7 +20,7 @@ impl Parts {
     pub(super) const NONE: Self = Self { envelope: false, header: false, body: false };
 }
 
-fn closed(error: io::Error) -> Failure {
+fn closed(error: &io::Error) -> Failure {
     Failure::new(74, format!("standard output: {error}"))
 }
 
@@ -39,9 +39,9 @@ pub(super) fn as_text(setup: &Setup, id: QueueId, parts: Parts) -> Result<(), Fa
             Reply::Content(octets) => content.put(&octets),
             _ => Ok(()),
         }
-        .map_err(closed)
+        .map_err(|error| closed(&error))
     })?;
-    content.end(&format!("*** HEADER EXTRACTED {id} ***\n*** MESSAGE FILE END {id} ***\n")).map_err(closed)
+    content.end(&format!("*** HEADER EXTRACTED {id} ***\n*** MESSAGE FILE END {id} ***\n")).map_err(|error| closed(&error))
 }
 
 /// Seconds as a person reads them; other values as they are.
