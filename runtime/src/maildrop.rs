@@ -136,7 +136,8 @@ pub fn open(path: &Path) -> io::Result<Dropped> {
     let mut content = BufReader::new(file);
     let mut line = Vec::new();
     io::Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
-    let header = serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    let header =
+        serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
     Ok(Dropped { header, uid: data.uid(), modified: data.mtime(), content, path: path.to_owned() })
 }
 

@@ -106,7 +106,8 @@ impl Desk {
         let mut stream = BufStream::new(stream);
         let place = if trusted { None } else { self.public.try_acquire().ok() };
         if !trusted && place.is_none() {
-            return finish(&mut stream, &Reply::Failed("too many commands at once; try again".to_owned())).await;
+            return finish(&mut stream, &Reply::Failed("too many commands at once; try again".to_owned()))
+                .await;
         }
         let mut line = Vec::new();
         let mut bounded = (&mut stream).take(REQUEST_MAX as u64);
@@ -114,7 +115,9 @@ impl Desk {
         tokio::time::timeout(limits::CONTROL_PATIENCE, reading).await.map_err(std::io::Error::other)??;
         let request = match serde_json::from_slice::<Request>(&line) {
             Ok(request) => request,
-            Err(error) => return finish(&mut stream, &Reply::Failed(format!("not understood: {error}"))).await,
+            Err(error) => {
+                return finish(&mut stream, &Reply::Failed(format!("not understood: {error}"))).await;
+            }
         };
         if !request.is_public() && !trusted {
             let why = "only root and mail_owner may do this";
@@ -178,7 +181,9 @@ impl Desk {
 async fn put(out: &mut Line, reply: &Reply) -> std::io::Result<()> {
     let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
-    tokio::time::timeout(limits::CONTROL_PATIENCE, out.write_all(&line)).await.map_err(std::io::Error::other)?
+    tokio::time::timeout(limits::CONTROL_PATIENCE, out.write_all(&line))
+        .await
+        .map_err(std::io::Error::other)?
 }
 
 /// Writes the last answer, and all that was held back to be written together.

@@ -10,7 +10,8 @@ use crate::observe;
 use crate::site::Site;
 use crate::submit::{FromRead, Whole, submit};
 use postrider_core::mail::{
-    BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret, Sender,
+    BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret,
+    Sender,
 };
 use postrider_core::report;
 use postrider_core::submission::{Failure, Maker, Start};
@@ -51,7 +52,8 @@ pub async fn run<E: Environment>(
 }
 
 async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
-    let found = maildrop::open(path).and_then(|dropped| envelope(shared, &dropped).map(|made| (dropped, made)));
+    let found =
+        maildrop::open(path).and_then(|dropped| envelope(shared, &dropped).map(|made| (dropped, made)));
     let (dropped, envelope) = match found {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
@@ -65,7 +67,9 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
         Err(Failure::Refused(reply)) if reply.code >= 500 => {
             match give_back(shared, site, envelope, path, &reply).await {
                 Ok(()) => remove(path),
-                Err(why) => set_aside(path, &format!("{}; no report could be made: {why}", reply.lines.join(" "))),
+                Err(why) => {
+                    set_aside(path, &format!("{}; no report could be made: {why}", reply.lines.join(" ")))
+                }
             }
         }
         Err(why) => {
@@ -109,7 +113,11 @@ async fn give_back<E: Environment>(
     };
     let mut original = Vec::new();
     let dropped = maildrop::open(path).map_err(|error| error.to_string())?;
-    dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(|error| error.to_string())?;
+    dropped
+        .content
+        .take(REPORT_CHUNK as u64)
+        .read_to_end(&mut original)
+        .map_err(|error| error.to_string())?;
     // No file of ours has CRLF lines; the report must.
     let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");
     let (kind, changes) = (report::Kind::Failure, Vec::new());
@@ -166,7 +174,8 @@ fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result
 fn mailbox(text: &str) -> io::Result<Mailbox> {
     let text = text.trim();
     let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
-    let wrong = |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
+    let wrong =
+        |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
     Mailbox::parse(bare).map_err(wrong)
 }
 

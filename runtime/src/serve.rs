@@ -14,7 +14,7 @@ use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
-use postrider_core::params::Config;
+use postrider_core::params::{Config, Problem};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, Log};
 use postrider_core::session::clients::Clients;
@@ -43,15 +43,38 @@ pub struct House<E: Environment> {
     listening: Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>,
 }
 
-/// What is wrong, one line each: where, what, and what to do.
+/// What is wrong, one line each, with the file and line of the parameter.
 fn lines(config: &Config, wrong: &Wrong) -> String {
     let line = |(name, why): &(String, String)| {
         let remedy = format!("correct it; `man 5 postconf` describes {name}");
         // Some say it themselves.
         let remedy = if why.contains("did you mean") || why.contains("; ") { "" } else { &remedy };
-        config.fault(name, why, remedy).to_string()
+        in_directory(config, &config.fault(name, why, remedy))
     };
     wrong.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// A problem with the whole path of its file.
+fn in_directory(config: &Config, problem: &Problem) -> String {
+    format!("{}/{problem}", config.settings(None).text("config_directory"))
+}
+
+/// What should be corrected in the tables of a site: `FILE:LINE: warning: text; remedy`.
+fn table_problems<E: Environment>(site: &Site<E>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, parameter) in site.config.tables_by_parameter() {
+        for problem in site.answers.tables.load(&name) {
+            // A fault of no line of the table's file is one of the line that names the table.
+            found.push(match problem.line {
+                0 => {
+                    let text = format!("{}: {}", name.0, problem.what);
+                    in_directory(&site.config, &site.config.doubt(&parameter, &text, &problem.remedy))
+                }
+                line => format!("{}:{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
+            });
+        }
+    }
+    found
 }
 
 /// Starts the daemon: recovers the spool, then listens.
@@ -64,12 +87,10 @@ pub async fn start<E: Environment>(
     config: Config,
 ) -> Result<House<E>, String> {
     let settings = config.settings(None);
-    let told = config.clone();
-    let told = |wrong: Wrong| lines(&told, &wrong);
-    let dns = dns_params(&env, &settings).map_err(told)?;
+    let dns = dns_params(&env, &settings).map_err(|wrong| lines(&config, &wrong))?;
     let resolver = Resolver::start(&env, dns);
-    let site = Site::new(&env, &provider, &resolver, config).map_err(told)?;
-    let params = site.manager_params().map_err(told)?;
+    let site = Site::new(&env, &provider, &resolver, config.clone()).map_err(|wrong| lines(&config, &wrong))?;
+    let params = site.manager_params().map_err(|wrong| lines(&config, &wrong))?;
     let site = Arc::new(RwLock::new(Arc::new(site)));
     let (facts, incoming) = mpsc::unbounded_channel();
     let (opened, opening) = oneshot::channel();
@@ -143,10 +164,9 @@ impl<E: Environment> House<E> {
     /// What is wrong with it.
     pub async fn reload(&self, config: Config) -> Result<(), String> {
         let env = &self.shared.env;
-        let told = config.clone();
-        let told = |wrong: Wrong| lines(&told, &wrong);
+        let told = |wrong: Wrong| lines(&config, &wrong);
         let dns = dns_params(env, &config.settings(None)).map_err(told)?;
-        let site = Site::new(env, &self.provider, &self.resolver, config).map_err(told)?;
+        let site = Site::new(env, &self.provider, &self.resolver, config.clone()).map_err(told)?;
         let params = site.manager_params().map_err(told)?;
         let before = self.site();
         *self.site.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
@@ -196,17 +216,13 @@ impl<E: Environment> House<E> {
         listening.keys().map(|(_, address)| address.to_string()).collect()
     }
 
-    /// Everything that a person should correct in the tables.
+    /// What is set and does not work yet, and everything that a person should correct in the tables.
     #[must_use]
-    pub fn table_problems(&self) -> Vec<String> {
+    pub fn doubts(&self) -> Vec<String> {
         let site = self.site();
-        let names = site.config.table_names();
-        let mut problems = Vec::new();
-        for name in names {
-            for problem in site.answers.tables.load(&name) {
-                problems.push(format!("{}, line {}: {}; {}", problem.file, problem.line, problem.what, problem.remedy));
-            }
-        }
+        let mut problems: Vec<String> =
+            site.not_working().iter().map(|problem| in_directory(&site.config, problem)).collect();
+        problems.extend(table_problems(&site));
         problems
     }
 }
@@ -226,12 +242,12 @@ pub use production::{daemon, inspect};
 
 #[cfg(not(madsim))]
 mod production {
-    use super::{House, lines, start};
+    use super::{House, in_directory, lines, start, table_problems};
     use crate::cli::Setup;
     use crate::control::Request;
     use crate::env::real::Real;
     use crate::{maildrop, observe, operate, pickup, site};
-    use postrider_core::params::{Config, Severity};
+    use postrider_core::params::{Config, Settings, Severity};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::signal::unix::{SignalKind, signal};
@@ -247,7 +263,7 @@ mod production {
     pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut house = start(env, provider, setup.config.clone()).await?;
-        for problem in house.table_problems() {
+        for problem in house.doubts() {
             observe::warn(problem);
         }
         let (wishes, mut wished) = mpsc::channel(16);
@@ -316,7 +332,7 @@ mod production {
         match &result {
             Ok(()) => {
                 observe::note("configuration reloaded");
-                for problem in house.table_problems() {
+                for problem in house.doubts() {
                     observe::warn(problem);
                 }
             }
@@ -338,22 +354,25 @@ mod production {
         runtime.block_on(async {
             match inspect_site(&setup.config) {
                 Ok(problems) => found.extend(problems),
-                Err(wrong) => found.extend(
-                    lines(&setup.config, &wrong)
-                        .lines()
-                        .map(|line| (true, format!("{}/{line}", setup.directory.display()))),
-                ),
+                Err(wrong) => {
+                    found.extend(lines(&setup.config, &wrong).lines().map(|line| (true, line.to_owned())));
+                }
             }
         });
         if let Err(why) = crate::privilege::owner_of(setup.settings.text("mail_owner")) {
             // Without root nobody becomes mail_owner.
             let root = nix::unistd::Uid::effective().is_root();
-            let (place, word) = (setup.config.line_of("mail_owner"), if root { "error" } else { "warning" });
-            found.push((root, format!("{}/{place}: {word}: {why}", setup.directory.display())));
+            let problem = if root {
+                setup.config.fault("mail_owner", &why, "make the user, or name another")
+            } else {
+                setup.config.doubt("mail_owner", &why, "without root the daemon stays who starts it")
+            };
+            found.push((root, in_directory(&setup.config, &problem)));
         }
         let spool = setup.spool().join(maildrop::DIRECTORY);
         if setup.queue_directory().exists() && !spool.exists() {
-            found.push((false, format!("{}: will be made at the first start", spool.display())));
+            let text = format!("{}: warning: does not exist; it is made at the first start", spool.display());
+            found.push((false, text));
         }
         found
     }
@@ -365,16 +384,9 @@ mod production {
         let resolver = crate::resolve::Resolver::start(&env, site::dns_params(&env, &settings)?);
         let made = site::Site::new(&env, &provider, &resolver, config.clone())?;
         made.manager_params()?;
-        let mut found = Vec::new();
-        for name in config.table_names() {
-            for problem in made.answers.tables.load(&name) {
-                let line = if problem.line == 0 { String::new() } else { format!(":{}", problem.line) };
-                found.push((
-                    false,
-                    format!("{}{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
-                ));
-            }
-        }
+        let mut found: Vec<(bool, String)> =
+            made.not_working().iter().map(|problem| (false, in_directory(config, problem))).collect();
+        found.extend(table_problems(&made).into_iter().map(|text| (false, text)));
         Ok(found)
     }
 }

@@ -7,9 +7,9 @@ use crate::resolve::Resolver;
 use crate::tables::{self, Tables};
 use crate::tls;
 use postrider_core::ask::{Facts, TableName};
-use postrider_core::delivery::Protocol;
+use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
-use postrider_core::params::{Config, Settings};
+use postrider_core::params::{Config, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::{Form, MatchList};
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
@@ -152,6 +152,32 @@ impl<E: Environment> Site<E> {
         }
         let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
         Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
+    }
+
+    /// What is set and does not work yet, beyond whole parameters: restrictions, and levels of TLS.
+    #[must_use]
+    pub fn not_working(&self) -> Vec<Problem> {
+        let mut found = BTreeSet::new();
+        for door in self.doors.values() {
+            for (parameter, word) in door.config.policy.not_working() {
+                let text = format!("not working yet: {word}");
+                let remedy = match word.as_str() {
+                    "sleep" => "it does nothing",
+                    word if word.starts_with("permit") => "where it might have permitted, a refusal is 451 instead",
+                    _ => "where it is reached, the answer is 451",
+                };
+                found.insert(self.config.doubt(parameter, &text, remedy));
+            }
+        }
+        for agent in self.transports.values() {
+            let Agent::Remote(config, _) = agent else { continue };
+            if let TlsLevel::Unsupported(level) = &config.params.tls {
+                let parameter = format!("{}_tls_security_level", config.params.protocol.program());
+                let text = format!("not working yet: {level}");
+                found.insert(self.config.doubt(&parameter, &text, "its mail waits in the queue, nothing is sent"));
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// What the manager must know.

@@ -114,6 +114,7 @@ fn two_thousand_messages_pass_unchanged() {
         let message =
             by_sender.get(&format!("<sender{number}@origin.test")).expect("every message comes out");
         assert!(message.recipients[0].starts_with(&format!("<reader{number}@elsewhere.test>")));
+        let sent = &corpus[usize::try_from(number).expect("a small number")];
         assert_same(number, sent, without_trace(&message.content));
     }
 }

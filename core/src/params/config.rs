@@ -135,7 +135,13 @@ impl Config {
     /// Every table that a value of main.cf or of a service names, so that it can be read before it is needed.
     #[must_use]
     pub fn table_names(&self) -> BTreeSet<TableName> {
-        let mut names = BTreeSet::new();
+        self.tables_by_parameter().into_keys().collect()
+    }
+
+    /// The same, with a parameter that names each.
+    #[must_use]
+    pub fn tables_by_parameter(&self) -> BTreeMap<TableName, String> {
+        let mut names = BTreeMap::new();
         let services = self.services.iter().map(|service| Some(service.key()));
         for service in std::iter::once(None).chain(services) {
             let settings = self.settings(service.as_deref());
@@ -143,10 +149,15 @@ impl Config {
                 if !matches!(super::scope::kind_of(name), Kind::Tables | Kind::Matches | Kind::Restrictions) {
                     continue;
                 }
+                // What follows check_policy_service is a socket.
                 let items = super::check::items(value);
+                let before = std::iter::once("").chain(items.iter().map(String::as_str));
+                let tables = items.iter().zip(before).filter(|(_, before)| *before != "check_policy_service");
                 let tables =
-                    items.iter().map(|item| item.trim_start_matches('!')).filter(|item| is_table(item));
-                names.extend(tables.map(|item| TableName(item.to_owned())));
+                    tables.map(|(item, _)| item.trim_start_matches('!')).filter(|item| is_table(item));
+                for table in tables {
+                    names.entry(TableName(table.to_owned())).or_insert_with(|| name.clone());
+                }
             }
         }
         names

@@ -33,7 +33,9 @@ fn header(message: &[u8]) -> (usize, Vec<String>) {
         let folded = line.starts_with(b" ") || line.starts_with(b"\t");
         let mailbox_line = end == 0 && line.starts_with(b"From ");
         let name = line.split(|octet| *octet == b':').next().unwrap_or_default().trim_ascii_end();
-        let field = name.len() < line.trim_ascii_end().len() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+        let field = name.len() < line.trim_ascii_end().len()
+            && !name.is_empty()
+            && name.iter().all(u8::is_ascii_graphic);
         // A header without a line end would swallow what is added behind it.
         if !line.ends_with(b"\n") || !(field || mailbox_line || folded && end > 0) {
             break;
@@ -69,7 +71,8 @@ fn encoded(name: &str) -> String {
             word.push(character);
         }
     }
-    let words: Vec<String> = words.iter().map(|word| format!("=?utf-8?B?{}?=", BASE64.encode(word.as_bytes()))).collect();
+    let words: Vec<String> =
+        words.iter().map(|word| format!("=?utf-8?B?{}?=", BASE64.encode(word.as_bytes()))).collect();
     words.join("\n ")
 }
 

@@ -22,19 +22,23 @@ pub fn ask(
 ) -> Result<(), Failure> {
     let path = setup.spool().join(SOCKET);
     let connect = UnixStream::connect(&path).map_err(|error| {
-        let text = format!("mail system is down ({}: {error}); postrider start -c DIR starts it", path.display());
+        let text =
+            format!("mail system is down ({}: {error}); postrider start -c DIR starts it", path.display());
         Failure::new(UNAVAILABLE, text)
     });
     let mut stream = connect?;
     let broken = |error: std::io::Error| Failure::new(UNAVAILABLE, format!("{}: {error}", path.display()));
     stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
-    let mut line = serde_json::to_vec(request).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
+    let mut line =
+        serde_json::to_vec(request).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(broken)?;
     for line in BufReader::new(stream).lines() {
         let line = line.map_err(broken)?;
         let reply = serde_json::from_str(&line);
-        match reply.map_err(|error| Failure::new(UNAVAILABLE, format!("an answer of another version: {error}")))? {
+        match reply
+            .map_err(|error| Failure::new(UNAVAILABLE, format!("an answer of another version: {error}")))?
+        {
             Reply::End => return Ok(()),
             Reply::Failed(why) => return Err(Failure::new(UNAVAILABLE, why)),
             reply => take(reply)?,

@@ -93,7 +93,12 @@ fn text_of(listing: &Listing, zone: &jiff::tz::TimeZone) -> String {
         // A reason stands once in front of the recipients that share it.
         if recipient.delay_reason != reason {
             if let Some(why) = &recipient.delay_reason {
-                _ = writeln!(text, "{:width$}({why})", "", width = REASON_END.saturating_sub(why.chars().count()));
+                _ = writeln!(
+                    text,
+                    "{:width$}({why})",
+                    "",
+                    width = REASON_END.saturating_sub(why.chars().count())
+                );
             }
             reason.clone_from(&recipient.delay_reason);
         }
@@ -116,7 +121,8 @@ fn json_of(listing: &Listing) -> String {
             }
         })
         .collect();
-    let next = listing.next_attempt_time.map(|at| format!(", \"next_attempt_time\": {at}")).unwrap_or_default();
+    let next =
+        listing.next_attempt_time.map(|at| format!(", \"next_attempt_time\": {at}")).unwrap_or_default();
     format!(
         "{{\"queue_name\": \"{}\", \"queue_id\": {}, \"arrival_time\": {}, \"message_size\": {}, \
          \"forced_expire\": false, \"sender\": {}, \"recipients\": [{}]{next}}}\n",

@@ -59,7 +59,8 @@ fn files() -> RealFiles {
 
 fn query(called: &str, names: &[String], key: &str) -> Result<Option<String>, Failure> {
     for name in names {
-        let found = lookup(called, name, key).map_err(|why| Failure::new(1, format!("{called}: fatal: {name}: {why}")));
+        let found = lookup(called, name, key)
+            .map_err(|why| Failure::new(1, format!("{called}: fatal: {name}: {why}")));
         if let Some(value) = found? {
             return Ok(Some(value));
         }
@@ -86,13 +87,17 @@ fn read(path: &str, kind: Kind) -> Result<Table, String> {
 
 /// Without `-q` Postfix compiles the table; here its text is checked, and there is nothing more to do.
 fn inspect(called: &str, name: &str) -> Result<(), Failure> {
-    let spec = TableSpec::parse(name, called == "postalias").map_err(|why| Failure::new(1, format!("{called}: {why}")))?;
+    let spec = TableSpec::parse(name, called == "postalias")
+        .map_err(|why| Failure::new(1, format!("{called}: {why}")))?;
     let Source::File { path, kind } = spec.source else { return Ok(()) };
     let octets = files()
         .read(Path::new(&path))
         .map_err(|error| Failure::new(1, format!("{called}: fatal: open {path}: {error}")))?;
     for problem in Table::compile(kind, &String::from_utf8_lossy(&octets), &path).1 {
-        eprintln!("{called}: warning: {}, line {}: {}; {}", problem.file, problem.line, problem.what, problem.remedy);
+        eprintln!(
+            "{called}: warning: {}, line {}: {}; {}",
+            problem.file, problem.line, problem.what, problem.remedy
+        );
     }
     Ok(())
 }

@@ -77,7 +77,10 @@ pub fn main(arguments: &[String]) -> u8 {
     match result {
         Ok(()) => 0,
         Err(failure) => {
-            eprintln!("{}", failure.text);
+            // Some commands have said all with their status (`postmap -q`).
+            if !failure.text.is_empty() {
+                eprintln!("{}", failure.text);
+            }
             failure.status
         }
     }
@@ -86,7 +89,9 @@ pub fn main(arguments: &[String]) -> u8 {
 fn run(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure> {
     match command {
         "help" | "--help" | "-h" => return print(HELP),
-        "version" | "--version" | "-V" => return print(&format!("postrider {}\n", env!("CARGO_PKG_VERSION"))),
+        "version" | "--version" | "-V" => {
+            return print(&format!("postrider {}\n", env!("CARGO_PKG_VERSION")));
+        }
         "source" | "smtp-source" => return load::source(arguments),
         "sink" | "smtp-sink" => return load::sink(arguments),
         crate::privilege::HELPER_ARGUMENT => {
@@ -117,9 +122,10 @@ fn run(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure
         "postcat" => queue::postcat(&rest, &setup),
         "map" | "postmap" => map::run("postmap", &rest, &setup),
         "postalias" => map::run("postalias", &rest, &setup),
-        unknown => {
-            Err(Failure::new(64, format!("postrider: there is no command {unknown}; `postrider help` lists them")))
-        }
+        unknown => Err(Failure::new(
+            64,
+            format!("postrider: there is no command {unknown}; `postrider help` lists them"),
+        )),
     }
 }
 
@@ -136,7 +142,9 @@ fn as_sendmail(command: &str, arguments: &[String], by_name: bool) -> Result<(),
 
 fn postfix(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     match arguments.first().map(String::as_str) {
-        Some("start" | "start-fg") => start::start(Some(setup.directory.display().to_string()), &arguments[1..]),
+        Some("start" | "start-fg") => {
+            start::start(Some(setup.directory.display().to_string()), &arguments[1..])
+        }
         Some("check") => start::check(Some(setup.directory.display().to_string())),
         Some("status") => start::status(setup),
         Some("stop") => start::order(setup, &crate::control::Request::Stop, "stopping"),

@@ -12,8 +12,7 @@ const UNAVAILABLE: u8 = 69;
 
 const QUEUE_USAGE: &str = "usage: postrider queue [-c DIR] [--json] list [QUEUE] | show ID… | flush [ID|DOMAIN] | \
                            hold|release|requeue|delete ID…|ALL|QUEUE|-";
-const POSTQUEUE_USAGE: &str =
-    "postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
+const POSTQUEUE_USAGE: &str = "postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
 const POSTSUPER_USAGE: &str = "postsuper: fatal: usage: postsuper [-c config_dir] [-d queue_id (delete)] \
                                [-h queue_id (hold)] [-H queue_id (un-hold)] [-r queue_id (requeue)] [queue...]";
 const POSTCAT_USAGE: &str = "usage: postcat [-c config_dir] [-ebh] -q queue_id...";
@@ -44,7 +43,9 @@ pub fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "--json").collect();
     match words[..] {
         [] | ["list"] => list(setup, Selection::All(None), form),
-        ["list", what] => list(setup, what.parse().map_or_else(|_| queue_name(what).map(whole), |id| Ok(one(id)))?, form),
+        ["list", what] => {
+            list(setup, what.parse().map_or_else(|_| queue_name(what).map(whole), |id| Ok(one(id)))?, form)
+        }
         ["show", ref ids @ ..] if !ids.is_empty() => ids.iter().try_for_each(|text| match json {
             true => as_json(setup, id(text)?),
             false => as_text(setup, id(text)?, Parts::ALL),
@@ -54,7 +55,8 @@ pub fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
         [verb @ ("hold" | "release" | "requeue" | "delete"), ref targets @ ..] if !targets.is_empty() => {
             let (make, done) = verb_of(verb);
             // All words are understood before the first is obeyed.
-            let orders: Result<Vec<Vec<Selection>>, Failure> = targets.iter().map(|text| selections(text)).collect();
+            let orders: Result<Vec<Vec<Selection>>, Failure> =
+                targets.iter().map(|text| selections(text)).collect();
             order(setup, orders?.into_iter().flatten().map(make).collect(), done, json)
         }
         _ => Err(usage(QUEUE_USAGE)),
@@ -81,8 +83,9 @@ fn verb_of(verb: &str) -> (MakeOrder, &'static str) {
 }
 
 fn queue_name(text: &str) -> Result<QueueName, Failure> {
-    serde_json::from_value(serde_json::Value::String(text.to_ascii_lowercase()))
-        .map_err(|_| usage(format!("{text} is no queue; there are incoming, active, deferred, hold, corrupt")))
+    serde_json::from_value(serde_json::Value::String(text.to_ascii_lowercase())).map_err(|_| {
+        usage(format!("{text} is no queue; there are incoming, active, deferred, hold, corrupt"))
+    })
 }
 
 fn selections(text: &str) -> Result<Vec<Selection>, Failure> {
@@ -96,7 +99,9 @@ fn selections(text: &str) -> Result<Vec<Selection>, Failure> {
         return Ok(vec![one(id)]);
     }
     queue_name(text).map(|queue| vec![whole(queue)]).map_err(|_| {
-        usage(format!("{text} is neither a queue id, nor a queue (incoming, active, deferred, hold), nor ALL"))
+        usage(format!(
+            "{text} is neither a queue id, nor a queue (incoming, active, deferred, hold), nor ALL"
+        ))
     })
 }
 
@@ -155,7 +160,9 @@ pub fn postqueue(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
         // Not there, or not waiting: postqueue(1) is content too.
         ["-i", text] => match text.parse() {
             Ok(id) => flush(Selection::Id(id)),
-            Err(_) => Err(Failure::new(UNAVAILABLE, format!("Cannot flush queue ID - invalid name: \"{text}\""))),
+            Err(_) => {
+                Err(Failure::new(UNAVAILABLE, format!("Cannot flush queue ID - invalid name: \"{text}\"")))
+            }
         },
         ["-s", site] => flush(Selection::Site(site.to_owned())),
         _ => return Err(usage(POSTQUEUE_USAGE)),
@@ -176,20 +183,23 @@ pub fn postsuper(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
         match letters.next() {
             Some(letter @ ('d' | 'h' | 'H' | 'r')) => {
                 let attached = letters.as_str();
-                let target = if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
+                let target =
+                    if attached.is_empty() { rest.next().cloned() } else { Some(attached.to_owned()) };
                 orders.push((letter, target.ok_or_else(|| usage(POSTSUPER_USAGE))?));
             }
             // The log has neither stray files nor a wrong structure that these would mend.
             Some('v' | 'p' | 's' | 'S') => {}
             Some(_) => return Err(usage(POSTSUPER_USAGE)),
             None => {
-                let wrong = |_| Failure::new(1, format!("postsuper: fatal: invalid directory name: {argument}"));
+                let wrong =
+                    |_| Failure::new(1, format!("postsuper: fatal: invalid directory name: {argument}"));
                 queues.push(queue_name(argument).map_err(wrong)?);
             }
         }
     }
-    let mut counts = [('r', "Requeued"), ('d', "Deleted"), ('h', "Placed on hold"), ('H', "Released from hold")]
-        .map(|(letter, done)| (letter, done, None));
+    let mut counts =
+        [('r', "Requeued"), ('d', "Deleted"), ('h', "Placed on hold"), ('H', "Released from hold")]
+            .map(|(letter, done)| (letter, done, None));
     for (letter, target) in orders {
         let count = super_order(setup, letter, &target, &queues).map_err(fatal("postsuper"))?;
         for (_, _, sum) in counts.iter_mut().filter(|(other, ..)| *other == letter) {
@@ -217,7 +227,9 @@ fn super_order(setup: &Setup, letter: char, target: &str, queues: &[QueueName]) 
             [] => vec![Selection::All(None)],
             queues => queues.iter().map(|queue| whole(*queue)).collect(),
         };
-        return selections.into_iter().try_fold(0, |sum, selection| Ok(sum + carry_out(setup, make(selection))?));
+        return selections
+            .into_iter()
+            .try_fold(0, |sum, selection| Ok(sum + carry_out(setup, make(selection))?));
     }
     let mut count = 0;
     let words: Box<dyn Iterator<Item = String>> =

@@ -48,7 +48,8 @@ pub fn run(called: &str, arguments: &[String], directory: Option<String>) -> Res
     }
     let setup = Setup::find(options.directory.take().or(directory))?;
     let postqueue = |words: [&str; 2]| {
-        let words: Vec<String> = words.iter().filter(|word| !word.is_empty()).map(ToString::to_string).collect();
+        let words: Vec<String> =
+            words.iter().filter(|word| !word.is_empty()).map(ToString::to_string).collect();
         super::queue::postqueue(&words, &setup)
     };
     match &options.mode {
@@ -99,7 +100,11 @@ fn addresses(text: &str) -> Result<Vec<String>, Failure> {
 
 impl Options {
     /// The letters of one word: `-ti` is `-t -i`; a value ends the word.
-    fn letters<'a>(&mut self, letters: &str, rest: &mut impl Iterator<Item = &'a String>) -> Result<(), Failure> {
+    fn letters<'a>(
+        &mut self,
+        letters: &str,
+        rest: &mut impl Iterator<Item = &'a String>,
+    ) -> Result<(), Failure> {
         let mut left = letters.chars();
         while let Some(letter) = left.next() {
             let attached = left.as_str();
@@ -197,7 +202,10 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     if options.extract {
         options.header.recipients.extend(postrider_core::submission::recipients_of(&content));
         if options.header.recipients.is_empty() {
-            return Err(Failure::new(DATA_ERROR, "sendmail: fatal: No recipient addresses found in message header"));
+            return Err(Failure::new(
+                DATA_ERROR,
+                "sendmail: fatal: No recipient addresses found in message header",
+            ));
         }
     }
     if options.header.recipients.is_empty() {
@@ -211,7 +219,8 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     author::add(&mut content, &full_name, options.header.sender.as_deref().unwrap_or(login));
     let spool = setup.spool();
     maildrop::leave(&spool, &options.header, &content).map_err(|error| {
-        let text = format!("sendmail: fatal: {}: {error}; has the daemon been started once?", spool.display());
+        let text =
+            format!("sendmail: fatal: {}: {error}; has the daemon been started once?", spool.display());
         Failure::new(TEMPORARY, text)
     })?;
     // The daemon looks by itself after a while; this only makes it look now.

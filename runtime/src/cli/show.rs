@@ -26,7 +26,8 @@ fn closed(error: io::Error) -> Failure {
 
 /// As postcat(1) prints a queue file.
 pub(super) fn as_text(setup: &Setup, id: QueueId, parts: Parts) -> Result<(), Failure> {
-    let mut content = Content { out: BufWriter::new(io::stdout().lock()), parts, place: Place::HeaderLine, cr: false };
+    let mut content =
+        Content { out: BufWriter::new(io::stdout().lock()), parts, place: Place::HeaderLine, cr: false };
     ask(setup, &Request::Show(id), |reply| {
         match reply {
             Reply::Envelope(lines) if parts.envelope => {

@@ -24,7 +24,10 @@ const EMBEDDED_PORT: u16 = 2525;
 /// The configuration is wrong, or the system does not let us.
 pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Failure> {
     if let Some(unknown) = arguments.first() {
-        return Err(Failure::new(64, format!("start: unknown argument {unknown}; usage: postrider start [-c DIR]")));
+        return Err(Failure::new(
+            64,
+            format!("start: unknown argument {unknown}; usage: postrider start [-c DIR]"),
+        ));
     }
     let embedded = directory.is_none();
     let directory = match directory {
@@ -35,7 +38,7 @@ pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Fail
     report(&setup)?;
     let log = observe::start(log_options(&setup, embedded)).map_err(|text| Failure::new(SYSTEM, text))?;
     for problem in &setup.problems {
-        observe::warn(problem.to_string());
+        observe::warn(format!("{}/{problem}", setup.directory.display()));
     }
     let agent = Arc::new(privilege::start().map_err(|text| Failure::new(SYSTEM, text))?);
     let queue_directory = setup.queue_directory();
@@ -126,7 +129,8 @@ fn facility(word: &str) -> u8 {
 
 /// Writes the embedded default on its first start; the directory of main.cf.
 fn embedded_default() -> Result<PathBuf, Failure> {
-    let here = std::env::current_dir().map_err(|error| Failure::new(SYSTEM, format!("current directory: {error}")))?;
+    let here = std::env::current_dir()
+        .map_err(|error| Failure::new(SYSTEM, format!("current directory: {error}")))?;
     let root = here.join(EMBEDDED);
     let directory = root.join("config");
     let write = || -> std::io::Result<()> {
@@ -165,7 +169,9 @@ fn embedded_owner() -> (&'static str, u32, u32) {
     let find = |name| nix::unistd::User::from_name(name).ok().flatten();
     let owner = if find("postfix").is_some() { "postfix" } else { "nobody" };
     match find(owner) {
-        Some(user) if nix::unistd::Uid::effective().is_root() => (owner, user.uid.as_raw(), user.gid.as_raw()),
+        Some(user) if nix::unistd::Uid::effective().is_root() => {
+            (owner, user.uid.as_raw(), user.gid.as_raw())
+        }
         _ => (owner, nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
     }
 }

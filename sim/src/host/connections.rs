@@ -7,7 +7,7 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId, Diagnosis, Outcome};
+use postrider_core::mail::{Attempt, AttemptId, Change, Diagnosis, Outcome, QueueId, Settlement};
 use postrider_core::manager;
 use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::{Duration, Instant};
@@ -41,6 +41,8 @@ pub(super) struct Task {
     destination: (String, String),
     /// An attempt has not been settled.
     trying: bool,
+    /// The message of the attempt.
+    message: QueueId,
 }
 
 impl Task {
@@ -84,6 +86,7 @@ impl Live {
                     inbox: VecDeque::new(),
                     destination,
                     trying: false,
+                    message: attempt.message,
                 };
                 self.connections.insert(id, task);
                 id
@@ -91,6 +94,7 @@ impl Live {
         };
         if let Some(task) = self.connections.get_mut(&id) {
             task.trying = true;
+            task.message = attempt.message;
         }
         self.watch_concurrency(scope, &attempt);
         let reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
@@ -164,8 +168,10 @@ impl Live {
                 let indexes = attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone()));
                 self.tell_connection(scope, id, Input::HandedOver(indexes.collect()));
             }
-            // A driver may say so at once: it risks a second copy after a crash, which the ledger allows.
-            Some(Effect::Progress(_)) => self.tell_connection(scope, id, Input::Written),
+            Some(Effect::Progress(settled)) => {
+                let message = task.message;
+                self.progress(scope, id, message, settled.outcomes);
+            }
             Some(Effect::Park(_)) => {
                 task.at = At::Parked;
                 self.close_reader(who);
@@ -174,6 +180,21 @@ impl Live {
             Some(Effect::Close) => self.end_connection(scope, id),
             Some(Effect::Send(_) | Effect::Event(_)) => {}
         }
+    }
+
+    /// Writes the outcomes that are final already; the others go on to the next host.
+    fn progress(&mut self, scope: &mut Scope<'_>, id: u64, message: QueueId, outcomes: Vec<(u32, Outcome)>) {
+        let outcomes: Vec<_> = outcomes.into_iter().filter(|(_, outcome)| outcome.is_final()).collect();
+        if outcomes.is_empty() {
+            return self.tell_connection(scope, id, Input::Written);
+        }
+        let settlement = Settlement { id: message, at: Self::now(scope).wall, outcomes, retry_at: None };
+        self.append_for_task(Who::Connection(id), vec![Change::Settle(settlement)]);
+    }
+
+    /// They are written, or the spool refuses: that costs at most a second copy after a crash.
+    pub(super) fn progress_written(&mut self, scope: &mut Scope<'_>, id: u64) {
+        self.tell_connection(scope, id, Input::Written);
     }
 
     fn connect(&mut self, scope: &mut Scope<'_>, id: u64, endpoint: &Endpoint, timeout: Duration) {

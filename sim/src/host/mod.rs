@@ -271,7 +271,8 @@ impl Live {
         match who {
             Who::Session(socket) => self.session_committed(scope, socket, result),
             Who::Report(id) => self.report_committed(scope, id, result),
-            Who::Connection(_) | Who::Routing(_) => {}
+            Who::Connection(id) => self.progress_written(scope, id),
+            Who::Routing(_) => {}
         }
     }
 

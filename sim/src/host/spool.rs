@@ -126,6 +126,11 @@ impl Live {
         self.append(Append { asker: Asker::Manager(ticket), changes, content: Vec::new() });
     }
 
+    /// Makes changes durable for a task; the answer is [`Work::Committed`].
+    pub(super) fn append_for_task(&mut self, who: Who, changes: Vec<Change>) {
+        self.append(Append { asker: Asker::Task(who), changes, content: Vec::new() });
+    }
+
     fn appended(&mut self, scope: &mut Scope<'_>, ticket: Ticket, result: Result<(), Refusal>) {
         let Some((asker, committed)) = self.spool.appends.remove(&ticket) else { return };
         match (result, committed) {
