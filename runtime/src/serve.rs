@@ -321,10 +321,10 @@ mod production {
                     .problems
                     .iter()
                     .filter(|problem| problem.severity == Severity::Error)
-                    .map(ToString::to_string)
+                    .map(|problem| in_directory(&fresh.config, problem))
                     .collect();
                 for problem in fresh.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
-                    observe::warn(problem.to_string());
+                    observe::warn(in_directory(&fresh.config, problem));
                 }
                 if errors.is_empty() { house.reload(fresh.config).await } else { Err(errors.join("\n")) }
             }

@@ -619,7 +619,8 @@ fn a_log_may_go_to_standard_output() {
 
 #[test]
 fn check_names_restrictions_and_levels_that_do_not_work_yet() {
-    let lines = "smtpd_recipient_restrictions = reject_rbl_client x.test, permit\nsmtp_tls_security_level = dane";
+    let lines =
+        "smtpd_recipient_restrictions = reject_rbl_client x.test, permit\nsmtp_tls_security_level = dane";
     let daemon = Daemon::prepare("not-yet", lines, "");
     let said = ours(&daemon, &["check"]);
     for line in [

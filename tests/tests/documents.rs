@@ -41,7 +41,11 @@ fn documents() -> Vec<PathBuf> {
 
 /// What stands between backticks.
 fn quoted(text: &str) -> Vec<String> {
-    text.split("```").step_by(2).flat_map(|part| part.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+    text.split("```")
+        .step_by(2)
+        .flat_map(|part| part.split('`').skip(1).step_by(2))
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
@@ -51,7 +55,8 @@ fn every_path_in_the_documents_exists() {
     for document in documents() {
         for word in quoted(&read(&document)) {
             let first = word.split('/').next().unwrap_or_default();
-            let is_path = packages.contains(&first) && word.contains('/') && !word.contains([' ', '*', '<', '…', '$']);
+            let is_path =
+                packages.contains(&first) && word.contains('/') && !word.contains([' ', '*', '<', '…', '$']);
             if is_path && !root().join(word.trim_end_matches('/')).exists() {
                 missing.push(format!("{}: {word}", document.display()));
             }
@@ -82,10 +87,13 @@ fn every_difference_names_a_test_that_exists() {
     for package in ["core/src", "runtime/src", "tests/tests", "sim/src"] {
         for file in files(&root().join(package), "rs") {
             let text = read(&file);
-            names.extend(text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next()).map(str::to_owned));
+            names.extend(
+                text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next()).map(str::to_owned),
+            );
         }
     }
-    for row in read(&root().join("docs/differences.md")).lines().filter(|line| line.starts_with("| ")).skip(1) {
+    for row in read(&root().join("docs/differences.md")).lines().filter(|line| line.starts_with("| ")).skip(1)
+    {
         let tests = quoted(row.rsplit('|').nth(1).unwrap_or_default());
         assert!(!tests.is_empty(), "no test: {row}");
         for test in tests {
@@ -113,8 +121,7 @@ const SIBLINGS: [(&str, &[&str]); 12] = [
 ];
 
 /// What stands below all rooms.
-const GROUND: [&str; 9] =
-    ["time", "prng", "limits", "machine", "ask", "wire", "mail", "event", "params"];
+const GROUND: [&str; 9] = ["time", "prng", "limits", "machine", "ask", "wire", "mail", "event", "params"];
 
 /// The production part of a file: what stands before its tests.
 fn production(text: &str) -> &str {
@@ -130,7 +137,9 @@ fn is_test(path: &Path) -> bool {
 fn imports(text: &str) -> BTreeSet<String> {
     let lines = production(text).lines().filter(|line| !line.trim_start().starts_with("//"));
     let code: String = lines.collect::<Vec<_>>().join("\n");
-    let word = |rest: &str| rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default().to_owned();
+    let word = |rest: &str| {
+        rest.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default().to_owned()
+    };
     let mut found = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
@@ -152,10 +161,15 @@ fn rooms_of_core_import_only_what_stands_below_them() {
     for (room, allowed) in &rooms {
         for file in files(&core.join(room), "rs").into_iter().filter(|file| !is_test(file)) {
             for import in imports(&read(&file)) {
-                let fine = import == *room || GROUND.contains(&import.as_str()) || allowed.contains(&import.as_str());
+                let fine = import == *room
+                    || GROUND.contains(&import.as_str())
+                    || allowed.contains(&import.as_str());
                 let is_room = core.join(&import).is_dir() || core.join(format!("{import}.rs")).exists();
                 if is_room && !fine {
-                    wrong.push(format!("{}: crate::{import}", file.strip_prefix(&core).expect("below").display()));
+                    wrong.push(format!(
+                        "{}: crate::{import}",
+                        file.strip_prefix(&core).expect("below").display()
+                    ));
                 }
             }
         }
@@ -189,7 +203,10 @@ fn nothing_is_left_for_later() {
     let mut left = Vec::new();
     for path in sources() {
         for (number, line) in read(&path).lines().enumerate() {
-            if ["FIXME", "TODO", "XXX:", "unimplemented!", "todo!(", "#[ignore"].iter().any(|word| line.contains(word)) {
+            if ["FIXME", "TODO", "XXX:", "unimplemented!", "todo!(", "#[ignore"]
+                .iter()
+                .any(|word| line.contains(word))
+            {
                 left.push(format!("{}:{}: {}", path.display(), number + 1, line.trim()));
             }
         }
