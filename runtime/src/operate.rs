@@ -142,7 +142,7 @@ impl Desk {
                     Ok(OrderResult::Listed(messages)) => {
                         for (id, queue, next) in messages {
                             // Gone since it was listed: not in the list.
-                            let Some(loaded) = self.spool.load(id).await else { continue };
+                            let Ok(Some(loaded)) = self.spool.load(id).await else { continue };
                             put(out, &Reply::Listing(listing(&loaded, queue, next))).await?;
                         }
                         Ok(Ok(()))
@@ -162,7 +162,7 @@ impl Desk {
     }
 
     async fn show(&self, id: QueueId, out: &mut Line) -> std::io::Result<Result<(), String>> {
-        let Some(loaded) = self.spool.load(id).await else {
+        let Ok(Some(loaded)) = self.spool.load(id).await else {
             return Ok(Err(format!("{id}: no such message in the queue")));
         };
         put(out, &Reply::Envelope(envelope_lines(&loaded))).await?;

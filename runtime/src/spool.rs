@@ -17,9 +17,12 @@ use tokio::sync::oneshot;
 /// Somebody's request.
 enum Request {
     Append { changes: Vec<Change>, content: Vec<Vec<u8>>, reply: Reply },
-    Load { id: QueueId, reply: oneshot::Sender<Option<Box<Loaded>>> },
+    Load { id: QueueId, reply: LoadReply },
     Whereabouts { id: QueueId, reply: oneshot::Sender<Option<Whereabouts>> },
 }
+
+/// Where the answer to a load goes.
+type LoadReply = oneshot::Sender<Result<Option<Box<Loaded>>, String>>;
 
 /// Who waits for an append.
 enum Reply {
@@ -84,11 +87,14 @@ impl Spool {
         _ = self.requests.send(Request::Append { changes, content: Vec::new(), reply: Reply::Manager(ticket) });
     }
 
-    /// Reads a message.
-    pub async fn load(&self, id: QueueId) -> Option<Box<Loaded>> {
+    /// Reads a message; `None` when it is gone.
+    ///
+    /// # Errors
+    /// It can not be read now: why.
+    pub async fn load(&self, id: QueueId) -> Result<Option<Box<Loaded>>, String> {
         let (reply, answer) = oneshot::channel();
         _ = self.requests.send(Request::Load { id, reply });
-        answer.await.ok().flatten()
+        answer.await.unwrap_or_else(|_| Err("the spool is closed".to_owned()))
     }
 
     /// Where the stored content of a message is.
@@ -113,7 +119,7 @@ struct Keeper<E> {
     opened: Option<oneshot::Sender<Opened>>,
     ops: VecDeque<(OpId, Op)>,
     appends: BTreeMap<Ticket, (Reply, Option<Box<Message>>)>,
-    loads: BTreeMap<Ticket, oneshot::Sender<Option<Box<Loaded>>>>,
+    loads: BTreeMap<Ticket, LoadReply>,
     last_ticket: u64,
 }
 

@@ -316,7 +316,7 @@ impl Dialogue {
         for (name, value) in &self.settings {
             configure(&mut params, name, value);
         }
-        let settings = Settings::default();
+        let settings = SETTINGS.clone();
         Config {
             session: Arc::new(params),
             policy: Policy::default(),
@@ -359,6 +359,9 @@ impl Dialogue {
         }
     }
 }
+
+/// Made once: tens of thousands of sessions are played.
+static SETTINGS: std::sync::LazyLock<Settings> = std::sync::LazyLock::new(Settings::default);
 
 fn configure(params: &mut Params, name: &str, value: &str) {
     let on = value == "yes";

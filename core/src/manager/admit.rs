@@ -6,7 +6,7 @@
 use crate::event::Event;
 use crate::limits::{LOADS_MAX, ROUTE_PAGE_MAX};
 use crate::mail::{Loaded, Message, QueueId, Standing};
-use crate::manager::active::{Active, Wish};
+use crate::manager::active::{Active, Leaving, Wish};
 use crate::manager::index::Queue;
 use crate::manager::{Life, Manager, Output, Params};
 use crate::schedule::Scheduler;
@@ -63,18 +63,27 @@ impl Manager {
     }
 
     /// The log has read a message.
-    pub(super) fn loaded(&mut self, now: Now, id: QueueId, loaded: Option<Box<Loaded>>) {
+    pub(super) fn loaded(&mut self, now: Now, id: QueueId, loaded: Result<Option<Box<Loaded>>, String>) {
         if self.active.get(&id).is_none_or(|active| active.message.is_some()) {
             return;
         }
         self.loading = self.loading.saturating_sub(1);
-        if let Some(loaded) = loaded {
-            return self.begin(now, id, Box::new(loaded.message), loaded.standing);
+        match loaded {
+            Ok(Some(loaded)) => return self.begin(now, id, Box::new(loaded.message), loaded.standing),
+            // A disk that fails today may read tomorrow: forgetting the message would lose it until a restart.
+            Err(why) => return self.unreadable(now, id, &why),
+            Ok(None) => {}
         }
         self.active.remove(&id);
         self.index.forget(id);
-        let text = "the message can not be read; it is no longer in the queue".to_owned();
+        let text = "the message is no longer in the queue".to_owned();
         self.outbox.put(Output::Event(Event::Trouble { program: "qmgr", id: Some(id), text }));
+    }
+
+    fn unreadable(&mut self, now: Now, id: QueueId, why: &str) {
+        self.warn(Some(id), format!("the message can not be read now, it is tried again later: {why}"));
+        let due = self.next_turn(now, id);
+        self.leave(now, id, Leaving::Later(due));
     }
 
     /// It is in memory: its recipients are routed, or what is left to do for it is done.

@@ -29,7 +29,7 @@ impl Manager {
     }
 
     /// When the message has its next turn.
-    fn next_turn(&mut self, now: Now, id: QueueId) -> Instant {
+    pub(super) fn next_turn(&mut self, now: Now, id: QueueId) -> Instant {
         let age = self.age(now, id);
         now.mono.after(self.params.retry.pause(age, &mut self.prng))
     }
@@ -177,7 +177,7 @@ impl Manager {
     }
 
     /// It is active no longer.
-    fn leave(&mut self, now: Now, id: QueueId, leaving: Leaving) {
+    pub(super) fn leave(&mut self, now: Now, id: QueueId, leaving: Leaving) {
         let Some(active) = self.active.remove(&id) else { return };
         self.aboard = self.aboard.saturating_sub(active.aboard.len());
         _ = self.scheduler.withdraw(now.mono, id);

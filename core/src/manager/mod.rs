@@ -46,8 +46,8 @@ pub enum Input {
     Ready,
     /// A message has become durable (from a session, a submission, a report).
     Committed(Box<Message>),
-    /// The answer to [`Output::Load`]; `None` when it is gone or damaged.
-    Loaded(QueueId, Option<Box<Loaded>>),
+    /// The answer to [`Output::Load`]; `None` when it is gone; or why it can not be read now: then it is asked for again later.
+    Loaded(QueueId, Result<Option<Box<Loaded>>, String>),
     /// The answer to [`Output::Route`]: one for each recipient asked, or why none could be found now.
     Routed(QueueId, Result<Vec<(u32, Route)>, String>),
     /// An attempt has ended.

@@ -60,7 +60,7 @@ impl Log {
     fn start_load(&mut self, why: Why, id: QueueId) {
         let (Some(entry), Some(stamp)) = (self.index.get(id), self.index.stamp(id)) else {
             match why {
-                Why::Asked(ticket) => self.outbox.put(Output::Loaded { ticket, loaded: None }),
+                Why::Asked(ticket) => self.outbox.put(Output::Loaded { ticket, loaded: Ok(None) }),
                 Why::Move => self.moved(id),
             }
             return;
@@ -100,13 +100,13 @@ impl Log {
         }
         match (self.assemble(&job), job.why) {
             (Ok((state, _)), Why::Asked(ticket)) => {
-                let loaded = Some(Box::new(state.loaded()));
+                let loaded = Ok(Some(Box::new(state.loaded())));
                 self.outbox.put(Output::Loaded { ticket, loaded });
             }
             (Ok((state, content)), Why::Move) => self.write_anew(job.id, job.stamp, &state, content),
             (Err(fault), Why::Asked(ticket)) => {
                 self.trouble(Some(job.id), format!("it can not be read from the spool: {fault}"));
-                self.outbox.put(Output::Loaded { ticket, loaded: None });
+                self.outbox.put(Output::Loaded { ticket, loaded: Err(fault) });
             }
             (Err(fault), Why::Move) => self.can_not_move(job.id, &fault),
         }

@@ -176,8 +176,8 @@ pub enum Output {
     Loaded {
         /// As given.
         ticket: Ticket,
-        /// The message, or `None` when it is gone or damaged.
-        loaded: Option<Box<Loaded>>,
+        /// The message; `None` when it is gone; or why it can not be read now: it is still there.
+        loaded: Result<Option<Box<Loaded>>, String>,
     },
     /// Log this.
     Event(Event),

@@ -154,7 +154,7 @@ impl Live {
         self.work.push_back(Work::Log(Input::Load { ticket, id }));
     }
 
-    fn loaded(&mut self, ticket: Ticket, loaded: Option<Box<Loaded>>) {
+    fn loaded(&mut self, ticket: Ticket, loaded: Result<Option<Box<Loaded>>, String>) {
         if let Some(id) = self.spool.loads.remove(&ticket) {
             self.work.push_back(Work::Manager(manager::Input::Loaded(id, loaded)));
         }

@@ -212,7 +212,7 @@ impl Toy {
                 let loaded = self.disk.get(&id).map(|stored| {
                     Box::new(Loaded { message: stored.message.clone(), standing: stored.standing.clone() })
                 });
-                self.inputs.push_back(Input::Loaded(id, loaded));
+                self.inputs.push_back(Input::Loaded(id, Ok(loaded)));
             }
             Output::Route { id, envelope, recipients } => {
                 let routes = recipients.iter().map(|n| (*n, route(&envelope, *n))).collect();
