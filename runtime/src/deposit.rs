@@ -43,7 +43,9 @@ pub async fn deliver<E: Environment>(
         _ => {
             let before = match header(shared, &attempt).await {
                 Ok(octets) => local::delivered_to(&octets),
-                Err(why) => return settled(&attempt, &deferred((4, 3, 0), why, &attempt.transport), Duration::ZERO),
+                Err(why) => {
+                    return settled(&attempt, &deferred((4, 3, 0), why, &attempt.transport), Duration::ZERO);
+                }
             };
             for recipient in &attempt.recipients {
                 let desk = Desk { shared, site, params, attempt: &attempt, program };
@@ -105,9 +107,7 @@ impl<E: Environment> Desk<'_, E> {
                 })
                 .await
             }
-            _ => {
-                deliberate(&self.site.answers, |facts| local::decide_virtual(job, self.params, facts)).await
-            }
+            _ => deliberate(&self.site.answers, |facts| local::decide_virtual(job, self.params, facts)).await,
         };
         match decided {
             Ok(delivery) => self.carry_out(recipient, delivery).await,

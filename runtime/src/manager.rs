@@ -149,7 +149,8 @@ impl<E: Environment> Office<E> {
             Some(Agent::Final(agent, params)) => {
                 let (office, agent, params) = (Arc::clone(self), *agent, Arc::clone(params));
                 tokio::spawn(async move {
-                    let settled = deposit::deliver(&office.links.shared, &site, agent, &params, *attempt).await;
+                    let settled =
+                        deposit::deliver(&office.links.shared, &site, agent, &params, *attempt).await;
                     office.tell(Input::Settled(settled));
                 });
             }
@@ -195,7 +196,10 @@ pub async fn deliver_aside<E: Environment>(
         _ => lost(),
     };
     let first = settled.outcomes.into_iter().next();
-    first.map_or_else(|| Outcome::Deferred(Diagnosis::ours(EnhancedStatus::new(4, 3, 0), "no outcome")), |(_, o)| o)
+    first.map_or_else(
+        || Outcome::Deferred(Diagnosis::ours(EnhancedStatus::new(4, 3, 0), "no outcome")),
+        |(_, o)| o,
+    )
 }
 
 /// Decides with answers, asking one question after the other.

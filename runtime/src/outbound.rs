@@ -151,7 +151,16 @@ impl<E: Environment> Connection<E> {
     #[must_use]
     pub fn new(links: Arc<Links<E>>, site: Arc<Site<E>>, tls: Arc<tls::Client>, machine: Outbound) -> Self {
         let destination = (String::new(), String::new());
-        Self { links, site, tls, machine, stream: None, destination, message: QueueId::default(), content: None }
+        Self {
+            links,
+            site,
+            tls,
+            machine,
+            stream: None,
+            destination,
+            message: QueueId::default(),
+            content: None,
+        }
     }
 
     fn tell(&mut self, input: Input<'_>) {
@@ -385,7 +394,9 @@ fn loss(error: &io::Error) -> Loss {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Loss::Refused,
         io::ErrorKind::TimedOut => Loss::TimedOut,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => Loss::Closed,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            Loss::Closed
+        }
         _ => Loss::Failed(reason(error)),
     }
 }

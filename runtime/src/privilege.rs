@@ -9,8 +9,8 @@
 
 use nix::cmsg_space;
 use nix::sys::socket::{
-    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType, SockaddrStorage, listen,
-    recvmsg, sendmsg, setsockopt, socket, socketpair, sockopt,
+    AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
+    SockaddrStorage, listen, recvmsg, sendmsg, setsockopt, socket, socketpair, sockopt,
 };
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid, setgid, setgroups, setuid};
 use serde::{Deserialize, Serialize};
@@ -194,7 +194,13 @@ fn open_mbox_file(path: &Path, owner: Owner, system: bool) -> io::Result<File> {
     }
     let file = as_owner(owner, || {
         let mut options = OpenOptions::new();
-        options.append(true).read(true).create(true).mode(0o600).custom_flags(nix::libc::O_NOFOLLOW).open(path)
+        options
+            .append(true)
+            .read(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(nix::libc::O_NOFOLLOW)
+            .open(path)
     })?;
     let data = file.metadata()?;
     if !data.is_file() || data.nlink() != 1 {
@@ -223,7 +229,13 @@ impl Agent {
             Self::Helper(socket) => {
                 let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
                 let packet = serde_json::to_vec(request)?;
-                sendmsg::<()>(socket.as_raw_fd(), &[IoSlice::new(&packet)], &[], MsgFlags::MSG_NOSIGNAL, None)?;
+                sendmsg::<()>(
+                    socket.as_raw_fd(),
+                    &[IoSlice::new(&packet)],
+                    &[],
+                    MsgFlags::MSG_NOSIGNAL,
+                    None,
+                )?;
                 let (packet, file) = receive(&*socket)?;
                 match serde_json::from_slice(&packet)? {
                     Answer::Done => Ok(file),

@@ -34,7 +34,11 @@ pub async fn make<E: Environment>(shared: &Shared<E>, site: &Site<E>, plan: Plan
 }
 
 /// The start of the message that the report returns, as far as it returns it.
-async fn read_original<E: Environment>(shared: &Shared<E>, site: &Site<E>, plan: &Plan) -> Result<Vec<u8>, String> {
+async fn read_original<E: Environment>(
+    shared: &Shared<E>,
+    site: &Site<E>,
+    plan: &Plan,
+) -> Result<Vec<u8>, String> {
     let wanted = usize::try_from(report::octets_wanted(plan, &site.report)).unwrap_or(usize::MAX);
     let mut reader = Reader::new(plan.about.id, Arc::new(plan.about.pieces.clone()));
     let mut original = Vec::new();

@@ -89,7 +89,8 @@ pub async fn start<E: Environment>(
     let settings = config.settings(None);
     let dns = dns_params(&env, &settings).map_err(|wrong| lines(&config, &wrong))?;
     let resolver = Resolver::start(&env, dns);
-    let site = Site::new(&env, &provider, &resolver, config.clone()).map_err(|wrong| lines(&config, &wrong))?;
+    let site =
+        Site::new(&env, &provider, &resolver, config.clone()).map_err(|wrong| lines(&config, &wrong))?;
     let params = site.manager_params().map_err(|wrong| lines(&config, &wrong))?;
     let site = Arc::new(RwLock::new(Arc::new(site)));
     let (facts, incoming) = mpsc::unbounded_channel();
@@ -123,7 +124,8 @@ pub async fn start<E: Environment>(
         draining: drain,
     });
     let listening = Mutex::default();
-    let house = House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening };
+    let house =
+        House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening };
     house.listen().await?;
     Ok(house)
 }
@@ -229,8 +231,12 @@ impl<E: Environment> House<E> {
 
 fn cannot_listen(service: &str, address: SocketAddr, error: &std::io::Error) -> String {
     let remedy = match error.kind() {
-        std::io::ErrorKind::AddrInUse => "another program listens there; stop it, or change the port in master.cf",
-        std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; start as root, or change the port",
+        std::io::ErrorKind::AddrInUse => {
+            "another program listens there; stop it, or change the port in master.cf"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "ports below 1024 need root; start as root, or change the port"
+        }
         std::io::ErrorKind::AddrNotAvailable => "this host has no such address; see inet_interfaces",
         _ => "see master.cf",
     };
@@ -321,10 +327,10 @@ mod production {
                     .problems
                     .iter()
                     .filter(|problem| problem.severity == Severity::Error)
-                    .map(ToString::to_string)
+                    .map(|problem| in_directory(&fresh.config, problem))
                     .collect();
                 for problem in fresh.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
-                    observe::warn(problem.to_string());
+                    observe::warn(in_directory(&fresh.config, problem));
                 }
                 if errors.is_empty() { house.reload(fresh.config).await } else { Err(errors.join("\n")) }
             }

@@ -163,7 +163,9 @@ impl<E: Environment> Site<E> {
                 let text = format!("not working yet: {word}");
                 let remedy = match word.as_str() {
                     "sleep" => "it does nothing",
-                    word if word.starts_with("permit") => "where it might have permitted, a refusal is 451 instead",
+                    word if word.starts_with("permit") => {
+                        "where it might have permitted, a refusal is 451 instead"
+                    }
                     _ => "where it is reached, the answer is 451",
                 };
                 found.insert(self.config.doubt(parameter, &text, remedy));
@@ -182,12 +184,18 @@ impl<E: Environment> Site<E> {
             if let TlsLevel::Unsupported(level) = &config.params.tls {
                 let parameter = format!("{}_tls_security_level", config.params.protocol.program());
                 let text = format!("not working yet: {level}");
-                found.insert(self.config.doubt(&parameter, &text, "its mail waits in the queue, nothing is sent"));
+                found.insert(self.config.doubt(
+                    &parameter,
+                    &text,
+                    "its mail waits in the queue, nothing is sent",
+                ));
             }
         }
         for parameter in ["smtp_tls_security_level", "lmtp_tls_security_level"] {
-            let services = self.config.services().iter().filter(|service| matches!(service.role, Role::Transport(_)));
-            let mut levels = services.map(|service| self.config.settings(Some(&service.key())).text(parameter) == "dane");
+            let services =
+                self.config.services().iter().filter(|service| matches!(service.role, Role::Transport(_)));
+            let mut levels =
+                services.map(|service| self.config.settings(Some(&service.key())).text(parameter) == "dane");
             if levels.any(|dane| dane) {
                 let remedy = "it acts as may: encrypted where that is offered, and never authenticated";
                 found.insert(self.config.doubt(parameter, "not working yet: dane", remedy));

@@ -84,7 +84,11 @@ impl Spool {
 
     /// The same for the manager, who is answered by `manager::Input::Appended`.
     pub fn append_for_manager(&self, ticket: Ticket, changes: Vec<Change>) {
-        _ = self.requests.send(Request::Append { changes, content: Vec::new(), reply: Reply::Manager(ticket) });
+        _ = self.requests.send(Request::Append {
+            changes,
+            content: Vec::new(),
+            reply: Reply::Manager(ticket),
+        });
     }
 
     /// Reads a message; `None` when it is gone.

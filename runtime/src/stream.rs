@@ -41,7 +41,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     ///
     /// # Errors
     /// Why the handshake failed; the connection is then of no use.
-    pub async fn secure_as_client(&mut self, client: &tls::Client, demand: &TlsDemand) -> Result<TlsFacts, String> {
+    pub async fn secure_as_client(
+        &mut self,
+        client: &tls::Client,
+        demand: &TlsDemand,
+    ) -> Result<TlsFacts, String> {
         let Self::Plain(stream) = std::mem::replace(self, Self::Broken) else {
             return Err("TLS is on already".to_owned());
         };
@@ -56,7 +60,11 @@ fn broken<T>() -> Poll<io::Result<T>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Server(stream) => Pin::new(stream).poll_read(cx, buffer),

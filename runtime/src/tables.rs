@@ -36,7 +36,12 @@ pub struct Tables<E> {
 impl<E: Environment> Tables<E> {
     /// No table is read yet.
     #[must_use]
-    pub fn new(env: Arc<E>, aliases: BTreeSet<TableName>, guarded: BTreeSet<TableName>, base: PathBuf) -> Self {
+    pub fn new(
+        env: Arc<E>,
+        aliases: BTreeSet<TableName>,
+        guarded: BTreeSet<TableName>,
+        base: PathBuf,
+    ) -> Self {
         Self { env, aliases, guarded, base, loaded: RwLock::default() }
     }
 
@@ -97,7 +102,10 @@ impl<E: Environment> Tables<E> {
         }
         let (table, problems) = self.read(name);
         for problem in problems {
-            crate::observe::warn(format!("{}, line {}: {}; {}", problem.file, problem.line, problem.what, problem.remedy));
+            crate::observe::warn(format!(
+                "{}, line {}: {}; {}",
+                problem.file, problem.line, problem.what, problem.remedy
+            ));
         }
         table
     }

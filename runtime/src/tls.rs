@@ -33,7 +33,8 @@ pub fn server_config(
     if certificates.is_empty() {
         return Err("it has no CERTIFICATE section".to_owned());
     }
-    let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| format!("no private key could be read: {error}"))?;
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|error| format!("no private key could be read: {error}"))?;
     let config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
@@ -60,7 +61,8 @@ impl Client {
         let mut store = RootCertStore::empty();
         for file in roots {
             for certificate in CertificateDer::pem_slice_iter(file) {
-                let certificate = certificate.map_err(|error| format!("a root could not be read: {error}"))?;
+                let certificate =
+                    certificate.map_err(|error| format!("a root could not be read: {error}"))?;
                 // An odd root among a hundred is passed over, as other programs do.
                 _ = store.add(certificate);
             }
@@ -156,10 +158,9 @@ impl ServerCertVerifier for Opportunist {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict = self
-            .roots
-            .as_ref()
-            .map(|roots| roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now));
+        let verdict = self.roots.as_ref().map(|roots| {
+            roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        });
         self.trusted.store(matches!(verdict, Some(Ok(_))), Ordering::Relaxed);
         Ok(ServerCertVerified::assertion())
     }
@@ -170,7 +171,12 @@ impl ServerCertVerifier for Opportunist {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -179,7 +185,12 @@ impl ServerCertVerifier for Opportunist {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

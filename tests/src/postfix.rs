@@ -3,7 +3,7 @@
 use crate::{Scratch, free_port, program, run, wait_for};
 use std::fs;
 use std::net::TcpStream;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

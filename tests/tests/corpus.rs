@@ -110,7 +110,7 @@ fn two_thousand_messages_pass_unchanged() {
         assert_eq!(message.recipients.len(), 1, "{sender}");
         assert!(by_sender.insert(sender.clone(), message).is_none(), "{sender} came twice");
     }
-    for number in 0..MESSAGES {
+    for (number, sent) in (0..MESSAGES).zip(&corpus) {
         let message =
             by_sender.get(&format!("<sender{number}@origin.test")).expect("every message comes out");
         assert!(message.recipients[0].starts_with(&format!("<reader{number}@elsewhere.test>")));

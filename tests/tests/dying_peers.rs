@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 
 /// The verb at which the first session dies, how, and how many copies the server has in the end.
-fn relay_to_a_server_that_dies(stage: &str, verb: &'static str, death: Answer, copies: usize) {
+fn relay_to_a_server_that_dies(stage: &str, verb: &'static str, death: &Answer, copies: usize) {
     let how = death.clone();
     let server = Server::scripted(move |line, before| {
         let at = line.split([' ', ':']).next().unwrap_or_default();
@@ -23,7 +23,7 @@ fn relay_to_a_server_that_dies(stage: &str, verb: &'static str, death: Answer, c
     assert!(reply.starts_with("250"), "{reply}");
     let id = reply.trim_end().rsplit(' ').next().expect("a queue id").to_owned();
     // A server that dies after its reply has done all it had to.
-    if death != Answer::ReplyAndHangup {
+    if *death != Answer::ReplyAndHangup {
         let line = daemon.wait_for_log("status=deferred");
         assert!(line.contains(&id), "{line}");
         assert!(line.contains("dsn=4.") && line.contains("lost connection with"), "{line}");
@@ -48,43 +48,43 @@ fn relay_to_a_server_that_dies(stage: &str, verb: &'static str, death: Answer, c
 
 #[test]
 fn next_hop_dies_before_the_greeting() {
-    relay_to_a_server_that_dies("greeting", "GREETING", Answer::Hangup, 1);
+    relay_to_a_server_that_dies("greeting", "GREETING", &Answer::Hangup, 1);
 }
 
 #[test]
 fn next_hop_dies_at_ehlo() {
-    relay_to_a_server_that_dies("ehlo", "EHLO", Answer::Hangup, 1);
+    relay_to_a_server_that_dies("ehlo", "EHLO", &Answer::Hangup, 1);
 }
 
 #[test]
 fn next_hop_dies_at_mail() {
-    relay_to_a_server_that_dies("mail", "MAIL", Answer::Hangup, 1);
+    relay_to_a_server_that_dies("mail", "MAIL", &Answer::Hangup, 1);
 }
 
 #[test]
 fn next_hop_dies_at_rcpt() {
-    relay_to_a_server_that_dies("rcpt", "RCPT", Answer::Hangup, 1);
+    relay_to_a_server_that_dies("rcpt", "RCPT", &Answer::Hangup, 1);
 }
 
 #[test]
 fn next_hop_dies_at_data() {
-    relay_to_a_server_that_dies("data", "DATA", Answer::Hangup, 1);
+    relay_to_a_server_that_dies("data", "DATA", &Answer::Hangup, 1);
 }
 
 #[test]
 fn next_hop_dies_in_the_content() {
-    relay_to_a_server_that_dies("content", "DATA", Answer::HangupInContent(50_000), 1);
+    relay_to_a_server_that_dies("content", "DATA", &Answer::HangupInContent(50_000), 1);
 }
 
 #[test]
 fn next_hop_dies_with_the_reply_unsaid() {
     // The only stage at which a second copy is allowed, and owed: it may not have kept the first.
-    relay_to_a_server_that_dies("dot", ".", Answer::TakeAndHangup, 2);
+    relay_to_a_server_that_dies("dot", ".", &Answer::TakeAndHangup, 2);
 }
 
 #[test]
 fn next_hop_dies_after_its_reply() {
-    relay_to_a_server_that_dies("replied", ".", Answer::ReplyAndHangup, 1);
+    relay_to_a_server_that_dies("replied", ".", &Answer::ReplyAndHangup, 1);
 }
 
 #[test]
@@ -149,30 +149,43 @@ fn contents(daemon: &Daemon) -> Vec<PathBuf> {
 #[test]
 fn clients_that_die_leave_nothing() {
     let daemon = Daemon::start("clients-die", "");
-    let begin = "EHLO client.test\r\n";
-    let envelope = "MAIL FROM:<me@here.test>\r\nRCPT TO:<you@here.test>\r\n";
     let large = "A line of text that fills the message.\r\n".repeat(20_000);
-    let stages = [
-        String::new(),
-        begin.to_owned(),
-        "EHLO client".to_owned(),
-        format!("{begin}MAIL FROM:<me@here.test>\r\n"),
-        format!("{begin}{envelope}"),
-        format!("{begin}{envelope}DATA\r\n"),
-        format!("{begin}{envelope}DATA\r\nSubject: x\r\n\r\nhalf a line"),
-        format!("{begin}{envelope}DATA\r\nSubject: x\r\n\r\nbody\r\n"),
-        format!("{begin}{envelope}DATA\r\nSubject: x\r\n\r\nbody\r\n."),
-        format!("{begin}{envelope}DATA\r\nSubject: x\r\n\r\nbody\r\n.\r"),
-        format!("{begin}{envelope}DATA\r\nSubject: x\r\n\r\nbody\n.\n"),
-        format!("{begin}{envelope}DATA\r\nSubject: x\r\n\r\n{large}"),
-        format!("{begin}{envelope}BDAT 100\r\nSubject: x\r\n\r\n"),
-        format!("{begin}{envelope}BDAT {}\r\n{large}", large.len()),
-        format!("{begin}{envelope}BDAT {} LAST\r\n{large}", large.len() + 1),
+    let chunk = format!("BDAT {}\r\n{large}", large.len());
+    let last = format!("BDAT {} LAST\r\n{large}", large.len() + 1);
+    let large = format!("Subject: x\r\n\r\n{large}");
+    let (ehlo, mail, rcpt) =
+        ("EHLO client.test\r\n", "MAIL FROM:<me@here.test>\r\n", "RCPT TO:<you@here.test>\r\n");
+    let data = [ehlo, mail, rcpt, "DATA\r\n"];
+    // Each step but the last is answered; then the client dies.
+    let stages: Vec<Vec<&str>> = vec![
+        vec![""],
+        vec!["EHLO client"],
+        vec![ehlo],
+        vec![ehlo, mail],
+        vec![ehlo, mail, rcpt],
+        vec![ehlo, mail, rcpt, "RCPT TO:<you@here"],
+        data.to_vec(),
+        [&data[..], &["Subject: x\r\n\r\nhalf a line"]].concat(),
+        [&data[..], &["Subject: x\r\n\r\nbody\r\n"]].concat(),
+        [&data[..], &["Subject: x\r\n\r\nbody\r\n."]].concat(),
+        [&data[..], &["Subject: x\r\n\r\nbody\r\n.\r"]].concat(),
+        [&data[..], &["Subject: x\r\n\r\nbody\n.\n"]].concat(),
+        [&data[..], &[&large]].concat(),
+        vec![ehlo, mail, rcpt, "BDAT 100\r\nSubject: x\r\n\r\n"],
+        vec![ehlo, mail, rcpt, &chunk],
+        vec![ehlo, mail, rcpt, &chunk, "RSET\r\n"],
+        vec![ehlo, mail, rcpt, &chunk, &last],
     ];
     for (number, stage) in stages.iter().enumerate() {
         for reset in [false, true] {
             let mut client = daemon.client();
-            client.send(stage.as_bytes());
+            for (index, step) in stage.iter().enumerate() {
+                client.send(step.as_bytes());
+                if index + 1 < stage.len() {
+                    let reply = client.reply();
+                    assert!(reply.starts_with("250") || reply.starts_with("354"), "stage {number}: {reply}");
+                }
+            }
             if reset {
                 // With replies unread, the kernel answers the daemon with a reset.
                 drop(client);

@@ -161,6 +161,8 @@ fn a_reload_takes_all_or_nothing() {
     open.expect("EHLO client.test", "250");
     open.expect("MAIL FROM:<me@here.test>", "250");
     // Faulty in the values, faulty in what they lead to, faulty in master.cf.
+    let refusal =
+        |file| format!("not reloaded, nothing has changed: {}:", daemon.config().join(file).display());
     let mut faults = 0;
     for wrong in
         ["smtpd_timeout = soon", "smtpd_recipient_restrictions = nonsense", "mynetworks = 1.2.3.4/99"]
@@ -169,15 +171,14 @@ fn a_reload_takes_all_or_nothing() {
         daemon.signal(Signal::SIGHUP);
         faults += 1;
         wait_for("the refusal in the log", || {
-            (daemon.log().matches("not reloaded, nothing has changed: main.cf:").count() >= faults)
-                .then_some(())
+            (daemon.log().matches(&refusal("main.cf")).count() >= faults).then_some(())
         });
         assert!(daemon.client().greeting.contains("first banner"));
     }
     daemon.write_main_cf("smtpd_banner = second banner");
     daemon.write_master_cf("broken inet\n");
     daemon.signal(Signal::SIGHUP);
-    _ = daemon.wait_for_log("not reloaded, nothing has changed: master.cf:");
+    _ = daemon.wait_for_log(&refusal("master.cf"));
     assert!(daemon.client().greeting.contains("first banner"));
     // `postrider reload` says the same to the operator.
     let reload = daemon.command(&["reload"]);

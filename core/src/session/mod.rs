@@ -33,9 +33,9 @@ use crate::limits;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{Sender, TlsFacts};
 use crate::time::{Instant, Now};
+use crate::wire::Reply;
 use crate::wire::command::{self, Verb};
 use crate::wire::line::{Backlog, Line};
-use crate::wire::Reply;
 use stage::{Chunks, Hello, Pending, Stage};
 use tally::Tally;
 

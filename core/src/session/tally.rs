@@ -52,7 +52,9 @@ impl Tally {
 }
 
 fn put(line: &mut String, word: &str, good: u64, all: u64) {
-    let result = if good == all { write!(line, "{word}={all}") } else { write!(line, "{word}={good}/{all}") };
+    // Postfix says 0/0 of a session without a command.
+    let plain = good == all && all > 0;
+    let result = if plain { write!(line, "{word}={all}") } else { write!(line, "{word}={good}/{all}") };
     debug_assert!(result.is_ok(), "writing to a String does not fail");
 }
 
@@ -71,7 +73,7 @@ mod tests {
             }
         }
         assert_eq!(tally.line(), "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4");
-        assert_eq!(Tally::default().line(), "commands=0");
+        assert_eq!(Tally::default().line(), "commands=0/0");
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
 fn show(lines: &[String], values_only: bool) -> Result<(), Failure> {
     let mut text = String::new();
     for line in lines {
-        let shown = if values_only { line.split_once('=').map_or("", |(_, value)| value.trim_start()) } else { line };
+        let shown =
+            if values_only { line.split_once('=').map_or("", |(_, value)| value.trim_start()) } else { line };
         text.push_str(shown);
         text.push('\n');
     }

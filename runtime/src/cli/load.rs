@@ -18,7 +18,10 @@ fn fault(what: &str, error: &std::io::Error) -> Failure {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| fault("runtime", &error))
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| fault("runtime", &error))
 }
 
 /// What a source sends.
@@ -144,7 +147,11 @@ impl Talk {
                 continue;
             }
             let right = line.as_bytes().first() == Some(&(b'0' + class));
-            return if right { Ok(()) } else { Err(Failure::new(69, format!("{what}: {}", line.trim_end()))) };
+            return if right {
+                Ok(())
+            } else {
+                Err(Failure::new(69, format!("{what}: {}", line.trim_end())))
+            };
         }
     }
 
@@ -196,7 +203,9 @@ pub fn sink(arguments: &[String]) -> Result<(), Failure> {
     while let Some(argument) = rest.next() {
         match argument.as_str() {
             "-c" => count_shown = true,
-            "-m" => limit = rest.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(SINK_USAGE))?,
+            "-m" => {
+                limit = rest.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(SINK_USAGE))?
+            }
             text if !text.starts_with('-') => address = Some(text.to_owned()),
             _ => return Err(usage(SINK_USAGE)),
         }

@@ -134,7 +134,11 @@ fn addresses(config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, V
             Ok(found) => _ = names.insert(name, found.map(|address| address.ip()).collect()),
             Err(error) => {
                 let text = format!("host {name} is not found: {error}");
-                problems.push(Problem::error(place, text, "write an address, or give the name one in /etc/hosts"));
+                problems.push(Problem::error(
+                    place,
+                    text,
+                    "write an address, or give the name one in /etc/hosts",
+                ));
             }
         }
     }

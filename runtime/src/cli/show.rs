@@ -41,7 +41,9 @@ pub(super) fn as_text(setup: &Setup, id: QueueId, parts: Parts) -> Result<(), Fa
         }
         .map_err(|error| closed(&error))
     })?;
-    content.end(&format!("*** HEADER EXTRACTED {id} ***\n*** MESSAGE FILE END {id} ***\n")).map_err(|error| closed(&error))
+    content
+        .end(&format!("*** HEADER EXTRACTED {id} ***\n*** MESSAGE FILE END {id} ***\n"))
+        .map_err(|error| closed(&error))
 }
 
 /// Seconds as a person reads them; other values as they are.

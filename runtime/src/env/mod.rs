@@ -50,7 +50,10 @@ pub trait Net: Send + Sync + 'static {
     /// Starts to listen.
     fn listen(&self, at: &ListenAt) -> impl Future<Output = io::Result<Self::Listener>> + Send;
     /// Waits for a client.
-    fn accept(&self, listener: &Self::Listener) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;
+    fn accept(
+        &self,
+        listener: &Self::Listener,
+    ) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;
     /// Connects.
     fn connect(&self, to: &Endpoint) -> impl Future<Output = io::Result<Self::Stream>> + Send;
     /// Opens a datagram socket on a fresh port.
@@ -58,7 +61,11 @@ pub trait Net: Send + Sync + 'static {
     /// Sends a datagram.
     fn send(&self, socket: &Self::Datagram, octets: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
     /// Waits for a datagram.
-    fn receive(&self, socket: &Self::Datagram, buffer: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send;
+    fn receive(
+        &self,
+        socket: &Self::Datagram,
+        buffer: &mut [u8],
+    ) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
 /// The disk of the spool. Calls may block; they run where [`Environment::spawn_spool`] puts them, and reads of content in the

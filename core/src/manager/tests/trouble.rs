@@ -74,12 +74,37 @@ fn a_wall_clock_that_jumps_while_we_run_expires_nothing_and_sticks_nothing() {
 }
 
 #[test]
-fn a_message_that_can_not_be_read_is_named_and_forgotten() {
+fn a_message_that_is_gone_is_named_and_forgotten() {
     let mut toy = Toy::stopped(params());
     toy.tell(Input::Recovered(Summary { id: QueueId(9), waiting: 1, ..Summary::default() }));
     toy.tell(Input::Ready);
     assert_eq!(toy.manager.messages(), 0);
-    assert_eq!(toy.logged("error: the message can not be read"), 1);
+    assert_eq!(toy.logged("error: the message is no longer in the queue"), 1);
+}
+
+#[test]
+fn a_message_that_can_not_be_read_now_is_kept_and_delivered_when_it_can() {
+    let mut toy = Toy::stopped(params());
+    let message = toy.message(9, &["bob@example.org"]);
+    let standing = vec![crate::mail::Standing::Waiting(None)];
+    toy.manager.handle_input(
+        toy.now,
+        Input::Recovered(Summary { id: message.id, waiting: 1, ..Summary::default() }),
+    );
+    assert!(toy.manager.poll_output().is_none());
+    toy.manager.handle_input(toy.now, Input::Ready);
+    assert!(matches!(toy.manager.poll_output(), Some(Output::Load(id)) if id == message.id));
+    toy.manager.handle_input(toy.now, Input::Loaded(message.id, Err("EIO".to_owned())));
+    let outputs: Vec<Output> = std::iter::from_fn(|| toy.manager.poll_output()).collect();
+    assert!(matches!(outputs[..], [Output::Event(_)]), "{outputs:?}");
+    assert_eq!(toy.manager.messages(), 1);
+    let later = toy.now.after(seconds(100_000));
+    toy.manager.handle_timeout(later);
+    assert!(matches!(toy.manager.poll_output(), Some(Output::Load(id)) if id == message.id));
+    let loaded = Box::new(crate::mail::Loaded { message, standing });
+    toy.manager.handle_input(later, Input::Loaded(loaded.message.id, Ok(Some(loaded))));
+    let outputs: Vec<Output> = std::iter::from_fn(|| toy.manager.poll_output()).collect();
+    assert!(outputs.iter().any(|output| matches!(output, Output::Route { .. })), "{outputs:?}");
 }
 
 #[test]

@@ -110,7 +110,9 @@ impl World {
                 Output::Recovered(summary) => self.recovered.push(summary),
                 Output::Ready { last } => self.ready = Some(last),
                 Output::Appended { ticket, result } => self.answered(ticket, result),
-                Output::Loaded { ticket, loaded } => _ = self.loaded.insert(ticket, loaded.unwrap_or_default()),
+                Output::Loaded { ticket, loaded } => {
+                    _ = self.loaded.insert(ticket, loaded.unwrap_or_default())
+                }
                 Output::Event(event) => self.heard(&event),
             }
         }

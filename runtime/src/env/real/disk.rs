@@ -187,7 +187,8 @@ impl SpoolLock {
     fn take(directory: &Path) -> Result<Self, String> {
         let path = directory.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(|error| format!("{}: {error}; start as root, or make it writable", path.display()))?;
+        let file =
+            file.map_err(|error| format!("{}: {error}; start as root, or make it writable", path.display()))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { _file: lock }),
             Err((_, error)) => Err(format!(
@@ -238,7 +239,10 @@ mod tests {
         assert_eq!(disk.execute(Op::Write { file, offset: 10, octets }), Ok(Done::Nothing));
         assert_eq!(disk.execute(Op::Sync(file)), Ok(Done::Nothing));
         assert_eq!(disk.execute(Op::SyncDirectory), Ok(Done::Nothing));
-        assert_eq!(disk.execute(Op::Read { file, offset: 11, length: 5 }), Ok(Done::Octets(b"bcdef".to_vec())));
+        assert_eq!(
+            disk.execute(Op::Read { file, offset: 11, length: 5 }),
+            Ok(Done::Octets(b"bcdef".to_vec()))
+        );
         assert_eq!(disk.execute(Op::List), Ok(Done::Files(vec![(file, 4096)])));
         assert_eq!(disk.execute(Op::Unlink(file)), Ok(Done::Nothing));
         assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Err(DiskError::Missing));

@@ -52,7 +52,8 @@ impl Files for RealFiles {
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>> {
-        let mut paths: Vec<_> = std::fs::read_dir(path)?.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
+        let mut paths: Vec<_> =
+            std::fs::read_dir(path)?.filter_map(|entry| entry.ok().map(|e| e.path())).collect();
         paths.sort_unstable();
         Ok(paths)
     }

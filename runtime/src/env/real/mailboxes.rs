@@ -55,8 +55,11 @@ impl Mailboxes for RealMailboxes {
                 let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
                 let name = maildir_temporary(now, std::process::id(), sequence, &self.host);
                 let directory = PathBuf::from(&deposit.path);
-                let open =
-                    Request::OpenMaildir { directory: directory.clone(), name: name.clone(), owner: owner(deposit) };
+                let open = Request::OpenMaildir {
+                    directory: directory.clone(),
+                    name: name.clone(),
+                    owner: owner(deposit),
+                };
                 let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
                 let host = self.host.clone();
                 Ok(Box::new(MaildirLetter { agent, file, directory, name, owner: owner(deposit), now, host }))
