@@ -19,6 +19,8 @@ pub(crate) mod replies;
 mod security;
 mod stage;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod view;
 mod words;
@@ -33,9 +35,9 @@ use crate::limits;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{Sender, TlsFacts};
 use crate::time::{Instant, Now};
+use crate::wire::Reply;
 use crate::wire::command::{self, Verb};
 use crate::wire::line::{Backlog, Line};
-use crate::wire::Reply;
 use stage::{Chunks, Hello, Pending, Stage};
 use tally::Tally;
 
@@ -113,7 +115,7 @@ impl Session {
     }
 
     fn event(&mut self, event: Event) {
-        self.outbox.put(Output::Event(event));
+        self.outbox.put(Output::Event(Box::new(event)));
     }
 
     fn warn(&mut self, text: String) {
