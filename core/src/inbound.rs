@@ -7,10 +7,13 @@
 //! Promise: one question is open at a time; a decision asks at most `limits::QUESTIONS_PER_DECISION_MAX`; content that
 //! was refused or abandoned is unstaged. Knows no rule of its own but the room in the queue's file system.
 
+mod decisions;
 #[cfg(test)]
 mod dialogues;
 mod naming;
 mod received;
+#[cfg(test)]
+mod tests;
 mod wishes;
 
 pub use crate::session::Peer;
@@ -21,9 +24,9 @@ use crate::cleanup::{self, Cleanup, Draft, Finished};
 use crate::event::Event;
 use crate::limits;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{ClientFacts, Message, Origin, QueueId, Refusal, Sender, TlsFacts};
+use crate::mail::{Message, QueueId, Refusal, TlsFacts};
 use crate::params::Settings;
-use crate::policy::{self, Judgement, Policy, Situation, Stage, Verdict};
+use crate::policy::{self, Policy};
 use crate::rewrite::Rewrite;
 use crate::session::{self, Moment, Session, Shared, replies};
 use crate::time::{Instant, Now};
@@ -123,7 +126,7 @@ fn keep<T>(result: Result<T, Vec<(String, String)>>, wrong: &mut Vec<(String, St
 }
 
 /// What this joint is waiting for, beside the client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Work {
     /// Nothing, or the driver's id or commit.
     None,
@@ -132,7 +135,7 @@ enum Work {
     /// A verdict.
     Judging(Moment),
     /// What cleanup makes of the message whose end of data came then.
-    Finishing(Now),
+    Finishing(Now, Option<Box<Draft>>),
     /// The spool.
     Committing,
 }
@@ -236,7 +239,6 @@ impl Inbound {
                 Some(Ok(decided)) => {
                     self.facts.clear();
                     self.questions = 0;
-                    self.work = Work::None;
                     self.act(now, decided);
                 }
             }
@@ -252,7 +254,7 @@ impl Inbound {
                 self.stop();
                 self.outbox.put(Effect::Close);
             }
-            session::Output::Event(event) => self.outbox.put(Effect::Event(event)),
+            session::Output::Event(event) => self.outbox.put(Effect::Event(*event)),
             session::Output::Identify => self.outbox.put(Effect::Identify),
             session::Output::Judge(moment) => {
                 if moment == Moment::Mail {
@@ -266,7 +268,7 @@ impl Inbound {
                 self.outbox.put(Effect::Stage(octets));
             }
             session::Output::Abandon => self.forget(),
-            session::Output::Finish => self.work = Work::Finishing(now),
+            session::Output::Finish => self.work = Work::Finishing(now, self.draft().map(Box::new)),
         }
     }
 
@@ -291,36 +293,32 @@ impl Inbound {
     }
 
     /// Runs the open decision over the facts so far. `Err`: it needs an answer. `None`: nothing is to be decided.
-    fn decide(&self) -> Option<Result<Decided, Question>> {
-        let decided = match self.work {
-            Work::None | Work::Committing => return None,
+    fn decide(&mut self) -> Option<Result<Decided, Question>> {
+        let work = std::mem::replace(&mut self.work, Work::None);
+        let decided = match &work {
+            Work::None | Work::Committing => {
+                self.work = work;
+                return None;
+            }
             Work::Naming => {
                 naming::decide(&self.config.session, self.peer.address, &self.facts).map(Decided::Named)
             }
             Work::Judging(moment) => {
-                self.judge(moment).map(|(verdict, actions)| Decided::Judged(moment, verdict, actions))
+                self.judge(*moment).map(|(verdict, actions)| Decided::Judged(*moment, verdict, actions))
             }
-            Work::Finishing(now) => {
-                self.finish(now).map(|(finished, events)| Decided::Finished(finished, events))
-            }
+            Work::Finishing(at, draft) => self
+                .finish(*at, draft.as_deref())
+                .map(|(finished, events)| Decided::Finished(finished, events)),
         };
         Some(match decided {
             Ok(decided) => Ok(decided),
             Err(Pause::Need(question)) if self.questions < limits::QUESTIONS_PER_DECISION_MAX => {
+                self.work = work;
                 Err(question)
             }
-            Err(Pause::Need(_)) => Ok(self.give_up(&replies::CONFIGURATION.reply())),
-            Err(Pause::Broken(_)) => Ok(self.give_up(&replies::TABLE_BROKEN.reply())),
+            Err(Pause::Need(_)) => Ok(give_up(&work, &replies::CONFIGURATION.reply())),
+            Err(Pause::Broken(_)) => Ok(give_up(&work, &replies::TABLE_BROKEN.reply())),
         })
-    }
-
-    /// A decision that can not be made: "try again later".
-    fn give_up(&self, reply: &Reply) -> Decided {
-        match self.work {
-            Work::Naming | Work::None | Work::Committing => Decided::Named(naming::Name::unknown()),
-            Work::Judging(moment) => Decided::Judged(moment, Err(reply.clone()), Vec::new()),
-            Work::Finishing(_) => Decided::Finished(Finished::Refused(reply.clone()), Vec::new()),
-        }
     }
 
     /// Does what was decided.
@@ -393,134 +391,14 @@ impl Inbound {
         });
         self.session.handle_input(now, session::Input::Finished(result));
     }
-
-    fn client_facts(&self) -> ClientFacts {
-        ClientFacts {
-            name: self.name.clone(),
-            address: Some(self.peer.address),
-            port: self.peer.port,
-            helo: self.session.helo().unwrap_or_default().to_owned(),
-            protocol: self.session.protocol().to_owned(),
-        }
-    }
-
-    /// Runs the lists of a moment until one refuses.
-    fn judge(&self, moment: Moment) -> Result<(Result<(), Reply>, Vec<policy::Action>), Pause> {
-        let client = self.client_facts();
-        let transaction = self.session.transaction();
-        let sender = transaction.map(|transaction| self.canonical_sender(&transaction.sender));
-        let recipient = self.session.recipient().map(|recipient| self.config.rewrite.canonical(recipient));
-        let situation = Situation {
-            client: &client,
-            reverse_name: &self.reverse_name,
-            helo: self.session.helo(),
-            sender: sender.as_ref(),
-            recipient: recipient.as_ref(),
-            recipients: transaction.map_or(0, |t| u32::try_from(t.recipients.len()).unwrap_or(u32::MAX)),
-            size: transaction.map_or(0, |t| if moment == Moment::EndOfData { t.stored } else { t.declared }),
-            sasl_user: None,
-            tls: self.session.tls(),
-        };
-        let mut actions = Vec::new();
-        for &stage in stages(moment, self.config.session.delay_reject) {
-            if stage == Stage::Helo && situation.helo.is_none() {
-                continue;
-            }
-            let judgement = self.run_list(stage, &situation)?;
-            actions.extend(judgement.actions);
-            if let Verdict::Refuse(reply) = judgement.verdict {
-                return Ok((Err(reply), actions));
-            }
-        }
-        if moment == Moment::Mail && !self.has_space(situation.size)? {
-            return Ok((Err(replies::NO_SPACE.reply()), actions));
-        }
-        Ok((Ok(()), actions))
-    }
-
-    fn run_list(&self, stage: Stage, situation: &Situation<'_>) -> Result<Judgement, Pause> {
-        #[cfg(test)]
-        if let Some(script) = &self.config.script {
-            return Ok(script.judge(stage, situation));
-        }
-        self.config.policy.judge(stage, situation, &self.config.rewrite, &self.facts)
-    }
-
-    /// smtpd(8) takes no mail when queue_minfree or one and a half of the largest message would not fit.
-    fn has_space(&self, declared: u64) -> Result<bool, Pause> {
-        let params = &self.config.session;
-        let largest = params.message_size_limit.max(declared);
-        let needed = params.queue_minfree.max(largest.saturating_add(largest / 2));
-        Ok(needed == 0 || self.facts.free_space()? >= needed)
-    }
-
-    fn canonical_sender(&self, sender: &Sender) -> Sender {
-        match sender {
-            Sender::Null => Sender::Null,
-            Sender::Mailbox(mailbox) => Sender::Mailbox(self.config.rewrite.canonical(mailbox)),
-        }
-    }
-
-    /// Makes the message of a transaction whose content is complete.
-    fn finish(&self, now: Now) -> Result<(Finished, Vec<Event>), Pause> {
-        let Some(transaction) = self.session.transaction() else {
-            return Ok((Finished::Discarded, Vec::new()));
-        };
-        let Some(id) = transaction.id.filter(|_| !self.wishes.discard) else {
-            return Ok((Finished::Discarded, Vec::new()));
-        };
-        let mut envelope = transaction.envelope();
-        envelope.sender = self.canonical_sender(&envelope.sender);
-        for recipient in &mut envelope.recipients {
-            let canonical = self.config.rewrite.canonical(&recipient.address);
-            let given = std::mem::replace(&mut recipient.address, canonical);
-            recipient.original = (given != recipient.address).then_some(given);
-        }
-        envelope.client = self.client_facts();
-        let trace = received::field(
-            &received::Trace {
-                client: &envelope.client,
-                tls: self.session.tls().filter(|_| self.config.session.tls_received_header),
-                asks_certificate: self.config.session.tls_asks_certificate,
-                host: &self.config.session.host,
-                mail_name: &self.config.session.mail_name,
-                id,
-                transaction,
-                utc_offset_minutes: self.config.cleanup.utc_offset_minutes,
-            },
-            transaction.arrived,
-        );
-        self.wishes.apply(&mut envelope);
-        let draft = Draft {
-            id,
-            envelope,
-            origin: Origin::Submitted,
-            trace,
-            prepend: self.wishes.prepend.clone(),
-            hold: self.wishes.hold,
-            filtered: true,
-        };
-        #[cfg(test)]
-        if let Some(script) = &self.config.script {
-            return Ok(script.finish(&draft, transaction.stored));
-        }
-        self.cleanup.finish(now, &draft, &self.config.cleanup, &self.config.rewrite, &self.facts)
-    }
 }
 
-/// Which lists run when. With `smtpd_delay_reject` the early ones wait for the recipient, so that the log tells whom the mail was for.
-fn stages(moment: Moment, delayed: bool) -> &'static [Stage] {
-    match (moment, delayed) {
-        (Moment::Connect | Moment::Hello | Moment::Mail, true) => &[],
-        (Moment::Connect, false) => &[Stage::Client],
-        (Moment::Hello, false) => &[Stage::Helo],
-        (Moment::Mail, false) => &[Stage::Mail],
-        (Moment::Rcpt, true) => &[Stage::Client, Stage::Helo, Stage::Mail, Stage::Rcpt],
-        (Moment::Rcpt, false) => &[Stage::Rcpt],
-        (Moment::Vrfy, true) => &[Stage::Client, Stage::Helo, Stage::Vrfy],
-        (Moment::Vrfy, false) => &[Stage::Vrfy],
-        (Moment::Data, _) => &[Stage::Data],
-        (Moment::EndOfData, _) => &[Stage::EndOfData],
+/// A decision that can not be made: "try again later".
+fn give_up(work: &Work, reply: &Reply) -> Decided {
+    match work {
+        Work::Naming | Work::None | Work::Committing => Decided::Named(naming::Name::unknown()),
+        Work::Judging(moment) => Decided::Judged(*moment, Err(reply.clone()), Vec::new()),
+        Work::Finishing(..) => Decided::Finished(Finished::Refused(reply.clone()), Vec::new()),
     }
 }
 

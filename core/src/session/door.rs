@@ -88,5 +88,5 @@ pub enum Output {
     /// The content is complete: make the message durable.
     Finish,
     /// Log this.
-    Event(Event),
+    Event(Box<Event>),
 }

@@ -19,6 +19,8 @@ pub(crate) mod replies;
 mod security;
 mod stage;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod view;
 mod words;
@@ -113,7 +115,7 @@ impl Session {
     }
 
     fn event(&mut self, event: Event) {
-        self.outbox.put(Output::Event(event));
+        self.outbox.put(Output::Event(Box::new(event)));
     }
 
     fn warn(&mut self, text: String) {

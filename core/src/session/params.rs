@@ -276,7 +276,7 @@ fn tls_level(settings: &Settings) -> Result<TlsLevel, String> {
 fn bare_newline(text: &str) -> Result<BareNewline, String> {
     match text.to_ascii_lowercase().as_str() {
         "reject" => Ok(BareNewline::Reject),
-        "normalize" | "yes" | "no" | "" => Ok(BareNewline::Normalize),
+        "normalize" | "yes" | "no" | "note" | "" => Ok(BareNewline::Normalize),
         _ => Err(format!("{text}: normalize, reject, yes or no expected")),
     }
 }

@@ -206,10 +206,12 @@ impl Session {
 
     /// Log tools look for this line.
     fn warn_of_address(&mut self, reply: &Reply, arguments: &str) {
-        let what = match (reply.status.map(|status| (status.subject, status.detail)), self.place) {
-            (Some((1, 3 | 7)), place) => place,
-            _ => return,
-        };
+        let is_address =
+            reply.status.is_some_and(|status| status.subject == 1 && matches!(status.detail, 3 | 7));
+        if !is_address {
+            return;
+        }
+        let what = self.place;
         let written = arguments.split_once(':').map_or(arguments, |(_, rest)| rest.trim());
         let client = self.client();
         self.warn(format!("Illegal address syntax from {client} in {what} command: {written}"));

@@ -8,11 +8,11 @@ use super::SyntaxError;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Octets of a local part (RFC 5321 4.5.3.1.1). Postfix takes longer ones; nobody downstream needs to.
-pub const LOCAL_PART_MAX: usize = 64;
+pub(crate) const LOCAL_PART_MAX: usize = 64;
 /// Octets of a domain (RFC 5321 4.5.3.1.2).
-pub const DOMAIN_MAX: usize = 255;
+pub(crate) const DOMAIN_MAX: usize = 255;
 /// Octets of a label of ASCII (RFC 1035 2.3.4); characters of one that is not.
-pub const LABEL_MAX: usize = 63;
+pub(crate) const LABEL_MAX: usize = 63;
 
 /// `local-part@domain`. The local part is held unquoted; both are UTF-8. The domain may be empty (a bare
 /// `postmaster`, before rewriting appended one), a name, or a literal with its brackets.
