@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Names whose values differ on purpose, or from one process to the next.
-const DIFFERENT: [&str; 12] = [
+const DIFFERENT: [&str; 13] = [
     "alias_maps",
     "config_directory",
     "mail_name",
@@ -21,6 +21,7 @@ const DIFFERENT: [&str; 12] = [
     "smtpd_banner",
     "smtpd_forbid_bare_newline",
     "smtpd_forbid_unauth_pipelining",
+    "strict_smtputf8",
     "syslog_name",
 ];
 

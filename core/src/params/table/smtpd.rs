@@ -223,7 +223,7 @@ rows! { SMTPD:
     /// Insist on `<>` around addresses in MAIL FROM and RCPT TO, and on nothing else between them.
     "strict_rfc821_envelopes" FLAG = "no", Smtpd, Works;
     /// Accept addresses that are not ASCII only in transactions that ask for SMTPUTF8.
-    "strict_smtputf8" FLAG = "no", Smtpd, Works;
+    "strict_smtputf8" FLAG = "yes", Smtpd, Works;
     /// Reply code of reject_unknown_sender_domain and reject_unknown_recipient_domain.
     "unknown_address_reject_code" CODE = "450", Smtpd, Works;
     /// What these do when they can not find out for now.
