@@ -7,7 +7,6 @@ use crate::env::{Environment, Net};
 use crate::inbound::Shared;
 use crate::listen::Doors;
 use crate::manager::{Office, Orders};
-use crate::observe;
 use crate::outbound::{Links, Pool, Unwritten};
 use crate::resolve::Resolver;
 use crate::site::{Site, Wrong, dns_params};
@@ -253,7 +252,7 @@ mod production {
     use crate::control::Request;
     use crate::env::real::Real;
     use crate::{maildrop, observe, operate, pickup, site};
-    use postrider_core::params::{Config, Settings, Severity};
+    use postrider_core::params::{Config, Severity};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::signal::unix::{SignalKind, signal};

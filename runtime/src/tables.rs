@@ -2,7 +2,7 @@
 //!
 //! A table that cannot be read fails its lookups ("try again later"); the engines are core's.
 
-use crate::env::{Environment, Files, Users};
+use crate::env::Environment;
 use postrider_core::ask::{TableFailure, TableName};
 use postrider_core::tables::{Problem, Source, Table, TableSpec};
 use postrider_core::time::{Duration, Instant};

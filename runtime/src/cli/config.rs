@@ -9,7 +9,7 @@ const USAGE: &str = "usage: config [-c DIR] [-d|-n] [-h] [-x] [NAME…]";
 ///
 /// # Errors
 /// A name that is not known, or wrong options.
-pub fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
+pub(super) fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let mut which = ' ';
     let mut values_only = false;
     let mut printing = Printing::Plain;

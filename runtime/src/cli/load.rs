@@ -45,7 +45,7 @@ const SOURCE_USAGE: &str = "usage: source [-c] [-d] [-N] [-s sessions] [-m messa
 ///
 /// # Errors
 /// A session failed, or the options are wrong.
-pub fn source(arguments: &[String]) -> Result<(), Failure> {
+pub(super) fn source(arguments: &[String]) -> Result<(), Failure> {
     let load = load_of(arguments)?;
     let start = Instant::now();
     let sent = Arc::new(AtomicU64::new(0));
@@ -195,7 +195,7 @@ const SINK_USAGE: &str = "usage: sink [-c] [-m messages] [HOST]:PORT";
 ///
 /// # Errors
 /// It cannot listen.
-pub fn sink(arguments: &[String]) -> Result<(), Failure> {
+pub(super) fn sink(arguments: &[String]) -> Result<(), Failure> {
     let mut address = None;
     let mut limit = u64::MAX;
     let mut count_shown = false;

@@ -14,7 +14,7 @@ const USAGE: &str = "usage: postmap [-c DIR] -q KEY|- TABLE…";
 ///
 /// # Errors
 /// A table cannot be read, the key is not found, or wrong options.
-pub fn run(called: &str, arguments: &[String], setup: &Setup) -> Result<(), Failure> {
+pub(super) fn run(called: &str, arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let mut key = None;
     let mut names = Vec::new();
     let mut rest = arguments.iter();

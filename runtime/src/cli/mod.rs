@@ -57,13 +57,11 @@ impl Failure {
 /// It is closed.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|error| match error.kind() {
-            // `mailq | head` has seen enough.
-            std::io::ErrorKind::BrokenPipe => Failure::new(0, ""),
-            _ => Failure::new(74, format!("standard output: {error}")),
-        })
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        // `mailq | head` has seen enough.
+        std::io::ErrorKind::BrokenPipe => Failure::new(0, ""),
+        _ => Failure::new(74, format!("standard output: {error}")),
+    })
 }
 
 /// Runs a command line; the exit status.

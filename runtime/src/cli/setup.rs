@@ -9,7 +9,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 /// Everything below here without `-c`.
-pub const EMBEDDED: &str = "postrider-data";
+pub(super) const EMBEDDED: &str = "postrider-data";
 /// EX_CONFIG of sysexits.h.
 const CONFIGURATION: u8 = 78;
 

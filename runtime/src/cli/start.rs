@@ -22,7 +22,7 @@ const EMBEDDED_PORT: u16 = 2525;
 ///
 /// # Errors
 /// The configuration is wrong, or the system does not let us.
-pub fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Failure> {
+pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(), Failure> {
     if let Some(unknown) = arguments.first() {
         return Err(Failure::new(
             64,
@@ -217,7 +217,7 @@ fn welcome(setup: &Setup) -> Result<(), Failure> {
 ///
 /// # Errors
 /// There are errors.
-pub fn check(directory: Option<String>) -> Result<(), Failure> {
+pub(super) fn check(directory: Option<String>) -> Result<(), Failure> {
     let setup = Setup::find(directory)?;
     let mut problems: Vec<(bool, String)> = setup
         .problems
@@ -240,7 +240,7 @@ pub fn check(directory: Option<String>) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It does not run.
-pub fn status(setup: &Setup) -> Result<(), Failure> {
+pub(super) fn status(setup: &Setup) -> Result<(), Failure> {
     ask(setup, &Request::Status, |reply| match reply {
         Reply::Status(status) => print(&format!(
             "postrider {} runs as process {} for {} s, {} sessions open\nlistens on {}\nconfiguration {}\n",
@@ -259,7 +259,7 @@ pub fn status(setup: &Setup) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It does not run, or says no.
-pub fn order(setup: &Setup, request: &Request, done: &str) -> Result<(), Failure> {
+pub(super) fn order(setup: &Setup, request: &Request, done: &str) -> Result<(), Failure> {
     ask(setup, request, |_| Ok(()))?;
     print(&format!("{done}\n"))
 }
