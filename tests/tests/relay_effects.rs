@@ -1,7 +1,12 @@
 //! Parameters whose effect only the whole daemon shows.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::program;
 use postrider_tests::smtp::Client;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
 
 fn config(daemon: &Daemon, name: &str) -> String {
     String::from_utf8(daemon.command(&["config", "-x", name]).stdout).unwrap()
@@ -49,4 +54,75 @@ fn the_log_has_the_name_that_is_set() {
     let daemon = Daemon::start("syslog-name", "syslog_name = letters");
     _ = daemon.client().say("QUIT");
     _ = daemon.wait_for_log("letters/smtpd");
+}
+
+/// A certificate authority of its own, and a certificate for 127.0.0.1 and mail.here.test signed by it.
+fn certificates(folder: &Path) {
+    let openssl = |words: &str| {
+        let output = Command::new(program("openssl", "openssl"))
+            .args(words.split_whitespace())
+            .current_dir(folder)
+            .output()
+            .expect("openssl runs");
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1,DNS:mail.here.test\n").unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    openssl(&format!("req -x509 {key} -keyout ca.key -out ca.pem -days 2 -subj /CN=authority.test"));
+    openssl(&format!("req {key} -keyout leaf.key -out leaf.csr -subj /CN=mail.here.test"));
+    openssl(
+        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out leaf.pem",
+    );
+    for name in ["ca.pem", "leaf.pem", "leaf.key"] {
+        fs::set_permissions(folder.join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+}
+
+#[test]
+fn a_server_shows_its_certificate_and_a_client_trusts_its_authority() {
+    let server = Daemon::prepare("tls-server", "", "");
+    certificates(server.path());
+    let folder = server.path().display().to_string();
+    let mut server = server;
+    server.write_main_cf(&format!(
+        "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {folder}/leaf.pem\nsmtpd_tls_key_file = {folder}/leaf.key"
+    ));
+    server.run();
+    let roots = server.path().join("roots");
+    fs::create_dir(&roots).unwrap();
+    fs::copy(server.path().join("ca.pem"), roots.join("authority.pem")).unwrap();
+    let roots = roots.display();
+    let trusts = [
+        (format!("smtp_tls_CAfile = {folder}/ca.pem"), "Trusted TLS connection established to 127.0.0.1"),
+        (format!("smtp_tls_CApath = {roots}"), "Trusted TLS connection established to 127.0.0.1"),
+        (String::new(), "Untrusted TLS connection established to 127.0.0.1"),
+    ];
+    for (lines, said) in trusts {
+        let relay = format!(
+            "relayhost = [127.0.0.1]:{}\nsmtp_tls_security_level = may\nsmtp_tls_loglevel = 1",
+            server.port
+        );
+        let client =
+            Daemon::start("tls-client", &format!("{relay}\nmydestination = elsewhere.test\n{lines}"));
+        let reply =
+            client.client().deliver("a@client.test", &["b@here.test"], "Subject: tls\r\n\r\nbody\r\n");
+        assert!(reply.starts_with("250 "), "{reply}");
+        _ = client.wait_for_log(said);
+        _ = client.wait_for_log("status=sent");
+    }
+    assert_eq!(server.wait_for_mail("b", 3).len(), 3);
+}
+
+#[test]
+fn started_as_root_the_daemon_becomes_mail_owner() {
+    let daemon = Daemon::prepare("mail-owner", "mail_owner = nobody", "");
+    let root = nix::unistd::Uid::effective().is_root();
+    let mut daemon = daemon;
+    daemon.run();
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.process())).unwrap();
+    let uid =
+        status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap().split_whitespace().next().unwrap();
+    let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid;
+    let wanted = if root { nobody } else { nix::unistd::Uid::effective() };
+    assert_eq!(uid, wanted.to_string(), "real user of the daemon");
 }
