@@ -58,8 +58,8 @@ pub enum Request {
     FinishMaildir { directory: PathBuf, name: String, last: String, owner: Owner },
     /// Remove `tmp/NAME`.
     AbandonMaildir { directory: PathBuf, name: String, owner: Owner },
-    /// Open a mailbox file for appending, with a dot-lock where its directory allows one.
-    OpenMbox { path: PathBuf, owner: Owner },
+    /// Open a mailbox file for appending; with a dot-lock, if that is asked for and its directory allows one.
+    OpenMbox { path: PathBuf, owner: Owner, dot_lock: bool },
     /// Give the dot-lock back.
     CloseMbox { path: PathBuf, owner: Owner },
 }
@@ -93,8 +93,12 @@ pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
         Request::AbandonMaildir { directory, name, owner } => {
             as_owner(*owner, || fs::remove_file(directory.join("tmp").join(name))).map(|()| None)
         }
-        Request::OpenMbox { path, owner } => open_mbox(path, *owner).map(|file| Some(file.into())),
-        Request::CloseMbox { path, .. } => fs::remove_file(dot_lock(path)).map(|()| None),
+        Request::OpenMbox { path, owner, dot_lock } => {
+            open_mbox(path, *owner, *dot_lock).map(|file| Some(file.into()))
+        }
+        Request::CloseMbox { path, owner } => {
+            as_owner(lock_owner(path, *owner).0, || fs::remove_file(dot_lock(path))).map(|()| None)
+        }
     }
 }
 
@@ -174,14 +178,21 @@ fn take_dot_lock(path: &Path) -> io::Result<()> {
     }
 }
 
-fn open_mbox(path: &Path, owner: Owner) -> io::Result<File> {
-    // A system mail spool belongs to root and group mail: the lock, and a missing mailbox, are made as root and given away.
-    let spool = path.parent().and_then(|parent| fs::metadata(parent).ok());
-    let system = spool.is_some_and(|data| data.uid() == 0) && Uid::effective().is_root();
-    let lock_owner = if system { Owner { uid: 0, gid: 0 } } else { owner };
-    as_owner(lock_owner, || take_dot_lock(path))?;
+/// Who makes the lock, and whether the folder is the system's: a mail spool belongs to root and group mail, so the lock, and a
+/// missing mailbox, are made as root and given away.
+fn lock_owner(path: &Path, owner: Owner) -> (Owner, bool) {
+    let folder = path.parent().and_then(|parent| fs::metadata(parent).ok());
+    let system = folder.is_some_and(|data| data.uid() == 0) && Uid::effective().is_root();
+    (if system { Owner { uid: 0, gid: 0 } } else { owner }, system)
+}
+
+fn open_mbox(path: &Path, owner: Owner, locked: bool) -> io::Result<File> {
+    let (lock_owner, system) = lock_owner(path, owner);
+    if locked {
+        as_owner(lock_owner, || take_dot_lock(path))?;
+    }
     let result = open_mbox_file(path, owner, system);
-    if result.is_err() {
+    if result.is_err() && locked {
         _ = fs::remove_file(dot_lock(path));
     }
     result

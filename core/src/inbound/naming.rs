@@ -1,9 +1,9 @@
 //! Who is connected: its name by PTR, believed only if the name resolves back to the address.
 
 use crate::ask::{DnsRecord, Facts, Pause, RecordKind};
+use crate::dns::reverse_name;
 use crate::session::{Discarded, Named, Params};
 use crate::wire::path::is_host_name;
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 /// What a client is called that has no name we believe.
@@ -60,7 +60,7 @@ fn verified(params: &Params, address: IpAddr, facts: &Facts) -> Result<Name, Pau
         name.reverse_name = "localhost".to_owned();
         return Ok(name);
     }
-    let pointer = match facts.resolve(&reverse(address), RecordKind::Ptr)? {
+    let pointer = match facts.resolve(&reverse_name(address), RecordKind::Ptr)? {
         Ok(found) => found.records.iter().find_map(|record| match record {
             DnsRecord::Ptr(host) => Some(host.clone()),
             _ => None,
@@ -103,33 +103,15 @@ fn discarded(params: &Params, address: IpAddr, facts: &Facts) -> Result<Option<D
     Ok(Some(params.discard.clone()))
 }
 
-/// The name under which an address's PTR record lies.
-fn reverse(address: IpAddr) -> String {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            format!("{d}.{c}.{b}.{a}.in-addr.arpa")
-        }
-        IpAddr::V6(v6) => {
-            let mut name = String::with_capacity(72);
-            for octet in v6.octets().iter().rev() {
-                let result = write!(name, "{:x}.{:x}.", octet & 15, octet >> 4);
-                debug_assert!(result.is_ok(), "writing to a String does not fail");
-            }
-            name + "ip6.arpa"
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reverse_names_of_both_families() {
-        assert_eq!(reverse(IpAddr::from([192, 0, 2, 1])), "1.2.0.192.in-addr.arpa");
+        assert_eq!(reverse_name(IpAddr::from([192, 0, 2, 1])), "1.2.0.192.in-addr.arpa");
         assert_eq!(
-            reverse("2001:db8::567:89ab".parse().expect("an address")),
+            reverse_name("2001:db8::567:89ab".parse().expect("an address")),
             "b.a.9.8.7.6.5.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
         );
     }

@@ -5,8 +5,8 @@
 
 use crate::env::{Letter, Mailboxes};
 use crate::privilege::{Agent, Owner, Request};
-use nix::fcntl::{Flock, FlockArg};
-use postrider_core::local::{Deposit, Fault, Format, maildir_final, maildir_temporary};
+use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
+use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
 use postrider_core::time::Timestamp;
 use std::fs::File;
 use std::io::{self, Write};
@@ -66,7 +66,11 @@ impl Mailboxes for RealMailboxes {
             }
             Format::Mbox => {
                 let path = PathBuf::from(&deposit.path);
-                let open = Request::OpenMbox { path: path.clone(), owner: owner(deposit) };
+                let open = Request::OpenMbox {
+                    path: path.clone(),
+                    owner: owner(deposit),
+                    dot_lock: deposit.locks.dotlock,
+                };
                 let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
                 MboxLetter::lock(agent, file, path, deposit).map(|letter| Box::new(letter) as Box<dyn Letter>)
             }
@@ -118,22 +122,44 @@ impl Letter for MaildirLetter {
 
 struct MboxLetter {
     agent: Arc<Agent>,
-    file: Flock<File>,
+    file: File,
+    _flock: Option<Flock<File>>,
     path: PathBuf,
     owner: Owner,
+    dot_lock: bool,
     /// Octets before this message; the file is cut back to them when it cannot be written whole.
     before: u64,
     limit: u64,
     written: u64,
 }
 
+/// Locks a file as `mailbox_delivery_lock` says. Both locks go with the file.
+fn lock_file(file: &File, locks: Locks) -> io::Result<Option<Flock<File>>> {
+    if locks.fcntl {
+        // A lock of this open file, not of this process: it excludes other deliveries of ours as well as other programs.
+        let whole = nix::libc::flock {
+            l_type: nix::libc::F_WRLCK as i16,
+            l_whence: nix::libc::SEEK_SET as i16,
+            l_start: 0,
+            l_len: 0,
+            l_pid: 0,
+        };
+        fcntl(file, FcntlArg::F_OFD_SETLK(&whole))?;
+    }
+    if !locks.flock {
+        return Ok(None);
+    }
+    let held = Flock::lock(file.try_clone()?, FlockArg::LockExclusiveNonblock);
+    held.map(Some).map_err(|(_, error)| error.into())
+}
+
 impl MboxLetter {
     fn lock(agent: Arc<Agent>, file: File, path: PathBuf, deposit: &Deposit) -> Result<Self, Fault> {
-        let owner = owner(deposit);
-        let unlock = |agent: &Agent| close(agent, &path, owner);
-        let file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => file,
-            Err((_, error)) => {
+        let (owner, dot_lock) = (owner(deposit), deposit.locks.dotlock);
+        let unlock = |agent: &Agent| close(agent, &path, owner, dot_lock);
+        let flock = match lock_file(&file, deposit.locks) {
+            Ok(flock) => flock,
+            Err(error) => {
                 unlock(&agent);
                 return Err(Fault::Other(format!("the mailbox is locked by another program: {error}")));
             }
@@ -144,11 +170,24 @@ impl MboxLetter {
             return Err(Fault::Forbidden(format!("the mailbox belongs to user {}", data.uid())));
         }
         let before = data.len();
-        Ok(Self { agent, file, path, owner, before, limit: deposit.limit, written: 0 })
+        Ok(Self {
+            agent,
+            file,
+            _flock: flock,
+            path,
+            owner,
+            dot_lock,
+            before,
+            limit: deposit.limit,
+            written: 0,
+        })
     }
 }
 
-fn close(agent: &Agent, path: &Path, owner: Owner) {
+fn close(agent: &Agent, path: &Path, owner: Owner, dot_lock: bool) {
+    if !dot_lock {
+        return;
+    }
     _ = agent.request(&Request::CloseMbox { path: path.to_owned(), owner });
 }
 
@@ -166,7 +205,7 @@ impl Letter for MboxLetter {
         if result.is_err() {
             self.abandon();
         } else {
-            close(&self.agent, &self.path, self.owner);
+            close(&self.agent, &self.path, self.owner, self.dot_lock);
         }
         result
     }
@@ -174,6 +213,40 @@ impl Letter for MboxLetter {
     fn abandon(self: Box<Self>) {
         // Half a message at the end would become part of the next one.
         _ = self.file.set_len(self.before);
-        close(&self.agent, &self.path, self.owner);
+        close(&self.agent, &self.path, self.owner, self.dot_lock);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deposit(path: &Path, locks: Locks) -> Deposit {
+        let (uid, gid) = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
+        Deposit { path: path.display().to_string(), uid, gid, locks, ..Deposit::default() }
+    }
+
+    #[test]
+    fn a_mailbox_is_locked_as_the_parameter_says_and_by_nothing_else() {
+        let folder = std::env::temp_dir().join(format!("postrider-locks-{}", std::process::id()));
+        _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).expect("a scratch folder");
+        let mailboxes = RealMailboxes::new(Arc::new(Agent::Ourselves));
+        let none = Locks { fcntl: false, flock: false, dotlock: false };
+        let ways =
+            [Locks { fcntl: true, ..none }, Locks { flock: true, ..none }, Locks { dotlock: true, ..none }];
+        for (number, locks) in ways.into_iter().enumerate() {
+            let path = folder.join(number.to_string());
+            let wanted = deposit(&path, locks);
+            let mut first = mailboxes.open(&wanted, Timestamp(0)).expect("free");
+            assert_eq!(folder.join(format!("{number}.lock")).exists(), locks.dotlock);
+            assert!(mailboxes.open(&wanted, Timestamp(0)).is_err(), "{locks:?} holds nobody off");
+            first.write(b"octets").expect("space");
+            first.finish().expect("durable");
+            mailboxes.open(&wanted, Timestamp(0)).expect("free again").abandon();
+            assert_eq!(std::fs::read(&path).expect("the mailbox"), b"octets");
+            assert!(!folder.join(format!("{number}.lock")).exists());
+        }
+        std::fs::remove_dir_all(folder).expect("ours to remove");
     }
 }
