@@ -141,6 +141,8 @@ fn open_maildir(directory: &Path, name: &str) -> io::Result<File> {
             for part in ["tmp", "new", "cur"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part))?;
             }
+            sync_names(Some(directory))?;
+            sync_names(directory.parent())?;
             open()
         }
         other => other,
@@ -149,9 +151,22 @@ fn open_maildir(directory: &Path, name: &str) -> io::Result<File> {
 
 fn finish_maildir(directory: &Path, name: &str, last: &str) -> io::Result<()> {
     let new = directory.join("new");
+    // Opened first: what may fail fails before a reader can see the message.
+    let names = File::open(&new)?;
     fs::rename(directory.join("tmp").join(name), new.join(last))?;
     // Without this a power cut takes the name back, and the message with it.
-    File::open(new)?.sync_all()
+    names.sync_all().inspect_err(|_| {
+        // It will be delivered again; the user should not have it twice.
+        _ = fs::remove_file(new.join(last));
+    })
+}
+
+/// Makes names in a directory durable. One that its owner may not list is left to the system.
+fn sync_names(directory: Option<&Path>) -> io::Result<()> {
+    match directory.map(File::open) {
+        None | Some(Err(_)) => Ok(()),
+        Some(Ok(open)) => open.sync_all(),
+    }
 }
 
 fn dot_lock(path: &Path) -> PathBuf {
@@ -199,7 +214,8 @@ fn open_mbox(path: &Path, owner: Owner, locked: bool) -> io::Result<File> {
 }
 
 fn open_mbox_file(path: &Path, owner: Owner, system: bool) -> io::Result<File> {
-    if system && !path.exists() {
+    let is_new = !path.exists();
+    if system && is_new {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
         std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
     }
@@ -216,6 +232,9 @@ fn open_mbox_file(path: &Path, owner: Owner, system: bool) -> io::Result<File> {
     let data = file.metadata()?;
     if !data.is_file() || data.nlink() != 1 {
         return Err(io::Error::other(format!("{} is not a plain file with one name", path.display())));
+    }
+    if is_new {
+        sync_names(path.parent())?;
     }
     Ok(file)
 }

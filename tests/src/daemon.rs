@@ -5,9 +5,10 @@ use crate::smtp::Client;
 use crate::{Scratch, binary, free_port, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, User};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// Whom the daemon becomes, and mail is delivered as: `mail_owner` for root, else whoever runs the test.
 ///
@@ -28,6 +29,8 @@ pub fn owner() -> (u32, u32) {
 pub struct Daemon {
     scratch: Scratch,
     child: Option<Child>,
+    /// What its environment has beside ours.
+    pub environment: Vec<(OsString, OsString)>,
     /// Its SMTP port on loopback.
     pub port: u16,
     /// Its name server, unless the test's lines name another.
@@ -63,7 +66,7 @@ impl Daemon {
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
         let scratch = Scratch::new(name);
         let port = free_port();
-        let daemon = Self { scratch, child: None, port, names: Names::start() };
+        let daemon = Self { scratch, child: None, environment: Vec::new(), port, names: Names::start() };
         fs::create_dir_all(daemon.config()).expect("a scratch folder");
         fs::create_dir_all(daemon.mail()).expect("a scratch folder");
         let (uid, gid) = owner();
@@ -138,11 +141,25 @@ impl Daemon {
     /// # Panics
     /// When it does not listen in time.
     pub fn run(&mut self) {
+        if let Err(ended) = self.try_run() {
+            panic!("the daemon ended: {ended}\n{}{}", self.stderr(), self.log());
+        }
+    }
+
+    /// Starts the process, and waits until it listens, or ends.
+    ///
+    /// # Errors
+    /// How it ended.
+    ///
+    /// # Panics
+    /// When it does neither in time.
+    pub fn try_run(&mut self) -> Result<(), ExitStatus> {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
         let before = self.starts();
         let child = Command::new(binary("postrider"))
             .args(["start", "-c"])
             .arg(self.config())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -151,9 +168,11 @@ impl Daemon {
         self.child = Some(child);
         wait_for("the daemon to listen", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}{}", self.stderr(), self.log());
-            (self.starts() > before).then_some(())
-        });
+            match ended {
+                Some(status) => Some(Err(status)),
+                None => (self.starts() > before).then_some(Ok(())),
+            }
+        })
     }
 
     /// How often it has said that it serves: the last thing it does before it does.

@@ -21,16 +21,20 @@ const BUDGET: usize = 40;
 fn no_power_failure_in_a_hundred_thousand_loses_or_invents_a_message() {
     let mut explorer = Explorer::default();
     let start = std::time::Instant::now();
-    for seed in 0..12 {
+    let (mut given_up, mut moved) = (0, 0);
+    for seed in 0..15 {
         // Every third day the disk fails now and then.
         let day = Day::spent(seed, 1_500, if seed % 3 == 2 { 60 } else { 0 });
         let result = explorer.explore(&day.steps, BUDGET, &mut Prng::new(seed));
         assert_eq!(result, Ok(()), "seed {seed}");
         let counts = day.counts;
-        assert!(counts.accepted > 60 && counts.removed > 20 && counts.large > 2, "{seed}: {counts:?}");
-        assert!(counts.given_up > 3 && counts.moved > 3, "{seed}: {counts:?}");
+        let least = if seed % 3 == 2 { 15 } else { 60 };
+        assert!(counts.accepted > least && counts.removed > 10 && counts.large > 2, "{seed}: {counts:?}");
         assert!(seed % 3 != 2 || counts.refused > 0, "{seed}: {counts:?}");
+        given_up += counts.given_up;
+        moved += counts.moved;
     }
+    assert!(given_up > 50 && moved > 50, "segments were given up and compacted: {given_up}, {moved}");
     println!(
         "{} different disks, {} recoveries, at {} moments, in {:?}",
         explorer.states.len(),
