@@ -29,6 +29,8 @@ pub fn owner() -> (u32, u32) {
 pub struct Daemon {
     scratch: Scratch,
     child: Option<Child>,
+    /// A program and its first arguments, which starts the daemon for us (`prlimit`).
+    pub starter: Vec<OsString>,
     /// What its environment has beside ours.
     pub environment: Vec<(OsString, OsString)>,
     /// Its SMTP port on loopback.
@@ -66,7 +68,7 @@ impl Daemon {
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
         let scratch = Scratch::new(name);
         let port = free_port();
-        let daemon = Self { scratch, child: None, environment: Vec::new(), port, names: Names::start() };
+        let daemon = Self { scratch, child: None, starter: Vec::new(), environment: Vec::new(), port, names: Names::start() };
         fs::create_dir_all(daemon.config()).expect("a scratch folder");
         fs::create_dir_all(daemon.mail()).expect("a scratch folder");
         let (uid, gid) = owner();
@@ -156,7 +158,10 @@ impl Daemon {
     pub fn try_run(&mut self) -> Result<(), ExitStatus> {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
         let before = self.starts();
-        let child = Command::new(binary("postrider"))
+        let mut words = self.starter.clone();
+        words.push(binary("postrider").into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["start", "-c"])
             .arg(self.config())
             .envs(self.environment.iter().cloned())
