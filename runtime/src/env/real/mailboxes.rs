@@ -4,7 +4,7 @@
 //! it hands back, so content never passes the helper.
 
 use crate::env::{Letter, Mailboxes};
-use crate::privilege::{Agent, Owner, Request};
+use crate::privilege::{Agent, Owner, Request, is_null};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
 use postrider_core::time::Timestamp;
@@ -74,6 +74,9 @@ impl Mailboxes for RealMailboxes {
                     dot_lock: deposit.locks.dotlock.then(|| deposit.stale_lock.as_secs()),
                 };
                 let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
+                if is_null(&file.metadata().map_err(|error| fault(&error))?) {
+                    return Ok(Box::new(NullLetter));
+                }
                 MboxLetter::lock(agent, file, path, deposit).map(|letter| Box::new(letter) as Box<dyn Letter>)
             }
         }
@@ -120,6 +123,21 @@ impl Letter for MaildirLetter {
         // What stays in tmp/ is no mail to any reader, and is cleared by them after 36 hours.
         _ = agent.request(&Request::AbandonMaildir { directory, name, owner });
     }
+}
+
+/// A message for `/dev/null`.
+struct NullLetter;
+
+impl Letter for NullLetter {
+    fn write(&mut self, _: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {}
 }
 
 struct MboxLetter {
