@@ -9,6 +9,7 @@ use crate::maildrop::{self, Dropped};
 use crate::observe;
 use crate::site::Site;
 use crate::submit::{FromRead, Whole, submit};
+use crate::trouble::{told, words};
 use postrider_core::mail::{
     BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret,
     Sender,
@@ -33,7 +34,7 @@ pub async fn run<E: Environment>(
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
         match maildrop::list(&spool) {
             Ok(waiting) => take_all(&shared, &now, waiting).await,
-            Err(error) => observe::warn(format!("maildrop: {error}")),
+            Err(error) => observe::warn(format!("maildrop: {}", told(&error))),
         }
         if let Ok(None) = tokio::time::timeout(MAILDROP_LOOK, woken.recv()).await {
             return;
@@ -59,7 +60,7 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
     let (dropped, envelope) = match found {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return set_aside(path, &error.to_string()),
+        Err(error) => return set_aside(path, &words(&error)),
     };
     let uid = dropped.uid;
     let maker = Maker::Pickup { uid };
@@ -83,7 +84,7 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
 fn set_aside(path: &Path, why: &str) {
     let place = match maildrop::set_aside(path) {
         Ok(place) => format!("kept as {}, look at it and remove it", place.display()),
-        Err(error) => format!("it cannot be put aside: {error}"),
+        Err(error) => format!("it cannot be put aside: {}", told(&error)),
     };
     observe::warn(format!("{}: {why}; {place}", path.display()));
 }
@@ -114,12 +115,12 @@ async fn give_back<E: Environment>(
         unknown: Vec::new(),
     };
     let mut original = Vec::new();
-    let dropped = maildrop::open(path).map_err(|error| error.to_string())?;
+    let dropped = maildrop::open(path).map_err(|error| words(&error))?;
     dropped
         .content
         .take(REPORT_CHUNK as u64)
         .read_to_end(&mut original)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| words(&error))?;
     // No file of ours has CRLF lines; the report must.
     let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");
     let (kind, changes) = (report::Kind::Failure, Vec::new());
@@ -138,7 +139,7 @@ async fn give_back<E: Environment>(
 
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        observe::warn(format!("{}: {error}; it is taken in once more", path.display()));
+        observe::warn(format!("{}: {}; it is taken in once more", path.display(), words(&error)));
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Started without root there is no helper: what needs it is refused by the kernel, and named at start.
 
+use crate::trouble::{told, words};
 use nix::cmsg_space;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
@@ -304,7 +305,7 @@ pub fn start() -> Result<Agent, String> {
             .spawn()?;
         Ok(Agent::Helper(Mutex::new(ours)))
     };
-    start().map_err(|error| format!("the helper that keeps root cannot be started: {error}"))
+    start().map_err(|error| format!("the helper that keeps root cannot be started: {}", told(&error)))
 }
 
 /// The helper's whole life: requests from standard input until the daemon is gone.
@@ -325,7 +326,7 @@ pub fn keep_root() {
             .and_then(|request| carry_out(&request));
         let (answer, file) = match result {
             Ok(file) => (Answer::Done, file),
-            Err(error) => (Answer::Failed(error.raw_os_error(), error.to_string()), None),
+            Err(error) => (Answer::Failed(error.raw_os_error(), words(&error)), None),
         };
         let packet = serde_json::to_vec(&answer).unwrap_or_default();
         let descriptors: Vec<RawFd> = file.iter().map(AsRawFd::as_raw_fd).collect();
@@ -357,7 +358,7 @@ pub fn drop_root(owner: &str) -> Result<(), String> {
     setgroups(&groups)
         .and_then(|()| setgid(user.gid))
         .and_then(|()| setuid(user.uid))
-        .map_err(|error| format!("cannot become mail_owner {owner}: {error}"))
+        .map_err(|error| format!("cannot become mail_owner {owner}: {}", told(&error.into())))
 }
 
 /// The user that `mail_owner` names.
@@ -373,7 +374,7 @@ pub fn owner_of(owner: &str) -> Result<nix::unistd::User, String> {
         Ok(None) => Err(format!(
             "mail_owner = {owner}: there is no such user; make one (adduser --system --group {owner}) or name another"
         )),
-        Err(error) => Err(format!("mail_owner = {owner}: {error}")),
+        Err(error) => Err(format!("mail_owner = {owner}: {}", told(&error.into()))),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A table that cannot be read fails its lookups ("try again later"); the engines are core's.
 
 use crate::env::Environment;
+use crate::trouble::words;
 use postrider_core::ask::{TableFailure, TableName};
 use postrider_core::tables::{Problem, Source, Table, TableSpec};
 use postrider_core::time::{Duration, Instant};
@@ -69,7 +70,7 @@ impl<E: Environment> Tables<E> {
                     return text_of(path, self.env.files().read(Path::new(path))).map_err(fail);
                 }
                 if let Some(path) = other.strip_prefix("forward:") {
-                    let user = self.env.users().user(key).map_err(|error| fail(error.to_string()))?;
+                    let user = self.env.users().user(key).map_err(|error| fail(words(&error)))?;
                     let Some(user) = user else { return Ok(None) };
                     return text_of(path, self.env.files().read_as(Path::new(path), &user)).map_err(fail);
                 }
@@ -79,7 +80,7 @@ impl<E: Environment> Tables<E> {
     }
 
     fn user(&self, key: &str) -> Result<Option<String>, String> {
-        let found = self.env.users().user(key).map_err(|error| error.to_string())?;
+        let found = self.env.users().user(key).map_err(|error| words(&error))?;
         Ok(found.map(|user| {
             format!("{}:x:{}:{}:{}:{}:{}", user.name, user.uid, user.gid, user.gecos, user.home, user.shell)
         }))
@@ -139,7 +140,7 @@ impl<E: Environment> Tables<E> {
                         Table::compile(kind, &text, &path.display().to_string())
                     }
                     Err(error) => {
-                        let why = format!("{}: {error}", path.display());
+                        let why = format!("{}: {}", path.display(), words(&error));
                         let remedy = "make the file, or take the table out; until then its lookups fail";
                         (Table::failing(&why), vec![problem(&name.0, why, remedy)])
                     }
@@ -168,7 +169,7 @@ fn text_of(path: &str, octets: std::io::Result<Vec<u8>>) -> Result<Option<String
     match octets {
         Ok(octets) => Ok(Some(String::from_utf8_lossy(&octets).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{path}: {error}")),
+        Err(error) => Err(format!("{path}: {}", words(&error))),
     }
 }
 

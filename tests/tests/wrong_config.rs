@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 /// What stands in line 1 and following before each wrong line, so that line numbers are known.
 const SANE: &str = "compatibility_level = 3.6\nmyhostname = mail.here.test\ninet_protocols = ipv4\n";
 const WRONG_LINE: &str = "main.cf:4: error: ";
+/// EX_CONFIG, EX_OSERR of sysexits.h: what a supervisor may restart, and what needs a person.
+const CONFIGURATION: i32 = 78;
+const SYSTEM: i32 = 71;
 const SERVICE: &str = "smtp unix - - n - - smtp\n";
 
 fn run(daemon: &Daemon, verb: &str) -> (Output, String) {
@@ -33,7 +36,8 @@ fn refused(main_cf: &str, master_cf: &str, words: &[&str]) {
     fs::write(daemon.config().join("master.cf"), master_cf).expect("a scratch folder");
     for verb in ["check", "start"] {
         let (output, text) = run(&daemon, verb);
-        assert!(!output.status.success(), "{verb} succeeded: {text}");
+        let status = if verb == "start" { CONFIGURATION } else { 1 };
+        assert_eq!(output.status.code(), Some(status), "{verb}: {text}");
         for word in words {
             assert!(text.contains(word), "{verb} does not say {word:?}:\n{text}");
         }
@@ -88,7 +92,15 @@ fn restrictions_that_would_not_do_what_they_seem_to() {
 fn files_that_are_not_there() {
     wrong_line(
         "smtpd_tls_cert_file = /nowhere.pem\nsmtpd_tls_security_level = may",
-        &["smtpd_tls_cert_file: /nowhere.pem: No such file or directory", "correct it"],
+        &["smtpd_tls_cert_file: /nowhere.pem: No such file or directory; make it, or correct the path\n"],
+    );
+    wrong_line(
+        "smtp_tls_CApath = /nowhere",
+        &["smtp_tls_CApath: /nowhere: No such file or directory; make it, or correct the path\n"],
+    );
+    wrong_line(
+        "smtpd_tls_cert_file = /etc/passwd\nsmtpd_tls_security_level = may",
+        &["smtpd_tls_cert_file: /etc/passwd, /etc/passwd: it has no CERTIFICATE section; correct it"],
     );
     let daemon = Daemon::prepare("missing", "", "");
     fs::remove_file(daemon.config().join("main.cf")).expect("it was there");
@@ -96,9 +108,32 @@ fn files_that_are_not_there() {
         let (output, text) = run(&daemon, verb);
         assert!(!output.status.success());
         assert!(
-            text.contains("main.cf: No such file or directory") && text.contains("with -c DIR"),
+            text.contains("main.cf: No such file or directory; name the directory")
+                && text.contains("with -c DIR"),
             "{text}"
         );
+    }
+}
+
+/// Paths that only the start uses: the line that names them, and a status that says that trying again does not help.
+#[test]
+fn a_start_names_the_line_of_a_path_that_cannot_be_used() {
+    let cases = [
+        ("maillog_file = /dev/null/log", "maillog_file: /dev/null/log: Not a directory; correct the path\n"),
+        (
+            "queue_directory = /dev/null",
+            "queue_directory: /dev/null/postrider: Not a directory; correct the path\n",
+        ),
+        ("mail_owner = nobody-at-all", "mail_owner = nobody-at-all: there is no such user; make one"),
+    ];
+    for (line, said) in cases {
+        let daemon = Daemon::prepare("paths", line, "");
+        let (output, text) = run(&daemon, "start");
+        assert_eq!(output.status.code(), Some(CONFIGURATION), "{text}");
+        assert!(text.contains(said), "{text}");
+        let main_cf = fs::read_to_string(daemon.config().join("main.cf")).expect("it was written");
+        let number = 1 + main_cf.lines().position(|other| other == line).expect("the line is there");
+        assert!(text.contains(&format!("/main.cf:{number}: error: ")), "{text}");
     }
 }
 
@@ -134,8 +169,9 @@ fn a_port_that_is_taken_is_named() {
     let services = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}", first.port);
     fs::write(second.config().join("master.cf"), services).expect("a scratch folder");
     let (output, text) = run(&second, "start");
-    assert!(!output.status.success());
-    assert!(text.contains(&format!("cannot listen on 127.0.0.1:{}", first.port)), "{text}");
+    assert_eq!(output.status.code(), Some(SYSTEM), "{text}");
+    let said = format!("/master.cf:1: error: service 127.0.0.1:{0}/inet: cannot listen on 127.0.0.1:{0}: ", first.port);
+    assert!(text.contains(&said), "{text}");
     assert!(
         text.contains("another program listens there; stop it, or change the port in master.cf"),
         "{text}"
@@ -148,8 +184,9 @@ fn one_spool_has_one_daemon() {
     let second =
         Daemon::prepare("spool-too", &format!("queue_directory = {}/spool", first.path().display()), "");
     let (output, text) = run(&second, "start");
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(SYSTEM), "{text}");
     assert!(text.contains("another daemon runs on this queue_directory; stop it"), "{text}");
+    assert!(text.contains("/main.cf:") && !text.contains("EAGAIN"), "{text}");
 }
 
 /// A wrong file while the daemon runs changes nothing; the right one reaches new sessions only.

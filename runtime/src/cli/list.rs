@@ -4,6 +4,7 @@
 
 use super::{Failure, Setup, ask};
 use crate::control::{Reply, Request};
+use crate::trouble::told;
 use postrider_core::mail::{Listing, Order, QueueName, Selection};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, StdoutLock, Write as _};
@@ -59,7 +60,7 @@ impl Printer {
 }
 
 fn closed(error: &io::Error) -> Failure {
-    Failure::new(74, format!("standard output: {error}"))
+    Failure::new(74, format!("standard output: {}", told(error)))
 }
 
 /// Prints what the selection holds.

@@ -4,6 +4,7 @@ use super::{Failure, Setup, print};
 use crate::env::real::RealFiles;
 use crate::env::{Files, Users};
 use crate::privilege::Agent;
+use crate::trouble::words;
 use postrider_core::tables::{Kind, Source, Table, TableSpec};
 use std::path::Path;
 use std::sync::Arc;
@@ -71,7 +72,7 @@ fn query(called: &str, names: &[String], key: &str) -> Result<Option<String>, Fa
 fn lookup(called: &str, name: &str, key: &str) -> Result<Option<String>, String> {
     match TableSpec::parse(name, called == "postalias")?.source {
         Source::Users => {
-            let user = files().user(key).map_err(|error| error.to_string())?;
+            let user = files().user(key).map_err(|error| words(&error))?;
             Ok(user.map(|u| format!("{}:x:{}:{}:{}:{}:{}", u.name, u.uid, u.gid, u.gecos, u.home, u.shell)))
         }
         Source::Groups => Err("groups can not be queried here".to_owned()),
@@ -81,7 +82,7 @@ fn lookup(called: &str, name: &str, key: &str) -> Result<Option<String>, String>
 }
 
 fn read(path: &str, kind: Kind) -> Result<Table, String> {
-    let octets = files().read(Path::new(path)).map_err(|error| format!("open {path}: {error}"))?;
+    let octets = files().read(Path::new(path)).map_err(|error| format!("open {path}: {}", words(&error)))?;
     Ok(Table::compile(kind, &String::from_utf8_lossy(&octets), path).0)
 }
 
@@ -92,7 +93,7 @@ fn inspect(called: &str, name: &str) -> Result<(), Failure> {
     let Source::File { path, kind } = spec.source else { return Ok(()) };
     let octets = files()
         .read(Path::new(&path))
-        .map_err(|error| Failure::new(1, format!("{called}: fatal: open {path}: {error}")))?;
+        .map_err(|error| Failure::new(1, format!("{called}: fatal: open {path}: {}", words(&error))))?;
     for problem in Table::compile(kind, &String::from_utf8_lossy(&octets), &path).1 {
         eprintln!(
             "{called}: warning: {}, line {}: {}; {}",

@@ -4,6 +4,7 @@
 //! it hands back, so content never passes the helper.
 
 use crate::env::{Letter, Mailboxes};
+use crate::trouble::words;
 use crate::privilege::{Agent, Owner, Request};
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
@@ -35,11 +36,8 @@ impl RealMailboxes {
 
 fn fault(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Fault::Other(format!("{error}"))
-        }
-        io::ErrorKind::PermissionDenied => Fault::Forbidden(error.to_string()),
-        _ => Fault::Other(error.to_string()),
+        io::ErrorKind::PermissionDenied => Fault::Forbidden(words(error)),
+        _ => Fault::Other(words(error)),
     }
 }
 
@@ -161,7 +159,7 @@ impl MboxLetter {
             Ok(flock) => flock,
             Err(error) => {
                 unlock(&agent);
-                return Err(Fault::Other(format!("the mailbox is locked by another program: {error}")));
+                return Err(Fault::Other(format!("the mailbox is locked by another program: {}", words(&error))));
             }
         };
         let data = file.metadata().map_err(|error| fault(&error))?;
