@@ -116,11 +116,7 @@ async fn give_back<E: Environment>(
     };
     let mut original = Vec::new();
     let dropped = maildrop::open(path).map_err(|error| words(&error))?;
-    dropped
-        .content
-        .take(REPORT_CHUNK as u64)
-        .read_to_end(&mut original)
-        .map_err(|error| words(&error))?;
+    dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(|error| words(&error))?;
     // No file of ours has CRLF lines; the report must.
     let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");
     let (kind, changes) = (report::Kind::Failure, Vec::new());

@@ -11,6 +11,7 @@ use crate::outbound::{Links, Pool, Unwritten};
 use crate::resolve::Resolver;
 use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
+use crate::tables;
 use crate::trouble::{Cause, Fault, words};
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
@@ -65,18 +66,23 @@ fn in_directory(config: &Config, problem: &Problem) -> String {
 fn table_problems<E: Environment>(site: &Site<E>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, parameter) in site.config.tables_by_parameter() {
-        for problem in site.answers.tables.load(&name) {
-            // A fault of no line of the table's file is one of the line that names the table.
-            found.push(match problem.line {
-                0 => {
-                    let text = format!("{}: {}", name.0, problem.what);
-                    in_directory(&site.config, &site.config.doubt(&parameter, &text, &problem.remedy))
-                }
-                line => format!("{}:{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
-            });
-        }
+        let problems = site.answers.tables.load(&name).into_iter();
+        found.extend(problems.map(|problem| (parameter.clone(), problem)));
     }
-    found
+    found.extend(tables::judge_routes(&site.config, &site.answers.tables));
+    let told = |(parameter, problem): (String, postrider_core::tables::Problem)| match problem.line {
+        // A fault of no line of the table's file is one of the line that names the table.
+        0 => {
+            let name = problem.file.split_once(':').map_or(problem.file.as_str(), |(_, name)| name);
+            let text = match problem.what.contains(name) {
+                true => problem.what.clone(),
+                false => format!("{}: {}", problem.file, problem.what),
+            };
+            in_directory(&site.config, &site.config.doubt(&parameter, &text, &problem.remedy))
+        }
+        line => format!("{}:{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
+    };
+    found.into_iter().map(told).collect()
 }
 
 /// Starts the daemon: recovers the spool, then listens.
@@ -292,8 +298,7 @@ mod production {
             setup.directory.display(),
             house.listening().join(", ")
         ));
-        let trouble =
-            |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
+        let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
         let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
         let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;

@@ -366,7 +366,8 @@ fn client_tls<E: Environment>(
     }
     if !directory.is_empty() {
         let files = env.files().list(Path::new(directory));
-        let files = files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {}", told(&error))))?;
+        let files =
+            files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {}", told(&error))))?;
         roots.extend(files.iter().filter_map(|path| env.files().read(path).ok()));
     }
     tls::Client::new(provider, &roots).map(Arc::new).map_err(|why| wrong("smtp_tls_CAfile", why))

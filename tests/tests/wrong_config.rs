@@ -138,6 +138,77 @@ fn a_start_names_the_line_of_a_path_that_cannot_be_used() {
 }
 
 #[test]
+fn places_where_no_mail_can_go() {
+    wrong_line(
+        "relayhost = [127.0.0.1",
+        &[
+            "relayhost = [127.0.0.1: \"[127.0.0.1\" is no destination: \"]\" is missing; write [host] or [host]:port\n",
+        ],
+    );
+    wrong_line(
+        "relayhost = [mail.example]:25:x",
+        &["is no destination: its port is neither a number nor smtp"],
+    );
+    wrong_line(
+        "smtp_fallback_relay = a.example, b.example:notaport",
+        &["\"b.example:notaport\" is no destination"],
+    );
+    wrong_line(
+        "default_transport = smpt:[192.0.2.1]",
+        &["default_transport = smpt:[192.0.2.1]: master.cf has no transport \"smpt\"; did you mean smtp?\n"],
+    );
+}
+
+/// A table has its own file and line; the rest of it is right, so the daemon starts and says it.
+#[test]
+fn routes_of_a_table_where_no_mail_can_go() {
+    let daemon = Daemon::prepare("routes", "", "");
+    let table = daemon.config().join("transport");
+    fs::write(&table, "good.test smtp:[127.0.0.1]:25\n# two\nbad.test smtp:[127.0.0.1\nodd.test smtpx:\n")
+        .expect("a scratch folder");
+    daemon.write_main_cf(&format!("transport_maps = hash:{}", table.display()));
+    let (output, text) = run(&daemon, "check");
+    assert!(output.status.success(), "{text}");
+    let said = |line: u32, what: &str| text.contains(&format!("{}:{line}: warning: {what}", table.display()));
+    assert!(
+        said(3, "\"bad.test\": \"[127.0.0.1\" is no destination: \"]\" is missing; write [host]"),
+        "{text}"
+    );
+    assert!(said(4, "\"odd.test\": master.cf has no transport \"smtpx\"; did you mean smtp?"), "{text}");
+    assert!(!text.contains("good.test"), "{text}");
+}
+
+#[test]
+fn tables_of_no_known_type_are_refused_and_of_types_to_come_are_told() {
+    wrong_line(
+        "virtual_alias_maps = hsah:/etc/postfix/virtual",
+        &[
+            "virtual_alias_maps: hsah:/etc/postfix/virtual: unknown table type \"hsah\"; there are hash, btree, texthash",
+        ],
+    );
+    wrong_line(
+        "smtpd_sender_restrictions = check_sender_access hahs:/etc/postfix/access",
+        &["smtpd_sender_restrictions: hahs:/etc/postfix/access: unknown table type \"hahs\""],
+    );
+    let daemon = Daemon::prepare("to-come", "virtual_alias_maps = pgsql:/etc/postfix/virtual.cf", "");
+    let (output, text) = run(&daemon, "check");
+    assert!(output.status.success(), "{text}");
+    let said = "warning: virtual_alias_maps: not working yet: tables of type pgsql (pgsql:/etc/postfix/virtual.cf); \
+                its lookups fail: try again later";
+    assert!(text.contains(said), "{text}");
+}
+
+/// Mail that needs such a table waits with the client: it is neither lost nor let through.
+#[test]
+fn a_table_of_a_type_to_come_answers_try_again_later() {
+    let daemon = Daemon::start("to-come-runs", "virtual_alias_maps = ldap:/etc/postfix/virtual.cf");
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<me@here.test>", "250");
+    client.expect("RCPT TO:<you@here.test>", "451");
+}
+
+#[test]
 fn services_that_are_none() {
     let wrong = |line: &str, words: &[&str]| {
         let mut all = vec!["master.cf:2: error: "];
@@ -166,11 +237,15 @@ fn every_error_is_said_at_once() {
 fn a_port_that_is_taken_is_named() {
     let first = Daemon::start("taken", "");
     let second = Daemon::prepare("taken-too", "", "");
-    let services = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}", first.port);
+    let virtual_service = "virtual unix - n n - - virtual\n";
+    let services = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}{virtual_service}", first.port);
     fs::write(second.config().join("master.cf"), services).expect("a scratch folder");
     let (output, text) = run(&second, "start");
     assert_eq!(output.status.code(), Some(SYSTEM), "{text}");
-    let said = format!("/master.cf:1: error: service 127.0.0.1:{0}/inet: cannot listen on 127.0.0.1:{0}: ", first.port);
+    let said = format!(
+        "/master.cf:1: error: service 127.0.0.1:{0}/inet: cannot listen on 127.0.0.1:{0}: ",
+        first.port
+    );
     assert!(text.contains(&said), "{text}");
     assert!(
         text.contains("another program listens there; stop it, or change the port in master.cf"),

@@ -70,7 +70,7 @@ fn query(called: &str, names: &[String], key: &str) -> Result<Option<String>, Fa
 }
 
 fn lookup(called: &str, name: &str, key: &str) -> Result<Option<String>, String> {
-    match TableSpec::parse(name, called == "postalias")?.source {
+    match TableSpec::parse(name, called == "postalias").map_err(|none| none.to_string())?.source {
         Source::Users => {
             let user = files().user(key).map_err(|error| words(&error))?;
             Ok(user.map(|u| format!("{}:x:{}:{}:{}:{}:{}", u.name, u.uid, u.gid, u.gecos, u.home, u.shell)))

@@ -192,7 +192,9 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     let limit = setup.settings.number("message_size_limit");
     let most = if limit == 0 { u64::MAX } else { limit.saturating_add(1) };
     let read = std::io::stdin().lock().take(most).read_to_end(&mut content);
-    read.map_err(|error| Failure::new(TEMPORARY, format!("sendmail: fatal: standard input: {}", told(&error))))?;
+    read.map_err(|error| {
+        Failure::new(TEMPORARY, format!("sendmail: fatal: standard input: {}", told(&error)))
+    })?;
     if limit > 0 && content.len() as u64 > limit {
         let text = format!("sendmail: fatal: message file too big: message_size_limit is {limit} octets");
         return Err(Failure::new(DATA_ERROR, text));
@@ -220,8 +222,11 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     author::add(&mut content, &full_name, options.header.sender.as_deref().unwrap_or(login));
     let spool = setup.spool();
     maildrop::leave(&spool, &options.header, &content).map_err(|error| {
-        let text =
-            format!("sendmail: fatal: {}: {}; has the daemon been started once?", spool.display(), words(&error));
+        let text = format!(
+            "sendmail: fatal: {}: {}; has the daemon been started once?",
+            spool.display(),
+            words(&error)
+        );
         Failure::new(TEMPORARY, text)
     })?;
     // The daemon looks by itself after a while; this only makes it look now.

@@ -1,9 +1,11 @@
 //! Finds and reads the configuration of a command.
 
 use super::Failure;
-use nix::ifaddrs::getifaddrs;
-use postrider_core::params::{Config, Host, Problem, Settings};
+use crate::tables;
 use crate::trouble::words;
+use nix::ifaddrs::getifaddrs;
+use postrider_core::outbound::routes;
+use postrider_core::params::{Config, Host, Problem, Settings};
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -75,6 +77,8 @@ impl Setup {
                 }
             }
         }
+        problems.extend(routes::judge(&config));
+        problems.extend(tables::judge(&config));
         let settings = config.settings(None);
         Ok(Self { directory: absolute, config, problems, settings })
     }

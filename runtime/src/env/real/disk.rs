@@ -194,8 +194,9 @@ impl SpoolLock {
             Ok(lock) => Ok(Self { _file: lock }),
             Err((_, Errno::EAGAIN)) => {
                 let path = path.display();
-                let text =
-                    format!("{path}: another daemon runs on this queue_directory; stop it, or choose another");
+                let text = format!(
+                    "{path}: another daemon runs on this queue_directory; stop it, or choose another"
+                );
                 Err(Fault::new(Cause::System, text))
             }
             Err((_, error)) => Err(fault(&path, &error.into())),

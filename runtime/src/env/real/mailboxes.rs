@@ -4,8 +4,8 @@
 //! it hands back, so content never passes the helper.
 
 use crate::env::{Letter, Mailboxes};
-use crate::trouble::words;
 use crate::privilege::{Agent, Owner, Request};
+use crate::trouble::words;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
 use postrider_core::time::Timestamp;
@@ -159,7 +159,10 @@ impl MboxLetter {
             Ok(flock) => flock,
             Err(error) => {
                 unlock(&agent);
-                return Err(Fault::Other(format!("the mailbox is locked by another program: {}", words(&error))));
+                return Err(Fault::Other(format!(
+                    "the mailbox is locked by another program: {}",
+                    words(&error)
+                )));
             }
         };
         let data = file.metadata().map_err(|error| fault(&error))?;
