@@ -141,10 +141,10 @@ fn remove(path: &Path) {
 
 fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result<Envelope> {
     let header = &dropped.header;
-    let sender = match header.sender.as_deref() {
-        Some("" | "<>") => Sender::Null,
-        Some(text) => Sender::Mailbox(mailbox(text)?),
-        None => Sender::Mailbox(Mailbox::new(&login_name(dropped.uid), "")),
+    let sender = match dropped.sender().as_str() {
+        "" => Sender::Null,
+        name if header.sender.is_none() => Sender::Mailbox(Mailbox::new(name, "")),
+        text => Sender::Mailbox(mailbox(text)?),
     };
     let notify = header.notify.as_deref().map_or_else(Notify::default, notify_of);
     let mut recipients = Vec::with_capacity(header.recipients.len());
@@ -185,9 +185,4 @@ fn notify_of(text: &str) -> Notify {
         return Notify::NEVER;
     }
     Notify { success: has("success"), failure: has("failure"), delay: has("delay"), explicit: true }
-}
-
-fn login_name(uid: u32) -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-    user.map_or_else(|| "unknown".to_owned(), |user| user.name)
 }
