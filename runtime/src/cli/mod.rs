@@ -27,7 +27,7 @@ postrider: a mail transfer agent
   postrider config [-c DIR] [-d|-n] [-x] [NAME…]
   postrider queue [-c DIR] [--json] list|show|hold|release|requeue|delete|flush …
   postrider send [-C DIR] [OPTIONS] [RECIPIENT…] < message
-  postrider map [-c DIR] -q KEY TABLE…
+  postrider map [-c DIR] [-q KEY|-] [-s] TABLE…   query, dump or check lookup tables
   postrider source|sink …              load generator and sink
   postrider version
 

@@ -58,8 +58,7 @@ pub(super) fn run(called: &str, arguments: &[String], directory: Option<String>)
         Mode::Flush => postqueue(["-f", ""]),
         Mode::Site(site) => postqueue(["-s", site]),
         Mode::One(id) => postqueue(["-i", id]),
-        // Aliases are read from their text: there is nothing to build.
-        Mode::Aliases => Ok(()),
+        Mode::Aliases => super::map::newaliases(&setup),
         Mode::Submit => submit(options, &setup),
     }
 }
