@@ -208,6 +208,62 @@ fn a_table_of_a_type_to_come_answers_try_again_later() {
     client.expect("RCPT TO:<you@here.test>", "451");
 }
 
+/// A client chooses the key: where the value says what is run or where mail goes, it must not choose that too.
+#[test]
+fn a_table_whose_answers_take_text_from_the_key_is_refused_where_they_are_paths_or_routes() {
+    let daemon = Daemon::prepare("substitutes", "", "");
+    let (rules, plain) = (daemon.config().join("rules"), daemon.config().join("plain"));
+    fs::write(&rules, "/^(.*)@here\\.test$/ $1/\n").expect("a scratch folder");
+    fs::write(&plain, "/^me@here\\.test$/ me/\n").expect("a scratch folder");
+    for parameter in ["virtual_mailbox_maps", "transport_maps", "virtual_uid_maps", "alias_maps"] {
+        let line = format!("{parameter} = proxy:pcre:{}", rules.display());
+        wrong_line(
+            &line,
+            &[
+                &format!("{parameter}: proxy:pcre:"),
+                "its answers take text from the key ($1), which a client chooses",
+            ],
+        );
+    }
+    // In a rewriting table the same is fine, and so are answers that are written out.
+    for line in [
+        format!("virtual_alias_maps = regexp:{}", rules.display()),
+        format!("virtual_mailbox_maps = regexp:{}", plain.display()),
+    ] {
+        daemon.write_main_cf(&line);
+        let (output, text) = run(&daemon, "check");
+        assert!(output.status.success(), "{text}");
+    }
+}
+
+/// The table is right at start and wrong later: the daemon keeps running, and what would need it waits.
+#[test]
+fn a_table_that_begins_to_take_text_from_the_key_fails_its_lookups() {
+    let daemon = Daemon::prepare("substitutes-later", "", "");
+    let rules = daemon.config().join("rules");
+    fs::write(&rules, "/^me@here\\.test$/ me/\n").expect("a scratch folder");
+    daemon.write_main_cf(&format!("virtual_mailbox_maps = regexp:{}", rules.display()));
+    let mut daemon = daemon;
+    daemon.run();
+    let deliver = |daemon: &Daemon| {
+        let mut client = daemon.client();
+        client.expect("EHLO client.test", "250");
+        client.expect("MAIL FROM:<>", "250");
+        client.expect("RCPT TO:<me@here.test>", "250");
+        client.expect("DATA", "354");
+        client.expect("Subject: x\r\n\r\nbody\r\n.", "250");
+    };
+    deliver(&daemon);
+    _ = daemon.wait_for_mail("me", 1);
+    fs::write(&rules, "/^(.*)@here\\.test$/ $1/\n").expect("a scratch folder");
+    // Tables are looked at again after a second: until then the old one answers.
+    wait_for("a deferral", || {
+        deliver(&daemon);
+        daemon.log().contains("status=deferred").then_some(())
+    });
+    assert!(daemon.log().contains("its answers take text from the key"), "{}", daemon.log());
+}
+
 #[test]
 fn services_that_are_none() {
     let wrong = |line: &str, words: &[&str]| {
