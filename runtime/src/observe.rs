@@ -111,16 +111,15 @@ impl Log {
 ///
 /// # Errors
 /// The file can not be opened.
-pub fn start(options: Options) -> Result<Log, String> {
+pub fn start(options: Options) -> io::Result<Log> {
     let mut sink = Sink::open(&options.target)?;
     let (orders, incoming) = sync_channel(LINES_MAX);
     let target = options.target.clone();
     std::thread::Builder::new()
         .name("log".to_owned())
-        .spawn(move || write_lines(&mut sink, &target, &incoming))
-        .map_err(|error| format!("cannot start the log's thread: {error}"))?;
+        .spawn(move || write_lines(&mut sink, &target, &incoming))?;
     let layer = LogLayer { orders: orders.clone(), zone: jiff::tz::TimeZone::system(), options };
-    tracing_subscriber::registry().with(layer).try_init().map_err(|error| error.to_string())?;
+    tracing_subscriber::registry().with(layer).try_init().map_err(io::Error::other)?;
     Ok(Log { orders })
 }
 
@@ -154,12 +153,11 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(target: &Target) -> Result<Self, String> {
+    fn open(target: &Target) -> io::Result<Self> {
         match target {
             Target::Stdout => Ok(Self::Stream(Box::new(io::stdout()), Vec::new())),
             Target::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                let file = file.map_err(|error| format!("maillog_file {}: {error}", path.display()))?;
+                let file = OpenOptions::new().create(true).append(true).open(path)?;
                 Ok(Self::Stream(Box::new(file), Vec::new()))
             }
             Target::Syslog(facility) => Ok(Self::Syslog(connect_syslog(), *facility)),

@@ -7,6 +7,7 @@
 //!
 //! Started without root there is no helper: what needs it is refused by the kernel, and named at start.
 
+use crate::trouble::{told, words};
 use nix::cmsg_space;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
@@ -336,7 +337,7 @@ pub fn start() -> Result<Agent, String> {
             .spawn()?;
         Ok(Agent::Helper(Mutex::new(ours)))
     };
-    start().map_err(|error| format!("the helper that keeps root cannot be started: {error}"))
+    start().map_err(|error| format!("the helper that keeps root cannot be started: {}", told(&error)))
 }
 
 /// The helper's whole life: requests from standard input until the daemon is gone.
@@ -359,7 +360,7 @@ pub fn keep_root() {
             Ok(file) => (Answer::Done, file),
             Err(error) => {
                 let held = (error.kind() == io::ErrorKind::WouldBlock).then_some(nix::libc::EWOULDBLOCK);
-                (Answer::Failed(error.raw_os_error().or(held), error.to_string()), None)
+                (Answer::Failed(error.raw_os_error().or(held), words(&error)), None)
             }
         };
         let packet = serde_json::to_vec(&answer).unwrap_or_default();
@@ -392,7 +393,7 @@ pub fn drop_root(owner: &str) -> Result<(), String> {
     setgroups(&groups)
         .and_then(|()| setgid(user.gid))
         .and_then(|()| setuid(user.uid))
-        .map_err(|error| format!("cannot become mail_owner {owner}: {error}"))
+        .map_err(|error| format!("cannot become mail_owner {owner}: {}", told(&error.into())))
 }
 
 /// The user that `mail_owner` names.
@@ -408,7 +409,7 @@ pub fn owner_of(owner: &str) -> Result<nix::unistd::User, String> {
         Ok(None) => Err(format!(
             "mail_owner = {owner}: there is no such user; make one (adduser --system --group {owner}) or name another"
         )),
-        Err(error) => Err(format!("mail_owner = {owner}: {error}")),
+        Err(error) => Err(format!("mail_owner = {owner}: {}", told(&error.into()))),
     }
 }
 

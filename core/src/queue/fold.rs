@@ -5,7 +5,7 @@
 //!
 //! Law: the fold of a state's snapshot is that state.
 
-use crate::mail::{Change, Loaded, Message, Notify, Outcome, QueueId, Settlement, Standing, Summary};
+use crate::mail::{Change, Loaded, Marks, Message, Notify, Outcome, QueueId, Settlement, Standing, Summary};
 use crate::time::Timestamp;
 
 /// Where a recipient stands, without the reasons.
@@ -39,16 +39,8 @@ impl Fate {
     }
 }
 
-/// What holds for the message as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Marks {
-    held: bool,
-    retry_at: Option<Timestamp>,
-    warned: Option<Timestamp>,
-}
-
 impl Marks {
-    const fn new(message: &Message) -> Self {
+    const fn at_commit(message: &Message) -> Self {
         Self { held: message.hold, retry_at: None, warned: None }
     }
 
@@ -79,7 +71,7 @@ impl Progress {
         Self {
             size: message.pieces.size(),
             arrived: message.envelope.arrived,
-            marks: Marks::new(message),
+            marks: Marks::at_commit(message),
             recipients: message
                 .envelope
                 .recipients
@@ -136,7 +128,7 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(message: Box<Message>) -> Self {
         let standing = vec![Standing::Waiting(None); message.envelope.recipients.len()];
-        Self { marks: Marks::new(&message), standing, message }
+        Self { marks: Marks::at_commit(&message), standing, message }
     }
 
     pub(super) fn apply(&mut self, change: Change) {
@@ -204,8 +196,13 @@ impl State {
         changes
     }
 
+    /// Of a message that was loaded.
+    pub(super) fn of(loaded: Loaded) -> Self {
+        Self { message: Box::new(loaded.message), marks: loaded.marks, standing: loaded.standing }
+    }
+
     pub(super) fn loaded(self) -> Loaded {
-        Loaded { message: *self.message, standing: self.standing }
+        Loaded { message: *self.message, standing: self.standing, marks: self.marks }
     }
 }
 

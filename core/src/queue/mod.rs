@@ -17,6 +17,7 @@ mod segments;
 mod staging;
 mod tidy;
 mod tlv;
+pub mod transfer;
 mod walk;
 mod writer;
 

@@ -210,7 +210,11 @@ impl Toy {
             Output::Load(id) => {
                 self.loads += 1;
                 let loaded = self.disk.get(&id).map(|stored| {
-                    Box::new(Loaded { message: stored.message.clone(), standing: stored.standing.clone() })
+                    Box::new(Loaded {
+                        message: stored.message.clone(),
+                        standing: stored.standing.clone(),
+                        marks: crate::mail::Marks::default(),
+                    })
                 });
                 self.inputs.push_back(Input::Loaded(id, Ok(loaded)));
             }

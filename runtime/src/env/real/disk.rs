@@ -3,6 +3,7 @@
 //! Carries out operations and decides nothing. Files stay open, so a read needs one system call.
 
 use crate::env::Disk;
+use crate::trouble::{Cause, Fault, told};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::uio::{pread, pwritev};
@@ -41,10 +42,11 @@ impl SpoolDirectory {
     ///
     /// # Errors
     /// What is wrong, and what to do.
-    pub fn open(queue_directory: &Path) -> Result<Self, String> {
+    pub fn open(queue_directory: &Path) -> Result<Self, Fault> {
         let directory = queue_directory.join("postrider");
         for name in DIRECTORIES {
-            make_directory(&directory.join(name), 0o700)?;
+            let path = directory.join(name);
+            make_directory(&path, 0o700).map_err(|error| fault(&path, &error))?;
         }
         let lock = SpoolLock::take(&directory)?;
         Ok(Self { directory, open: Mutex::default(), _lock: lock })
@@ -172,7 +174,7 @@ impl Disk for SpoolDirectory {
         self.carry_out(op).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOSPC | Errno::EDQUOT) => DiskError::Full,
             Some(Errno::ENOENT) => DiskError::Missing,
-            _ => DiskError::Failed(error.to_string()),
+            _ => DiskError::Failed(told(&error)),
         })
     }
 
@@ -184,28 +186,31 @@ impl Disk for SpoolDirectory {
 }
 
 impl SpoolLock {
-    fn take(directory: &Path) -> Result<Self, String> {
+    fn take(directory: &Path) -> Result<Self, Fault> {
         let path = directory.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file =
-            file.map_err(|error| format!("{}: {error}; start as root, or make it writable", path.display()))?;
+        let file = file.map_err(|error| fault(&path, &error))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { _file: lock }),
-            Err((_, error)) => Err(format!(
-                "{}: {error}: another daemon runs on this queue_directory; stop it, or choose another",
-                path.display()
-            )),
+            Err((_, Errno::EAGAIN)) => {
+                let path = path.display();
+                let text = format!(
+                    "{path}: another daemon runs on this queue_directory; stop it, or choose another"
+                );
+                Err(Fault::new(Cause::System, text))
+            }
+            Err((_, error)) => Err(fault(&path, &error.into())),
         }
     }
 }
 
 /// Makes a directory and what lies above it.
-pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), String> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|error| format!("{}: {error}; check queue_directory, or start as root", path.display()))
+pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+fn fault(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(Cause::of_path(error), format!("{}: {}", path.display(), told(error)))
 }
 
 fn file_of(directory: &str, name: &str) -> Option<File> {
@@ -254,7 +259,8 @@ mod tests {
         let root = scratch("lock");
         let first = SpoolDirectory::open(&root).expect("a fresh directory");
         let error = SpoolDirectory::open(&root).expect_err("locked");
-        assert!(error.contains("another daemon runs"), "{error}");
+        assert!(error.text.contains("another daemon runs"), "{error}");
+        assert_eq!(error.cause, Cause::System);
         drop(first);
         SpoolDirectory::open(&root).expect("free again");
         fs::remove_dir_all(root).expect("ours to remove");

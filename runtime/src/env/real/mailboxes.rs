@@ -5,6 +5,7 @@
 
 use crate::env::{Letter, Mailboxes};
 use crate::privilege::{Agent, Owner, Request, is_null};
+use crate::trouble::words;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
 use postrider_core::time::Timestamp;
@@ -35,12 +36,9 @@ impl RealMailboxes {
 
 fn fault(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Fault::Other(format!("{error}"))
-        }
-        io::ErrorKind::PermissionDenied => Fault::Forbidden(error.to_string()),
-        io::ErrorKind::WouldBlock => Fault::Locked(error.to_string()),
-        _ => Fault::Other(error.to_string()),
+        io::ErrorKind::PermissionDenied => Fault::Forbidden(words(error)),
+        io::ErrorKind::WouldBlock => Fault::Locked(words(error)),
+        _ => Fault::Other(words(error)),
     }
 }
 
@@ -181,7 +179,7 @@ impl MboxLetter {
             Ok(flock) => flock,
             Err(error) => {
                 unlock(&agent);
-                let text = format!("the mailbox is locked by another program: {error}");
+                let text = format!("the mailbox is locked by another program: {}", words(&error));
                 return Err(if is_held(&error) { Fault::Locked(text) } else { Fault::Other(text) });
             }
         };
