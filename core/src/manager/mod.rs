@@ -124,6 +124,8 @@ pub struct Manager {
     attempts: Attempts,
     writer: Writer,
     tasks: BTreeMap<Ticket, orders::Task>,
+    /// Orders that came before the queue was known; `None` since it is.
+    early: Option<Vec<(Ticket, Order)>>,
     /// Messages set aside, by the destination that has enough to do.
     parked: BTreeMap<(usize, String), BTreeSet<QueueId>>,
     /// When a transport that is not there was last warned of.
@@ -151,6 +153,7 @@ impl Manager {
             attempts: BTreeMap::new(),
             writer: Writer::default(),
             tasks: BTreeMap::new(),
+            early: Some(Vec::new()),
             parked: BTreeMap::new(),
             warned: BTreeMap::new(),
             clogged: None,
@@ -190,6 +193,16 @@ impl Manager {
         self.check_drained();
     }
 
+    /// The log has told of all that it has.
+    fn ready(&mut self, now: Now) {
+        if self.life == Life::Recovering {
+            self.life = Life::Running;
+        }
+        for (ticket, order) in self.early.take().unwrap_or_default() {
+            self.order(now, ticket, order);
+        }
+    }
+
     fn check_drained(&mut self) {
         let reporting = || self.active.values().any(|active| active.reporting);
         if self.life == Life::Draining
@@ -216,7 +229,7 @@ impl Machine for Manager {
         self.outbox.assert_drained();
         match input {
             Input::Recovered(summary) => self.index.recover(now, &summary, &self.params.retry),
-            Input::Ready => self.life = if self.life == Life::Recovering { Life::Running } else { self.life },
+            Input::Ready => self.ready(now),
             Input::Committed(message) => self.committed(now, message),
             Input::Loaded(id, loaded) => self.loaded(now, id, loaded),
             Input::Routed(id, routes) => self.routed(now, id, routes),

@@ -366,7 +366,6 @@ impl Stored {
         };
         Summary {
             id: self.message.id,
-            size: self.message.stored,
             arrived: self.message.envelope.arrived,
             waiting: count(false),
             owed: count(true),

@@ -6,7 +6,6 @@ use crate::env::Disk;
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::uio::{pread, pwritev};
-use postrider_core::mail::QueueId;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -51,11 +50,7 @@ impl SpoolDirectory {
     }
 
     fn path(&self, file: File) -> PathBuf {
-        match file {
-            File::Segment(number) => self.directory.join(format!("log/{number:016x}")),
-            File::Content(id) => self.directory.join(format!("contents/{id}")),
-            File::Corrupt(segment, offset) => self.directory.join(format!("corrupt/{segment:016x}-{offset}")),
-        }
+        self.directory.join(file.path())
     }
 
     fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
@@ -135,7 +130,7 @@ impl SpoolDirectory {
         for name in DIRECTORIES {
             for entry in fs::read_dir(self.directory.join(name))? {
                 let entry = entry?;
-                if let Some(file) = entry.file_name().to_str().and_then(|text| file_of(name, text)) {
+                if let Some(file) = entry.file_name().to_str().and_then(|text| File::of(name, text)) {
                     files.push((file, entry.metadata()?.len()));
                 }
             }
@@ -206,17 +201,6 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), String> {
         .mode(mode)
         .create(path)
         .map_err(|error| format!("{}: {error}; check queue_directory, or start as root", path.display()))
-}
-
-fn file_of(directory: &str, name: &str) -> Option<File> {
-    match directory {
-        "log" => u64::from_str_radix(name, 16).ok().map(File::Segment),
-        "contents" => name.parse::<QueueId>().ok().map(File::Content),
-        _ => {
-            let (segment, offset) = name.split_once('-')?;
-            Some(File::Corrupt(u64::from_str_radix(segment, 16).ok()?, offset.parse().ok()?))
-        }
-    }
 }
 
 #[cfg(test)]
