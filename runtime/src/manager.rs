@@ -113,8 +113,8 @@ impl<E: Environment> Office<E> {
                     office.tell(Input::Loaded(id, loaded));
                 });
             }
-            Output::Route { id, envelope, recipients } => {
-                tokio::spawn(async move { office.route(id, &envelope, &recipients).await });
+            Output::Route { id, message, recipients } => {
+                tokio::spawn(async move { office.route(id, &message.envelope, &recipients).await });
             }
             Output::Attempt(attempt) => self.attempt(attempt),
             Output::Append(ticket, changes) => self.links.shared.spool.append_for_manager(ticket, changes),

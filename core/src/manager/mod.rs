@@ -25,8 +25,8 @@ pub use params::Params;
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{
-    Attempt, AttemptId, Change, Envelope, Loaded, Message, Order, OrderResult, QueueId, Refusal, Route,
-    Settled, Summary,
+    Attempt, AttemptId, Change, Loaded, Message, Order, OrderResult, QueueId, Refusal, Route, Settled,
+    Summary,
 };
 use crate::prng::Prng;
 use crate::queue::Ticket;
@@ -35,6 +35,7 @@ use crate::time::{Instant, Now};
 use active::{Active, Attempts};
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use writing::Writer;
 
 /// What the driver tells the manager.
@@ -73,8 +74,8 @@ pub enum Output {
     Route {
         /// Which message.
         id: QueueId,
-        /// Its envelope.
-        envelope: Box<Envelope>,
+        /// The message; shared, since a mailing is routed page by page.
+        message: Arc<Message>,
         /// Indexes of the recipients that are asked for.
         recipients: Vec<u32>,
     },
@@ -184,6 +185,12 @@ impl Manager {
     #[must_use]
     pub fn scheduler_steps(&self) -> u64 {
         self.scheduler.steps()
+    }
+
+    /// Messages that were looked at one after the other so far, for measurements: only orders do so.
+    #[must_use]
+    pub fn walked(&self) -> u64 {
+        self.index.walked()
     }
 
     /// What each fact may have made possible: admissions, attempts, the end.

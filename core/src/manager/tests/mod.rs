@@ -214,8 +214,8 @@ impl Toy {
                 });
                 self.inputs.push_back(Input::Loaded(id, Ok(loaded)));
             }
-            Output::Route { id, envelope, recipients } => {
-                let routes = recipients.iter().map(|n| (*n, route(&envelope, *n))).collect();
+            Output::Route { id, message, recipients } => {
+                let routes = recipients.iter().map(|n| (*n, route(&message.envelope, *n))).collect();
                 let result = if self.tables_broken { Err("hash:/x".to_owned()) } else { Ok(routes) };
                 self.inputs.push_back(Input::Routed(id, result));
             }
