@@ -5,6 +5,7 @@
 //! address of that message (a file, the user whose own list it is) is delivered from here.
 
 use super::items::{self, Item};
+use super::leaf::Whose;
 use super::params::Allowed;
 use super::user::User;
 use super::{
@@ -258,7 +259,7 @@ impl Walk<'_> {
                 .ok_or_else(|| deferred((4, 3, 5), "mail system configuration error"))?,
         };
         self.text = format!("delivered to file: {path}");
-        self.deposit(path, &user, false)
+        self.deposit(path, &user, Whose::Named)
     }
 
     fn command(&mut self, source: Source) {
