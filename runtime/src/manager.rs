@@ -129,7 +129,7 @@ impl<E: Environment> Office<E> {
             }
             Output::Ordered(ticket, result) => self.orders.done(ticket, result),
             Output::Drained => _ = self.drained.send(true),
-            Output::Event(event) => observe::log(&event),
+            Output::Event(event) => observe::log(event),
         }
     }
 

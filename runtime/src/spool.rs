@@ -235,7 +235,7 @@ impl<E: Environment> Keeper<E> {
                         _ = reply.send(loaded);
                     }
                 }
-                Output::Event(event) => observe::log(&event),
+                Output::Event(event) => observe::log(event),
             }
         }
     }
