@@ -33,6 +33,8 @@ pub struct Daemon {
     pub starter: Vec<OsString>,
     /// What its environment has beside ours.
     pub environment: Vec<(OsString, OsString)>,
+    /// How often it had said that it serves before this process.
+    before: usize,
     /// Its SMTP port on loopback.
     pub port: u16,
     /// Its name server, unless the test's lines name another.
@@ -68,7 +70,15 @@ impl Daemon {
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
         let scratch = Scratch::new(name);
         let port = free_port();
-        let daemon = Self { scratch, child: None, starter: Vec::new(), environment: Vec::new(), port, names: Names::start() };
+        let daemon = Self {
+            scratch,
+            child: None,
+            starter: Vec::new(),
+            environment: Vec::new(),
+            before: 0,
+            port,
+            names: Names::start(),
+        };
         fs::create_dir_all(daemon.config()).expect("a scratch folder");
         fs::create_dir_all(daemon.mail()).expect("a scratch folder");
         let (uid, gid) = owner();
@@ -143,9 +153,8 @@ impl Daemon {
     /// # Panics
     /// When it does not listen in time.
     pub fn run(&mut self) {
-        if let Err(ended) = self.try_run() {
-            panic!("the daemon ended: {ended}\n{}{}", self.stderr(), self.log());
-        }
+        self.spawn();
+        self.wait_until_it_serves();
     }
 
     /// Starts the process, and waits until it listens, or ends.
@@ -156,8 +165,17 @@ impl Daemon {
     /// # Panics
     /// When it does neither in time.
     pub fn try_run(&mut self) -> Result<(), ExitStatus> {
+        self.spawn();
+        self.wait_for_either()
+    }
+
+    /// Starts the process, and does not wait.
+    ///
+    /// # Panics
+    /// When it can not be started.
+    pub fn spawn(&mut self) {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
-        let before = self.starts();
+        self.before = self.starts();
         let mut words = self.starter.clone();
         words.push(binary("postrider").into());
         let child = Command::new(&words[0])
@@ -171,6 +189,20 @@ impl Daemon {
             .spawn()
             .expect("the binary runs");
         self.child = Some(child);
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_until_it_serves(&mut self) {
+        if let Err(ended) = self.wait_for_either() {
+            panic!("the daemon ended: {ended}\n{}{}", self.stderr(), self.log());
+        }
+    }
+
+    fn wait_for_either(&mut self) -> Result<(), ExitStatus> {
+        let before = self.before;
         wait_for("the daemon to listen", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             match ended {
