@@ -56,7 +56,7 @@ fn stage(log: &mut Recovery, id: QueueId, octets: Vec<u8>) -> Option<u32> {
 
 /// Seven messages: one removed, one with an outcome, one in a file of its own of so many octets.
 fn spool(large: u64) -> Spool {
-    let mut log = Recovery::sized(Platter::default(), u64::MAX, params());
+    let mut log = Recovery::new(Platter::default(), u64::MAX, params());
     log.run().expect("an empty disk");
     let mut contents = BTreeMap::new();
     for number in 1..=7 {
@@ -103,7 +103,7 @@ struct Found {
 
 /// Recovers, and compares every message that is there with what was submitted, octet by octet.
 fn recover(spool: &Spool, platter: Platter) -> Found {
-    let mut log = Recovery::sized(platter, u64::MAX, params());
+    let mut log = Recovery::new(platter, u64::MAX, params());
     log.run().expect("recovery ends");
     log.settle().expect("a working disk");
     let ids: BTreeSet<QueueId> = log.found.iter().map(|summary| summary.id).collect();

@@ -1,7 +1,7 @@
 //! Every moment of a recorded history, and many of the disks that a power failure can leave of it, recovered and compared.
 
 use crate::ledger::{Ledger, Note};
-use crate::platter::Platter;
+use crate::platter::{Folder, Platter};
 use postrider_core::event::{Event, Severity};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, QueueId, Refusal, Summary};
@@ -17,6 +17,8 @@ pub(crate) enum Step {
     Did(Op),
     /// One that failed: part of it may have happened.
     Failed(Op),
+    /// One of the spool's directories was synced; [`Op::SyncDirectory`] is all of them.
+    Names(Folder),
     /// Something that was promised.
     Note(Note),
 }
@@ -35,8 +37,9 @@ pub(crate) fn start() -> Now {
 }
 
 /// What an exploration has seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Explorer {
+    params: Params,
     /// Digests of the disks that were recovered.
     pub(crate) states: HashSet<u64>,
     /// With the ledger that each was compared with.
@@ -48,6 +51,10 @@ pub(crate) struct Explorer {
 }
 
 impl Explorer {
+    pub(crate) fn new(params: Params) -> Self {
+        Self { params, states: HashSet::new(), judged: HashSet::new(), recoveries: 0, moments: 0 }
+    }
+
     /// Explores a history, so many disks for each moment. What was not kept is the error.
     pub(crate) fn explore(&mut self, history: &[Step], budget: usize, prng: &mut Prng) -> Result<(), String> {
         let (mut platter, mut ledger, mut version) = (Platter::default(), Ledger::default(), prng.next_u64());
@@ -79,7 +86,7 @@ impl Explorer {
                 if prng.chance(1, AGAIN) {
                     self.crash_again(&left, ledger, prng).map_err(|why| format!("crashed twice: {why}"))?;
                 }
-                judge(left, ledger, u64::MAX)?;
+                judge(left, ledger, self.params)?;
             }
         }
         Ok(())
@@ -87,15 +94,14 @@ impl Explorer {
 
     /// The power fails once more while the disk is recovered.
     fn crash_again(&mut self, left: &Platter, ledger: &Ledger, prng: &mut Prng) -> Result<(), String> {
-        let most = prng.below(60);
-        let mut recovery = Recovery::new(left.clone(), most);
+        let mut recovery = Recovery::new(left.clone(), prng.below(60), self.params);
         recovery.run()?;
         let crash = recovery.platter.crash();
         for way in crash.ways(2, prng) {
             let (again, digest) = crash.decide(&way);
             self.states.insert(digest);
             self.recoveries += 1;
-            judge(again, ledger, u64::MAX)?;
+            judge(again, ledger, self.params)?;
         }
         Ok(())
     }
@@ -113,6 +119,10 @@ fn take(step: &Step, platter: &mut Platter, ledger: &mut Ledger) -> Result<bool,
                 _ => return Ok(false),
             }
         }
+        Step::Names(folder) => {
+            platter.sync_names(*folder);
+            return Ok(false);
+        }
         Step::Failed(op) => {
             platter.fail(op);
             ledger.failed();
@@ -127,10 +137,9 @@ fn short(step: &Step) -> String {
 }
 
 /// Recovers a disk and compares what is there with what was promised.
-pub(crate) fn judge(left: Platter, ledger: &Ledger, most: u64) -> Result<(), String> {
-    let mut recovery = Recovery::new(left, most);
+fn judge(left: Platter, ledger: &Ledger, params: Params) -> Result<(), String> {
+    let mut recovery = Recovery::new(left, u64::MAX, params);
     recovery.run()?;
-    let last = recovery.ready.ok_or("recovery has no end")?;
     if let Some(trouble) = recovery.troubles.first() {
         return Err(format!("a crash is not damage: {trouble}"));
     }
@@ -138,7 +147,7 @@ pub(crate) fn judge(left: Platter, ledger: &Ledger, most: u64) -> Result<(), Str
     if found.len() != recovery.found.len() {
         return Err("a message is there twice".to_owned());
     }
-    ledger.judge_all(&found, last)?;
+    ledger.judge_all(&found, recovery.last)?;
     for summary in std::mem::take(&mut recovery.found) {
         let loaded = recovery.load(summary.id)?;
         let content = recovery.content(summary.id)?;
@@ -155,7 +164,9 @@ pub(crate) struct Recovery {
     /// Operations that are still carried out.
     left: u64,
     pub(crate) found: Vec<Summary>,
-    pub(crate) ready: Option<QueueId>,
+    pub(crate) ready: bool,
+    /// The highest id that it knows of.
+    pub(crate) last: QueueId,
     pub(crate) troubles: Vec<String>,
     pub(crate) warnings: usize,
     loaded: Option<Result<Option<Box<Loaded>>, String>>,
@@ -165,18 +176,15 @@ pub(crate) struct Recovery {
 
 impl Recovery {
     /// Over this disk, up to so many operations.
-    pub(crate) fn new(platter: Platter, most: u64) -> Self {
-        Self::sized(platter, most, params())
-    }
-
-    pub(crate) fn sized(platter: Platter, most: u64, params: Params) -> Self {
+    pub(crate) fn new(platter: Platter, most: u64, params: Params) -> Self {
         Self {
             platter,
             log: Log::new(params, 77),
             pending: VecDeque::new(),
             left: most,
             found: Vec::new(),
-            ready: None,
+            ready: false,
+            last: QueueId::default(),
             troubles: Vec::new(),
             warnings: 0,
             loaded: None,
@@ -188,7 +196,7 @@ impl Recovery {
     /// To the end of recovery, or of the operations.
     pub(crate) fn run(&mut self) -> Result<(), String> {
         self.tell(Input::Open);
-        while self.ready.is_none() && self.left > 0 {
+        while !self.ready && self.left > 0 {
             self.go_on()?;
         }
         Ok(())
@@ -238,7 +246,8 @@ impl Recovery {
             match output {
                 Output::Do(id, op) => self.pending.push_back((id, op)),
                 Output::Recovered(summary) => self.found.push(summary),
-                Output::Ready { last } => self.ready = Some(last),
+                Output::Numbered { last } => self.last = last,
+                Output::Ready => self.ready = true,
                 Output::Loaded { loaded, .. } => self.loaded = Some(loaded),
                 Output::Event(event) => self.heard(&event),
                 Output::Appended { result, .. } => self.appended = Some(result),

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A promise, or something that makes one void.
 #[derive(Debug, Clone)]
 pub(crate) enum Note {
-    /// Somebody is submitting this.
-    Begun(Box<Message>, Vec<u8>),
+    /// Somebody is submitting this, with these stored octets. Of mail that the daemon made we do not know the record.
+    Begun(QueueId, Option<Box<Message>>, Vec<u8>),
     /// 250.
     Accepted(QueueId),
     /// 451 or 452.
@@ -26,7 +26,8 @@ pub(crate) enum Note {
 
 #[derive(Debug, Clone)]
 struct Life {
-    message: Box<Message>,
+    id: QueueId,
+    message: Option<Box<Message>>,
     content: Vec<u8>,
     accepted: Option<bool>,
     void: bool,
@@ -48,8 +49,9 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
-            Note::Begun(message, content) => {
+            Note::Begun(id, message, content) => {
                 let life = Life {
+                    id: *id,
                     message: message.clone(),
                     content: content.clone(),
                     accepted: None,
@@ -59,7 +61,7 @@ impl Ledger {
                     settling: BTreeSet::new(),
                     settled: BTreeSet::new(),
                 };
-                self.lives.insert(message.id, life);
+                self.lives.insert(*id, life);
             }
             Note::Accepted(id) => self.change(*id, |life| life.accepted = Some(true)),
             Note::Refused(id) => self.change(*id, |life| life.accepted = Some(false)),
@@ -100,7 +102,7 @@ impl Ledger {
         self.lives
             .values()
             .filter(|life| life.accepted == Some(true) && !life.removing)
-            .map(|life| life.message.id)
+            .map(|life| life.id)
     }
 
     /// Compares what recovery found of one message.
@@ -114,7 +116,8 @@ impl Ledger {
         if life.void {
             return wrong("it was refused, and it is back");
         }
-        if loaded.message != *life.message || content != life.content {
+        let same = life.message.as_ref().is_none_or(|message| **message == loaded.message);
+        if !same || content != life.content {
             return wrong("it is not what was submitted");
         }
         for (index, standing) in (0..).zip(&loaded.standing) {

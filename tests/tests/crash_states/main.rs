@@ -7,9 +7,10 @@ mod damage;
 mod explore;
 mod ledger;
 mod platter;
+mod recorded;
 mod workload;
 
-use explore::{Explorer, Step};
+use explore::{Explorer, Step, params};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{File, Op};
 use workload::Day;
@@ -19,7 +20,7 @@ const BUDGET: usize = 40;
 
 #[test]
 fn no_power_failure_in_a_hundred_thousand_loses_or_invents_a_message() {
-    let mut explorer = Explorer::default();
+    let mut explorer = Explorer::new(params());
     let start = std::time::Instant::now();
     let (mut given_up, mut moved) = (0, 0);
     for seed in 0..15 {
@@ -52,7 +53,7 @@ fn with_a_lie(is_lie: impl Fn(&Op) -> bool) -> Option<String> {
         let before = steps.len();
         steps.retain(|step| !matches!(step, Step::Did(op) if is_lie(op)));
         assert!(steps.len() < before, "nothing was lied about");
-        Explorer::default().explore(&steps, BUDGET, &mut Prng::new(seed)).err()
+        Explorer::new(params()).explore(&steps, BUDGET, &mut Prng::new(seed)).err()
     })
 }
 

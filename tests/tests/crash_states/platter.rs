@@ -31,6 +31,24 @@ struct Inode {
     lost: Vec<Version>,
 }
 
+/// A directory of the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Folder {
+    Log,
+    Contents,
+    Corrupt,
+}
+
+impl Folder {
+    const fn of(file: File) -> Self {
+        match file {
+            File::Segment(_) => Self::Log,
+            File::Content(_) => Self::Contents,
+            File::Corrupt(..) => Self::Corrupt,
+        }
+    }
+}
+
 /// A disk.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Platter {
@@ -152,6 +170,20 @@ impl Platter {
             }
         }
         Ok(Done::Nothing)
+    }
+
+    /// Makes the names of one directory durable.
+    pub(crate) fn sync_names(&mut self, folder: Folder) {
+        let (now, later) = std::mem::take(&mut self.renamed)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(file, _)| Folder::of(*file) == folder);
+        self.renamed = later;
+        for (file, inode) in now {
+            match inode {
+                Some(inode) => _ = self.durable_names.insert(file, inode),
+                None => _ = self.durable_names.remove(&file),
+            }
+        }
     }
 
     fn inode(&mut self, file: File) -> Result<&mut Inode, DiskError> {

@@ -202,7 +202,7 @@ impl Day {
         assert_eq!((message.place, message.stored), (staged.place, staged.stored));
         message.checksum = staged.checksum;
         let content = self.contents.remove(&id).unwrap_or_default();
-        self.note(Note::Begun(message.clone(), content));
+        self.note(Note::Begun(id, Some(message.clone()), content));
         self.append(Errand::Commit(id), vec![Change::Commit(message)], staged.content);
     }
 
@@ -238,12 +238,12 @@ impl Day {
         while let Some(output) = self.log.poll_output() {
             match output {
                 Output::Do(id, op) => self.pending.push((Who::Log, id, op)),
-                Output::Ready { .. } => self.ready = true,
+                Output::Ready => self.ready = true,
                 Output::Appended { ticket, result } => self.answered(ticket, result),
                 Output::Event(Event::Note { text, .. }) if text.contains("takes mail again") => {
                     self.note(Note::Recovered);
                 }
-                Output::Event(_) | Output::Recovered(_) | Output::Loaded { .. } => {}
+                Output::Event(_) | Output::Numbered { .. } | Output::Recovered(_) | Output::Loaded { .. } => {}
             }
         }
     }
