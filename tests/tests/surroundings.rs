@@ -142,7 +142,7 @@ fn a_start_on_a_read_only_spool_says_what_is_wrong_and_changes_nothing() {
     remount("ro");
     assert!(daemon.try_run().is_err(), "nobody can keep mail here");
     let said = format!("{}{}", daemon.stderr(), daemon.log());
-    assert!(said.contains("Read-only file system") && said.contains("make it writable"), "{said}");
+    assert!(said.contains("Read-only file system") && said.contains("mount it for writing"), "{said}");
     daemon.kill();
     remount("rw");
     daemon.run();
@@ -181,6 +181,8 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
         std::thread::sleep(Duration::from_millis(100));
     }
     let share = (processor_seconds(process) - before) / start.elapsed().as_secs_f64();
+    let lines = daemon.log().matches("Too many open files").count();
+    assert!(lines <= 3, "nor does the log fill: {lines} lines");
     println!("without descriptors it uses {:.1} % of a core", share * 100.0);
     assert!(share < 0.05, "it spins: {share}");
     // Who was served before is still served, and when they leave, the others are.

@@ -105,6 +105,12 @@ impl Ledger {
             .map(|life| life.id)
     }
 
+    /// Whether a line of the log is about a message that was refused.
+    pub(crate) fn is_refused(&self, line: &str) -> bool {
+        let id = line.split(':').next().and_then(|word| word.parse().ok());
+        id.and_then(|id: QueueId| self.lives.get(&id)).is_some_and(|life| life.accepted == Some(false))
+    }
+
     /// Compares what recovery found of one message.
     pub(crate) fn judge(&self, summary: &Summary, loaded: &Loaded, content: &[u8]) -> Result<(), String> {
         let id = summary.id;

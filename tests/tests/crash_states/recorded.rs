@@ -58,7 +58,7 @@ fn mark(record: &Path, text: &str) {
 }
 
 fn text(number: u64) -> String {
-    let lines = if number % 9 == 8 { 6_000 } else { 1 + number % 60 };
+    let lines = if number % 9 == 8 { 6_000 } else { 5 + number * 37 % 500 };
     format!("Subject: {number}\r\n\r\n{}", "A line of this message.\r\n".repeat(lines as usize))
 }
 
