@@ -214,7 +214,7 @@ impl<E: Environment> Connection<E> {
         match effect {
             Effect::Send(octets) if out.is_empty() => *out = octets,
             Effect::Send(octets) => out.extend_from_slice(&octets),
-            Effect::Event(event) => observe::log(&event),
+            Effect::Event(event) => observe::log(event),
             Effect::Ask(question) => *next = Next::Ask(question),
             Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
             Effect::StartTls(demand) => *next = Next::StartTls(demand),

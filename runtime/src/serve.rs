@@ -85,7 +85,7 @@ fn table_problems<E: Environment>(site: &Site<E>) -> Vec<String> {
     found.into_iter().map(told).collect()
 }
 
-/// Starts the daemon: recovers the spool, then listens.
+/// Starts the daemon: reads what queue ids there are, then listens while the rest of the queue is read.
 ///
 /// # Errors
 /// What is wrong with the configuration, or where it cannot listen.
@@ -122,7 +122,7 @@ pub async fn start<E: Environment>(
     let office =
         Arc::new(Office { links, site: Arc::clone(&site), orders: Arc::clone(&orders), drained: done });
     let manager = Manager::new(params, Prng::new(env.entropy()));
-    tokio::spawn(office.run(manager, incoming));
+    tokio::spawn(office.run(manager, opened.recovered, incoming));
     let limit = settings.number("smtpd_client_connection_count_limit");
     let clients = Mutex::new(Clients::new(limit, settings.text("myhostname")));
     let doors = Arc::new(Doors {

@@ -71,10 +71,8 @@ impl<E: Environment> Tables<E> {
         match name.0.strip_prefix("proxy:").unwrap_or(&name.0) {
             "unix:passwd.byname" => return self.user(key).map_err(fail),
             other => {
-                if let Some(path) = other.strip_prefix("include:") {
-                    return text_of(path, self.env.files().read(Path::new(path))).map_err(fail);
-                }
-                if let Some(path) = other.strip_prefix("forward:") {
+                let path = other.strip_prefix("include:").or_else(|| other.strip_prefix("forward:"));
+                if let Some(path) = path {
                     let user = self.env.users().user(key).map_err(|error| fail(words(&error)))?;
                     let Some(user) = user else { return Ok(None) };
                     return text_of(path, self.env.files().read_as(Path::new(path), &user)).map_err(fail);

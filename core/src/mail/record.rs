@@ -106,8 +106,6 @@ pub enum Standing {
 pub struct Summary {
     /// Its name.
     pub id: QueueId,
-    /// Octets of content.
-    pub size: u64,
     /// When it arrived.
     pub arrived: Timestamp,
     /// Recipients without a final outcome.

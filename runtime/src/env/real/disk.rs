@@ -7,18 +7,17 @@ use crate::trouble::{Cause, Fault, told};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::uio::{pread, pwritev};
-use postrider_core::mail::QueueId;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Slices that one vectored write takes: the kernel's IOV_MAX.
 const SLICES_MAX: usize = 1024;
-/// Open files kept; segments are few, large contents are opened as needed.
+/// Open files kept. A queue of a million messages has more segments than that; what was used last stays, so the one that is written does.
 const OPEN_MAX: usize = 256;
 /// Directories of the spool.
 const DIRECTORIES: [&str; 3] = ["log", "contents", "corrupt"];
@@ -29,11 +28,46 @@ pub struct SpoolLock {
     _file: Flock<fs::File>,
 }
 
+/// Open files; the one that was not used for the longest time makes room.
+#[derive(Debug, Default)]
+struct Handles {
+    open: BTreeMap<File, (u64, Arc<fs::File>)>,
+    used: BTreeMap<u64, File>,
+    clock: u64,
+}
+
+impl Handles {
+    fn get(&mut self, file: File) -> Option<Arc<fs::File>> {
+        let (_, handle) = self.open.get(&file)?;
+        let handle = Arc::clone(handle);
+        self.keep(file, &handle);
+        Some(handle)
+    }
+
+    fn keep(&mut self, file: File, handle: &Arc<fs::File>) {
+        self.forget(file);
+        if self.open.len() >= OPEN_MAX
+            && let Some((_, oldest)) = self.used.pop_first()
+        {
+            self.open.remove(&oldest);
+        }
+        self.clock += 1;
+        self.used.insert(self.clock, file);
+        self.open.insert(file, (self.clock, Arc::clone(handle)));
+    }
+
+    fn forget(&mut self, file: File) {
+        if let Some((used, _)) = self.open.remove(&file) {
+            self.used.remove(&used);
+        }
+    }
+}
+
 /// The disk of the spool.
 #[derive(Debug)]
 pub struct SpoolDirectory {
     directory: PathBuf,
-    open: Mutex<BTreeMap<File, Arc<fs::File>>>,
+    open: Mutex<Handles>,
     _lock: SpoolLock,
 }
 
@@ -53,29 +87,21 @@ impl SpoolDirectory {
     }
 
     fn path(&self, file: File) -> PathBuf {
-        match file {
-            File::Segment(number) => self.directory.join(format!("log/{number:016x}")),
-            File::Content(id) => self.directory.join(format!("contents/{id}")),
-            File::Corrupt(segment, offset) => self.directory.join(format!("corrupt/{segment:016x}-{offset}")),
-        }
+        self.directory.join(file.path())
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = open.get(&file) {
-            return Ok(Arc::clone(handle));
+        let mut handles = self.handles();
+        if let Some(handle) = handles.get(file) {
+            return Ok(handle);
         }
         let handle = Arc::new(OpenOptions::new().read(true).write(true).open(self.path(file))?);
-        Self::keep(&mut open, file, &handle);
+        handles.keep(file, &handle);
         Ok(handle)
-    }
-
-    fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: &Arc<fs::File>) {
-        if open.len() >= OPEN_MAX {
-            // Contents sort behind segments, so the log's own files stay.
-            open.pop_last();
-        }
-        open.insert(file, Arc::clone(handle));
     }
 
     fn create(&self, file: File, size: u64) -> io::Result<()> {
@@ -91,7 +117,7 @@ impl SpoolDirectory {
                 }
             }
         }
-        Self::keep(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner), file, &Arc::new(handle));
+        self.handles().keep(file, &Arc::new(handle));
         Ok(())
     }
 
@@ -137,7 +163,7 @@ impl SpoolDirectory {
         for name in DIRECTORIES {
             for entry in fs::read_dir(self.directory.join(name))? {
                 let entry = entry?;
-                if let Some(file) = entry.file_name().to_str().and_then(|text| file_of(name, text)) {
+                if let Some(file) = entry.file_name().to_str().and_then(|text| File::of(name, text)) {
                     files.push((file, entry.metadata()?.len()));
                 }
             }
@@ -147,7 +173,7 @@ impl SpoolDirectory {
     }
 
     fn unlink(&self, file: File) -> io::Result<()> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+        self.handles().forget(file);
         fs::remove_file(self.path(file))
     }
 
@@ -213,17 +239,6 @@ fn fault(path: &Path, error: &io::Error) -> Fault {
     Fault::new(Cause::of_path(error), format!("{}: {}", path.display(), told(error)))
 }
 
-fn file_of(directory: &str, name: &str) -> Option<File> {
-    match directory {
-        "log" => u64::from_str_radix(name, 16).ok().map(File::Segment),
-        "contents" => name.parse::<QueueId>().ok().map(File::Content),
-        _ => {
-            let (segment, offset) = name.split_once('-')?;
-            Some(File::Corrupt(u64::from_str_radix(segment, 16).ok()?, offset.parse().ok()?))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +266,26 @@ mod tests {
         assert_eq!(disk.execute(Op::List), Ok(Done::Files(vec![(file, 4096)])));
         assert_eq!(disk.execute(Op::Unlink(file)), Ok(Done::Nothing));
         assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Err(DiskError::Missing));
+        fs::remove_dir_all(root).expect("ours to remove");
+    }
+
+    #[test]
+    fn the_segment_that_is_written_stays_open_however_many_are_read() {
+        let root = scratch("open");
+        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let written = File::Segment(1_000);
+        let segments = 1..2 * OPEN_MAX as u64;
+        for file in segments.clone().map(File::Segment).chain([written]) {
+            assert_eq!(disk.execute(Op::Create { file, size: 0 }), Ok(Done::Nothing));
+        }
+        for file in segments.map(File::Segment) {
+            assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Ok(Done::Octets(Vec::new())));
+            let write = Op::Write { file: written, offset: 0, octets: vec![vec![1]] };
+            assert_eq!(disk.execute(write), Ok(Done::Nothing));
+            let handles = disk.handles();
+            assert!(handles.open.len() <= OPEN_MAX && handles.open.contains_key(&written));
+            assert_eq!(handles.open.len(), handles.used.len());
+        }
         fs::remove_dir_all(root).expect("ours to remove");
     }
 
