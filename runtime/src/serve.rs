@@ -11,6 +11,7 @@ use crate::outbound::{Links, Pool, Unwritten};
 use crate::resolve::Resolver;
 use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
+use crate::staging::Budget;
 use crate::tables;
 use crate::trouble::{Cause, Fault, words};
 use postrider_core::mail::{OrderResult, QueueIds};
@@ -120,7 +121,8 @@ async fn furnish<E: Environment>(
     let opened = opening.await.map_err(closed)?;
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
     let ids = Mutex::new(QueueIds::new(node, opened.last));
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids });
+    let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget });
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),
@@ -224,6 +226,7 @@ impl<E: Environment> House<E> {
                 Err(again) => format!("{why}\nand what was open can not be opened again: {again}"),
             });
         }
+        self.shared.budget.set_limit(config.settings(None).number("content_memory_limit"));
         self.resolver.reload(dns);
         _ = self.facts.send(Input::Reload(Box::new(params)));
         Ok(())
