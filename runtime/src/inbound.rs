@@ -113,7 +113,7 @@ where
             match effect {
                 Effect::Send(octets) if out.is_empty() => *out = octets,
                 Effect::Send(octets) => out.extend_from_slice(&octets),
-                Effect::Event(event) => observe::log(&event),
+                Effect::Event(event) => observe::log(event),
                 Effect::Stage(octets) => staged.put(&self.shared, octets).await,
                 Effect::Unstage => staged.abandon(&self.shared).await,
                 Effect::StartTls => next = Next::StartTls,
@@ -130,7 +130,7 @@ where
     fn finish(&mut self) {
         while let Some(effect) = self.machine.poll_output() {
             if let Effect::Event(event) = effect {
-                observe::log(&event);
+                observe::log(event);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
 //! a plan; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
+mod cost;
 mod swarm;
 
 use postrider_sim::plan::Plan;
@@ -17,6 +18,7 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
+       postrider-sim scale [MESSAGES [FILE.svg]]
 wishes: --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
@@ -74,6 +76,11 @@ fn main() -> ExitCode {
         })),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
+        Some("scale") => {
+            let most = arguments.0.get(1).and_then(|word| word.parse().ok());
+            cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));
+            Ok(true)
+        }
         _ => Err(USAGE.to_owned()),
     };
     match done {

@@ -474,13 +474,14 @@ impl Ledger {
         for hop in self.hops.all.iter().filter(|hop| hop.revived && hop.from.is_none()) {
             revived.insert(hop.what.letter);
         }
+        let rotted: u32 = self.hosts.values().map(|rules| rules.rotted).sum();
         let mut wrong = Vec::new();
         for (number, letter) in self.letters.iter().enumerate() {
             for (place, fate) in letter.fates.iter().enumerate().filter(|(_, fate)| !fate.declined) {
                 self.duplicates += fate.delivered.saturating_sub(1);
                 let rules = fate.at.and_then(|node| self.hosts.get(&node)).cloned().unwrap_or_default();
                 let excuse = excuses.get(&(number, place)).copied().unwrap_or(0);
-                let judged = letter.judge(fate, excuse + rules.rotted, revived.contains(&number));
+                let judged = letter.judge(fate, excuse + rotted, revived.contains(&number));
                 let Some(text) = judged else { continue };
                 match fate.at.filter(|_| !letter.is_settled(fate)) {
                     Some(_) if rules.off => {}
