@@ -202,6 +202,12 @@ impl Inbound {
         self.session.room()
     }
 
+    /// The place of its session's stage in [`crate::session::STAGES`].
+    #[must_use]
+    pub const fn stage(&self) -> u8 {
+        self.session.stage()
+    }
+
     /// True once [`Effect::Close`] was emitted.
     #[must_use]
     pub fn is_closed(&self) -> bool {

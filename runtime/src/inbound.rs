@@ -4,7 +4,7 @@ use crate::answers::Answers;
 use crate::env::Environment;
 use crate::observe;
 use crate::spool::Spool;
-use crate::staging::Stage;
+use crate::staging::{Budget, Stage};
 use crate::stream::Stream;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
@@ -28,6 +28,8 @@ pub struct Shared<E> {
     pub spool: Spool,
     /// Queue ids.
     pub ids: Mutex<QueueIds>,
+    /// Memory for contents.
+    pub budget: Arc<Budget>,
 }
 
 impl<E: Environment> Shared<E> {

@@ -21,6 +21,7 @@ mod offer;
 mod params;
 mod peer;
 mod plan;
+mod stages;
 
 pub use classify::{Fate, Moment, Reach, Severity, classify, severity};
 pub use destination::{BadDestination, Destination, split};
@@ -28,6 +29,7 @@ pub use hosts::{Found, Host, Search, find};
 pub use offer::Offer;
 pub use params::{CacheParams, HostParams, Interfaces, Params, Preference, Protocol, Timeouts, TlsLevel};
 pub use peer::{Loss, Peer};
+pub use stages::STAGES;
 
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};

@@ -5,6 +5,7 @@
 mod attempt;
 mod content;
 mod envelope;
+mod extension;
 mod ids;
 mod order;
 mod outcome;
@@ -16,6 +17,7 @@ pub use content::{ContentPlace, Piece, Pieces};
 pub use envelope::{
     BodyType, ClientFacts, Envelope, Notify, OriginalRecipient, Recipient, Ret, Sender, TlsFacts,
 };
+pub use extension::Extensions;
 pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
 pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
 pub use outcome::{Diagnosis, Outcome};

@@ -14,7 +14,7 @@ mod tests;
 mod wiring;
 
 pub use crate::delivery::Loss;
-pub use wiring::{Config, Outbound};
+pub use wiring::{Config, Outbound, STAGES};
 
 use crate::ask::{Answer, Question};
 use crate::event::Event;

@@ -170,6 +170,9 @@ impl Log {
     }
 
     pub(super) fn start(&mut self, purpose: Purpose, op: Op) {
+        if purpose == Purpose::Recover {
+            self.remember_read(&op);
+        }
         let id = OpId(self.next_operation);
         self.next_operation += 1;
         self.operations.insert(id, purpose);

@@ -23,6 +23,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Until the spool directory is listed again after that failed.
 const LIST_AGAIN: Duration = Duration::from_secs(1);
 
+/// Pauses of all reads of one recovery together: who waits longer for a disk that does not read waits for ever.
+const PAUSES_MAX: u32 = 30;
+/// Times that one read is tried.
+const TRIES_MAX: u32 = 6;
+/// Between two of them.
+const READ_AGAIN: Duration = Duration::from_millis(500);
+
 /// What recovery waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) enum Stage {
@@ -49,6 +56,10 @@ pub(super) struct Recovery {
     pub(super) stage: Stage,
     pub(super) began: Instant,
     again_at: Option<Instant>,
+    /// The last operation, if it was a read; how often it was tried, and how many pauses that has cost in all.
+    read: Option<Op>,
+    tries: u32,
+    pauses: u32,
     pub(super) sizes: BTreeMap<u64, u64>,
     pub(super) contents: BTreeMap<QueueId, u64>,
     pub(super) corrupt: BTreeMap<(u64, u64), u64>,
@@ -112,11 +123,38 @@ impl Log {
     pub(super) fn recovery_timeout(&mut self) {
         if self.recovery.again_at.is_some_and(|at| at <= self.now.mono) {
             self.recovery.again_at = None;
-            self.start(Purpose::Recover, Op::List);
+            let op = self.recovery.read.clone().unwrap_or(Op::List);
+            self.start(Purpose::Recover, op);
         }
     }
 
+    /// Remembers a read, so that it can be tried again.
+    pub(super) fn remember_read(&mut self, op: &Op) {
+        let recovery = &mut self.recovery;
+        if !matches!(op, Op::Read { .. }) {
+            recovery.read = None;
+        } else if recovery.read.as_ref() != Some(op) {
+            (recovery.read, recovery.tries) = (Some(op.clone()), 0);
+        }
+    }
+
+    /// A read that fails once is no damage: what could be read the next time would be set aside, and mail with it.
+    fn reads_again(&mut self, result: &Result<Done, DiskError>) -> bool {
+        let recovery = &mut self.recovery;
+        let failed = matches!(result, Err(DiskError::Failed(_))) && recovery.read.is_some();
+        if !failed || recovery.tries + 1 >= TRIES_MAX || recovery.pauses >= PAUSES_MAX {
+            return false;
+        }
+        recovery.tries += 1;
+        recovery.pauses += 1;
+        recovery.again_at = Some(self.now.mono.after(READ_AGAIN));
+        true
+    }
+
     pub(super) fn recovery_did(&mut self, result: Result<Done, DiskError>) {
+        if self.reads_again(&result) {
+            return;
+        }
         match std::mem::take(&mut self.recovery.stage) {
             Stage::Listing => self.listed(result),
             Stage::Header(segment) => self.header_read(segment, octets(result)),

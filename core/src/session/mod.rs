@@ -27,7 +27,7 @@ mod words;
 
 pub use door::{Input, Moment, Named, Output, Peer};
 pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
-pub use stage::Transaction;
+pub use stage::{STAGES, Transaction};
 pub use words::Words;
 
 use crate::event::Event;

@@ -3,13 +3,14 @@
 
 use super::spool::Reader;
 use super::{Live, Who, Work};
+use crate::oracle::Report;
 use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{QueueId, Refusal};
 use postrider_core::manager;
-use postrider_core::report::{self, Plan};
+use postrider_core::report::{self, Kind, Plan};
 use postrider_core::submission::{Effect, Input, Maker, Start, Submission};
 use std::sync::Arc;
 
@@ -90,6 +91,17 @@ impl Live {
                 Effect::Unstage => task.staged.clear(),
                 Effect::Ask(question) => return self.ask(scope, who, &question),
                 Effect::Commit(message, changes) => {
+                    let about = &task.plan.about;
+                    let tells = task.plan.kind == Kind::Failure && !task.plan.double_bounce;
+                    let failed = |(number, _): &(u32, _)| {
+                        Some(about.envelope.recipients.get(*number as usize)?.address.external())
+                    };
+                    let failed: Vec<String> =
+                        task.plan.recipients.iter().filter(|_| tells).filter_map(failed).collect();
+                    let ledger = &mut scope.fabric.ledger;
+                    if let Some(what) = ledger.what(&about.message_id, failed.iter().map(String::as_str)) {
+                        ledger.composed(&message.message_id, Report { report: true, ..what });
+                    }
                     let content = std::mem::take(&mut task.staged);
                     return self.commit(scope, who, message, changes, content);
                 }

@@ -7,6 +7,9 @@
 //! ```
 
 mod seek;
+mod stages;
+
+pub use stages::STAGES;
 
 use super::job::Job;
 use super::{ConnectionKey, Effect, Endpoint, Input, TlsDemand};
