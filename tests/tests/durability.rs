@@ -82,7 +82,8 @@ fn calls(trace: &str) -> Vec<Call> {
         };
         let Some((words, result)) = text.rsplit_once(") = ") else { continue };
         let Some((name, words)) = words.split_once('(') else { continue };
-        let took = result.rsplit_once('<').and_then(|(_, took)| took.trim_end_matches('>').parse::<f64>().ok());
+        let took =
+            result.rsplit_once('<').and_then(|(_, took)| took.trim_end_matches('>').parse::<f64>().ok());
         let (Some(took), false) = (took, result.starts_with('-')) else { continue };
         let call = Call { name: name.to_owned(), words: words.to_owned(), begin, end: begin + took };
         found.push(call);
@@ -106,9 +107,17 @@ impl Call {
     }
 }
 
+/// strace rounds moments and durations to a microsecond each.
+const ROUNDING: f64 = 2e-6;
+
 /// Whether a sync of `path` began at or after one moment and had come back by another.
 fn synced(calls: &[Call], path: &str, after: f64, before: f64) -> bool {
-    calls.iter().any(|call| call.is_sync() && call.path() == path && call.begin >= after && call.end <= before)
+    calls.iter().any(|call| {
+        call.is_sync()
+            && call.path() == path
+            && call.begin + ROUNDING >= after
+            && call.end <= before + ROUNDING
+    })
 }
 
 /// What is wrong with how each message was promised; and how many were, in the log and in files of their own.
@@ -120,7 +129,8 @@ fn check(calls: &[Call], spool: &str) -> (Vec<String>, usize, usize) {
         let log = format!("{spool}/postrider/log/");
         let is_record =
             |call: &&Call| call.is_write() && call.path().starts_with(&log) && call.words.contains(id);
-        let Some(record) = calls.iter().filter(is_record).rfind(|call| call.end <= reply.begin) else {
+        let Some(record) = calls.iter().filter(is_record).rfind(|call| call.end <= reply.begin + ROUNDING)
+        else {
             wrong.push(format!("{id}: no write of it has come back before its reply"));
             continue;
         };
@@ -129,7 +139,9 @@ fn check(calls: &[Call], spool: &str) -> (Vec<String>, usize, usize) {
             wrong.push(format!("{id}: no sync of {} has come back before its reply", record.path()));
         }
         let content = format!("{spool}/postrider/contents/{id}");
-        let Some(last) = calls.iter().rfind(|call| call.is_write() && call.path() == content) else { continue };
+        let Some(last) = calls.iter().rfind(|call| call.is_write() && call.path() == content) else {
+            continue;
+        };
         large += 1;
         if !synced(calls, &content, last.end, record.begin) {
             wrong.push(format!("{id}: its content was not synced before its record was written"));
@@ -174,7 +186,10 @@ fn between_the_last_write_of_each_message_and_its_reply_lies_a_sync_that_has_com
     let (calls, spool) = load("trace", false);
     let (wrong, small, large) = check(&calls, &spool);
     let syncs = calls.iter().filter(|call| call.is_sync()).count();
-    println!("{small} messages, {large} of them with contents of their own, {syncs} syncs, {} calls", calls.len());
+    println!(
+        "{small} messages, {large} of them with contents of their own, {syncs} syncs, {} calls",
+        calls.len()
+    );
     assert_eq!(wrong, Vec::<String>::new());
     assert_eq!((small, large), (CLIENTS * MESSAGES, CLIENTS * (MESSAGES / 5)), "every promise was looked at");
 }

@@ -7,8 +7,10 @@ use nix::errno::Errno;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::server::Server;
-use postrider_tests::wait_for;
+use postrider_tests::{binary, wait_for};
 use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// More calls of one kind than three messages need.
@@ -177,6 +179,26 @@ fn each_read_unlink_and_allocation_fails_in_its_turn() {
 }
 
 #[test]
+fn a_file_system_that_can_not_allocate_ahead_keeps_mail_as_well() {
+    let mut daemon = Daemon::prepare("no-fallocate", "relayhost = [127.0.0.1]:1\nspool_segment_size = 262144", "");
+    let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
+    daemon.environment = faults.environment();
+    faults.arm(Kind::Allocate, 1, u64::MAX, Action::Fail(Errno::EOPNOTSUPP));
+    daemon.run();
+    assert!(faults.fired(Kind::Allocate) > 0);
+    let reply = daemon.client().deliver("me@here.test", &["you@far.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    for entry in std::fs::read_dir(daemon.path().join("spool/postrider/log")).expect("the spool") {
+        assert_eq!(entry.expect("an entry").metadata().expect("a segment").len(), 262_144);
+    }
+    daemon.kill();
+    daemon.run();
+    let list = daemon.command(&["queue", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("you@far.test"), "{list:?}");
+    assert!(!daemon.log().contains("may be lost"), "a segment is as long as it says");
+}
+
+#[test]
 fn the_disk_fails_for_a_while_and_mail_is_refused_until_it_works_again() {
     let mut scene = Scene::new("fault-outage", "");
     for errno in [Errno::EIO, Errno::ENOSPC, Errno::EROFS] {
@@ -221,4 +243,56 @@ fn each_call_of_a_final_delivery_fails_in_its_turn_and_the_message_waits() {
         }
     }
     assert!(scene.daemon.log().contains("status=deferred"));
+}
+
+#[test]
+fn each_call_of_sendmail_fails_in_its_turn_and_its_exit_status_is_true() {
+    let mut scene = Scene::new("fault-sendmail", "");
+    let maildrop = scene.daemon.path().join("spool/postrider/maildrop");
+    scene.faults.below(&maildrop);
+    scene.daemon.kill();
+    for (kind, errno) in [
+        (Kind::Sync, Errno::EIO),
+        (Kind::Write, Errno::ENOSPC),
+        (Kind::Open, Errno::ENFILE),
+        (Kind::Rename, Errno::EIO),
+    ] {
+        for at in 1.. {
+            scene.faults.arm(kind, at, 1, Action::Fail(errno));
+            let name = format!("{kind:?}{at}").to_lowercase();
+            let accepted = sendmail(&scene, &name);
+            let fired = scene.faults.fired(kind);
+            scene.faults.disarm(kind);
+            assert!(accepted || fired > 0, "it fails only when something does");
+            scene.answers.insert(name, accepted);
+            if fired == 0 {
+                println!("sendmail, {kind:?} {errno}: {} calls failed in turn", at - 1);
+                break;
+            }
+        }
+    }
+    assert!(scene.answers.values().filter(|accepted| !**accepted).count() >= 4, "{:?}", scene.answers);
+    // The daemon takes in what is there, once, and nothing that sendmail said it could not keep.
+    scene.daemon.run();
+    let accepted = scene.answers.values().filter(|accepted| **accepted).count();
+    _ = scene.server.wait(accepted);
+    wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+    scene.compare();
+}
+
+/// Whether sendmail says that it has taken a message.
+fn sendmail(scene: &Scene, name: &str) -> bool {
+    let mut child = Command::new(binary("postrider"))
+        .args(["sendmail", "-f", &format!("{name}@origin.test"), "-C"])
+        .arg(scene.daemon.config())
+        .arg("you@far.test")
+        .envs(scene.faults.environment())
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the binary runs");
+    let text = format!("Subject: {name}\n\n{}", "A line of this message.\n".repeat(3_000));
+    // A sendmail that has failed reads no more.
+    _ = child.stdin.take().expect("a pipe").write_all(text.as_bytes());
+    child.wait().expect("it is ours").success()
 }

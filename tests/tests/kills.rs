@@ -15,8 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const CALLS_MAX: u64 = 1_000;
 
 /// Kinds that change the spool, and one that reads it.
-const KINDS: [Kind; 6] =
-    [Kind::Sync, Kind::Write, Kind::Open, Kind::Unlink, Kind::Allocate, Kind::Read];
+const KINDS: [Kind; 6] = [Kind::Sync, Kind::Write, Kind::Open, Kind::Unlink, Kind::Allocate, Kind::Read];
 
 /// A daemon that dies on demand; mail for `stay` waits for ever, all other goes.
 struct Mortal {
@@ -93,16 +92,18 @@ impl Mortal {
         let name = |mail: &str| mail.trim_start_matches('<').split('@').next().unwrap_or_default().to_owned();
         let taken = self.server.taken();
         // A client that pipelines ends a transaction that has no recipients with an empty one.
-        taken.iter().filter(|message| !message.recipients.is_empty()).map(|message| name(&message.mail)).collect()
+        taken
+            .iter()
+            .filter(|message| !message.recipients.is_empty())
+            .map(|message| name(&message.mail))
+            .collect()
     }
 
     /// Everything that was accepted has arrived or is in the queue.
     fn compare(&self, accepted: &BTreeMap<String, String>, when: &str) {
         let (listed, arrived) = (self.listed(), self.arrived());
-        let lost: Vec<_> = accepted
-            .iter()
-            .filter(|(name, id)| !arrived.contains(*name) && !listed.contains(*id))
-            .collect();
+        let lost: Vec<_> =
+            accepted.iter().filter(|(name, id)| !arrived.contains(*name) && !listed.contains(*id)).collect();
         assert!(lost.is_empty(), "{when}: lost {lost:?}, of {listed:?} and {arrived:?}");
     }
 
@@ -188,7 +189,10 @@ fn a_kill_at_each_call_under_load_and_compaction_loses_nothing() {
     assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
     let log = std::fs::read_dir(mortal.daemon.path().join("spool/postrider/log")).expect("the spool");
     let oldest = log.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).min().unwrap_or_default();
-    assert!(u64::from_str_radix(&oldest, 16).is_ok_and(|oldest| oldest > 1), "segments were given up: {oldest}");
+    assert!(
+        u64::from_str_radix(&oldest, 16).is_ok_and(|oldest| oldest > 1),
+        "segments were given up: {oldest}"
+    );
 }
 
 #[test]

@@ -88,7 +88,9 @@ fn without_free_inodes_large_mail_is_refused_and_small_mail_goes_on() {
     assert!(refusal.starts_with("452 4.3.1") && accepted > 3, "{accepted}, then {refusal}");
     _ = daemon.wait_for_mail("you", accepted);
     fs::remove_dir_all(&fillers).expect("our own files");
-    wait_for("large mail to be taken again", || submit(&daemon, 8_000, "you@here.test").starts_with("250").then_some(()));
+    wait_for("large mail to be taken again", || {
+        submit(&daemon, 8_000, "you@here.test").starts_with("250").then_some(())
+    });
     _ = daemon.wait_for_mail("you", accepted + 1);
     daemon.kill();
     drop(disk);
@@ -192,7 +194,9 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
     first.read_exact(&mut greeting).expect("a greeting");
     assert_eq!(&greeting, b"220 ");
     drop(clients);
-    wait_for("mail to be taken again", || submit(&daemon, 3, "you@here.test").starts_with("250").then_some(()));
+    wait_for("mail to be taken again", || {
+        submit(&daemon, 3, "you@here.test").starts_with("250").then_some(())
+    });
     _ = daemon.wait_for_mail("you", 2);
 }
 
@@ -200,10 +204,11 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
 fn with_clock(name: &str) -> (Daemon, Faults, Server, Arc<AtomicBool>) {
     let open = Arc::new(AtomicBool::new(false));
     let is_open = Arc::clone(&open);
-    let server = Server::scripted(move |line, _| match line.starts_with("RCPT") && !is_open.load(Ordering::SeqCst) {
-        true => Answer::Say("450 4.2.0 not now\r\n".to_owned()),
-        false => Answer::Usual,
-    });
+    let server =
+        Server::scripted(move |line, _| match line.starts_with("RCPT") && !is_open.load(Ordering::SeqCst) {
+            true => Answer::Say("450 4.2.0 not now\r\n".to_owned()),
+            false => Answer::Usual,
+        });
     let lines = format!(
         "relayhost = [127.0.0.1]:{}\nminimal_backoff_time = 2s\nmaximal_backoff_time = 2s\n\
          maximal_queue_lifetime = 5d\ndelay_warning_time = 0",
@@ -237,7 +242,8 @@ fn a_clock_that_jumps_while_the_daemon_runs_bounces_nothing_and_stops_nothing() 
         open.store(true, Ordering::SeqCst);
         let count = taken(&server);
         wait_for("the message to arrive without help", || (taken(&server) > count).then_some(()));
-        let list = || String::from_utf8_lossy(&daemon.command(&["queue", "list"]).stdout).contains("is empty");
+        let list =
+            || String::from_utf8_lossy(&daemon.command(&["queue", "list"]).stdout).contains("is empty");
         wait_for("the queue to run empty", || list().then_some(()));
     }
     assert_eq!(taken(&server), 5, "each arrived once");

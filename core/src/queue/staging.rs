@@ -200,7 +200,8 @@ impl Staging {
             Step::Memory if self.finished => {
                 let content = std::mem::take(&mut self.kept);
                 self.step = Step::Gone;
-                let staged = Staged { place: ContentPlace::Inline, stored: self.stored, checksum: None, content };
+                let staged =
+                    Staged { place: ContentPlace::Inline, stored: self.stored, checksum: None, content };
                 self.outbox.put(StagingOutput::Staged(staged));
             }
             Step::Idle if !self.kept.is_empty() => {

