@@ -99,7 +99,7 @@ pub async fn start<E: Environment>(
     let opened = opening.await.map_err(|_| "the spool cannot be opened; the log says why".to_owned())?;
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
     let ids = Mutex::new(QueueIds::new(node, opened.last));
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids });
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, notices: Mutex::default() });
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),

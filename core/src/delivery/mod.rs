@@ -17,6 +17,7 @@ mod destination;
 mod dialogue;
 mod handshake;
 mod hosts;
+mod notice;
 mod offer;
 mod params;
 mod peer;
@@ -31,7 +32,7 @@ pub use peer::{Loss, Peer};
 
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{Attempt, AttemptRecipient, Diagnosis, TlsFacts};
+use crate::mail::{Attempt, AttemptRecipient, Diagnosis, Minutes, Notice, NoticeClass, Sender, TlsFacts};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::{EnhancedStatus, Reply, ReplyReader};
 use dialogue::Talk;
@@ -170,6 +171,7 @@ pub struct Delivery {
     offer: Offer,
     deadline: Option<Instant>,
     talk: Talk,
+    minutes: Minutes,
     out: Outbox<Output>,
 }
 
@@ -179,7 +181,9 @@ impl Delivery {
     #[must_use]
     pub fn new(params: Arc<Params>, peer: Peer, tls: TlsLevel, transaction: Transaction, now: Now) -> Self {
         let deadline = Some(now.mono.after(params.timeouts.hello));
+        let minutes = Minutes::new(params.notify);
         Self {
+            minutes,
             params,
             peer,
             tls,
@@ -210,6 +214,7 @@ impl Delivery {
     }
 
     fn send(&mut self, text: String) {
+        self.minutes.said(text.as_bytes());
         self.out.put(Output::Send(text.into_bytes()));
     }
 
@@ -235,6 +240,7 @@ impl Delivery {
                 None => {}
                 Some(Ok(reply)) => {
                     due -= 1;
+                    self.hear(&reply);
                     self.reply(now, reply);
                 }
                 Some(Err(_)) => self.cut(Severity::Garbled, "protocol error with"),
@@ -288,6 +294,9 @@ impl Delivery {
             Stage::Ready | Stage::Quit => return self.close(),
             Stage::Spent { .. } | Stage::Gone => return,
             _ => {}
+        }
+        if severity == Severity::Garbled {
+            self.note_trouble(NoticeClass::Protocol);
         }
         let (moment, doing) = self.doing();
         let timed_out = if how == "conversation with" { " timed out" } else { "" };

@@ -6,6 +6,7 @@ mod attempt;
 mod content;
 mod envelope;
 mod ids;
+mod notice;
 mod order;
 mod outcome;
 mod record;
@@ -17,6 +18,7 @@ pub use envelope::{
     BodyType, ClientFacts, Envelope, Notify, OriginalRecipient, Recipient, Ret, Sender, TlsFacts,
 };
 pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
+pub use notice::{Minutes, Notice, NoticeClass, NoticeClasses, Transcript, Voice};
 pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
 pub use outcome::{Diagnosis, Outcome};
 pub use record::{Change, Loaded, Message, Origin, Refusal, Settlement, Standing, Summary};

@@ -7,7 +7,7 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{QueueId, Refusal};
+use postrider_core::mail::{Notice, QueueId, Refusal};
 use postrider_core::manager;
 use postrider_core::report::{self, Plan};
 use postrider_core::submission::{Effect, Input, Maker, Start, Submission};
@@ -16,7 +16,8 @@ use std::sync::Arc;
 /// A report under way.
 #[derive(Debug)]
 pub(super) struct Task {
-    plan: Box<Plan>,
+    /// `None` of a notice, which is about no message.
+    plan: Option<Box<Plan>>,
     original: Vec<u8>,
     wanted: usize,
     machine: Submission,
@@ -32,7 +33,7 @@ impl Live {
         let wanted = usize::try_from(report::octets_wanted(&plan, &self.site.report)).unwrap_or(usize::MAX);
         let reader = Reader::new(plan.about.id, Arc::new(plan.about.pieces.clone()));
         let task = Task {
-            plan,
+            plan: Some(plan),
             original: Vec::new(),
             wanted,
             machine: Submission::new(Arc::clone(&self.site.submission)),
@@ -46,6 +47,31 @@ impl Live {
             return self.work.push_back(Work::Content(Who::Report(id), Ok(Vec::new())));
         }
         self.read_content(scope, Who::Report(id), true, wanted.min(CHUNK_MAX));
+    }
+
+    /// A notice to the postmaster. One that is not taken is lost, as in production.
+    pub(super) fn notice(&mut self, scope: &mut Scope<'_>, notice: &Notice) {
+        let now = Self::now(scope);
+        let site = Arc::clone(&self.site);
+        let Some(withheld) = self.allowance.take(now.mono) else { return };
+        let Some((envelope, content)) = report::notice(notice, &site.report, now, 0, withheld) else {
+            return;
+        };
+        let mut machine = Submission::new(Arc::clone(&site.submission));
+        let start = Start { maker: Maker::Notice, envelope, prepend: Vec::new(), changes: Vec::new() };
+        machine.handle_input(now, Input::Start(Box::new(start)));
+        let id = self.next();
+        let task = Task {
+            plan: None,
+            original: Vec::new(),
+            wanted: 0,
+            machine,
+            content: Some(content),
+            ended: false,
+            staged: Vec::new(),
+        };
+        self.reports.insert(id, task);
+        self.drain_report(scope, id);
     }
 
     pub(super) fn report_content(
@@ -67,7 +93,7 @@ impl Live {
         task.original.truncate(task.wanted);
         let now = Self::now(scope);
         let site = Arc::clone(&self.site);
-        let plan = &task.plan;
+        let Some(plan) = &task.plan else { return };
         let content = report::compose(plan, &site.report, now, 0, &task.original);
         let start = Start {
             maker: Maker::Report { kind: plan.kind, about: plan.about.id, postmaster: plan.double_bounce },
@@ -104,8 +130,8 @@ impl Live {
 
     fn end_report(&mut self, id: u64, result: Result<(), String>) {
         self.close_reader(Who::Report(id));
-        if let Some(task) = self.reports.remove(&id) {
-            self.work.push_back(Work::Manager(manager::Input::Reported(task.plan.about.id, result)));
+        if let Some(plan) = self.reports.remove(&id).and_then(|task| task.plan) {
+            self.work.push_back(Work::Manager(manager::Input::Reported(plan.about.id, result)));
         }
     }
 

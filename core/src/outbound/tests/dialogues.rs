@@ -15,23 +15,28 @@
 //! ?: again b@example.net          another attempt on the kept connection
 //! ?: hand over local example.net  to another transport, which delivers (best_mx_transport)
 //! ?: log text                     the log has such a line
+//! N: protocol of mx[192.0.2.1]:25 a notice to the postmaster; its lines follow: N: In: …, N: Out: …   N: [none]  none was sent
 //! ```
 
 use super::{Seen, World, attempt, loss, mailbox, outcome_text, tls_facts};
 use crate::ask::DnsFailure;
 use crate::delivery::{Params, Protocol};
 use crate::mail::{
-    Attempt, BodyType, Diagnosis, Feedback, Notify, OriginalRecipient, Outcome, Ret, Sender, Settled,
+    Attempt, BodyType, Diagnosis, Feedback, Notice, Notify, OriginalRecipient, Outcome, Ret, Sender, Settled,
+    Voice,
 };
 use crate::outbound::Input;
 use crate::params::Settings;
 use crate::time::Duration;
 use crate::wire::EnhancedStatus;
+use std::collections::VecDeque;
 
 struct Script {
     protocol: Protocol,
     attempt: Attempt,
     settled: Option<Settled>,
+    /// What is left of the notice that is being looked at.
+    notice: VecDeque<String>,
 }
 
 impl Script {
@@ -98,6 +103,14 @@ impl Script {
                 assert_eq!(String::from_utf8_lossy(&said), format!("{rest}\r\n"));
             }
             "?:" => self.ask(world, rest),
+            "N:" if rest == "[none]" => assert_eq!(world.notices, []),
+            "N:" => {
+                if self.notice.is_empty() {
+                    assert!(!world.notices.is_empty(), "no notice before {line}");
+                    self.notice = notice_lines(&world.notices.remove(0));
+                }
+                assert_eq!(self.notice.pop_front().as_deref(), Some(rest));
+            }
             "=:" => {
                 let settled = self.settled.get_or_insert_with(|| world.settled());
                 let (address, expected) = rest.split_once(' ').unwrap();
@@ -174,6 +187,15 @@ impl Script {
     }
 }
 
+fn notice_lines(notice: &Notice) -> VecDeque<String> {
+    let classes: Vec<&str> = notice.classes.words().collect();
+    let said = notice.transcript.lines().map(|(voice, line)| {
+        let sign = if voice == Voice::Peer { "In" } else { "Out" };
+        format!("{sign}: {}", String::from_utf8_lossy(line))
+    });
+    std::iter::once(format!("{} of {}", classes.join(" "), notice.peer)).chain(said).collect()
+}
+
 /// The parameters of a main.cf with these lines.
 fn params(lines: &[&str], protocol: Protocol) -> Params {
     let mut pairs = vec![("myhostname", "client.example")];
@@ -187,6 +209,7 @@ fn play(text: &str, octet_by_octet: bool) {
         protocol: Protocol::Smtp,
         attempt: attempt("example.net", &["b@example.net"]),
         settled: None,
+        notice: VecDeque::new(),
     };
     let mut world = World::new(Params::default());
     let lines: Vec<&str> =
@@ -213,6 +236,11 @@ fn play(text: &str, octet_by_octet: bool) {
     }
     assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than the dialogue has");
     assert_eq!(world.seen, [], "more happened than the dialogue has");
+    assert_eq!(
+        (world.notices, script.notice),
+        (Vec::new(), VecDeque::new()),
+        "more notices than the dialogue has"
+    );
     if let Some(settled) = &script.settled {
         assert_eq!(settled.outcomes.len(), script.attempt.recipients.len());
     }

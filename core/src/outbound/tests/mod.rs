@@ -42,6 +42,7 @@ pub(super) struct World {
     pub(super) said: Vec<u8>,
     pub(super) seen: Vec<Seen>,
     pub(super) log: Vec<String>,
+    pub(super) notices: Vec<crate::mail::Notice>,
 }
 
 pub(super) fn mailbox(text: &str) -> Mailbox {
@@ -88,6 +89,7 @@ impl World {
             said: Vec::new(),
             seen: Vec::new(),
             log: Vec::new(),
+            notices: Vec::new(),
         }
     }
 
@@ -176,6 +178,7 @@ impl World {
                     Effect::HandOver(attempt) => self.seen.push(Seen::HandOver(attempt)),
                     Effect::Park(_) => self.seen.push(Seen::Park),
                     Effect::Event(event) => self.log.push(event.text()),
+                    Effect::Notice(notice) => self.notices.push(*notice),
                 }
             }
             if let Some(answer) = answer {
