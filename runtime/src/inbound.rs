@@ -56,7 +56,7 @@ pub struct Session<E: Environment, S> {
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
     /// Not sent yet.
-    pub notices: Vec<Box<Notice>>,
+    pub notices: Vec<Notice>,
 }
 
 /// What ends a drain.
@@ -129,7 +129,7 @@ where
                 Effect::Ask(question) => next = Next::Ask(question),
                 Effect::Identify => next = Next::Identify,
                 Effect::Commit(message) => next = Next::Commit(message),
-                Effect::Notice(notice) => self.notices.push(notice),
+                Effect::Notice(notice) => self.notices.push(*notice),
             }
         }
         next
@@ -140,7 +140,7 @@ where
         while let Some(effect) = self.machine.poll_output() {
             match effect {
                 Effect::Event(event) => observe::log(&event),
-                Effect::Notice(notice) => self.notices.push(notice),
+                Effect::Notice(notice) => self.notices.push(*notice),
                 _ => {}
             }
         }

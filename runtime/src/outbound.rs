@@ -131,7 +131,7 @@ pub struct Connection<E: Environment> {
     destination: Destination,
     message: QueueId,
     content: Option<Reader>,
-    notices: Vec<Box<Notice>>,
+    notices: Vec<Notice>,
 }
 
 /// What ends a drain.
@@ -229,7 +229,7 @@ impl<E: Environment> Connection<E> {
             Effect::Settle(settled) => *next = Next::Settle(settled),
             Effect::Park(_) => *next = Next::Park,
             Effect::Close => *next = Next::Close,
-            Effect::Notice(notice) => self.notices.push(notice),
+            Effect::Notice(notice) => self.notices.push(*notice),
         }
     }
 
