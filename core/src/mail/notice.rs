@@ -138,7 +138,12 @@ impl Transcript {
         self.octets.push(if voice == Voice::Peer { b'<' } else { b'>' });
         let whole = line.len() <= MINUTES_LINE_MAX;
         let kept = if whole { line } else { line.get(..MINUTES_LINE_MAX - 3).unwrap_or_default() };
-        self.octets.extend(kept.iter().filter(|octet| **octet != b'\n'));
+        if kept.contains(&b'\n') {
+            self.octets.extend(kept.iter().filter(|octet| **octet != b'\n'));
+        } else {
+            // Each line of each session comes by here: it is copied at once.
+            self.octets.extend_from_slice(kept);
+        }
         if !whole {
             self.octets.extend_from_slice(b"...");
         }
