@@ -9,7 +9,7 @@
 
 mod decisions;
 #[cfg(test)]
-mod dialogues;
+pub(crate) mod dialogues;
 mod naming;
 mod received;
 #[cfg(test)]

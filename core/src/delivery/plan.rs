@@ -172,7 +172,7 @@ fn path(mailbox: &Mailbox, params: &Params) -> String {
     let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
     if params.quote_envelope && dots && !mailbox.domain().is_empty() && mailbox.external().starts_with(local)
     {
-        format!("\"{}\"@{}", local, mailbox.domain())
+        format!("\"{local}\"@{}", mailbox.domain())
     } else if params.quote_envelope || risky || mailbox.domain().is_empty() {
         mailbox.external()
     } else {

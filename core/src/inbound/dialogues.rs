@@ -534,6 +534,10 @@ impl<'a> Player<'a> {
                     Err(why) => Input::TlsFailed(why.clone()),
                 })
             }
+            Step::Wait(_) if self.heard < self.seen.sent.len() => {
+                let early = String::from_utf8_lossy(&self.seen.sent[self.heard..]).into_owned();
+                Err(format!("the server said this before the time has passed: {early:?}"))
+            }
             Step::Wait(duration) => self.pass(*duration),
             Step::Drain => self.tell(Input::Drain),
             Step::Logged(wanted) => self.logged(wanted, true),
@@ -797,4 +801,35 @@ fn the_player_notices_what_is_wrong() {
     assert!(failure("S: 220 ...\nC: QUIT\nS: 221 2.0.0 Bye\nS: 250 ...").contains("heard nothing"));
     assert!(failure("S: 220 ...\nC: QUIT").contains("at the end"));
     assert!(like("a...c", "abcbc") && like("a...", "a") && !like("a...c", "ab") && !like("a", "ab"));
+}
+
+/// The dialogues that show a parameter, with the parameter, as the register in `tests/tests/relay_parameters.rs` has them.
+pub(crate) fn shown_by_dialogues() -> Vec<(String, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let register =
+        std::fs::read_to_string(root.join("tests/tests/relay_parameters.rs")).expect("it is there");
+    let texts: Vec<&str> = register.split('"').skip(1).step_by(2).collect();
+    let rows = texts
+        .windows(2)
+        .filter(|pair| pair[1].starts_with("corpus/dialogues/") && pair[1].ends_with(".smtp"));
+    rows.map(|pair| (pair[0].to_owned(), root.join(pair[1]))).collect()
+}
+
+/// A dialogue without the line that sets the parameter, which then has its default.
+pub(crate) fn without(text: &str, parameter: &str) -> String {
+    let sets = format!("! {parameter} =");
+    text.lines().filter(|line| !line.starts_with(&sets)).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn what_shows_a_parameter_goes_otherwise_without_it() {
+    let shown: Vec<_> = shown_by_dialogues().into_iter().filter(|(_, path)| is_ours(path)).collect();
+    assert!(shown.len() > 50, "is the register read?");
+    let same = |(parameter, path): &(String, PathBuf)| {
+        let text = std::fs::read_to_string(path).expect("the register names dialogues that are there");
+        let dialogue = read(&without(&text, parameter)).expect("a line less is well formed");
+        play(&dialogue, &mut |_| Vec::new()).is_ok()
+    };
+    let same: Vec<_> = shown.iter().filter(|row| same(row)).collect();
+    assert!(same.is_empty(), "these would go the same with the default: {same:#?}");
 }
