@@ -134,16 +134,32 @@ impl<E: Environment> Desk<'_, E> {
     /// Writes a message into a mailbox.
     async fn deposit(&self, deposit: &Deposit) -> Result<(), Fault> {
         let env = &self.shared.env;
-        let now = env.now().wall;
-        let (mailboxes, wanted) = (env.mailboxes(), deposit.clone());
         let gone = || Fault::Other("the daemon is stopping".to_owned());
-        let opened = env.blocking(move || mailboxes.open(&wanted, now)).await;
-        let mut letter = opened.ok_or_else(gone)??;
+        let mut letter = self.open(deposit).await?;
         match self.write(deposit, letter.as_mut()).await {
             Ok(()) => env.blocking(move || letter.finish()).await.ok_or_else(gone)?,
             Err(why) => {
                 env.blocking(move || letter.abandon()).await;
                 Err(why)
+            }
+        }
+    }
+
+    /// Opens a mailbox; one that is locked is waited for, without keeping a thread.
+    async fn open(&self, deposit: &Deposit) -> Result<Box<dyn Letter>, Fault> {
+        let env = &self.shared.env;
+        let mut waited = Duration::ZERO;
+        loop {
+            let now = env.now().wall;
+            let (mailboxes, wanted) = (env.mailboxes(), deposit.clone());
+            let opened = env.blocking(move || mailboxes.open(&wanted, now)).await;
+            let opened = opened.unwrap_or_else(|| Err(Fault::Other("the daemon is stopping".to_owned())));
+            match (opened, self.params.patience.pause(waited)) {
+                (Err(Fault::Locked(_)), Some(pause)) => {
+                    tokio::time::sleep(pause).await;
+                    waited += pause;
+                }
+                (opened, _) => return opened,
             }
         }
     }

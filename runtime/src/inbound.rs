@@ -121,7 +121,7 @@ where
             match effect {
                 Effect::Send(octets) if out.is_empty() => *out = octets,
                 Effect::Send(octets) => out.extend_from_slice(&octets),
-                Effect::Event(event) => observe::log(&event),
+                Effect::Event(event) => observe::log(event),
                 Effect::Stage(octets) => staged.put(&self.shared, octets).await,
                 Effect::Unstage => staged.abandon(&self.shared).await,
                 Effect::StartTls => next = Next::StartTls,
@@ -139,7 +139,7 @@ where
     async fn finish(&mut self) {
         while let Some(effect) = self.machine.poll_output() {
             match effect {
-                Effect::Event(event) => observe::log(&event),
+                Effect::Event(event) => observe::log(event),
                 Effect::Notice(notice) => self.notices.push(*notice),
                 _ => {}
             }

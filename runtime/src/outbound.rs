@@ -11,6 +11,7 @@ use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
 use crate::tls;
+use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Attempt, AttemptId, Change, Notice, Outcome, QueueId, Settled, Settlement};
@@ -219,7 +220,7 @@ impl<E: Environment> Connection<E> {
         match effect {
             Effect::Send(octets) if out.is_empty() => *out = octets,
             Effect::Send(octets) => out.extend_from_slice(&octets),
-            Effect::Event(event) => observe::log(&event),
+            Effect::Event(event) => observe::log(event),
             Effect::Ask(question) => *next = Next::Ask(question),
             Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
             Effect::StartTls(demand) => *next = Next::StartTls(demand),
@@ -404,12 +405,6 @@ fn loss(error: &io::Error) -> Loss {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             Loss::Closed
         }
-        _ => Loss::Failed(reason(error)),
+        _ => Loss::Failed(trouble::words(error)),
     }
-}
-
-/// The system's words, without Rust's `(os error N)`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -109,7 +109,7 @@ async fn drain<E: Environment>(
             Effect::Done(result) => {
                 return Next::Ended(result);
             }
-            Effect::Event(event) => observe::log(&event),
+            Effect::Event(event) => observe::log(event),
         }
     }
     Next::More

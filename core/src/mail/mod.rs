@@ -21,5 +21,5 @@ pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
 pub use notice::{Minutes, Notice, NoticeClass, NoticeClasses, Transcript, Voice};
 pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
 pub use outcome::{Diagnosis, Outcome};
-pub use record::{Change, Loaded, Message, Origin, Refusal, Settlement, Standing, Summary};
+pub use record::{Change, Loaded, Marks, Message, Origin, Refusal, Settlement, Standing, Summary};
 pub use route::{Route, RouteClass};
