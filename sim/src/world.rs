@@ -285,7 +285,10 @@ impl<A: Actor> World<A> {
 
     fn with(&mut self, node: NodeId, incarnation: Option<u32>, act: impl FnOnce(&mut A, &mut Scope<'_>)) {
         let Some(slot) = self.slots.get_mut(usize::from(node.0)) else { return };
-        if !slot.up || self.fabric.blown == Some(node) || incarnation.is_some_and(|incarnation| incarnation != slot.incarnation) {
+        if !slot.up
+            || self.fabric.blown == Some(node)
+            || incarnation.is_some_and(|incarnation| incarnation != slot.incarnation)
+        {
             return;
         }
         let mut scope =
@@ -344,4 +347,3 @@ fn number(arrival: &Arrival) -> u64 {
         Arrival::Unreachable(port) => u64::from(*port),
     }
 }
-

@@ -181,9 +181,8 @@ impl Live {
 fn tell(ledger: &mut Ledger, plan: &Plan, message_id: &str) {
     let about = &plan.about;
     let tells = plan.kind == Kind::Failure && !plan.double_bounce;
-    let address = |(number, _): &(u32, _)| {
-        Some(about.envelope.recipients.get(*number as usize)?.address.external())
-    };
+    let address =
+        |(number, _): &(u32, _)| Some(about.envelope.recipients.get(*number as usize)?.address.external());
     let failed: Vec<String> = plan.recipients.iter().filter(|_| tells).filter_map(address).collect();
     if let Some(what) = ledger.what(&about.message_id, failed.iter().map(String::as_str)) {
         ledger.composed(message_id, Report { report: true, ..what });

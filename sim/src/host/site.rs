@@ -145,7 +145,8 @@ fn transports(config: &Config, settings: &Settings, own: &[IpAddr]) -> BTreeMap<
     let mut transports = BTreeMap::new();
     for service in config.services() {
         let Role::Transport(delivery) = service.role else { continue };
-        let remote = |protocol| Agent::Remote(Arc::new(outbound::Config::new(settings, protocol, own.to_vec())));
+        let remote =
+            |protocol| Agent::Remote(Arc::new(outbound::Config::new(settings, protocol, own.to_vec())));
         let agent = match delivery {
             Delivery::Smtp | Delivery::Lmtp => Protocol::of_command(&service.command).map(remote),
             Delivery::Error => Some(Agent::Error(service.name == "retry")),

@@ -9,5 +9,5 @@ mod names;
 
 pub use content::{message, token_in};
 pub use hops::{Hop, Report};
-pub(crate) use names::FORGED;
 pub use ledger::{Ledger, Taken, Token, Verdict, Violation};
+pub(crate) use names::FORGED;

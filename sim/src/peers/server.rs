@@ -376,9 +376,8 @@ impl Server {
             }
             return;
         }
-        let marks: Vec<String> = (0..count)
-            .map(|number| format!("S{}x{}y{number}", scope.node.0, self.taken))
-            .collect();
+        let marks: Vec<String> =
+            (0..count).map(|number| format!("S{}x{}y{number}", scope.node.0, self.taken)).collect();
         self.taken += 1;
         self.record(scope, socket, &content, (&recipients, &marks));
         if scope.odds(self.manners.loses_reply, Class::ReplyLost) {
