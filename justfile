@@ -19,3 +19,7 @@ sim SEED:
 bench *ROWS:
     cargo build --release -p postrider --bin postrider
     cargo run --release -p postrider-tests --bin bench -- {{ROWS}}
+
+# The daemon is killed under load, 200 times.
+kills:
+    KILLS=200 cargo test -p postrider-tests --test crash what_was_accepted_survives_every_kill -- --nocapture

@@ -5,6 +5,7 @@
 
 pub mod daemon;
 pub mod dovecot;
+pub mod faults;
 pub mod messages;
 pub mod names;
 pub mod postfix;

@@ -251,6 +251,7 @@ impl World {
             origin: Origin::Submitted,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: vec![(500, id.0.to_le_bytes().to_vec())],
         }
     }
