@@ -23,8 +23,9 @@ impl Fate {
     ///
     /// A success is owed to the sender only where it was asked for, and by us only where no next hop promised it (RFC 3461 5.2.2); a failure always, because
     /// the postmaster may want to hear of it even if the sender does not.
-    const fn after(self, outcome: &Outcome, notify: Notify) -> Self {
+    fn after(self, outcome: &Outcome, notify: Notify) -> Self {
         match (self, outcome) {
+            (Self::Owed | Self::Done, Outcome::Deferred(_)) if planted!(FinalIsNot) => Self::Waiting,
             (Self::Owed | Self::Done, _) => self,
             (Self::Waiting, Outcome::Deferred(_)) => Self::Waiting,
             (Self::Waiting, Outcome::Failed(_)) => Self::Owed,
@@ -212,6 +213,7 @@ impl State {
                     outcomes.push((index, Outcome::Deferred(diagnosis.clone())));
                 }
                 Standing::Owed(outcome) => outcomes.push((index, outcome.clone())),
+                Standing::Done if planted!(SnapshotForgetsDone) => {}
                 Standing::Done => done.push(index),
             }
         }

@@ -138,9 +138,9 @@ impl Actor for Host {
             last: 0,
             tables_fail: false,
         };
-        let Site { lifetimes, encrypts, size_limit, .. } = &*self.site;
+        let Site { lifetimes, encrypts, relays, size_limit, .. } = &*self.site;
         scope.fabric.ledger.limit(*size_limit);
-        scope.fabric.ledger.host(scope.node, *lifetimes, *encrypts);
+        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays));
         self.live = Some(Box::new(live));
         self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
     }
