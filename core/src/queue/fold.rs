@@ -23,9 +23,8 @@ impl Fate {
     ///
     /// A success is owed to the sender only where it was asked for, and by us only where no next hop promised it (RFC 3461 5.2.2); a failure always, because
     /// the postmaster may want to hear of it even if the sender does not.
-    fn after(self, outcome: &Outcome, notify: Notify) -> Self {
+    const fn after(self, outcome: &Outcome, notify: Notify) -> Self {
         match (self, outcome) {
-            (Self::Owed | Self::Done, Outcome::Deferred(_)) if planted!(FinalIsNot) => Self::Waiting,
             (Self::Owed | Self::Done, _) => self,
             (Self::Waiting, Outcome::Deferred(_)) => Self::Waiting,
             (Self::Waiting, Outcome::Failed(_)) => Self::Owed,

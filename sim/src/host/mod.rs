@@ -192,9 +192,11 @@ impl Live {
         self.last
     }
 
-    fn issue(&mut self, scope: &Scope<'_>) -> QueueId {
+    fn issue(&mut self, scope: &mut Scope<'_>) -> QueueId {
         let wall = Self::now(scope).wall;
-        self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall))
+        let id = self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall));
+        scope.fabric.ledger.issued(scope.node, id.0);
+        id
     }
 
     fn event(&mut self, scope: &mut Scope<'_>, event: &Event) {

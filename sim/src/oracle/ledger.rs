@@ -11,6 +11,7 @@ use super::hops::{Hop, Hops, Report};
 use super::names::Names;
 use crate::network::NodeId;
 use postrider_core::ask::{DnsAnswer, RecordKind};
+use postrider_core::mail::QueueId;
 use postrider_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -69,6 +70,9 @@ pub(super) struct Rules {
     /// Bits that changed on its disk.
     pub(super) rotted: u32,
     pub(super) off: bool,
+    /// The highest queue id that it has stored, and that of before its start: later ones are higher, so that none repeats.
+    pub(super) highest: u64,
+    pub(super) floor: u64,
 }
 
 /// A server took a message.
@@ -126,6 +130,8 @@ pub struct Ledger {
 
 /// More than the longest backoff with its jitter.
 const LONG: Duration = Duration::from_secs(6_600);
+/// From the first command of a transaction, with which the age of a message begins, to its commit.
+const RECEIVING: Duration = Duration::from_secs(900);
 /// Octets that headers add to a letter, at most.
 const HEADER_MOST: u64 = 4_096;
 
@@ -209,7 +215,9 @@ impl Ledger {
     /// A machine crashed.
     pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
-        self.rules(node).attempted = false;
+        let rules = self.rules(node);
+        rules.attempted = false;
+        rules.floor = rules.highest;
         let wrong = self.hops.crashed(node, power, now);
         self.violations.extend(wrong.into_iter().map(Violation));
     }
@@ -300,6 +308,11 @@ impl Ledger {
     pub fn committed(&mut self, node: NodeId, mark: &str, ok: bool) {
         let Some(hop) = self.hops.committed(node, mark, ok) else { return };
         let what = hop.what.clone();
+        if ok {
+            let id = mark.parse::<QueueId>().map_or(0, |id| id.0);
+            let rules = self.rules(node);
+            rules.highest = rules.highest.max(id);
+        }
         if ok && let Some(letter) = self.letters.get_mut(what.letter) {
             for place in what.places {
                 letter.fates[place].at = Some(node);
@@ -342,7 +355,7 @@ impl Ledger {
         if !rules.attempted {
             self.broken(format!("{mark} expired before anything was tried since the start"));
         }
-        if !rules.jumped && now.since(at) < lifetime {
+        if !rules.jumped && now.since(at) + RECEIVING < lifetime {
             self.broken(format!("{mark} expired after {} s", now.since(at).as_secs()));
         }
         self.judge_effort(node, &what, now);
@@ -371,6 +384,15 @@ impl Ledger {
     /// From now on these domains have an exchanger that works.
     pub fn reachable(&mut self, domains: BTreeSet<String>, now: Instant) {
         self.reachable = (domains, now);
+    }
+
+    /// A host gives a message a name.
+    pub fn issued(&mut self, node: NodeId, id: u64) {
+        let rules = self.rules(node);
+        let floor = rules.floor;
+        if id <= floor && rules.rotted == 0 {
+            self.broken(format!("machine {} gives queue id {id}, and had {floor} before it started", node.0));
+        }
     }
 
     /// A host makes a report.

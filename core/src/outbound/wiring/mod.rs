@@ -220,7 +220,7 @@ impl Outbound {
             (delivery::Output::Send(octets), _) => self.out.put(Effect::Send(octets)),
             (delivery::Output::Event(event), _) => self.out.put(Effect::Event(*event)),
             (delivery::Output::Read(restart), Some(job)) => {
-                if restart && !planted!(StaleReads) {
+                if restart {
                     self.stale_reads = self.reads;
                 }
                 self.reads = self.reads.saturating_add(1);
