@@ -20,6 +20,7 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
+       postrider-sim check                     model checks, exhaustive in small scopes
        postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
 wishes: --calm          nothing goes wrong but what is asked for
@@ -77,6 +78,7 @@ fn main() -> ExitCode {
             threads: arguments.number("--threads"),
             wish: arguments.wish(),
         })),
+        Some("check") => Ok(check()),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
         Some("scale") => {
@@ -132,6 +134,16 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
     }
     println!("{count} stories, {broken} broken, {crashes} crashes");
     broken == 0
+}
+
+/// Every model check, with its states.
+fn check() -> bool {
+    let checked = postrider_sim::check::all();
+    for scope in &checked {
+        println!("{:60} {:>9} states {:>7.1} s", scope.name, scope.states, scope.seconds);
+        scope.faults.iter().for_each(|fault| println!("  {fault}"));
+    }
+    checked.iter().all(|scope| scope.faults.is_empty())
 }
 
 fn smaller(plan: &Plan) -> bool {
