@@ -6,8 +6,9 @@
 use crate::env::{Disk, Environment};
 use crate::observe;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
+use postrider_core::mail::{Change, Loaded, QueueId, Refusal, Summary};
 use postrider_core::manager;
+use postrider_core::queue::transfer::{Arrival, arrival};
 use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -133,7 +134,7 @@ struct Keeper<E> {
     recovered: Option<Sender<Vec<Summary>>>,
     batch: Vec<Summary>,
     ops: VecDeque<(OpId, Op)>,
-    appends: BTreeMap<Ticket, (Reply, Option<Box<Message>>)>,
+    appends: BTreeMap<Ticket, (Reply, Option<Arrival>)>,
     loads: BTreeMap<Ticket, LoadReply>,
     last_ticket: u64,
 }
@@ -174,11 +175,7 @@ impl<E: Environment> Keeper<E> {
         match request {
             Request::Append { changes, content, reply } => {
                 let ticket = self.next_ticket();
-                let committed = changes.iter().find_map(|change| match change {
-                    Change::Commit(message) => Some(message.clone()),
-                    _ => None,
-                });
-                self.appends.insert(ticket, (reply, committed));
+                self.appends.insert(ticket, (reply, arrival(&changes)));
                 self.tell(Input::Append { ticket, changes, content }).await;
             }
             Request::Load { id, reply } => {
@@ -241,9 +238,12 @@ impl<E: Environment> Keeper<E> {
     }
 
     fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
-        let Some((reply, committed)) = self.appends.remove(&ticket) else { return };
-        if let (Ok(()), Some(message)) = (result, committed) {
-            _ = self.manager.send(manager::Input::Committed(message));
+        let Some((reply, arrival)) = self.appends.remove(&ticket) else { return };
+        match arrival.filter(|_| result.is_ok()) {
+            Some(Arrival::New(message)) => _ = self.manager.send(manager::Input::Committed(message)),
+            // As if it had been there at the start.
+            Some(Arrival::Moved(summary)) => _ = self.manager.send(manager::Input::Recovered(summary)),
+            None => {}
         }
         match reply {
             Reply::Task(reply) => _ = reply.send(result),

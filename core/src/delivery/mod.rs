@@ -17,6 +17,7 @@ mod destination;
 mod dialogue;
 mod handshake;
 mod hosts;
+mod notice;
 mod offer;
 mod params;
 mod peer;
@@ -33,7 +34,7 @@ pub use stages::STAGES;
 
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{Attempt, AttemptRecipient, Diagnosis, TlsFacts};
+use crate::mail::{Attempt, AttemptRecipient, Diagnosis, Minutes, Notice, NoticeClass, Sender, TlsFacts};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::{EnhancedStatus, Reply, ReplyReader};
 use dialogue::Talk;
@@ -172,6 +173,7 @@ pub struct Delivery {
     offer: Offer,
     deadline: Option<Instant>,
     talk: Talk,
+    minutes: Minutes,
     out: Outbox<Output>,
 }
 
@@ -181,7 +183,9 @@ impl Delivery {
     #[must_use]
     pub fn new(params: Arc<Params>, peer: Peer, tls: TlsLevel, transaction: Transaction, now: Now) -> Self {
         let deadline = Some(now.mono.after(params.timeouts.hello));
+        let minutes = Minutes::new(params.notify);
         Self {
+            minutes,
             params,
             peer,
             tls,
@@ -212,6 +216,7 @@ impl Delivery {
     }
 
     fn send(&mut self, text: String) {
+        self.minutes.said(text.as_bytes());
         self.out.put(Output::Send(text.into_bytes()));
     }
 
@@ -239,6 +244,7 @@ impl Delivery {
                 None => {}
                 Some(Ok(reply)) => {
                     due = due.saturating_sub(1);
+                    self.hear(&reply);
                     self.reply(now, reply);
                 }
                 Some(Err(_)) => self.cut(Severity::Garbled, "protocol error with"),
@@ -292,6 +298,9 @@ impl Delivery {
             Stage::Ready | Stage::Quit => return self.close(),
             Stage::Spent { .. } | Stage::Gone => return,
             _ => {}
+        }
+        if severity == Severity::Garbled {
+            self.note_trouble(NoticeClass::Protocol);
         }
         let (moment, doing) = self.doing();
         #[cfg(feature = "planted")]

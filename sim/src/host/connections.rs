@@ -139,6 +139,7 @@ impl Live {
             match effect {
                 Effect::Send(octets) => out.extend(octets),
                 Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
                 effect => next = Some(effect),
             }
         }
@@ -195,7 +196,7 @@ impl Live {
                 self.work.push_back(Work::Wake(who));
             }
             Some(Effect::Close) => self.end_connection(scope, id),
-            Some(Effect::Send(_) | Effect::Event(_)) => {}
+            Some(Effect::Send(_) | Effect::Event(_) | Effect::Notice(_)) => {}
         }
     }
 

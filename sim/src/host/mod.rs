@@ -25,6 +25,7 @@ use postrider_core::mail::{AttemptId, QueueId, QueueIds, Refusal};
 use postrider_core::manager::{self, Manager};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, DiskError, Done, Log};
+use postrider_core::report::Allowance;
 use postrider_core::time::{Instant, Now};
 use postrider_core::{ask, dns};
 use std::collections::{BTreeMap, VecDeque};
@@ -80,6 +81,8 @@ struct Live {
     sessions: BTreeMap<Socket, sessions::Task>,
     connections: BTreeMap<u64, connections::Task>,
     reports: BTreeMap<u64, reports::Task>,
+    /// Notices to the postmaster that may still be sent.
+    allowance: Allowance,
     routings: BTreeMap<u64, office::Routing>,
     owners: BTreeMap<Socket, Owner>,
     names: names::Desk,
@@ -128,6 +131,7 @@ impl Actor for Host {
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             reports: BTreeMap::new(),
+            allowance: Allowance::default(),
             routings: BTreeMap::new(),
             owners: BTreeMap::new(),
             names: names::Desk::default(),

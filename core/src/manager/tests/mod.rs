@@ -7,8 +7,8 @@ mod trouble;
 
 use super::*;
 use crate::mail::{
-    ContentPlace, Diagnosis, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass, Sender,
-    Standing,
+    ContentPlace, Diagnosis, Envelope, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass,
+    Sender, Standing,
 };
 use crate::report::{Kind, Plan};
 use crate::schedule::TransportParams;
@@ -392,6 +392,7 @@ fn route(envelope: &Envelope, number: u32) -> Route {
     match recipient.domain() {
         "missing.example" => to("uucp"),
         "here.example" => to("local"),
+        domain if domain.ends_with(".lmtp") => to("lmtp"),
         "nowhere.example" => Route::Nowhere(Diagnosis::ours(
             EnhancedStatus::new(5, 1, 1),
             "User unknown in virtual alias table",
