@@ -11,6 +11,14 @@ check: fmt
 fmt:
     cargo fmt --all --check
 
+# Stories on all cores for so many minutes; Ctrl-C prints what was covered.
+swarm MINUTES="1":
+    cargo run -q --release -p postrider-sim -- swarm --minutes {{MINUTES}}
+
+# Plants bugs one at a time: the oracle must notice each.
+canary:
+    cargo run -q --release -p postrider-sim --features planted -- canary
+
 # One seed of the simulated world.
 sim SEED:
     cargo run -q -p postrider-sim -- run {{SEED}}
