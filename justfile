@@ -14,3 +14,8 @@ fmt:
 # One seed of the simulated world.
 sim SEED:
     cargo run -q -p postrider-sim -- run {{SEED}}
+
+# What many messages cost the release daemon, for docs/SCALE.md: queue, hole, letters, run (as root).
+scale *WORDS:
+    cargo build --release --bins
+    target/release/scale {{WORDS}}

@@ -7,8 +7,8 @@ mod trouble;
 
 use super::*;
 use crate::mail::{
-    ContentPlace, Diagnosis, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass, Sender,
-    Standing,
+    ContentPlace, Diagnosis, Envelope, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass,
+    Sender, Standing,
 };
 use crate::report::{Kind, Plan};
 use crate::schedule::TransportParams;
