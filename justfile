@@ -31,3 +31,8 @@ bench *ROWS:
 # The daemon is killed under load, 200 times.
 kills:
     KILLS=200 cargo test -p postrider-tests --test crash what_was_accepted_survives_every_kill -- --nocapture
+
+# What many messages cost the release daemon, for docs/SCALE.md: queue, hole, letters, run (as root).
+scale *WORDS:
+    cargo build --release --bins
+    target/release/scale {{WORDS}}
