@@ -12,6 +12,7 @@ pub mod inbound;
 pub mod limits;
 pub mod listen;
 pub mod manager;
+pub mod notice;
 pub mod observe;
 pub mod outbound;
 pub mod report;

@@ -112,11 +112,12 @@ impl<E: Environment> Doors<E> {
                     let now = doors.shared.env.now();
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
-                        answers: Arc::clone(&site.answers),
+                        site: Arc::clone(&site),
                         tls: door.tls.clone(),
                         stream: Stream::Plain(accepted.stream),
                         machine: Inbound::new(now, Arc::clone(&door.config), peer),
                         draining: doors.draining.clone(),
+                        notices: Vec::new(),
                     };
                     session.run().await;
                     if !excepted {

@@ -122,7 +122,8 @@ async fn furnish<E: Environment>(
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
     let ids = Mutex::new(QueueIds::new(node, opened.last));
     let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget });
+    let notices = Mutex::default();
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget, notices });
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),

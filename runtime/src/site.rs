@@ -172,14 +172,6 @@ impl<E: Environment> Site<E> {
                 found.insert(self.config.doubt(parameter, &text, remedy));
             }
         }
-        // The default names classes that do not work; only what an operator wrote is told.
-        if self.config.line_of("notify_classes").contains(':') {
-            let works = |class: &String| matches!(class.as_str(), "bounce" | "2bounce" | "delay");
-            for class in self.settings.list("notify_classes").iter().filter(|class| !works(class)) {
-                let text = format!("not working yet: {class}");
-                found.insert(self.config.doubt("notify_classes", &text, "no such notices are sent"));
-            }
-        }
         for agent in self.transports.values() {
             let Agent::Remote(config, _) = agent else { continue };
             if let TlsLevel::Unsupported(level) = &config.params.tls {

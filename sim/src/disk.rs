@@ -262,7 +262,13 @@ impl Disk {
             return false;
         };
         // Most of a preallocated file is blank: a bit of what was written changes.
-        let written: Vec<usize> = inode.seen.chunks(SECTOR).enumerate().filter(|(_, s)| s.iter().any(|o| *o != 0)).map(|(at, _)| at).collect();
+        let written: Vec<usize> = inode
+            .seen
+            .chunks(SECTOR)
+            .enumerate()
+            .filter(|(_, s)| s.iter().any(|o| *o != 0))
+            .map(|(at, _)| at)
+            .collect();
         let Some(&sector) = written.get((choice >> 20) as usize % written.len().max(1)) else { return false };
         let at = sector * SECTOR + (choice >> 40) as usize % SECTOR;
         for octets in [&mut inode.seen, &mut inode.kept] {

@@ -7,6 +7,7 @@ mod content;
 mod envelope;
 mod extension;
 mod ids;
+mod notice;
 mod order;
 mod outcome;
 mod record;
@@ -19,6 +20,7 @@ pub use envelope::{
 };
 pub use extension::Extensions;
 pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
+pub use notice::{Minutes, Notice, NoticeClass, NoticeClasses, Transcript, Voice};
 pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
 pub use outcome::{Diagnosis, Outcome};
 pub use record::{Change, Loaded, Marks, Message, Origin, Refusal, Settlement, Standing, Summary};

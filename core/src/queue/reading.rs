@@ -57,7 +57,7 @@ impl Log {
     /// False when it waits for the disk.
     pub(super) fn begin_segment(&mut self, segment: u64, header: &SegmentHeader) -> bool {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-        let named = self.recovery.durable_end(segment);
+        let named = self.recovery.durable_end(segment).filter(|_| !planted!(EndIgnored));
         let end = named.unwrap_or(size).min(size);
         let entry = Segment { size, end, salt: header.seal.salt, commits: 0, pinned: false };
         self.index.add_segment(segment, entry);

@@ -328,7 +328,8 @@ impl Log {
     }
 
     fn numbered(&mut self) {
-        self.outbox.put(Output::Numbered { last: self.highest });
+        let last = if planted!(IdsRepeat) { QueueId::default() } else { self.highest };
+        self.outbox.put(Output::Numbered { last });
         self.read_segments();
     }
 

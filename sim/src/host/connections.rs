@@ -8,9 +8,7 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{
-    Attempt, AttemptId, Change, Diagnosis, Outcome, QueueId, Settlement, TlsFacts,
-};
+use postrider_core::mail::{Attempt, AttemptId, Change, Diagnosis, Outcome, QueueId, Settlement, TlsFacts};
 use postrider_core::manager;
 use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound};
 use postrider_core::time::{Duration, Instant};
@@ -141,6 +139,7 @@ impl Live {
             match effect {
                 Effect::Send(octets) => out.extend(octets),
                 Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
                 effect => next = Some(effect),
             }
         }
@@ -197,7 +196,7 @@ impl Live {
                 self.work.push_back(Work::Wake(who));
             }
             Some(Effect::Close) => self.end_connection(scope, id),
-            Some(Effect::Send(_) | Effect::Event(_)) => {}
+            Some(Effect::Send(_) | Effect::Event(_) | Effect::Notice(_)) => {}
         }
     }
 
@@ -280,7 +279,9 @@ impl Live {
 
     fn marks_written(&mut self, scope: &mut Scope<'_>, id: u64) {
         let now = scope.fabric.kernel.now();
-        for mark in self.connections.get_mut(&id).map(|task| std::mem::take(&mut task.marks)).unwrap_or_default() {
+        for mark in
+            self.connections.get_mut(&id).map(|task| std::mem::take(&mut task.marks)).unwrap_or_default()
+        {
             scope.fabric.ledger.written(&mark, now);
         }
     }

@@ -25,6 +25,7 @@ use postrider_core::mail::{AttemptId, QueueId, QueueIds, Refusal};
 use postrider_core::manager::{self, Manager};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, DiskError, Done, Log};
+use postrider_core::report::Allowance;
 use postrider_core::time::{Instant, Now};
 use postrider_core::{ask, dns};
 use std::collections::{BTreeMap, VecDeque};
@@ -80,6 +81,8 @@ struct Live {
     sessions: BTreeMap<Socket, sessions::Task>,
     connections: BTreeMap<u64, connections::Task>,
     reports: BTreeMap<u64, reports::Task>,
+    /// Notices to the postmaster that may still be sent.
+    allowance: Allowance,
     routings: BTreeMap<u64, office::Routing>,
     owners: BTreeMap<Socket, Owner>,
     names: names::Desk,
@@ -128,6 +131,7 @@ impl Actor for Host {
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             reports: BTreeMap::new(),
+            allowance: Allowance::default(),
             routings: BTreeMap::new(),
             owners: BTreeMap::new(),
             names: names::Desk::default(),
@@ -138,9 +142,9 @@ impl Actor for Host {
             last: 0,
             tables_fail: false,
         };
-        let Site { lifetimes, encrypts, size_limit, .. } = &*self.site;
+        let Site { lifetimes, encrypts, relays, size_limit, .. } = &*self.site;
         scope.fabric.ledger.limit(*size_limit);
-        scope.fabric.ledger.host(scope.node, *lifetimes, *encrypts);
+        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays));
         self.live = Some(Box::new(live));
         self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
     }
@@ -192,9 +196,11 @@ impl Live {
         self.last
     }
 
-    fn issue(&mut self, scope: &Scope<'_>) -> QueueId {
+    fn issue(&mut self, scope: &mut Scope<'_>) -> QueueId {
         let wall = Self::now(scope).wall;
-        self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall))
+        let id = self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall));
+        scope.fabric.ledger.issued(scope.node, id.0);
+        id
     }
 
     fn event(&mut self, scope: &mut Scope<'_>, event: &Event) {

@@ -90,6 +90,7 @@ impl Live {
                 Effect::Stage(octets) => task.staged.push(octets),
                 Effect::Unstage => task.staged.clear(),
                 Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
                 Effect::Ask(question) => {
                     task.busy = true;
                     self.ask(scope, who, &question);
@@ -115,8 +116,10 @@ impl Live {
     fn end_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
         let Some(mut task) = self.sessions.remove(&socket) else { return };
         while let Some(effect) = task.machine.poll_output() {
-            if let Effect::Event(event) = effect {
-                self.event(scope, &event);
+            match effect {
+                Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
+                _ => {}
             }
         }
         self.owners.remove(&socket);

@@ -48,6 +48,8 @@ pub struct Site {
     pub(super) by_recipient: Vec<String>,
     /// Mail must not leave in the clear.
     pub(super) encrypts: bool,
+    /// It hands its mail to another host, or tries fewer servers than there may be.
+    pub(super) relays: bool,
     pub(super) node: u16,
     pub(super) address: IpAddr,
     /// Lookup tables by their whole name.
@@ -113,6 +115,7 @@ impl Site {
                 .into_iter()
                 .filter(|name| settings.number(&format!("{name}_destination_recipient_limit")) == 1)
                 .collect(),
+            relays: !settings.text("relayhost").is_empty() || settings.number("smtp_mx_address_limit") < 5,
             encrypts: settings.text("smtp_tls_security_level") == "encrypt",
             node: node.0,
             address,
@@ -145,7 +148,8 @@ fn transports(config: &Config, settings: &Settings, own: &[IpAddr]) -> BTreeMap<
     let mut transports = BTreeMap::new();
     for service in config.services() {
         let Role::Transport(delivery) = service.role else { continue };
-        let remote = |protocol| Agent::Remote(Arc::new(outbound::Config::new(settings, protocol, own.to_vec())));
+        let remote =
+            |protocol| Agent::Remote(Arc::new(outbound::Config::new(settings, protocol, own.to_vec())));
         let agent = match delivery {
             Delivery::Smtp | Delivery::Lmtp => Protocol::of_command(&service.command).map(remote),
             Delivery::Error => Some(Agent::Error(service.name == "retry")),

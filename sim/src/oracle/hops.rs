@@ -143,7 +143,8 @@ impl Hops {
             let late = hop.written.is_some_and(|written| now.since(written) > DURABLE_WITHIN);
             if power && late && !hop.held_up {
                 let since = hop.written.map_or(0, |written| now.since(written).as_millis());
-                wrong.push(format!("an outcome was written {since} ms before power was lost, and not synced"));
+                wrong
+                    .push(format!("an outcome was written {since} ms before power was lost, and not synced"));
             }
             if power || hop.written.is_none() {
                 hop.excused = true;

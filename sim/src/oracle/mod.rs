@@ -4,10 +4,14 @@
 
 mod content;
 mod hops;
+mod judge;
 mod ledger;
 mod names;
+mod taking;
+#[cfg(test)]
+mod tests;
 
 pub use content::{message, token_in};
 pub use hops::{Hop, Report};
-pub(crate) use names::FORGED;
 pub use ledger::{Ledger, Taken, Token, Verdict, Violation};
+pub(crate) use names::FORGED;

@@ -49,7 +49,9 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         names: (0..name_servers).map(|_| humour(prng, calm)).collect(),
         servers: (0..servers).map(|_| manners(prng, calm)).collect(),
         hosts: Vec::new(),
-        clients: (0..clients).map(|number| client(prng, number, (hosts, servers, clients), safety, calm)).collect(),
+        clients: (0..clients)
+            .map(|number| client(prng, number, (hosts, servers, clients), safety, calm))
+            .collect(),
         troubles: Vec::new(),
         lasting: Vec::new(),
         flush: prng.chance(1, 2),
