@@ -173,7 +173,8 @@ fn load(name: &str, lies: bool) -> (Vec<Call>, String) {
     daemon.run();
     let trace = Trace::attach(&daemon);
     std::thread::scope(|scope| {
-        (0..CLIENTS).for_each(|_| drop(scope.spawn(|| (0..MESSAGES).for_each(|number| send(&daemon, number)))));
+        (0..CLIENTS)
+            .for_each(|_| drop(scope.spawn(|| (0..MESSAGES).for_each(|number| send(&daemon, number)))));
     });
     assert!(!lies || faults.fired(Kind::Sync) > 0);
     (trace.end(), spool.display().to_string())
