@@ -9,10 +9,12 @@ use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal};
 use postrider_core::manager;
 use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
+use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Somebody's request.
 enum Request {
@@ -39,12 +41,70 @@ pub struct Opened {
     pub last: QueueId,
 }
 
+/// Messages whose place is remembered from their commit to their first delivery.
+const RECENT_MAX: usize = 1_024;
+
+/// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
+#[derive(Debug)]
+struct Gate {
+    /// Messages in the channel.
+    waiting: AtomicUsize,
+    /// So many wake it.
+    wanted: AtomicUsize,
+    come: Notify,
+}
+
+impl Gate {
+    // Either the keeper sees the message that came, or who brought it sees what the keeper wants: both orders are total (SeqCst).
+    fn came(&self) {
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        if waiting >= self.wanted.load(Ordering::SeqCst) {
+            self.come.notify_one();
+        }
+    }
+
+    /// Waits for so many; false when they have not come in time.
+    async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+        self.wanted.store(wanted, Ordering::SeqCst);
+        let come = async {
+            while self.waiting.load(Ordering::SeqCst) < wanted {
+                self.come.notified().await;
+            }
+        };
+        let in_time = tokio::time::timeout(patience, come).await.is_ok();
+        self.wanted.store(usize::MAX, Ordering::SeqCst);
+        in_time
+    }
+}
+
+/// Where the latest messages lie, so that their first delivery need not ask. Only a hint: compaction moves messages, and a
+/// reader that does not find the file asks.
+#[derive(Debug, Default)]
+struct Recent {
+    places: BTreeMap<QueueId, Whereabouts>,
+    order: VecDeque<QueueId>,
+}
+
+impl Recent {
+    fn put(&mut self, id: QueueId, place: Whereabouts) {
+        self.places.insert(id, place);
+        self.order.push_back(id);
+        if self.order.len() > RECENT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.places.remove(&oldest);
+        }
+    }
+}
+
 /// A handle to the spool. Its channel has no bound of its own: a session, an attempt or a report has at most one
 /// request open, and those are bounded; the manager bounds its own.
 #[derive(Clone)]
 pub struct Spool {
     requests: UnboundedSender<Request>,
     disk: Arc<dyn Disk>,
+    gate: Arc<Gate>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl Spool {
@@ -57,6 +117,10 @@ impl Spool {
     ) -> Self {
         let (requests, incoming) = unbounded_channel();
         let disk = env.disk();
+        let gate =
+            Gate { waiting: AtomicUsize::new(0), wanted: AtomicUsize::new(usize::MAX), come: Notify::new() };
+        let gate = Arc::new(gate);
+        let recent = Arc::new(Mutex::default());
         let keeper = Keeper {
             env: Arc::clone(env),
             log,
@@ -67,9 +131,11 @@ impl Spool {
             appends: BTreeMap::new(),
             loads: BTreeMap::new(),
             last_ticket: 0,
+            gate: Arc::clone(&gate),
+            recent: Arc::clone(&recent),
         };
         env.spawn_spool(keeper.run(incoming));
-        Self { requests, disk }
+        Self { requests, disk, gate, recent }
     }
 
     /// Makes changes durable. The manager hears of a committed message before this returns.
@@ -78,7 +144,11 @@ impl Spool {
     /// The spool's refusal.
     pub async fn append(&self, changes: Vec<Change>, content: Vec<Vec<u8>>) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
+        let commits = is_commit(&changes);
         _ = self.requests.send(Request::Append { changes, content, reply: Reply::Task(reply) });
+        if commits {
+            self.gate.came();
+        }
         answer.await.unwrap_or(Err(Refusal::Broken))
     }
 
@@ -103,6 +173,11 @@ impl Spool {
 
     /// Where the stored content of a message is.
     pub async fn whereabouts(&self, id: QueueId) -> Option<Whereabouts> {
+        // Taken out: who asks once more has found it wrong.
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).places.remove(&id);
+        if recent.is_some() {
+            return recent;
+        }
         let (reply, answer) = oneshot::channel();
         _ = self.requests.send(Request::Whereabouts { id, reply });
         answer.await.ok().flatten()
@@ -115,6 +190,11 @@ impl Spool {
     }
 }
 
+/// Only sessions, submissions and reports commit; the manager does not.
+fn is_commit(changes: &[Change]) -> bool {
+    changes.iter().any(|change| matches!(change, Change::Commit(_)))
+}
+
 struct Keeper<E> {
     env: Arc<E>,
     log: Log,
@@ -122,9 +202,11 @@ struct Keeper<E> {
     manager: UnboundedSender<manager::Input>,
     opened: Option<oneshot::Sender<Opened>>,
     ops: VecDeque<(OpId, Op)>,
-    appends: BTreeMap<Ticket, (Reply, Option<Box<Message>>)>,
+    appends: BTreeMap<Ticket, Reply>,
     loads: BTreeMap<Ticket, LoadReply>,
     last_ticket: u64,
+    gate: Arc<Gate>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl<E: Environment> Keeper<E> {
@@ -141,14 +223,21 @@ impl<E: Environment> Keeper<E> {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let wait = self.log.next_timeout().map(|at| at.since(self.env.now().mono));
+            let now = self.env.now();
+            let wait = self.log.next_timeout().map(|at| at.since(now.mono));
+            let missing = self.log.missing(now);
             let request = match wait {
                 None => incoming.recv().await,
+                Some(wait) if missing > 0 => {
+                    if !self.gate.wait(missing, wait).await {
+                        self.time_out();
+                    }
+                    continue;
+                }
                 Some(wait) => match tokio::time::timeout(wait, incoming.recv()).await {
                     Ok(request) => request,
                     Err(_) => {
-                        self.log.handle_timeout(self.env.now());
-                        self.drain();
+                        self.time_out();
                         continue;
                     }
                 },
@@ -159,15 +248,19 @@ impl<E: Environment> Keeper<E> {
         }
     }
 
+    fn time_out(&mut self) {
+        self.log.handle_timeout(self.env.now());
+        self.drain();
+    }
+
     fn request(&mut self, request: Request) {
         match request {
             Request::Append { changes, content, reply } => {
                 let ticket = self.next_ticket();
-                let committed = changes.iter().find_map(|change| match change {
-                    Change::Commit(message) => Some(message.clone()),
-                    _ => None,
-                });
-                self.appends.insert(ticket, (reply, committed));
+                if is_commit(&changes) {
+                    self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
+                }
+                self.appends.insert(ticket, reply);
                 self.tell(Input::Append { ticket, changes, content });
             }
             Request::Load { id, reply } => {
@@ -200,7 +293,7 @@ impl<E: Environment> Keeper<E> {
                         _ = opened.send(Opened { last });
                     }
                 }
-                Output::Appended { ticket, result } => self.appended(ticket, result),
+                Output::Appended { ticket, result, committed } => self.appended(ticket, result, committed),
                 Output::Loaded { ticket, loaded } => {
                     if let Some(reply) = self.loads.remove(&ticket) {
                         _ = reply.send(loaded);
@@ -211,9 +304,12 @@ impl<E: Environment> Keeper<E> {
         }
     }
 
-    fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
-        let Some((reply, committed)) = self.appends.remove(&ticket) else { return };
-        if let (Ok(()), Some(message)) = (result, committed) {
+    fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>, committed: Option<Box<Message>>) {
+        let Some(reply) = self.appends.remove(&ticket) else { return };
+        if let Some(message) = committed {
+            if let Some(place) = self.log.whereabouts(message.id) {
+                self.recent.lock().unwrap_or_else(PoisonError::into_inner).put(message.id, place);
+            }
             _ = self.manager.send(manager::Input::Committed(message));
         }
         match reply {

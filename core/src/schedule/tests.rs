@@ -113,7 +113,7 @@ fn an_attempt_takes_no_more_recipients_than_the_limit() {
 fn connections_are_kept_while_mail_flows_to_a_destination() {
     let mut scheduler = scheduler(|_| ());
     let at = |milliseconds| NOW.after(Duration::from_millis(milliseconds));
-    let mut start = |scheduler: &mut Scheduler, number, milliseconds| {
+    let start = |scheduler: &mut Scheduler, number, milliseconds| {
         let target = scheduler.target("smtp", "example.com", &Mailbox::new("a", "x")).expect("known");
         scheduler.offer(at(milliseconds), id(number), number, &target, &[0]);
         scheduler.choose(at(milliseconds)).expect("the window is wide enough")

@@ -48,7 +48,8 @@ struct Staging {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     waiting: VecDeque<Append>,
-    appends: BTreeMap<Ticket, (Asker, Option<Box<Message>>)>,
+    /// Who waits, and the message whose content lies in a file of its own, if one is committed.
+    appends: BTreeMap<Ticket, (Asker, Option<QueueId>)>,
     loads: BTreeMap<Ticket, QueueId>,
     jobs: BTreeMap<u64, Job>,
     readers: BTreeMap<Who, Reader>,
@@ -93,7 +94,9 @@ impl Live {
                     self.work.push_back(Work::Manager(manager::Input::Ready));
                     scope.listen(25);
                 }
-                Output::Appended { ticket, result } => self.appended(scope, ticket, result),
+                Output::Appended { ticket, result, committed } => {
+                    self.appended(scope, ticket, result, committed);
+                }
                 Output::Loaded { ticket, loaded } => self.loaded(ticket, loaded),
                 Output::Event(event) => self.event(scope, &event),
             }
@@ -109,11 +112,11 @@ impl Live {
         let Some(Append { asker, changes, content }) = self.spool.waiting.pop_front() else { return };
         self.spool.last += 1;
         let ticket = Ticket(self.spool.last);
-        let committed = changes.iter().find_map(|change| match change {
-            Change::Commit(message) => Some(message.clone()),
+        let in_file = changes.iter().find_map(|change| match change {
+            Change::Commit(message) => (message.place == ContentPlace::File).then_some(message.id),
             _ => None,
         });
-        self.spool.appends.insert(ticket, (asker, committed));
+        self.spool.appends.insert(ticket, (asker, in_file));
         self.work.push_back(Work::Log(Input::Append { ticket, changes, content }));
     }
 
@@ -131,15 +134,19 @@ impl Live {
         self.append(Append { asker: Asker::Task(who), changes, content: Vec::new() });
     }
 
-    fn appended(&mut self, scope: &mut Scope<'_>, ticket: Ticket, result: Result<(), Refusal>) {
-        let Some((asker, committed)) = self.spool.appends.remove(&ticket) else { return };
-        match (result, committed) {
-            (Ok(()), Some(message)) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
-            (Err(_), Some(message)) if message.place == ContentPlace::File => {
-                // Nobody waits for it; what stays is an orphan that the next recovery removes.
-                self.job(scope, Job::Forget, Op::Unlink(File::Content(message.id)));
-            }
-            _ => {}
+    fn appended(
+        &mut self,
+        scope: &mut Scope<'_>,
+        ticket: Ticket,
+        result: Result<(), Refusal>,
+        committed: Option<Box<Message>>,
+    ) {
+        let Some((asker, in_file)) = self.spool.appends.remove(&ticket) else { return };
+        if let Some(message) = committed {
+            self.work.push_back(Work::Manager(manager::Input::Committed(message)));
+        } else if let (Err(_), Some(id)) = (result, in_file) {
+            // Nobody waits for it; what stays is an orphan that the next recovery removes.
+            self.job(scope, Job::Forget, Op::Unlink(File::Content(id)));
         }
         self.work.push_back(match asker {
             Asker::Task(who) => Work::Committed(who, result),

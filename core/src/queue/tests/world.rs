@@ -109,7 +109,7 @@ impl World {
                 Output::Do(id, op) => self.pending.push((id, op)),
                 Output::Recovered(summary) => self.recovered.push(summary),
                 Output::Ready { last } => self.ready = Some(last),
-                Output::Appended { ticket, result } => self.answered(ticket, result),
+                Output::Appended { ticket, result, .. } => self.answered(ticket, result),
                 Output::Loaded { ticket, loaded } => {
                     _ = self.loaded.insert(ticket, loaded.unwrap_or_default())
                 }
