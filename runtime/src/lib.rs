@@ -24,6 +24,7 @@ pub mod stream;
 pub mod submit;
 pub mod tables;
 pub mod tls;
+pub mod trouble;
 
 #[cfg(not(madsim))]
 pub mod cli;

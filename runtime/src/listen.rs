@@ -5,6 +5,7 @@ use crate::inbound::{Session, Shared};
 use crate::observe;
 use crate::site::{Door, Site};
 use crate::stream::Stream;
+use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
 use postrider_core::session::clients::Clients;
@@ -51,7 +52,7 @@ impl<E: Environment> Doors<E> {
             match accepted {
                 Ok(accepted) => self.admit(&service, accepted),
                 Err(error) => {
-                    observe::warn(format!("accept on {service}: {error}"));
+                    observe::warn(format!("accept on {service}: {}", told(&error)));
                     tokio::time::sleep(PAUSE).await;
                 }
             }

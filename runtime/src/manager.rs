@@ -11,7 +11,7 @@ use crate::site::{Agent, Site};
 use postrider_core::ask::{Facts, Pause};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route};
+use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route, Summary};
 use postrider_core::manager::{Input, Manager, Output};
 use postrider_core::outbound::Outbound;
 use postrider_core::params::master_cf::Delivery as Program;
@@ -20,6 +20,9 @@ use postrider_core::wire::EnhancedStatus;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// Recipients that are routed within the manager's task, if no table is asked: a few microseconds each.
+const ROUTES_AT_ONCE_MAX: usize = 4;
 
 /// Operators who wait for the result of an order.
 #[derive(Debug, Default)]
@@ -64,22 +67,43 @@ impl<E: Environment> Office<E> {
         Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs the manager until nobody can tell it anything any more.
-    pub async fn run(self: Arc<Self>, mut manager: Manager, mut facts: mpsc::UnboundedReceiver<Input>) {
+    /// Runs the manager until nobody can tell it anything any more. First come the messages that were on disk at the start, while
+    /// everything else that it is told meanwhile waits its turn between them.
+    pub async fn run(
+        self: Arc<Self>,
+        mut manager: Manager,
+        mut recovered: mpsc::Receiver<Vec<Summary>>,
+        mut facts: mpsc::UnboundedReceiver<Input>,
+    ) {
+        let mut recovering = true;
         loop {
             let env = &self.links.shared.env;
             let timeout = manager.next_timeout().map(|at| at.since(env.now().mono));
             tokio::select! {
                 biased;
+                batch = recovered.recv(), if recovering => {
+                    for summary in batch.as_deref().unwrap_or_default() {
+                        manager.handle_input(env.now(), Input::Recovered(*summary));
+                        self.drain(&mut manager);
+                    }
+                    if batch.is_none() {
+                        recovering = false;
+                        manager.handle_input(env.now(), Input::Ready);
+                    }
+                }
                 fact = facts.recv() => match fact {
                     Some(fact) => manager.handle_input(env.now(), fact),
                     None => return,
                 },
                 () = sleep(timeout) => manager.handle_timeout(env.now()),
             }
-            while let Some(output) = manager.poll_output() {
-                self.carry_out(output);
-            }
+            self.drain(&mut manager);
+        }
+    }
+
+    fn drain(self: &Arc<Self>, manager: &mut Manager) {
+        while let Some(output) = manager.poll_output() {
+            self.carry_out(output);
         }
     }
 
@@ -92,8 +116,14 @@ impl<E: Environment> Office<E> {
                     office.tell(Input::Loaded(id, loaded));
                 });
             }
-            Output::Route { id, envelope, recipients } => {
-                tokio::spawn(async move { office.route(id, &envelope, &recipients).await });
+            Output::Route { id, message, recipients } => {
+                let envelope = &message.envelope;
+                match self.route_at_once(envelope, &recipients) {
+                    Some(routes) => self.tell(Input::Routed(id, Ok(routes))),
+                    None => drop(tokio::spawn(async move {
+                        office.route(id, &message.envelope, &recipients).await;
+                    })),
+                }
             }
             Output::Attempt(attempt) => self.attempt(attempt),
             Output::Append(ticket, changes) => self.links.shared.spool.append_for_manager(ticket, changes),
@@ -114,6 +144,19 @@ impl<E: Environment> Office<E> {
 
     fn tell(&self, input: Input) {
         _ = self.links.settled.send(input);
+    }
+
+    /// The routes of a letter that are found without asking anybody: most are, and need no task of their own.
+    fn route_at_once(&self, envelope: &Envelope, recipients: &[u32]) -> Option<Vec<(u32, Route)>> {
+        if recipients.len() > ROUTES_AT_ONCE_MAX {
+            return None;
+        }
+        let (site, nothing) = (self.site(), Facts::new());
+        let route = |&index: &u32| {
+            let recipient = envelope.recipients.get(index as usize)?;
+            Some((index, site.rewrite.route(envelope, &recipient.address, &nothing).ok()?))
+        };
+        recipients.iter().map(route).collect()
     }
 
     async fn route(&self, id: QueueId, envelope: &Envelope, recipients: &[u32]) {

@@ -184,7 +184,7 @@ impl Log {
 ///
 /// # Errors
 /// The file can not be opened.
-pub fn start(options: Options) -> Result<Log, String> {
+pub fn start(options: Options) -> io::Result<Log> {
     let sink = Sink::open(&options.target)?;
     let log = Log { desk: Arc::default() };
     let writer = Writer {
@@ -195,11 +195,8 @@ pub fn start(options: Options) -> Result<Log, String> {
         options,
     };
     let desk = log.clone();
-    std::thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(move || writer.run(&desk))
-        .map_err(|error| format!("cannot start the log's thread: {error}"))?;
-    tracing_subscriber::registry().with(Listener).try_init().map_err(|error| error.to_string())?;
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&desk))?;
+    tracing_subscriber::registry().with(Listener).try_init().map_err(io::Error::other)?;
     _ = LOG.set(log.clone());
     Ok(log)
 }
@@ -210,12 +207,11 @@ enum Sink {
 }
 
 impl Sink {
-    fn open(target: &Target) -> Result<Self, String> {
+    fn open(target: &Target) -> io::Result<Self> {
         match target {
             Target::Stdout => Ok(Self::Stream(Box::new(io::stdout()), Vec::new())),
             Target::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                let file = file.map_err(|error| format!("maillog_file {}: {error}", path.display()))?;
+                let file = OpenOptions::new().create(true).append(true).open(path)?;
                 Ok(Self::Stream(Box::new(file), Vec::new()))
             }
             Target::Syslog(facility) => Ok(Self::Syslog(connect_syslog(), *facility)),

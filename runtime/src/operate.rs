@@ -7,6 +7,7 @@ use crate::limits;
 use crate::observe;
 use crate::serve::House;
 use crate::spool::Spool;
+use crate::trouble::{Cause, Fault, told};
 use nix::sys::socket::{getsockopt, sockopt};
 use postrider_core::mail::{OrderResult, QueueId, QueueName};
 use postrider_core::manager::Input;
@@ -50,10 +51,12 @@ impl Stage {
         house: &House<Real>,
         setup: &crate::cli::Setup,
         wishes: mpsc::Sender<Wish>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Fault> {
         let path = setup.spool().join(SOCKET);
         _ = std::fs::remove_file(&path);
-        let fail = |error: std::io::Error| format!("{}: {error}", path.display());
+        let fail = |error: std::io::Error| {
+            Fault::new(Cause::of_path(&error), format!("{}: {}", path.display(), told(&error)))
+        };
         let listener = UnixListener::bind(&path).map_err(fail)?;
         // Everybody may knock; the kernel says who it is.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).map_err(fail)?;
@@ -92,7 +95,7 @@ impl Stage {
                     });
                 }
                 Err(error) => {
-                    observe::warn(format!("control socket: {error}"));
+                    observe::warn(format!("control socket: {}", told(&error)));
                     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
                 }
             }

@@ -10,6 +10,7 @@ use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
 use crate::tls;
+use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Attempt, AttemptId, Change, Outcome, QueueId, Settled, Settlement};
@@ -397,12 +398,6 @@ fn loss(error: &io::Error) -> Loss {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             Loss::Closed
         }
-        _ => Loss::Failed(reason(error)),
+        _ => Loss::Failed(trouble::words(error)),
     }
-}
-
-/// The system's words, without Rust's `(os error N)`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

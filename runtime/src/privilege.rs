@@ -7,6 +7,7 @@
 //!
 //! Started without root there is no helper: what needs it is refused by the kernel, and named at start.
 
+use crate::trouble::{told, words};
 use nix::cmsg_space;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
@@ -18,7 +19,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -76,13 +77,8 @@ enum Answer {
 pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
     match request {
         Request::Bind(address) => bind(*address).map(Some),
-        Request::Open(path) => File::open(path).map(|file| Some(file.into())),
-        Request::OpenAs { path, owner } => {
-            // Never wait for a pipe that a user has put in place of a file.
-            let mut options = OpenOptions::new();
-            let options = options.read(true).custom_flags(nix::libc::O_NONBLOCK);
-            as_owner(*owner, || options.open(path)).map(|file| Some(file.into()))
-        }
+        Request::Open(path) => open_plain(path).map(|file| Some(file.into())),
+        Request::OpenAs { path, owner } => open_as(path, *owner).map(|file| Some(file.into())),
         Request::OpenMaildir { directory, name, owner } => {
             as_owner(*owner, || open_maildir(directory, name)).map(|file| Some(file.into()))
         }
@@ -100,6 +96,40 @@ pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
             as_owner(maker(path, *owner, *in_spool), || fs::remove_file(dot_lock(path))).map(|()| None)
         }
     }
+}
+
+/// Opens a plain file, or `/dev/null`, for reading. Anything else might never end, or never begin: a pipe that a user has put in place of a
+/// file would hold up whoever opens it.
+///
+/// # Errors
+/// As the system says.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let data = file.metadata()?;
+    if data.is_file() || is_null(&data) {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is not a plain file"))
+}
+
+/// True for `/dev/null`, which some mail is for.
+#[must_use]
+pub fn is_null(data: &fs::Metadata) -> bool {
+    let null = || fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == data.rdev());
+    data.file_type().is_char_device() && null()
+}
+
+/// Opens a file with the rights of a user. Without root, what is anybody's to read is also that user's.
+fn open_as(path: &Path, owner: Owner) -> io::Result<File> {
+    let us = Uid::effective();
+    if us.is_root() || us.as_raw() == owner.uid {
+        return as_owner(owner, || open_plain(path));
+    }
+    let file = open_plain(path)?;
+    if file.metadata()?.mode() & 0o004 == 0 {
+        return as_owner(owner, || Ok(file));
+    }
+    Ok(file)
 }
 
 fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
@@ -209,11 +239,11 @@ fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
             .read(true)
             .create(true)
             .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
             .open(path)
     })?;
     let data = file.metadata()?;
-    if !data.is_file() || data.nlink() != 1 {
+    if !is_null(&data) && (!data.is_file() || data.nlink() != 1) {
         return Err(io::Error::other(format!("{} is not a plain file with one name", path.display())));
     }
     Ok(file)
@@ -307,7 +337,7 @@ pub fn start() -> Result<Agent, String> {
             .spawn()?;
         Ok(Agent::Helper(Mutex::new(ours)))
     };
-    start().map_err(|error| format!("the helper that keeps root cannot be started: {error}"))
+    start().map_err(|error| format!("the helper that keeps root cannot be started: {}", told(&error)))
 }
 
 /// The helper's whole life: requests from standard input until the daemon is gone.
@@ -330,7 +360,7 @@ pub fn keep_root() {
             Ok(file) => (Answer::Done, file),
             Err(error) => {
                 let held = (error.kind() == io::ErrorKind::WouldBlock).then_some(nix::libc::EWOULDBLOCK);
-                (Answer::Failed(error.raw_os_error().or(held), error.to_string()), None)
+                (Answer::Failed(error.raw_os_error().or(held), words(&error)), None)
             }
         };
         let packet = serde_json::to_vec(&answer).unwrap_or_default();
@@ -363,7 +393,7 @@ pub fn drop_root(owner: &str) -> Result<(), String> {
     setgroups(&groups)
         .and_then(|()| setgid(user.gid))
         .and_then(|()| setuid(user.uid))
-        .map_err(|error| format!("cannot become mail_owner {owner}: {error}"))
+        .map_err(|error| format!("cannot become mail_owner {owner}: {}", told(&error.into())))
 }
 
 /// The user that `mail_owner` names.
@@ -379,7 +409,7 @@ pub fn owner_of(owner: &str) -> Result<nix::unistd::User, String> {
         Ok(None) => Err(format!(
             "mail_owner = {owner}: there is no such user; make one (adduser --system --group {owner}) or name another"
         )),
-        Err(error) => Err(format!("mail_owner = {owner}: {error}")),
+        Err(error) => Err(format!("mail_owner = {owner}: {}", told(&error.into()))),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::manager::deliberate;
 use crate::resolve::Resolver;
 use crate::tables::{self, Tables};
 use crate::tls;
+use crate::trouble::told;
 use postrider_core::ask::{Facts, TableName};
 use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
@@ -328,7 +329,7 @@ fn everywhere(settings: &Settings, own: &[IpAddr]) -> Option<Vec<IpAddr>> {
 }
 
 fn read<E: Environment>(env: &Arc<E>, name: &str, path: &str) -> Result<Vec<u8>, Wrong> {
-    env.files().read(Path::new(path)).map_err(|error| wrong(name, format!("{path}: {error}")))
+    env.files().read(Path::new(path)).map_err(|error| wrong(name, format!("{path}: {}", told(&error))))
 }
 
 fn server_tls<E: Environment>(
@@ -365,7 +366,8 @@ fn client_tls<E: Environment>(
     }
     if !directory.is_empty() {
         let files = env.files().list(Path::new(directory));
-        let files = files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {error}")))?;
+        let files =
+            files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {}", told(&error))))?;
         roots.extend(files.iter().filter_map(|path| env.files().read(path).ok()));
     }
     tls::Client::new(provider, &roots).map(Arc::new).map_err(|why| wrong("smtp_tls_CAfile", why))

@@ -6,14 +6,14 @@
 use crate::env::{Disk, Environment};
 use crate::observe;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal};
+use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 use postrider_core::manager;
 use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
 use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{Notify, oneshot};
 
 /// Somebody's request.
@@ -34,11 +34,18 @@ enum Reply {
     Manager(Ticket),
 }
 
-/// What the spool says about itself, once.
-#[derive(Debug, Clone, Copy)]
+/// Recovered messages that are told at once, and twice as many that may wait to be heard: a million of them in a channel would take
+/// as much memory as all that is remembered of them.
+const RECOVERED_AT_ONCE: usize = 1_000;
+const RECOVERED_WAITING: usize = 2;
+
+/// What the spool says about itself, as soon as it has read where its segments begin and end.
+#[derive(Debug)]
 pub struct Opened {
     /// The highest queue id it has seen.
     pub last: QueueId,
+    /// What recovery finds; the end of the channel is the end of recovery.
+    pub recovered: Receiver<Vec<Summary>>,
 }
 
 /// Messages whose place is remembered from their commit to their first delivery.
@@ -108,7 +115,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Starts the task. `manager` hears of recovered and committed messages; `opened` is told when recovery is over.
+    /// Starts the task. `manager` hears of committed messages and of the end of recovery; `opened` is told when sessions may begin.
     pub fn start<E: Environment>(
         env: &Arc<E>,
         log: Log,
@@ -127,6 +134,8 @@ impl Spool {
             disk: Arc::clone(&disk),
             manager,
             opened: Some(opened),
+            recovered: None,
+            batch: Vec::new(),
             ops: VecDeque::new(),
             appends: BTreeMap::new(),
             loads: BTreeMap::new(),
@@ -201,6 +210,8 @@ struct Keeper<E> {
     disk: Arc<dyn Disk>,
     manager: UnboundedSender<manager::Input>,
     opened: Option<oneshot::Sender<Opened>>,
+    recovered: Option<Sender<Vec<Summary>>>,
+    batch: Vec<Summary>,
     ops: VecDeque<(OpId, Op)>,
     appends: BTreeMap<Ticket, Reply>,
     loads: BTreeMap<Ticket, LoadReply>,
@@ -211,14 +222,14 @@ struct Keeper<E> {
 
 impl<E: Environment> Keeper<E> {
     async fn run(mut self, mut incoming: UnboundedReceiver<Request>) {
-        self.tell(Input::Open);
+        self.tell(Input::Open).await;
         loop {
             while let Ok(request) = incoming.try_recv() {
-                self.request(request);
+                self.request(request).await;
             }
             if let Some((op, what)) = self.ops.pop_front() {
                 let result = self.disk.execute(what);
-                self.tell(Input::Did { op, result });
+                self.tell(Input::Did { op, result }).await;
                 // The other tasks of this thread, if there are any (in simulation), have their turn between operations.
                 tokio::task::yield_now().await;
                 continue;
@@ -230,30 +241,30 @@ impl<E: Environment> Keeper<E> {
                 None => incoming.recv().await,
                 Some(wait) if missing > 0 => {
                     if !self.gate.wait(missing, wait).await {
-                        self.time_out();
+                        self.time_out().await;
                     }
                     continue;
                 }
                 Some(wait) => match tokio::time::timeout(wait, incoming.recv()).await {
                     Ok(request) => request,
                     Err(_) => {
-                        self.time_out();
+                        self.time_out().await;
                         continue;
                     }
                 },
             };
             // Nobody is left who could ask: the daemon is down.
             let Some(request) = request else { return };
-            self.request(request);
+            self.request(request).await;
         }
     }
 
-    fn time_out(&mut self) {
+    async fn time_out(&mut self) {
         self.log.handle_timeout(self.env.now());
-        self.drain();
+        self.drain().await;
     }
 
-    fn request(&mut self, request: Request) {
+    async fn request(&mut self, request: Request) {
         match request {
             Request::Append { changes, content, reply } => {
                 let ticket = self.next_ticket();
@@ -261,12 +272,12 @@ impl<E: Environment> Keeper<E> {
                     self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
                 }
                 self.appends.insert(ticket, reply);
-                self.tell(Input::Append { ticket, changes, content });
+                self.tell(Input::Append { ticket, changes, content }).await;
             }
             Request::Load { id, reply } => {
                 let ticket = self.next_ticket();
                 self.loads.insert(ticket, reply);
-                self.tell(Input::Load { ticket, id });
+                self.tell(Input::Load { ticket, id }).await;
             }
             Request::Whereabouts { id, reply } => _ = reply.send(self.log.whereabouts(id)),
         }
@@ -277,21 +288,39 @@ impl<E: Environment> Keeper<E> {
         Ticket(self.last_ticket)
     }
 
-    fn tell(&mut self, input: Input) {
+    async fn tell(&mut self, input: Input) {
         self.log.handle_input(self.env.now(), input);
-        self.drain();
+        self.drain().await;
     }
 
-    fn drain(&mut self) {
+    /// Hands recovered messages to the manager, and waits while it has enough of them.
+    async fn announce(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if let (Some(recovered), false) = (&self.recovered, batch.is_empty()) {
+            _ = recovered.send(batch).await;
+        }
+    }
+
+    async fn drain(&mut self) {
         while let Some(output) = self.log.poll_output() {
             match output {
                 Output::Do(op, what) => self.ops.push_back((op, what)),
-                Output::Recovered(summary) => _ = self.manager.send(manager::Input::Recovered(summary)),
-                Output::Ready { last } => {
-                    _ = self.manager.send(manager::Input::Ready);
+                Output::Numbered { last } => {
+                    let (recovered, receiver) = channel(RECOVERED_WAITING);
+                    self.recovered = Some(recovered);
                     if let Some(opened) = self.opened.take() {
-                        _ = opened.send(Opened { last });
+                        _ = opened.send(Opened { last, recovered: receiver });
                     }
+                }
+                Output::Recovered(summary) => {
+                    self.batch.push(summary);
+                    if self.batch.len() >= RECOVERED_AT_ONCE {
+                        self.announce().await;
+                    }
+                }
+                Output::Ready => {
+                    self.announce().await;
+                    self.recovered = None;
                 }
                 Output::Appended { ticket, result, committed } => self.appended(ticket, result, committed),
                 Output::Loaded { ticket, loaded } => {

@@ -2,7 +2,7 @@
 //! seed from which all of it follows.
 //!
 //! [`kernel`] orders events; [`network`], [`disk`] and [`names`] are the things that fail; [`peers`] are the others; [`oracle`]
-//! judges. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
+//! judges. [`scale`] runs manager and log alone, with a million messages. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
 //! clock, opens a file or starts a thread: a seed and a commit are the whole history.
 
 #![forbid(unsafe_code)]
@@ -16,6 +16,7 @@ pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod scale;
 pub mod shrink;
 pub mod swarm;
 pub mod world;

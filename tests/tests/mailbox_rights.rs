@@ -122,3 +122,31 @@ fn a_lock_that_another_program_holds_is_waited_for_and_a_stale_one_is_broken() {
     _ = daemon.wait_for_log("delivered to mailbox");
     assert!(!lock.exists());
 }
+
+#[test]
+fn a_list_is_read_with_the_rights_of_whoever_names_it_and_a_pipe_holds_nobody_up() {
+    let scratch = Scratch::new("rights-lists");
+    let root = scratch.path();
+    folder(root, 0o755);
+    fs::write(root.join("secret"), "top-secret-word\n").expect("we are root");
+    fs::set_permissions(root.join("secret"), fs::Permissions::from_mode(0o600)).expect("we are root");
+    fs::write(root.join("open"), "ann@here.test\n").expect("we are root");
+    for (name, mode) in [("pipe", 0o666), ("closed-pipe", 0o600)] {
+        let mode = nix::sys::stat::Mode::from_bits_truncate(mode);
+        nix::unistd::mkfifo(&root.join(name), mode).expect("we are root");
+    }
+    let list = |name: &str| format!("{{ {name} = :include:{}/{name} }} ", root.display());
+    let names = ["secret", "open", "pipe", "closed-pipe"].map(list).concat();
+    let daemon =
+        delivering("rights-lists", &format!("alias_maps = inline:{{ {names} {{ ann = /dev/null }} }}"));
+    for name in ["secret", "pipe", "closed-pipe", "pipe", "closed-pipe", "open"] {
+        send(&daemon, &format!("{name}@here.test"), 1);
+    }
+    let log = wait_for("five to be deferred, and a list to be read", || {
+        let log = daemon.log();
+        (log.matches("status=deferred").count() >= 5
+            && log.contains("status=sent (delivered to file: /dev/null)"))
+        .then_some(log)
+    });
+    assert!(!log.contains("top-secret-word"), "{log}");
+}

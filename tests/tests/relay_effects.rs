@@ -1,8 +1,8 @@
 //! Parameters whose effect only the whole daemon shows.
 
 use postrider_tests::daemon::Daemon;
-use postrider_tests::program;
 use postrider_tests::smtp::Client;
+use postrider_tests::{program, wait_for};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -125,4 +125,47 @@ fn started_as_root_the_daemon_becomes_mail_owner() {
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid;
     let wanted = if root { nobody } else { nix::unistd::Uid::effective() };
     assert_eq!(uid, wanted.to_string(), "real user of the daemon");
+}
+
+/// Mail for a domain whose best mail exchanger is this host, though the domain is not in any of our lists.
+#[test]
+fn the_best_mail_exchanger_hands_over_to_another_transport() {
+    let daemon =
+        Daemon::start("best-mx", "best_mx_transport = virtual\nsmtp_destination_recipient_limit = 10");
+    daemon.names.host("mail.here.test", "127.0.0.1");
+    daemon.names.mail("best.test", &[(10, "mail.here.test.")]);
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<me@here.test>", "250");
+    client.expect("RCPT TO:<one@best.test>", "250");
+    client.expect("RCPT TO:<two@best.test>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: handed over\r\n\r\nbody\r\n.", "250");
+    for user in ["one", "two"] {
+        let mail = String::from_utf8_lossy(&daemon.wait_for_mail(user, 1)[0]).into_owned();
+        assert!(mail.contains("Subject: handed over\n"), "{mail}");
+    }
+    _ = daemon.wait_for_log("to=<one@best.test>");
+    wait_for("an empty queue", || {
+        let output = daemon.command(&["mailq"]).stdout;
+        String::from_utf8_lossy(&output).contains("Mail queue is empty").then_some(())
+    });
+    assert!(!daemon.log().contains("loops back to myself"), "{}", daemon.log());
+}
+
+/// The same without best_mx_transport: nobody delivers, and it would go in circles.
+#[test]
+fn without_best_mx_transport_such_mail_is_a_loop() {
+    let daemon = Daemon::start("best-mx-loop", "");
+    daemon.names.host("mail.here.test", "127.0.0.1");
+    daemon.names.mail("best.test", &[(10, "mail.here.test.")]);
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<me@here.test>", "250");
+    client.expect("RCPT TO:<one@best.test>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: circles\r\n\r\nbody\r\n.", "250");
+    let report = String::from_utf8_lossy(&daemon.wait_for_mail("me", 1)[0]).into_owned();
+    assert!(report.contains("mail for best.test loops back to myself"), "{report}");
+    assert_eq!(daemon.delivered("one").len(), 0);
 }

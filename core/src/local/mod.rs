@@ -4,8 +4,8 @@
 //! mailboxes, a handover to another transport, a message to be forwarded, and the outcome when all that has been done. The driver
 //! does it in this order, and settles a fault with [`fault`].
 //!
-//! Files and users are tables here: `unix:passwd.byname` (key: user name), `include:/path` (key empty) and `forward:/path` (key: the user
-//! whose rights are needed to read it); a value is the text of the file, no value means that there is no such file.
+//! Files and users are tables here: `unix:passwd.byname` (key: user name), `include:/path` and `forward:/path` (key: the user with whose
+//! rights it is read); a value is the text of the file, no value means that there is no such file.
 //! Knows nothing of disks and rights.
 
 mod encode;

@@ -19,5 +19,5 @@ pub use envelope::{
 pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
 pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
 pub use outcome::{Diagnosis, Outcome};
-pub use record::{Change, Loaded, Message, Origin, Refusal, Settlement, Standing, Summary};
+pub use record::{Change, Loaded, Marks, Message, Origin, Refusal, Settlement, Standing, Summary};
 pub use route::{Route, RouteClass};

@@ -8,6 +8,7 @@
 //! the machine takes another attempt.
 
 mod job;
+pub mod routes;
 #[cfg(test)]
 mod tests;
 mod wiring;

@@ -6,8 +6,8 @@
 
 use crate::time::{Duration, Instant};
 
-/// Messages that are waited for: an eighth of a sync each is little enough, and a larger group only makes its first one wait.
-const COMPANY_MAX: usize = 8;
+/// Messages that are waited for: a sixth of a sync each is little enough, and a larger group only makes its first one wait.
+const COMPANY_MAX: usize = 6;
 /// How long the first of a group waits, at most. Some disks sync in less: it is what a sync may be late for good company.
 const PATIENCE: Duration = Duration::from_millis(1);
 
@@ -90,7 +90,7 @@ mod tests {
     fn as_many_are_waited_for_as_were_there_the_last_time_and_for_a_millisecond_at_most() {
         assert_eq!(held(3, &[0, 200, 300]), 300);
         assert_eq!(held(3, &[0, 200]), 1_000);
-        assert_eq!(held(100, &[0, 1, 2, 3, 4, 5, 6, 7, 8]), 7);
+        assert_eq!(held(100, &[0, 1, 2, 3, 4, 5, 6, 7, 8]), 5);
     }
 
     #[test]

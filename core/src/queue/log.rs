@@ -201,6 +201,18 @@ impl Log {
         }
     }
 
+    /// For the operator: a start over a large queue takes its time.
+    fn tell_what_was_read(&mut self) {
+        let took = self.now.mono.since(self.recovery.began).as_millis();
+        let (messages, segments) = (self.index.len(), self.index.segments.len());
+        let text = format!(
+            "the queue has been read: {messages} messages in {segments} segments, in {}.{:03} s",
+            took / 1_000,
+            took % 1_000
+        );
+        self.event(Event::Note { program: PROGRAM, text });
+    }
+
     fn did(&mut self, op: OpId, result: Result<Done, DiskError>) {
         match self.operations.remove(&op) {
             None | Some(Purpose::Forget) => {}
@@ -300,7 +312,8 @@ impl Machine for Log {
             Some(summary) => Output::Recovered(summary),
             None => {
                 self.phase = Phase::Running;
-                Output::Ready { last: self.highest }
+                self.tell_what_was_read();
+                Output::Ready
             }
         })
     }

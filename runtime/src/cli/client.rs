@@ -2,6 +2,7 @@
 
 use super::{Failure, Setup};
 use crate::control::{Reply, Request, SOCKET};
+use crate::trouble::{told, words};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -22,12 +23,16 @@ pub fn ask(
 ) -> Result<(), Failure> {
     let path = setup.spool().join(SOCKET);
     let connect = UnixStream::connect(&path).map_err(|error| {
-        let text =
-            format!("mail system is down ({}: {error}); postrider start -c DIR starts it", path.display());
+        let text = format!(
+            "mail system is down ({}: {}); postrider start -c DIR starts it",
+            path.display(),
+            words(&error)
+        );
         Failure::new(UNAVAILABLE, text)
     });
     let mut stream = connect?;
-    let broken = |error: std::io::Error| Failure::new(UNAVAILABLE, format!("{}: {error}", path.display()));
+    let broken =
+        |error: std::io::Error| Failure::new(UNAVAILABLE, format!("{}: {}", path.display(), told(&error)));
     stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
     let mut line =
         serde_json::to_vec(request).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;

@@ -1,6 +1,6 @@
 //! Commands for the queue: `queue`, `postqueue`, `mailq`, `postsuper`, `postcat`.
 
-use super::list::{Form, list};
+use super::list::{Form, list, list_maildrop};
 use super::show::{Parts, as_json, as_text};
 use super::{Failure, Setup, ask, print};
 use crate::control::{Reply, Request};
@@ -43,6 +43,7 @@ pub(super) fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|word| *word != "--json").collect();
     match words[..] {
         [] | ["list"] => list(setup, Selection::All(None), form),
+        ["list", "maildrop"] => list_maildrop(setup, form),
         ["list", what] => {
             list(setup, what.parse().map_or_else(|_| queue_name(what).map(whole), |id| Ok(one(id)))?, form)
         }
@@ -84,7 +85,7 @@ fn verb_of(verb: &str) -> (MakeOrder, &'static str) {
 
 fn queue_name(text: &str) -> Result<QueueName, Failure> {
     serde_json::from_value(serde_json::Value::String(text.to_ascii_lowercase())).map_err(|_| {
-        usage(format!("{text} is no queue; there are incoming, active, deferred, hold, corrupt"))
+        usage(format!("{text} is no queue; there are maildrop (to be listed only), incoming, active, deferred, hold, corrupt"))
     })
 }
 

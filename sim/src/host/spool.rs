@@ -89,11 +89,11 @@ impl Live {
                 Output::Recovered(summary) => {
                     self.work.push_back(Work::Manager(manager::Input::Recovered(summary)))
                 }
-                Output::Ready { last } => {
+                Output::Numbered { last } => {
                     self.ids = Some(QueueIds::new(self.site.node, last));
-                    self.work.push_back(Work::Manager(manager::Input::Ready));
                     scope.listen(25);
                 }
+                Output::Ready => self.work.push_back(Work::Manager(manager::Input::Ready)),
                 Output::Appended { ticket, result, committed } => {
                     self.appended(scope, ticket, result, committed);
                 }

@@ -156,7 +156,7 @@ fn contents_of_no_message_are_removed() {
     let mut next = recover(world.disk.clone());
     next.settle();
     assert!(next.disk.inode(file).is_none());
-    assert!(next.ready.unwrap() >= QueueId(0x7777_0000), "its id is not given again");
+    assert!(next.numbered.unwrap() >= QueueId(0x7777_0000), "its id is not given again");
     assert_eq!(next.recovered.len(), 3);
 }
 
@@ -177,7 +177,8 @@ fn octets_that_can_not_be_read_cost_only_the_messages_in_them() {
                 Output::Do(op, todo) => pending.push((op, todo)),
                 Output::Recovered(_) => found += 1,
                 Output::Event(event) => troubles += u32::from(event.text().contains("error:")),
-                Output::Ready { .. } => ready = true,
+                Output::Ready => ready = true,
+                Output::Numbered { .. } => {}
                 Output::Appended { .. } | Output::Loaded { .. } => {}
             }
         }

@@ -4,7 +4,8 @@
 //! it hands back, so content never passes the helper.
 
 use crate::env::{Letter, Mailboxes};
-use crate::privilege::{Agent, Owner, Request};
+use crate::privilege::{Agent, Owner, Request, is_null};
+use crate::trouble::words;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
 use postrider_core::time::Timestamp;
@@ -35,12 +36,9 @@ impl RealMailboxes {
 
 fn fault(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Fault::Other(format!("{error}"))
-        }
-        io::ErrorKind::PermissionDenied => Fault::Forbidden(error.to_string()),
-        io::ErrorKind::WouldBlock => Fault::Locked(error.to_string()),
-        _ => Fault::Other(error.to_string()),
+        io::ErrorKind::PermissionDenied => Fault::Forbidden(words(error)),
+        io::ErrorKind::WouldBlock => Fault::Locked(words(error)),
+        _ => Fault::Other(words(error)),
     }
 }
 
@@ -74,6 +72,9 @@ impl Mailboxes for RealMailboxes {
                     dot_lock: deposit.locks.dotlock.then(|| deposit.stale_lock.as_secs()),
                 };
                 let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
+                if is_null(&file.metadata().map_err(|error| fault(&error))?) {
+                    return Ok(Box::new(NullLetter));
+                }
                 MboxLetter::lock(agent, file, path, deposit).map(|letter| Box::new(letter) as Box<dyn Letter>)
             }
         }
@@ -122,6 +123,21 @@ impl Letter for MaildirLetter {
     }
 }
 
+/// A message for `/dev/null`.
+struct NullLetter;
+
+impl Letter for NullLetter {
+    fn write(&mut self, _: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {}
+}
+
 struct MboxLetter {
     agent: Arc<Agent>,
     file: File,
@@ -163,7 +179,7 @@ impl MboxLetter {
             Ok(flock) => flock,
             Err(error) => {
                 unlock(&agent);
-                let text = format!("the mailbox is locked by another program: {error}");
+                let text = format!("the mailbox is locked by another program: {}", words(&error));
                 return Err(if is_held(&error) { Fault::Locked(text) } else { Fault::Other(text) });
             }
         };
