@@ -409,7 +409,7 @@ impl Model for Delivery {
         ];
         if self.crashes > 0 {
             properties
-                .push(Property::sometimes("a crash before the write costs a second copy", |_, state| {
+                .push(Property::sometimes("a crash before the write costs a second copy", |_, state: &State| {
                     state.crashes > 0 && state.copies.iter().any(|copies| *copies > 1)
                 }));
         }
