@@ -227,13 +227,14 @@ impl Session {
     pub(super) fn finished(&mut self, now: Now, result: Result<(), Reply>) {
         let Stage::Finishing { chunk } = self.stage else { return };
         self.stage = Stage::Command;
-        let id =
-            self.transaction.take().and_then(|transaction| transaction.id).unwrap_or_default().to_string();
+        let transaction = self.transaction.take();
+        let stored = transaction.as_ref().map_or(0, |transaction| transaction.stored);
+        let id = transaction.and_then(|transaction| transaction.id).unwrap_or_default().to_string();
         match (result, chunk) {
             (Err(reply), _) => return self.say(now, &reply, false),
             (Ok(()), None) => self.say(now, &replies::QUEUED.with(&[&id]), true),
-            (Ok(()), Some(count)) => {
-                self.say(now, &replies::CHUNKS_QUEUED.with(&[&count.to_string(), &id]), true);
+            (Ok(()), Some(_)) => {
+                self.say(now, &replies::CHUNKS_QUEUED.with(&[&stored.to_string(), &id]), true);
             }
         }
         self.tally.forgive();

@@ -81,7 +81,7 @@ replies! {
     RCPT_SYNTAX:         501 (5 5 4) "Syntax: RCPT TO:<address>";
     DATA_SYNTAX:         501 (5 5 4) "Syntax: DATA";
     RSET_SYNTAX:         501 (5 5 4) "Syntax: RSET";
-    VRFY_SYNTAX:         501 (5 5 4) "Syntax: VRFY address";
+    VRFY_SYNTAX:         501 (5 5 4) "Syntax: VRFY address [SMTPUTF8]";
     STARTTLS_SYNTAX:     501 (5 5 4) "Syntax: STARTTLS";
     BAD_SENDER:          501 (5 1 7) "Bad sender address syntax";
     BAD_RECIPIENT:       501 (5 1 3) "Bad recipient address syntax";
