@@ -14,3 +14,8 @@ fmt:
 # One seed of the simulated world.
 sim SEED:
     cargo run -q -p postrider-sim -- run {{SEED}}
+
+# Postrider beside Debian's Postfix (as root): `just bench`, or `just bench relay parse`. docs/PERFORMANCE.md tells of the rows.
+bench *ROWS:
+    cargo build --release -p postrider --bin postrider
+    cargo run --release -p postrider-tests --bin bench -- {{ROWS}}

@@ -41,10 +41,29 @@ pub struct Dropped {
     pub uid: u32,
     /// When.
     pub modified: i64,
+    /// Octets of the message itself.
+    pub size: u64,
     /// The message itself, from here to the end.
     pub content: BufReader<File>,
     /// To be removed when the message is durable elsewhere.
     pub path: PathBuf,
+}
+
+impl Dropped {
+    /// The envelope sender, as typed; who left the message where the command said nothing.
+    #[must_use]
+    pub fn sender(&self) -> String {
+        match self.header.sender.as_deref() {
+            Some("<>") => String::new(),
+            Some(text) => text.to_owned(),
+            None => login_name(self.uid),
+        }
+    }
+}
+
+fn login_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    user.map_or_else(|| "unknown".to_owned(), |user| user.name)
 }
 
 /// Makes the directory.
@@ -138,7 +157,8 @@ pub fn open(path: &Path) -> io::Result<Dropped> {
     io::Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
     let header =
         serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok(Dropped { header, uid: data.uid(), modified: data.mtime(), content, path: path.to_owned() })
+    let size = data.len().saturating_sub(line.len() as u64);
+    Ok(Dropped { header, uid: data.uid(), modified: data.mtime(), size, content, path: path.to_owned() })
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::site::{Agent, Site};
 use postrider_core::ask::{Facts, Pause};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route};
+use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route, Summary};
 use postrider_core::manager::{Input, Manager, Output};
 use postrider_core::outbound::Outbound;
 use postrider_core::params::master_cf::Delivery as Program;
@@ -64,22 +64,43 @@ impl<E: Environment> Office<E> {
         Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs the manager until nobody can tell it anything any more.
-    pub async fn run(self: Arc<Self>, mut manager: Manager, mut facts: mpsc::UnboundedReceiver<Input>) {
+    /// Runs the manager until nobody can tell it anything any more. First come the messages that were on disk at the start, while
+    /// everything else that it is told meanwhile waits its turn between them.
+    pub async fn run(
+        self: Arc<Self>,
+        mut manager: Manager,
+        mut recovered: mpsc::Receiver<Vec<Summary>>,
+        mut facts: mpsc::UnboundedReceiver<Input>,
+    ) {
+        let mut recovering = true;
         loop {
             let env = &self.links.shared.env;
             let timeout = manager.next_timeout().map(|at| at.since(env.now().mono));
             tokio::select! {
                 biased;
+                batch = recovered.recv(), if recovering => {
+                    for summary in batch.as_deref().unwrap_or_default() {
+                        manager.handle_input(env.now(), Input::Recovered(*summary));
+                        self.drain(&mut manager);
+                    }
+                    if batch.is_none() {
+                        recovering = false;
+                        manager.handle_input(env.now(), Input::Ready);
+                    }
+                }
                 fact = facts.recv() => match fact {
                     Some(fact) => manager.handle_input(env.now(), fact),
                     None => return,
                 },
                 () = sleep(timeout) => manager.handle_timeout(env.now()),
             }
-            while let Some(output) = manager.poll_output() {
-                self.carry_out(output);
-            }
+            self.drain(&mut manager);
+        }
+    }
+
+    fn drain(self: &Arc<Self>, manager: &mut Manager) {
+        while let Some(output) = manager.poll_output() {
+            self.carry_out(output);
         }
     }
 
@@ -92,8 +113,8 @@ impl<E: Environment> Office<E> {
                     office.tell(Input::Loaded(id, loaded));
                 });
             }
-            Output::Route { id, envelope, recipients } => {
-                tokio::spawn(async move { office.route(id, &envelope, &recipients).await });
+            Output::Route { id, message, recipients } => {
+                tokio::spawn(async move { office.route(id, &message.envelope, &recipients).await });
             }
             Output::Attempt(attempt) => self.attempt(attempt),
             Output::Append(ticket, changes) => self.links.shared.spool.append_for_manager(ticket, changes),
@@ -108,7 +129,7 @@ impl<E: Environment> Office<E> {
             }
             Output::Ordered(ticket, result) => self.orders.done(ticket, result),
             Output::Drained => _ = self.drained.send(true),
-            Output::Event(event) => observe::log(&event),
+            Output::Event(event) => observe::log(event),
         }
     }
 

@@ -6,13 +6,15 @@
 use crate::content::Reader;
 use crate::env::{Environment, Net};
 use crate::inbound::{Shared, sleep};
+use crate::notice;
 use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
 use crate::tls;
+use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId, Change, Outcome, QueueId, Settled, Settlement};
+use postrider_core::mail::{Attempt, AttemptId, Change, Notice, Outcome, QueueId, Settled, Settlement};
 use postrider_core::outbound::{Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
@@ -130,6 +132,7 @@ pub struct Connection<E: Environment> {
     destination: Destination,
     message: QueueId,
     content: Option<Reader>,
+    notices: Vec<Notice>,
 }
 
 /// What ends a drain.
@@ -160,6 +163,7 @@ impl<E: Environment> Connection<E> {
             destination,
             message: QueueId::default(),
             content: None,
+            notices: Vec::new(),
         }
     }
 
@@ -189,6 +193,9 @@ impl<E: Environment> Connection<E> {
                     Err(_) => {}
                 }
             }
+            for notice in std::mem::take(&mut self.notices) {
+                notice::send(&self.links.shared, &self.site, &notice).await;
+            }
             match next {
                 Next::Close if self.machine.is_idle() => return self.close().await,
                 Next::Close => self.stream = None,
@@ -213,7 +220,7 @@ impl<E: Environment> Connection<E> {
         match effect {
             Effect::Send(octets) if out.is_empty() => *out = octets,
             Effect::Send(octets) => out.extend_from_slice(&octets),
-            Effect::Event(event) => observe::log(&event),
+            Effect::Event(event) => observe::log(event),
             Effect::Ask(question) => *next = Next::Ask(question),
             Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
             Effect::StartTls(demand) => *next = Next::StartTls(demand),
@@ -223,6 +230,7 @@ impl<E: Environment> Connection<E> {
             Effect::Settle(settled) => *next = Next::Settle(settled),
             Effect::Park(_) => *next = Next::Park,
             Effect::Close => *next = Next::Close,
+            Effect::Notice(notice) => self.notices.push(*notice),
         }
     }
 
@@ -397,12 +405,6 @@ fn loss(error: &io::Error) -> Loss {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
             Loss::Closed
         }
-        _ => Loss::Failed(reason(error)),
+        _ => Loss::Failed(trouble::words(error)),
     }
-}
-
-/// The system's words, without Rust's `(os error N)`.
-fn reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -9,6 +9,7 @@ use crate::maildrop::{self, Dropped};
 use crate::observe;
 use crate::site::Site;
 use crate::submit::{FromRead, Whole, submit};
+use crate::trouble::{told, words};
 use postrider_core::mail::{
     BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret,
     Sender,
@@ -33,7 +34,7 @@ pub async fn run<E: Environment>(
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
         match maildrop::list(&spool) {
             Ok(waiting) => take_all(&shared, &now, waiting).await,
-            Err(error) => observe::warn(format!("maildrop: {error}")),
+            Err(error) => observe::warn(format!("maildrop: {}", told(&error))),
         }
         if let Ok(None) = tokio::time::timeout(MAILDROP_LOOK, woken.recv()).await {
             return;
@@ -59,7 +60,7 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
     let (dropped, envelope) = match found {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-        Err(error) => return set_aside(path, &error.to_string()),
+        Err(error) => return set_aside(path, &words(&error)),
     };
     let uid = dropped.uid;
     let maker = Maker::Pickup { uid };
@@ -83,7 +84,7 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
 fn set_aside(path: &Path, why: &str) {
     let place = match maildrop::set_aside(path) {
         Ok(place) => format!("kept as {}, look at it and remove it", place.display()),
-        Err(error) => format!("it cannot be put aside: {error}"),
+        Err(error) => format!("it cannot be put aside: {}", told(&error)),
     };
     observe::warn(format!("{}: {why}; {place}", path.display()));
 }
@@ -114,12 +115,8 @@ async fn give_back<E: Environment>(
         unknown: Vec::new(),
     };
     let mut original = Vec::new();
-    let dropped = maildrop::open(path).map_err(|error| error.to_string())?;
-    dropped
-        .content
-        .take(REPORT_CHUNK as u64)
-        .read_to_end(&mut original)
-        .map_err(|error| error.to_string())?;
+    let dropped = maildrop::open(path).map_err(|error| words(&error))?;
+    dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(|error| words(&error))?;
     // No file of ours has CRLF lines; the report must.
     let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");
     let (kind, changes) = (report::Kind::Failure, Vec::new());
@@ -138,18 +135,19 @@ async fn give_back<E: Environment>(
 
 fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        observe::warn(format!("{}: {error}; it is taken in once more", path.display()));
+        observe::warn(format!("{}: {}; it is taken in once more", path.display(), words(&error)));
     }
 }
 
 fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result<Envelope> {
     let header = &dropped.header;
-    let sender = match header.sender.as_deref() {
-        Some("" | "<>") => Sender::Null,
-        Some(text) => Sender::Mailbox(mailbox(text)?),
-        None => Sender::Mailbox(Mailbox::new(&login_name(dropped.uid), "")),
+    let sender = match dropped.sender().as_str() {
+        "" => Sender::Null,
+        name if header.sender.is_none() => Sender::Mailbox(Mailbox::new(name, "")),
+        text => Sender::Mailbox(mailbox(text)?),
     };
-    let notify = header.notify.as_deref().map_or_else(Notify::default, notify_of);
+    // sendmail(1) has looked at it; what somebody else writes here and is none is as if it were not there.
+    let notify = header.notify.as_deref().and_then(Notify::parse).unwrap_or_default();
     let mut recipients = Vec::with_capacity(header.recipients.len());
     for text in &header.recipients {
         recipients.push(Recipient { notify, ..Recipient::new(mailbox(text)?) });
@@ -179,18 +177,4 @@ fn mailbox(text: &str) -> io::Result<Mailbox> {
     let wrong =
         |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
     Mailbox::parse(bare).map_err(wrong)
-}
-
-/// `-N never`, `-N delay,failure,success`.
-fn notify_of(text: &str) -> Notify {
-    let has = |word: &str| text.split(',').any(|item| item.trim().eq_ignore_ascii_case(word));
-    if has("never") {
-        return Notify::NEVER;
-    }
-    Notify { success: has("success"), failure: has("failure"), delay: has("delay"), explicit: true }
-}
-
-fn login_name(uid: u32) -> String {
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
-    user.map_or_else(|| "unknown".to_owned(), |user| user.name)
 }

@@ -7,6 +7,7 @@
 //!
 //! Started without root there is no helper: what needs it is refused by the kernel, and named at start.
 
+use crate::trouble::{told, words};
 use nix::cmsg_space;
 use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
@@ -18,7 +19,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,10 +29,10 @@ use std::sync::{Mutex, PoisonError};
 pub const HELPER_ARGUMENT: &str = "--keep-root";
 /// Connections that the kernel queues for us before it turns clients away.
 const BACKLOG: i32 = 1024;
+/// Directories that a first delivery may have made, from the Maildir upwards, and the one they were made in.
+const MADE_MAX: usize = 4;
 /// Octets of a request or an answer.
 const PACKET_MAX: usize = 64 * 1024;
-/// A dot-lock older than this belongs to a process that died (stale_lock_time, 500 s).
-const STALE_LOCK_SECONDS: i64 = 500;
 
 /// As whom a file is accessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,10 +59,11 @@ pub enum Request {
     FinishMaildir { directory: PathBuf, name: String, last: String, owner: Owner },
     /// Remove `tmp/NAME`.
     AbandonMaildir { directory: PathBuf, name: String, owner: Owner },
-    /// Open a mailbox file for appending; with a dot-lock, if that is asked for and its directory allows one.
-    OpenMbox { path: PathBuf, owner: Owner, dot_lock: bool },
+    /// Open a mailbox file for appending; with a dot-lock, if that is asked for (after how many seconds it counts as left behind) and
+    /// its directory allows one. `in_spool`: the directory is `mail_spool_directory`.
+    OpenMbox { path: PathBuf, owner: Owner, in_spool: bool, dot_lock: Option<u64> },
     /// Give the dot-lock back.
-    CloseMbox { path: PathBuf, owner: Owner },
+    CloseMbox { path: PathBuf, owner: Owner, in_spool: bool },
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,13 +79,8 @@ enum Answer {
 pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
     match request {
         Request::Bind(address) => bind(*address).map(Some),
-        Request::Open(path) => File::open(path).map(|file| Some(file.into())),
-        Request::OpenAs { path, owner } => {
-            // Never wait for a pipe that a user has put in place of a file.
-            let mut options = OpenOptions::new();
-            let options = options.read(true).custom_flags(nix::libc::O_NONBLOCK);
-            as_owner(*owner, || options.open(path)).map(|file| Some(file.into()))
-        }
+        Request::Open(path) => open_plain(path).map(|file| Some(file.into())),
+        Request::OpenAs { path, owner } => open_as(path, *owner).map(|file| Some(file.into())),
         Request::OpenMaildir { directory, name, owner } => {
             as_owner(*owner, || open_maildir(directory, name)).map(|file| Some(file.into()))
         }
@@ -93,13 +90,48 @@ pub fn carry_out(request: &Request) -> io::Result<Option<OwnedFd>> {
         Request::AbandonMaildir { directory, name, owner } => {
             as_owner(*owner, || fs::remove_file(directory.join("tmp").join(name))).map(|()| None)
         }
-        Request::OpenMbox { path, owner, dot_lock } => {
-            open_mbox(path, *owner, *dot_lock).map(|file| Some(file.into()))
+        Request::OpenMbox { path, owner, in_spool, dot_lock } => {
+            let maker = maker(path, *owner, *in_spool);
+            open_mbox(path, *owner, maker, *dot_lock).map(|file| Some(file.into()))
         }
-        Request::CloseMbox { path, owner } => {
-            as_owner(lock_owner(path, *owner).0, || fs::remove_file(dot_lock(path))).map(|()| None)
+        Request::CloseMbox { path, owner, in_spool } => {
+            as_owner(maker(path, *owner, *in_spool), || fs::remove_file(dot_lock(path))).map(|()| None)
         }
     }
+}
+
+/// Opens a plain file, or `/dev/null`, for reading. Anything else might never end, or never begin: a pipe that a user has put in place of a
+/// file would hold up whoever opens it.
+///
+/// # Errors
+/// As the system says.
+pub fn open_plain(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK).open(path)?;
+    let data = file.metadata()?;
+    if data.is_file() || is_null(&data) {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is not a plain file"))
+}
+
+/// True for `/dev/null`, which some mail is for.
+#[must_use]
+pub fn is_null(data: &fs::Metadata) -> bool {
+    let null = || fs::metadata("/dev/null").is_ok_and(|null| null.rdev() == data.rdev());
+    data.file_type().is_char_device() && null()
+}
+
+/// Opens a file with the rights of a user. Without root, what is anybody's to read is also that user's.
+fn open_as(path: &Path, owner: Owner) -> io::Result<File> {
+    let us = Uid::effective();
+    if us.is_root() || us.as_raw() == owner.uid {
+        return as_owner(owner, || open_plain(path));
+    }
+    let file = open_plain(path)?;
+    if file.metadata()?.mode() & 0o004 == 0 {
+        return as_owner(owner, || Ok(file));
+    }
+    Ok(file)
 }
 
 fn bind(address: SocketAddr) -> io::Result<OwnedFd> {
@@ -141,9 +173,18 @@ fn open_maildir(directory: &Path, name: &str) -> io::Result<File> {
             for part in ["tmp", "new", "cur"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part))?;
             }
+            // A power cut that takes a new Maildir takes the message in it.
+            directory.ancestors().take(MADE_MAX).for_each(sync_directory);
             open()
         }
         other => other,
+    }
+}
+
+/// Makes the names in a directory durable; one that may be used but not read by its user is left to the system.
+fn sync_directory(path: &Path) {
+    if let Ok(directory) = File::open(path) {
+        _ = directory.sync_all();
     }
 }
 
@@ -160,47 +201,47 @@ fn dot_lock(path: &Path) -> PathBuf {
     PathBuf::from(text)
 }
 
-fn take_dot_lock(path: &Path) -> io::Result<()> {
+/// Makes the lock file; false where nobody but the system may make files: the lock on the file itself has to do.
+fn take_dot_lock(path: &Path, stale: u64) -> io::Result<bool> {
     let lock = dot_lock(path);
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
-        Ok(_) => Ok(()),
+        Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let age = crate::env::wall_clock().seconds() - fs::metadata(&lock)?.mtime();
-            if age <= STALE_LOCK_SECONDS {
+            let age = crate::env::wall_clock().seconds() - fs::symlink_metadata(&lock)?.mtime();
+            if age <= i64::try_from(stale).unwrap_or(i64::MAX) {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{} is held", lock.display())));
             }
             fs::remove_file(&lock)?;
-            take_dot_lock(path)
+            take_dot_lock(path, stale)
         }
-        // Nobody but root and the group may make files there: the lock on the file itself has to do.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-/// Who makes the lock, and whether the folder is the system's: a mail spool belongs to root and group mail, so the lock, and a
-/// missing mailbox, are made as root and given away.
-fn lock_owner(path: &Path, owner: Owner) -> (Owner, bool) {
+/// Who makes the lock and a missing mailbox. In `mail_spool_directory`, if it belongs to root, we do, and give the mailbox away; anywhere
+/// else its owner, because a path of a user's choice leads wherever that user wants.
+fn maker(path: &Path, owner: Owner, in_spool: bool) -> Owner {
+    let root = Owner { uid: 0, gid: 0 };
     let folder = path.parent().and_then(|parent| fs::metadata(parent).ok());
-    let system = folder.is_some_and(|data| data.uid() == 0) && Uid::effective().is_root();
-    (if system { Owner { uid: 0, gid: 0 } } else { owner }, system)
+    let ours = in_spool && Uid::effective().is_root() && folder.is_some_and(|data| data.uid() == root.uid);
+    if ours { root } else { owner }
 }
 
-fn open_mbox(path: &Path, owner: Owner, locked: bool) -> io::Result<File> {
-    let (lock_owner, system) = lock_owner(path, owner);
-    if locked {
-        as_owner(lock_owner, || take_dot_lock(path))?;
-    }
-    let result = open_mbox_file(path, owner, system);
-    if result.is_err() && locked {
-        _ = fs::remove_file(dot_lock(path));
+fn open_mbox(path: &Path, owner: Owner, maker: Owner, dot_lock_stale: Option<u64>) -> io::Result<File> {
+    let taken = dot_lock_stale.map(|stale| as_owner(maker, || take_dot_lock(path, stale))).transpose()?;
+    let result = open_mbox_file(path, owner, maker);
+    if result.is_err() && taken == Some(true) {
+        _ = as_owner(maker, || fs::remove_file(dot_lock(path)));
     }
     result
 }
 
-fn open_mbox_file(path: &Path, owner: Owner, system: bool) -> io::Result<File> {
-    if system && !path.exists() {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
+    let missing = fs::symlink_metadata(path).is_err();
+    if maker != owner && missing {
+        let file =
+            as_owner(maker, || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path))?;
         std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
     }
     let file = as_owner(owner, || {
@@ -210,12 +251,15 @@ fn open_mbox_file(path: &Path, owner: Owner, system: bool) -> io::Result<File> {
             .read(true)
             .create(true)
             .mode(0o600)
-            .custom_flags(nix::libc::O_NOFOLLOW)
+            .custom_flags(nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK)
             .open(path)
     })?;
     let data = file.metadata()?;
-    if !data.is_file() || data.nlink() != 1 {
+    if !is_null(&data) && (!data.is_file() || data.nlink() != 1) {
         return Err(io::Error::other(format!("{} is not a plain file with one name", path.display())));
+    }
+    if missing && let Some(directory) = path.parent() {
+        as_owner(maker, || Ok(sync_directory(directory)))?;
     }
     Ok(file)
 }
@@ -250,6 +294,10 @@ impl Agent {
                 let (packet, file) = receive(&*socket)?;
                 match serde_json::from_slice(&packet)? {
                     Answer::Done => Ok(file),
+                    // A lock that is held is known by its kind, and says whose.
+                    Answer::Failed(Some(nix::libc::EWOULDBLOCK), text) => {
+                        Err(io::Error::new(io::ErrorKind::WouldBlock, text))
+                    }
                     Answer::Failed(Some(code), _) => Err(io::Error::from_raw_os_error(code)),
                     Answer::Failed(None, text) => Err(io::Error::other(text)),
                 }
@@ -304,7 +352,7 @@ pub fn start() -> Result<Agent, String> {
             .spawn()?;
         Ok(Agent::Helper(Mutex::new(ours)))
     };
-    start().map_err(|error| format!("the helper that keeps root cannot be started: {error}"))
+    start().map_err(|error| format!("the helper that keeps root cannot be started: {}", told(&error)))
 }
 
 /// The helper's whole life: requests from standard input until the daemon is gone.
@@ -325,7 +373,10 @@ pub fn keep_root() {
             .and_then(|request| carry_out(&request));
         let (answer, file) = match result {
             Ok(file) => (Answer::Done, file),
-            Err(error) => (Answer::Failed(error.raw_os_error(), error.to_string()), None),
+            Err(error) => {
+                let held = (error.kind() == io::ErrorKind::WouldBlock).then_some(nix::libc::EWOULDBLOCK);
+                (Answer::Failed(error.raw_os_error().or(held), words(&error)), None)
+            }
         };
         let packet = serde_json::to_vec(&answer).unwrap_or_default();
         let descriptors: Vec<RawFd> = file.iter().map(AsRawFd::as_raw_fd).collect();
@@ -357,7 +408,7 @@ pub fn drop_root(owner: &str) -> Result<(), String> {
     setgroups(&groups)
         .and_then(|()| setgid(user.gid))
         .and_then(|()| setuid(user.uid))
-        .map_err(|error| format!("cannot become mail_owner {owner}: {error}"))
+        .map_err(|error| format!("cannot become mail_owner {owner}: {}", told(&error.into())))
 }
 
 /// The user that `mail_owner` names.
@@ -373,7 +424,7 @@ pub fn owner_of(owner: &str) -> Result<nix::unistd::User, String> {
         Ok(None) => Err(format!(
             "mail_owner = {owner}: there is no such user; make one (adduser --system --group {owner}) or name another"
         )),
-        Err(error) => Err(format!("mail_owner = {owner}: {error}")),
+        Err(error) => Err(format!("mail_owner = {owner}: {}", told(&error.into()))),
     }
 }
 

@@ -11,14 +11,19 @@ use crate::outbound::{Links, Pool, Unwritten};
 use crate::resolve::Resolver;
 use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
+use crate::staging::Budget;
+use crate::tables;
+use crate::trouble::{Cause, Fault, words};
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
+use postrider_core::params::problem::{File, Place};
 use postrider_core::params::{Config, Problem};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, Log};
 use postrider_core::session::clients::Clients;
 use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -62,21 +67,26 @@ fn in_directory(config: &Config, problem: &Problem) -> String {
 fn table_problems<E: Environment>(site: &Site<E>) -> Vec<String> {
     let mut found = Vec::new();
     for (name, parameter) in site.config.tables_by_parameter() {
-        for problem in site.answers.tables.load(&name) {
-            // A fault of no line of the table's file is one of the line that names the table.
-            found.push(match problem.line {
-                0 => {
-                    let text = format!("{}: {}", name.0, problem.what);
-                    in_directory(&site.config, &site.config.doubt(&parameter, &text, &problem.remedy))
-                }
-                line => format!("{}:{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
-            });
-        }
+        let problems = site.answers.tables.load(&name).into_iter();
+        found.extend(problems.map(|problem| (parameter.clone(), problem)));
     }
-    found
+    found.extend(tables::judge_routes(&site.config, &site.answers.tables));
+    let told = |(parameter, problem): (String, postrider_core::tables::Problem)| match problem.line {
+        // A fault of no line of the table's file is one of the line that names the table.
+        0 => {
+            let name = problem.file.split_once(':').map_or(problem.file.as_str(), |(_, name)| name);
+            let text = match problem.what.contains(name) {
+                true => problem.what.clone(),
+                false => format!("{}: {}", problem.file, problem.what),
+            };
+            in_directory(&site.config, &site.config.doubt(&parameter, &text, &problem.remedy))
+        }
+        line => format!("{}:{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
+    };
+    found.into_iter().map(told).collect()
 }
 
-/// Starts the daemon: recovers the spool, then listens.
+/// Starts the daemon: reads what queue ids there are, then listens while the rest of the queue is read.
 ///
 /// # Errors
 /// What is wrong with the configuration, or where it cannot listen.
@@ -84,22 +94,36 @@ pub async fn start<E: Environment>(
     env: Arc<E>,
     provider: Arc<CryptoProvider>,
     config: Config,
-) -> Result<House<E>, String> {
+) -> Result<House<E>, Fault> {
+    let house = furnish(env, provider, config).await?;
+    house.listen().await?;
+    Ok(house)
+}
+
+/// All of the daemon but its listeners: who answers on a port must already be able to obey its operator.
+async fn furnish<E: Environment>(
+    env: Arc<E>,
+    provider: Arc<CryptoProvider>,
+    config: Config,
+) -> Result<House<E>, Fault> {
     let settings = config.settings(None);
-    let dns = dns_params(&env, &settings).map_err(|wrong| lines(&config, &wrong))?;
+    let wrong = |wrong: Wrong| Fault::new(Cause::Configuration, lines(&config, &wrong));
+    let dns = dns_params(&env, &settings).map_err(wrong)?;
     let resolver = Resolver::start(&env, dns);
-    let site =
-        Site::new(&env, &provider, &resolver, config.clone()).map_err(|wrong| lines(&config, &wrong))?;
-    let params = site.manager_params().map_err(|wrong| lines(&config, &wrong))?;
+    let site = Site::new(&env, &provider, &resolver, config.clone()).map_err(wrong)?;
+    let params = site.manager_params().map_err(wrong)?;
     let site = Arc::new(RwLock::new(Arc::new(site)));
     let (facts, incoming) = mpsc::unbounded_channel();
     let (opened, opening) = oneshot::channel();
     let log = Log::new(queue::Params::new(&settings), env.entropy());
     let spool = Spool::start(&env, log, facts.clone(), opened);
-    let opened = opening.await.map_err(|_| "the spool cannot be opened; the log says why".to_owned())?;
+    let closed = |_| Fault::new(Cause::System, "the spool cannot be opened; the log says why");
+    let opened = opening.await.map_err(closed)?;
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
     let ids = Mutex::new(QueueIds::new(node, opened.last));
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids });
+    let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
+    let notices = Mutex::default();
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget, notices });
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),
@@ -112,7 +136,7 @@ pub async fn start<E: Environment>(
     let office =
         Arc::new(Office { links, site: Arc::clone(&site), orders: Arc::clone(&orders), drained: done });
     let manager = Manager::new(params, Prng::new(env.entropy()));
-    tokio::spawn(office.run(manager, incoming));
+    tokio::spawn(office.run(manager, opened.recovered, incoming));
     let limit = settings.number("smtpd_client_connection_count_limit");
     let clients = Mutex::new(Clients::new(limit, settings.text("myhostname")));
     let doors = Arc::new(Doors {
@@ -120,13 +144,11 @@ pub async fn start<E: Environment>(
         site: Arc::clone(&site),
         clients,
         sessions: AtomicU64::new(0),
+        seats: Mutex::default(),
         draining: drain,
     });
     let listening = Mutex::default();
-    let house =
-        House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening };
-    house.listen().await?;
-    Ok(house)
+    Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening })
 }
 
 impl<E: Environment> House<E> {
@@ -135,28 +157,55 @@ impl<E: Environment> House<E> {
         Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Opens the doors of the configuration that are not open, and closes those that it has no more.
-    async fn listen(&self) -> Result<(), String> {
+    /// Opens the doors of the configuration that are not open, and closes those that it has no more. Nothing is closed before all that
+    /// can be opened beside it is open.
+    async fn listen(&self) -> Result<(), Fault> {
         let site = self.site();
         let mut wanted = Vec::new();
         for (service, door) in &site.doors {
             wanted.extend(door.addresses.iter().map(|&at| (service.clone(), SocketAddr::from(at))));
         }
-        let open: Vec<_> = {
-            let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-            // A door that is dropped from the map tells its task so.
-            listening.retain(|key, closed| wanted.contains(key) || closed.send(true).is_err());
-            wanted.into_iter().filter(|key| !listening.contains_key(key)).collect()
+        let fresh: Vec<_> = {
+            let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.iter().filter(|key| !listening.contains_key(*key)).cloned().collect()
         };
-        for (service, address) in open {
-            let at = Doors::<E>::at(address.ip(), address.port());
-            let listener = self.shared.env.net().listen(&at).await;
-            let listener = listener.map_err(|error| cannot_listen(&service, address, &error))?;
+        let (mut open, mut taken) = (Vec::new(), Vec::new());
+        for key in fresh {
+            match self.bind(&site, &key).await {
+                Ok(listener) => open.push((key, listener)),
+                // Perhaps by a door of ours that is about to close: 127.0.0.1:25 where 0.0.0.0:25 is wanted.
+                Err((io::ErrorKind::AddrInUse, _)) => taken.push(key),
+                Err((_, why)) => return Err(why),
+            }
+        }
+        let old: Vec<_> = {
+            let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+            listening.extract_if(.., |key, _| !wanted.contains(key)).map(|(_, closed)| closed).collect()
+        };
+        for closed in old {
+            _ = closed.send(true);
+            closed.closed().await;
+        }
+        for key in taken {
+            let listener = self.bind(&site, &key).await.map_err(|(_, why)| why)?;
+            open.push((key, listener));
+        }
+        for ((service, address), listener) in open {
             let (closed, closing) = watch::channel(false);
-            tokio::spawn(Arc::clone(&self.doors).serve(service.clone(), listener, closing));
+            tokio::spawn(Arc::clone(&self.doors).serve(service.clone(), closing, listener));
             self.listening.lock().unwrap_or_else(PoisonError::into_inner).insert((service, address), closed);
         }
         Ok(())
+    }
+
+    async fn bind(
+        &self,
+        site: &Site<E>,
+        (service, address): &(String, SocketAddr),
+    ) -> Result<<E::Net as Net>::Listener, (io::ErrorKind, Fault)> {
+        let at = Doors::<E>::at(address.ip(), address.port());
+        let listener = self.shared.env.net().listen(&at).await;
+        listener.map_err(|error| (error.kind(), cannot_listen(&site.config, service, *address, &error)))
     }
 
     /// Uses another configuration from now on; sessions that are open keep theirs. When it is faulty, nothing changes.
@@ -173,9 +222,12 @@ impl<E: Environment> House<E> {
         *self.site.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
         if let Err(why) = self.listen().await {
             *self.site.write().unwrap_or_else(PoisonError::into_inner) = before;
-            _ = self.listen().await;
-            return Err(why);
+            return Err(match self.listen().await {
+                Ok(()) => why.text,
+                Err(again) => format!("{why}\nand what was open can not be opened again: {again}"),
+            });
         }
+        self.shared.budget.set_limit(config.settings(None).number("content_memory_limit"));
         self.resolver.reload(dns);
         _ = self.facts.send(Input::Reload(Box::new(params)));
         Ok(())
@@ -228,18 +280,22 @@ impl<E: Environment> House<E> {
     }
 }
 
-fn cannot_listen(service: &str, address: SocketAddr, error: &std::io::Error) -> String {
-    let remedy = match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "another program listens there; stop it, or change the port in master.cf"
+fn cannot_listen(config: &Config, service: &str, address: SocketAddr, error: &io::Error) -> Fault {
+    let (cause, remedy) = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            (Cause::System, "another program listens there; stop it, or change the port in master.cf")
         }
-        std::io::ErrorKind::PermissionDenied => {
-            "ports below 1024 need root; start as root, or change the port"
+        io::ErrorKind::PermissionDenied => {
+            (Cause::Permission, "ports below 1024 need root; start as root, or change the port")
         }
-        std::io::ErrorKind::AddrNotAvailable => "this host has no such address; see inet_interfaces",
-        _ => "see master.cf",
+        io::ErrorKind::AddrNotAvailable => {
+            (Cause::Configuration, "this host has no such address; see inet_interfaces")
+        }
+        _ => (Cause::System, "see master.cf"),
     };
-    format!("master.cf: service {service}: cannot listen on {address}: {error}; {remedy}")
+    let place = config.service(service).map_or(Place { file: File::Master, line: None }, |found| found.place);
+    let text = format!("service {service}: cannot listen on {address}: {}", words(error));
+    Fault::new(cause, in_directory(config, &Problem::error(place, text, remedy)))
 }
 
 #[cfg(not(madsim))]
@@ -247,11 +303,12 @@ pub use production::{daemon, inspect};
 
 #[cfg(not(madsim))]
 mod production {
-    use super::{House, in_directory, lines, start, table_problems};
+    use super::{House, furnish, in_directory, lines, table_problems};
     use crate::cli::Setup;
     use crate::control::Request;
     use crate::env::real::Real;
-    use crate::{maildrop, observe, operate, pickup, site};
+    use crate::trouble::{Cause, Fault, told};
+    use crate::{observe, operate, pickup, site};
     use postrider_core::params::{Config, Severity};
     use std::sync::Arc;
     use std::time::Duration;
@@ -265,15 +322,21 @@ mod production {
     ///
     /// # Errors
     /// It cannot start.
-    pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), String> {
+    pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), Fault> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut house = start(env, provider, setup.config.clone()).await?;
+        // Before anybody can know that we are here: a signal that nobody waits for would kill us without a drain.
+        let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
+        let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+        let mut house = furnish(env, provider, setup.config.clone()).await?;
         for problem in house.doubts() {
-            observe::warn(problem);
+            observe::warn(problem.replacen(": warning: ", ": ", 1));
         }
         let (wishes, mut wished) = mpsc::channel(16);
         let stage = operate::Stage::open(&house, &setup, wishes)?;
         tokio::spawn(stage.run());
+        house.listen().await?;
         let (wake, woken) = mpsc::channel(1);
         tokio::spawn(pickup::run(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken));
         observe::note(format!(
@@ -282,10 +345,6 @@ mod production {
             setup.directory.display(),
             house.listening().join(", ")
         ));
-        let trouble = |error: std::io::Error| format!("signals: {error}");
-        let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -338,7 +397,7 @@ mod production {
             Ok(()) => {
                 observe::note("configuration reloaded");
                 for problem in house.doubts() {
-                    observe::warn(problem);
+                    observe::warn(problem.replacen(": warning: ", ": ", 1));
                 }
             }
             Err(why) => {
@@ -373,11 +432,6 @@ mod production {
                 setup.config.doubt("mail_owner", &why, "without root the daemon stays who starts it")
             };
             found.push((root, in_directory(&setup.config, &problem)));
-        }
-        let spool = setup.spool().join(maildrop::DIRECTORY);
-        if setup.queue_directory().exists() && !spool.exists() {
-            let text = format!("{}: warning: does not exist; it is made at the first start", spool.display());
-            found.push((false, text));
         }
         found
     }

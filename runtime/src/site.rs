@@ -6,6 +6,7 @@ use crate::manager::deliberate;
 use crate::resolve::Resolver;
 use crate::tables::{self, Tables};
 use crate::tls;
+use crate::trouble::told;
 use postrider_core::ask::{Facts, TableName};
 use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
@@ -169,14 +170,6 @@ impl<E: Environment> Site<E> {
                     _ => "where it is reached, the answer is 451",
                 };
                 found.insert(self.config.doubt(parameter, &text, remedy));
-            }
-        }
-        // The default names classes that do not work; only what an operator wrote is told.
-        if self.config.line_of("notify_classes").contains(':') {
-            let works = |class: &String| matches!(class.as_str(), "bounce" | "2bounce" | "delay");
-            for class in self.settings.list("notify_classes").iter().filter(|class| !works(class)) {
-                let text = format!("not working yet: {class}");
-                found.insert(self.config.doubt("notify_classes", &text, "no such notices are sent"));
             }
         }
         for agent in self.transports.values() {
@@ -344,7 +337,7 @@ fn everywhere(settings: &Settings, own: &[IpAddr]) -> Option<Vec<IpAddr>> {
 }
 
 fn read<E: Environment>(env: &Arc<E>, name: &str, path: &str) -> Result<Vec<u8>, Wrong> {
-    env.files().read(Path::new(path)).map_err(|error| wrong(name, format!("{path}: {error}")))
+    env.files().read(Path::new(path)).map_err(|error| wrong(name, format!("{path}: {}", told(&error))))
 }
 
 fn server_tls<E: Environment>(
@@ -381,7 +374,8 @@ fn client_tls<E: Environment>(
     }
     if !directory.is_empty() {
         let files = env.files().list(Path::new(directory));
-        let files = files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {error}")))?;
+        let files =
+            files.map_err(|error| wrong("smtp_tls_CApath", format!("{directory}: {}", told(&error))))?;
         roots.extend(files.iter().filter_map(|path| env.files().read(path).ok()));
     }
     tls::Client::new(provider, &roots).map(Arc::new).map_err(|why| wrong("smtp_tls_CAfile", why))

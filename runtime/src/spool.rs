@@ -6,12 +6,13 @@
 use crate::env::{Disk, Environment};
 use crate::observe;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal};
+use postrider_core::mail::{Change, Loaded, QueueId, Refusal, Summary};
 use postrider_core::manager;
+use postrider_core::queue::transfer::{Arrival, arrival};
 use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::oneshot;
 
 /// Somebody's request.
@@ -32,11 +33,18 @@ enum Reply {
     Manager(Ticket),
 }
 
-/// What the spool says about itself, once.
-#[derive(Debug, Clone, Copy)]
+/// Recovered messages that are told at once, and twice as many that may wait to be heard: a million of them in a channel would take
+/// as much memory as all that is remembered of them.
+const RECOVERED_AT_ONCE: usize = 1_000;
+const RECOVERED_WAITING: usize = 2;
+
+/// What the spool says about itself, as soon as it has read where its segments begin and end.
+#[derive(Debug)]
 pub struct Opened {
     /// The highest queue id it has seen.
     pub last: QueueId,
+    /// What recovery finds; the end of the channel is the end of recovery.
+    pub recovered: Receiver<Vec<Summary>>,
 }
 
 /// A handle to the spool. Its channel has no bound of its own: a session, an attempt or a report has at most one
@@ -48,7 +56,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Starts the task. `manager` hears of recovered and committed messages; `opened` is told when recovery is over.
+    /// Starts the task. `manager` hears of committed messages and of the end of recovery; `opened` is told when sessions may begin.
     pub fn start<E: Environment>(
         env: &Arc<E>,
         log: Log,
@@ -63,6 +71,8 @@ impl Spool {
             disk: Arc::clone(&disk),
             manager,
             opened: Some(opened),
+            recovered: None,
+            batch: Vec::new(),
             ops: VecDeque::new(),
             appends: BTreeMap::new(),
             loads: BTreeMap::new(),
@@ -121,22 +131,24 @@ struct Keeper<E> {
     disk: Arc<dyn Disk>,
     manager: UnboundedSender<manager::Input>,
     opened: Option<oneshot::Sender<Opened>>,
+    recovered: Option<Sender<Vec<Summary>>>,
+    batch: Vec<Summary>,
     ops: VecDeque<(OpId, Op)>,
-    appends: BTreeMap<Ticket, (Reply, Option<Box<Message>>)>,
+    appends: BTreeMap<Ticket, (Reply, Option<Arrival>)>,
     loads: BTreeMap<Ticket, LoadReply>,
     last_ticket: u64,
 }
 
 impl<E: Environment> Keeper<E> {
     async fn run(mut self, mut incoming: UnboundedReceiver<Request>) {
-        self.tell(Input::Open);
+        self.tell(Input::Open).await;
         loop {
             while let Ok(request) = incoming.try_recv() {
-                self.request(request);
+                self.request(request).await;
             }
             if let Some((op, what)) = self.ops.pop_front() {
                 let result = self.disk.execute(what);
-                self.tell(Input::Did { op, result });
+                self.tell(Input::Did { op, result }).await;
                 // The other tasks of this thread, if there are any (in simulation), have their turn between operations.
                 tokio::task::yield_now().await;
                 continue;
@@ -148,32 +160,28 @@ impl<E: Environment> Keeper<E> {
                     Ok(request) => request,
                     Err(_) => {
                         self.log.handle_timeout(self.env.now());
-                        self.drain();
+                        self.drain().await;
                         continue;
                     }
                 },
             };
             // Nobody is left who could ask: the daemon is down.
             let Some(request) = request else { return };
-            self.request(request);
+            self.request(request).await;
         }
     }
 
-    fn request(&mut self, request: Request) {
+    async fn request(&mut self, request: Request) {
         match request {
             Request::Append { changes, content, reply } => {
                 let ticket = self.next_ticket();
-                let committed = changes.iter().find_map(|change| match change {
-                    Change::Commit(message) => Some(message.clone()),
-                    _ => None,
-                });
-                self.appends.insert(ticket, (reply, committed));
-                self.tell(Input::Append { ticket, changes, content });
+                self.appends.insert(ticket, (reply, arrival(&changes)));
+                self.tell(Input::Append { ticket, changes, content }).await;
             }
             Request::Load { id, reply } => {
                 let ticket = self.next_ticket();
                 self.loads.insert(ticket, reply);
-                self.tell(Input::Load { ticket, id });
+                self.tell(Input::Load { ticket, id }).await;
             }
             Request::Whereabouts { id, reply } => _ = reply.send(self.log.whereabouts(id)),
         }
@@ -184,21 +192,39 @@ impl<E: Environment> Keeper<E> {
         Ticket(self.last_ticket)
     }
 
-    fn tell(&mut self, input: Input) {
+    async fn tell(&mut self, input: Input) {
         self.log.handle_input(self.env.now(), input);
-        self.drain();
+        self.drain().await;
     }
 
-    fn drain(&mut self) {
+    /// Hands recovered messages to the manager, and waits while it has enough of them.
+    async fn announce(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        if let (Some(recovered), false) = (&self.recovered, batch.is_empty()) {
+            _ = recovered.send(batch).await;
+        }
+    }
+
+    async fn drain(&mut self) {
         while let Some(output) = self.log.poll_output() {
             match output {
                 Output::Do(op, what) => self.ops.push_back((op, what)),
-                Output::Recovered(summary) => _ = self.manager.send(manager::Input::Recovered(summary)),
-                Output::Ready { last } => {
-                    _ = self.manager.send(manager::Input::Ready);
+                Output::Numbered { last } => {
+                    let (recovered, receiver) = channel(RECOVERED_WAITING);
+                    self.recovered = Some(recovered);
                     if let Some(opened) = self.opened.take() {
-                        _ = opened.send(Opened { last });
+                        _ = opened.send(Opened { last, recovered: receiver });
                     }
+                }
+                Output::Recovered(summary) => {
+                    self.batch.push(summary);
+                    if self.batch.len() >= RECOVERED_AT_ONCE {
+                        self.announce().await;
+                    }
+                }
+                Output::Ready => {
+                    self.announce().await;
+                    self.recovered = None;
                 }
                 Output::Appended { ticket, result } => self.appended(ticket, result),
                 Output::Loaded { ticket, loaded } => {
@@ -206,15 +232,18 @@ impl<E: Environment> Keeper<E> {
                         _ = reply.send(loaded);
                     }
                 }
-                Output::Event(event) => observe::log(&event),
+                Output::Event(event) => observe::log(event),
             }
         }
     }
 
     fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
-        let Some((reply, committed)) = self.appends.remove(&ticket) else { return };
-        if let (Ok(()), Some(message)) = (result, committed) {
-            _ = self.manager.send(manager::Input::Committed(message));
+        let Some((reply, arrival)) = self.appends.remove(&ticket) else { return };
+        match arrival.filter(|_| result.is_ok()) {
+            Some(Arrival::New(message)) => _ = self.manager.send(manager::Input::Committed(message)),
+            // As if it had been there at the start.
+            Some(Arrival::Moved(summary)) => _ = self.manager.send(manager::Input::Recovered(summary)),
+            None => {}
         }
         match reply {
             Reply::Task(reply) => _ = reply.send(result),

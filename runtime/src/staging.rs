@@ -2,13 +2,73 @@
 
 use crate::env::Environment;
 use crate::inbound::Shared;
+use crate::observe;
+use postrider_core::limits::INLINE_CONTENT_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{ContentPlace, QueueId, Refusal};
 use postrider_core::queue::{Op, Staged, Staging, StagingInput, StagingOutput};
+use postrider_core::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Between two warnings that contents fill their memory.
+const WARN_AGAIN: Duration = Duration::from_secs(60);
+
+/// Octets of contents that are in memory: of all connections, until their commits are answered (`content_memory_limit`).
+#[derive(Debug)]
+pub struct Budget {
+    limit: AtomicU64,
+    used: AtomicU64,
+    warned: Mutex<Option<Instant>>,
+}
+
+impl Budget {
+    /// Nothing is used.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        Self { limit: AtomicU64::new(limit), used: AtomicU64::new(0), warned: Mutex::new(None) }
+    }
+
+    /// Another limit, from now on.
+    pub fn set_limit(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
+    }
+
+    fn take(&self, octets: u64) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let more = |used: u64| used.checked_add(octets).filter(|sum| *sum <= limit);
+        self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn warn(&self, now: Instant) {
+        let mut warned = self.warned.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.is_none_or(|at| now.since(at) >= WARN_AGAIN) {
+            *warned = Some(now);
+            let limit = self.limit.load(Ordering::Relaxed);
+            observe::warn(format!(
+                "contents fill the {limit} octets of content_memory_limit: mail is refused until the disk or clients have caught up"
+            ));
+        }
+    }
+}
+
+/// What one connection has taken of the budget; given back when it is dropped.
+#[derive(Debug)]
+struct Share {
+    budget: Arc<Budget>,
+    octets: u64,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.octets, Ordering::Relaxed);
+    }
+}
 
 /// What is staged on one connection.
 #[derive(Debug, Default)]
 pub struct Stage {
+    share: Option<Share>,
     name: Option<QueueId>,
     staging: Option<Staging>,
     refused: Option<Refusal>,
@@ -30,8 +90,28 @@ impl Stage {
     /// Adds octets. What the disk refuses is told at the end, when the client listens.
     pub async fn put<E: Environment>(&mut self, shared: &Shared<E>, octets: Vec<u8>) {
         let Some(name) = self.name else { return };
+        if self.refused.is_some() {
+            return;
+        }
+        if !self.grow(&shared.budget, octets.len() as u64) {
+            shared.budget.warn(shared.env.now().mono);
+            self.refused = Some(Refusal::Full);
+            self.share = None;
+            return self.tell(shared, StagingInput::Abort).await;
+        }
         self.staging.get_or_insert_with(|| Staging::new(name));
         self.tell(shared, StagingInput::Octets(octets)).await;
+    }
+
+    /// Takes memory for so many octets more. Beyond what stays in memory of one content it goes to its file as fast as it comes.
+    fn grow(&mut self, budget: &Arc<Budget>, octets: u64) -> bool {
+        let share = self.share.get_or_insert_with(|| Share { budget: Arc::clone(budget), octets: 0 });
+        let more = octets.min(INLINE_CONTENT_MAX.saturating_sub(share.octets));
+        let taken = more == 0 || budget.take(more);
+        if taken {
+            share.octets += more;
+        }
+        taken
     }
 
     /// What is staged, durable if it lies in a file.
@@ -39,7 +119,7 @@ impl Stage {
     /// # Errors
     /// The disk did not take all of it; what it took is gone.
     pub async fn finish<E: Environment>(&mut self, shared: &Shared<E>) -> Result<Staged, Refusal> {
-        if self.staging.is_none() {
+        if self.staging.is_none() && self.refused.is_none() {
             return Ok(Staged { place: ContentPlace::Inline, stored: 0, content: Vec::new() });
         }
         self.tell(shared, StagingInput::Finish).await;
@@ -47,6 +127,7 @@ impl Stage {
             (None, Some(staged)) => Ok(staged),
             (refused, _) => {
                 self.staging = None;
+                self.share = None;
                 Err(refused.unwrap_or(Refusal::Broken))
             }
         }

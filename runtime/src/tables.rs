@@ -3,8 +3,11 @@
 //! A table that cannot be read fails its lookups ("try again later"); the engines are core's.
 
 use crate::env::Environment;
+use crate::trouble::words;
 use postrider_core::ask::{TableFailure, TableName};
-use postrider_core::tables::{Problem, Source, Table, TableSpec};
+use postrider_core::outbound::routes;
+use postrider_core::params::Config;
+use postrider_core::tables::{self, Problem, Source, Table, TableSpec};
 use postrider_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,6 +23,9 @@ struct Entry {
     file: Option<(PathBuf, Option<u64>)>,
     looked: Instant,
 }
+
+/// Wrong routes of one table that are told; a table of another sort, named by mistake, is wrong in each line.
+const ROUTES_TOLD_MAX: usize = 20;
 
 /// All tables.
 pub struct Tables<E> {
@@ -65,11 +71,9 @@ impl<E: Environment> Tables<E> {
         match name.0.strip_prefix("proxy:").unwrap_or(&name.0) {
             "unix:passwd.byname" => return self.user(key).map_err(fail),
             other => {
-                if let Some(path) = other.strip_prefix("include:") {
-                    return text_of(path, self.env.files().read(Path::new(path))).map_err(fail);
-                }
-                if let Some(path) = other.strip_prefix("forward:") {
-                    let user = self.env.users().user(key).map_err(|error| fail(error.to_string()))?;
+                let path = other.strip_prefix("include:").or_else(|| other.strip_prefix("forward:"));
+                if let Some(path) = path {
+                    let user = self.env.users().user(key).map_err(|error| fail(words(&error)))?;
                     let Some(user) = user else { return Ok(None) };
                     return text_of(path, self.env.files().read_as(Path::new(path), &user)).map_err(fail);
                 }
@@ -78,8 +82,21 @@ impl<E: Environment> Tables<E> {
         self.table(name).lookup(key).map_err(fail)
     }
 
+    /// The table as it is now, for checks of what it says.
+    pub fn current(&self, name: &TableName) -> Arc<Table> {
+        self.table(name)
+    }
+
+    /// The file of a table, for messages; its name where it has none.
+    fn file_of(&self, name: &TableName) -> String {
+        match TableSpec::parse(&name.0, false).map(|spec| spec.source) {
+            Ok(Source::File { path, .. }) => self.base.join(path).display().to_string(),
+            _ => name.0.clone(),
+        }
+    }
+
     fn user(&self, key: &str) -> Result<Option<String>, String> {
-        let found = self.env.users().user(key).map_err(|error| error.to_string())?;
+        let found = self.env.users().user(key).map_err(|error| words(&error))?;
         Ok(found.map(|user| {
             format!("{}:x:{}:{}:{}:{}:{}", user.name, user.uid, user.gid, user.gecos, user.home, user.shell)
         }))
@@ -127,7 +144,7 @@ impl<E: Environment> Tables<E> {
         let bare = bare(name);
         let aliases = self.aliases.contains(&bare) || self.aliases.contains(name);
         let (table, problems, file) = match TableSpec::parse(&name.0, aliases) {
-            Err(why) => (Table::failing(&why), vec![problem(&name.0, why, "choose another type")], None),
+            Err(none) => (Table::failing(&none.why), vec![problem(&name.0, none.why, &none.remedy)], None),
             Ok(TableSpec { source: Source::Ready(table, problems), .. }) => (*table, problems, None),
             Ok(TableSpec { source: Source::File { path, kind }, .. }) => {
                 let path = self.base.join(path);
@@ -139,7 +156,7 @@ impl<E: Environment> Tables<E> {
                         Table::compile(kind, &text, &path.display().to_string())
                     }
                     Err(error) => {
-                        let why = format!("{}: {error}", path.display());
+                        let why = format!("{}: {}", path.display(), words(&error));
                         let remedy = "make the file, or take the table out; until then its lookups fail";
                         (Table::failing(&why), vec![problem(&name.0, why, remedy)])
                     }
@@ -152,6 +169,43 @@ impl<E: Environment> Tables<E> {
         };
         (table, problems, file)
     }
+}
+
+/// Names in the configuration that can be no tables: an unknown type, most often a slip of the pen.
+#[must_use]
+pub fn judge(config: &Config) -> Vec<postrider_core::params::Problem> {
+    let mut problems = Vec::new();
+    for (name, parameter) in config.tables_by_parameter() {
+        match TableSpec::parse(&name.0, false) {
+            Err(none) if none.refused => problems.push(config.fault(&parameter, &none.why, &none.remedy)),
+            _ => {}
+        }
+    }
+    problems
+}
+
+/// Routes in tables that mail can not take.
+#[must_use]
+pub fn judge_routes<E: Environment>(config: &Config, tables: &Tables<E>) -> Vec<(String, Problem)> {
+    let mut found = Vec::new();
+    for (parameter, form) in routes::TABLES {
+        let services = config.services().iter().map(|service| Some(service.key()));
+        let names: BTreeSet<TableName> = std::iter::once(None)
+            .chain(services)
+            .flat_map(|service| config.settings(service.as_deref()).tables(parameter))
+            .collect();
+        for name in names {
+            let table = tables.current(&name);
+            let bad = |(key, entry): (&str, &tables::Entry)| {
+                let bad = routes::judge_value(config, form, &entry.value).err()?;
+                let (line, what) = (entry.line as usize, format!("\"{key}\": {}", bad.text));
+                Some(Problem { file: tables.file_of(&name), line, what, remedy: bad.remedy, fatal: false })
+            };
+            let problems = table.entries().into_iter().flatten().filter_map(bad).take(ROUTES_TOLD_MAX);
+            found.extend(problems.map(|problem| (parameter.to_owned(), problem)));
+        }
+    }
+    found
 }
 
 /// What is wrong with such a table.
@@ -168,7 +222,7 @@ fn text_of(path: &str, octets: std::io::Result<Vec<u8>>) -> Result<Option<String
     match octets {
         Ok(octets) => Ok(Some(String::from_utf8_lossy(&octets).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(format!("{path}: {error}")),
+        Err(error) => Err(format!("{path}: {}", words(&error))),
     }
 }
 

@@ -2,13 +2,15 @@
 //! seed from which all of it follows.
 //!
 //! [`kernel`] orders events; [`network`], [`disk`] and [`names`] are the things that fail; [`peers`] are the others; [`oracle`]
-//! judges. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
+//! judges. [`scale`] runs manager and log alone, with a million messages. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
 //! clock, opens a file or starts a thread: a seed and a commit are the whole history.
 
 #![forbid(unsafe_code)]
 
 pub mod disk;
+pub mod edges;
 pub mod env;
+pub mod faults;
 pub mod host;
 pub mod inhabitant;
 pub mod kernel;
@@ -16,6 +18,8 @@ pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod plan;
+pub mod scale;
 pub mod shrink;
-pub mod swarm;
+pub mod story;
 pub mod world;

@@ -28,6 +28,8 @@ pub fn owner() -> (u32, u32) {
 pub struct Daemon {
     scratch: Scratch,
     child: Option<Child>,
+    /// How often it had said that it serves before this process.
+    before: usize,
     /// Its SMTP port on loopback.
     pub port: u16,
     /// Its name server, unless the test's lines name another.
@@ -63,7 +65,7 @@ impl Daemon {
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
         let scratch = Scratch::new(name);
         let port = free_port();
-        let daemon = Self { scratch, child: None, port, names: Names::start() };
+        let daemon = Self { scratch, child: None, before: 0, port, names: Names::start() };
         fs::create_dir_all(daemon.config()).expect("a scratch folder");
         fs::create_dir_all(daemon.mail()).expect("a scratch folder");
         let (uid, gid) = owner();
@@ -138,8 +140,17 @@ impl Daemon {
     /// # Panics
     /// When it does not listen in time.
     pub fn run(&mut self) {
+        self.spawn();
+        self.wait_until_it_serves();
+    }
+
+    /// Starts the process, and does not wait.
+    ///
+    /// # Panics
+    /// When it can not be started.
+    pub fn spawn(&mut self) {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
-        let before = self.starts();
+        self.before = self.starts();
         let child = Command::new(binary("postrider"))
             .args(["start", "-c"])
             .arg(self.config())
@@ -149,6 +160,14 @@ impl Daemon {
             .spawn()
             .expect("the binary runs");
         self.child = Some(child);
+    }
+
+    /// Waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not in time.
+    pub fn wait_until_it_serves(&mut self) {
+        let before = self.before;
         wait_for("the daemon to listen", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}{}", self.stderr(), self.log());

@@ -80,8 +80,9 @@ impl Drop for Scratch {
 /// When it is not built; the text says how.
 #[must_use]
 pub fn binary(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let folder = test.parent().and_then(Path::parent).expect("target/PROFILE/deps/TEST");
+    let own = std::env::current_exe().expect("a program has a path");
+    let folder = own.parent().expect("target/PROFILE/deps/TEST, or target/PROFILE/PROGRAM");
+    let folder = if folder.ends_with("deps") { folder.parent().expect("a profile") } else { folder };
     let path = folder.join(name);
     assert!(path.exists(), "{} is not built: run `cargo build --workspace --bins` first", path.display());
     path

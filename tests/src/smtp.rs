@@ -36,6 +36,18 @@ impl Client {
         self.stream.get_mut().write_all(octets).expect("the server reads");
     }
 
+    /// The next reply, if one begins within this time.
+    ///
+    /// # Panics
+    /// When the server is gone.
+    pub fn reply_within(&mut self, time: std::time::Duration) -> Option<String> {
+        let stream = self.stream.get_ref();
+        stream.set_read_timeout(Some(time)).expect("a socket takes a time-out");
+        let begins = !self.stream.buffer().is_empty() || stream.peek(&mut [0]).is_ok();
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
+        begins.then(|| self.reply())
+    }
+
     /// Says that nothing more comes, and still listens.
     pub fn fall_silent(&mut self) {
         _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);

@@ -293,8 +293,71 @@ fn postmap_answers_as_the_daemon_would() {
     let mut command = Command::new(binary("postrider"));
     command.args(["postmap", "-c"]).arg(daemon.config()).args(["-q", "-", &texthash]);
     assert_eq!(run_with(&mut command, "a@b\nnobody\nlong\n", 0).0, "a@b\thello  world\nlong\tone,  two\n");
-    // To compile a table is to check it.
-    assert_eq!(done(daemon.command(&["postmap", &format!("hash:{table}")]), 0).0, "");
+}
+
+#[test]
+fn where_postfix_compiles_a_table_its_text_is_checked() {
+    let daemon = Daemon::prepare("postmap-checks", "", "");
+    let file = |name: &str, text: &str| -> String {
+        let path = daemon.path().join(name);
+        std::fs::write(&path, text).expect("a scratch folder");
+        path.display().to_string()
+    };
+    let table = file("table", "A@b one\nonly-a-key\na@B two\nx: y\n");
+    let aliases = file("aliases", "root: me\nnobody\n");
+    let run = |words: &[&str], status| done(daemon.command(words), status);
+    let (told, warned) = run(&["postmap", &table], 0);
+    assert_eq!(
+        told,
+        format!("postmap: hash:{table}: 2 entries; its text is used as it is, no indexed file is needed\n")
+    );
+    assert!(
+        warned.contains(&format!("postmap: warning: {table}, line 2: \"only-a-key\": expected format")),
+        "{warned}"
+    );
+    assert!(warned.contains(&format!("{table}, line 3: duplicate entry: \"a@b\"; remove one")), "{warned}");
+    assert!(warned.contains(&format!("{table}, line 4: record is in \"key: value\" format")), "{warned}");
+    // -w says nothing of duplicates; -r would make the last one count, which does not happen here.
+    assert!(!run(&["postmap", "-w", &table], 0).1.contains("duplicate"));
+    assert!(
+        run(&["postmap", "-r", &table], 1)
+            .1
+            .contains("line 3: duplicate entry: \"a@b\": the first one counts")
+    );
+    assert!(run(&["postalias", &aliases], 0).1.contains("line 2: need name:value pair"));
+    // A dump is in the order of keys.
+    assert_eq!(run(&["postmap", "-s", &table], 0).0, "a@b\tone\nx:\ty\n");
+    assert_eq!(run(&["postalias", "-s", &aliases], 0).0, "root:\tme\n");
+    assert!(run(&["postmap", "-s", "static:x"], 1).1.contains("no list of keys to dump"));
+    // What asks for what is done anyhow is taken; what would promise too much is not.
+    assert_eq!(run(&["postmap", "-noNpuU", "-q", "a@b", &table], 0).0, "one\n");
+    for (words, why) in [
+        (["-d", "a@b"], "there is no indexed file to change: edit the text"),
+        (["-i", "-w"], "there is no indexed file to change: edit the text"),
+        (["-f", "-w"], "keys are always folded to lower case"),
+        (["-h", "-w"], "not working yet"),
+        (["-z", "-w"], "unknown option -z; usage: postmap"),
+        (["-s", "-qa"], "specify only one of -s and -q"),
+    ] {
+        assert!(run(&["postmap", words[0], words[1], &table], 64).1.contains(why), "{words:?}");
+    }
+    assert!(run(&["postmap", "hsah:/x"], 1).1.contains("unknown table type \"hsah\"; there are hash"));
+    assert!(run(&["postmap", "/nowhere"], 1).1.contains("fatal: open /nowhere: No such file or directory\n"));
+}
+
+#[test]
+fn newaliases_checks_the_alias_database() {
+    let daemon = Daemon::prepare("newaliases", "", "");
+    let aliases = daemon.path().join("aliases");
+    std::fs::write(&aliases, "root: me\nnobody\n").expect("a scratch folder");
+    daemon.write_main_cf(&format!("alias_database = hash:{}", aliases.display()));
+    let config = daemon.config().display().to_string();
+    for words in [["newaliases", "-C", &config], ["sendmail", "-bi", &format!("-C{config}")]] {
+        let output = Command::new(binary("postrider")).args(words).stdin(Stdio::null()).output();
+        let (told, warned) = done(output.expect("the command runs"), 0);
+        assert!(told.contains(": 1 entries; its text is used as it is"), "{told}");
+        assert!(warned.contains("line 2: need name:value pair"), "{warned}");
+    }
 }
 
 #[test]
@@ -308,6 +371,15 @@ fn sendmail_works_while_the_daemon_is_down() {
         "Subject: patient\n\nI wait\n.\nnot me\n",
     );
     assert_eq!(daemon.delivered("you").len(), 0);
+    // What waits is seen, by those who may see it; of the queue nobody can tell.
+    let (listed, down) = done(daemon.command(&["mailq"]), 69);
+    assert!(listed.starts_with(HEADING) && listed.contains(" me@here.test\n"), "{listed}");
+    assert!(listed.ends_with("you@here.test\n\n-- 0 Kbytes in 1 Request.\n"), "{listed}");
+    assert!(down.contains("mail system is down"), "{down}");
+    let line = ours(&daemon, &["queue", "--json", "list", "maildrop"]);
+    let listed: serde_json::Value = serde_json::from_str(&line).expect("one line of JSON");
+    assert_eq!((&listed["queue_name"], &listed["sender"]), (&"maildrop".into(), &"me@here.test".into()));
+    assert_eq!(listed["recipients"][0]["address"], "you@here.test");
     daemon.run();
     let mail = text(&daemon.wait_for_mail("you", 1)[0]);
     assert!(mail.contains("From: Me Myself <me@here.test>\n"), "{mail}");
@@ -450,7 +522,17 @@ fn an_ordinary_user_sends_and_lists_and_changes_nothing() {
     assert!(as_nobody(&format!("{program} mailq -C {config}"), 0).0.contains(&id));
     _ = as_nobody(&format!("{program} postqueue -c {config} -f"), 0);
     _ = as_nobody(&format!("{program} status -c {config}"), 0);
-    for words in ["postsuper -d ALL", "queue hold ALL", &format!("postcat -q {id}"), "stop", "reload"] {
+    let read_one = format!("postcat -q {id}");
+    let forbidden = [
+        "postsuper -d ALL",
+        "queue hold ALL",
+        "queue export ALL",
+        "queue import",
+        &read_one,
+        "stop",
+        "reload",
+    ];
+    for words in forbidden {
         let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
         let (_, error) = as_nobody(&format!("{program} {verb} -c {config} {rest}"), 69);
         assert!(error.contains("only root and mail_owner may do this"), "{words}: {error}");

@@ -29,8 +29,15 @@ const DIFFERENT: [&str; 13] = [
 const NIS: &str = ", nis:mail.aliases";
 
 /// Names that only we have.
-const OURS: [&str; 6] =
-    ["dns_servers", "log_format", "node_number", "retry_jitter", "spool_reserve", "spool_segment_size"];
+const OURS: [&str; 7] = [
+    "content_memory_limit",
+    "dns_servers",
+    "log_format",
+    "node_number",
+    "retry_jitter",
+    "spool_reserve",
+    "spool_segment_size",
+];
 
 fn read_file(path: &str) -> String {
     std::fs::read_to_string(path)

@@ -1,12 +1,13 @@
 //! Parameters whose effect only the whole daemon shows.
 
 use postrider_tests::daemon::Daemon;
-use postrider_tests::program;
 use postrider_tests::smtp::Client;
+use postrider_tests::{PATIENCE, binary, program, wait_for};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 fn config(daemon: &Daemon, name: &str) -> String {
     String::from_utf8(daemon.command(&["config", "-x", name]).stdout).unwrap()
@@ -54,6 +55,71 @@ fn the_log_has_the_name_that_is_set() {
     let daemon = Daemon::start("syslog-name", "syslog_name = letters");
     _ = daemon.client().say("QUIT");
     _ = daemon.wait_for_log("letters/smtpd");
+}
+
+/// A daemon whose `/dev/log` is a socket of ours: it runs in a mount namespace with a `/dev` of its own.
+struct Logged {
+    logger: UnixDatagram,
+    child: Child,
+    _daemon: Daemon,
+}
+
+impl Logged {
+    fn start(name: &str, lines: &str) -> Self {
+        let daemon = Daemon::prepare(name, &format!("maillog_file =\n{lines}"), "");
+        let socket = daemon.path().join("logger");
+        let logger = UnixDatagram::bind(&socket).unwrap();
+        logger.set_read_timeout(Some(PATIENCE)).unwrap();
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+        let script = r#"set -e
+            mkdir "$1/dev"
+            mount -t tmpfs none "$1/dev"
+            for device in null zero random urandom; do
+                touch "$1/dev/$device"
+                mount --bind "/dev/$device" "$1/dev/$device"
+            done
+            ln -s "$1/logger" "$1/dev/log"
+            mount --rbind "$1/dev" /dev
+            exec "$2" start -c "$1/config""#;
+        let mut command = Command::new(program("unshare", "util-linux"));
+        // Who is not root may be root in a namespace of users.
+        let root = nix::unistd::Uid::effective().is_root();
+        command.arg(if root { "-m" } else { "-rm" }).args(["sh", "-c", script, "sh"]);
+        command.arg(daemon.path()).arg(binary("postrider")).stdin(Stdio::null());
+        Self { logger, child: command.spawn().unwrap(), _daemon: daemon }
+    }
+
+    /// Packets up to the first that contains the text; that one.
+    fn wait_for(&self, text: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let count = self.logger.recv(&mut buffer).expect("the logger is told");
+            let packet = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            if packet.contains(text) {
+                return packet;
+            }
+        }
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_system_s_logger_is_told_facility_and_name() {
+    // syslog(3): eight times the number of the facility, and the level; local3 is 19, news 7, security the old name of auth, 4.
+    for (facility, number) in [("local3", 19), ("news", 7), ("security", 4)] {
+        let lines = format!("syslog_facility = {facility}\nsyslog_name = letters");
+        let daemon = Logged::start(&format!("syslog-{facility}"), &lines);
+        let packet = daemon.wait_for("daemon started");
+        let information = number * 8 + 6;
+        assert!(packet.starts_with(&format!("<{information}>")), "{packet}");
+        assert!(packet.contains(" letters/master["), "{packet}");
+    }
 }
 
 /// A certificate authority of its own, and a certificate for 127.0.0.1 and mail.here.test signed by it.
@@ -125,4 +191,47 @@ fn started_as_root_the_daemon_becomes_mail_owner() {
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid;
     let wanted = if root { nobody } else { nix::unistd::Uid::effective() };
     assert_eq!(uid, wanted.to_string(), "real user of the daemon");
+}
+
+/// Mail for a domain whose best mail exchanger is this host, though the domain is not in any of our lists.
+#[test]
+fn the_best_mail_exchanger_hands_over_to_another_transport() {
+    let daemon =
+        Daemon::start("best-mx", "best_mx_transport = virtual\nsmtp_destination_recipient_limit = 10");
+    daemon.names.host("mail.here.test", "127.0.0.1");
+    daemon.names.mail("best.test", &[(10, "mail.here.test.")]);
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<me@here.test>", "250");
+    client.expect("RCPT TO:<one@best.test>", "250");
+    client.expect("RCPT TO:<two@best.test>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: handed over\r\n\r\nbody\r\n.", "250");
+    for user in ["one", "two"] {
+        let mail = String::from_utf8_lossy(&daemon.wait_for_mail(user, 1)[0]).into_owned();
+        assert!(mail.contains("Subject: handed over\n"), "{mail}");
+    }
+    _ = daemon.wait_for_log("to=<one@best.test>");
+    wait_for("an empty queue", || {
+        let output = daemon.command(&["mailq"]).stdout;
+        String::from_utf8_lossy(&output).contains("Mail queue is empty").then_some(())
+    });
+    assert!(!daemon.log().contains("loops back to myself"), "{}", daemon.log());
+}
+
+/// The same without best_mx_transport: nobody delivers, and it would go in circles.
+#[test]
+fn without_best_mx_transport_such_mail_is_a_loop() {
+    let daemon = Daemon::start("best-mx-loop", "");
+    daemon.names.host("mail.here.test", "127.0.0.1");
+    daemon.names.mail("best.test", &[(10, "mail.here.test.")]);
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<me@here.test>", "250");
+    client.expect("RCPT TO:<one@best.test>", "250");
+    client.expect("DATA", "354");
+    client.expect("Subject: circles\r\n\r\nbody\r\n.", "250");
+    let report = String::from_utf8_lossy(&daemon.wait_for_mail("me", 1)[0]).into_owned();
+    assert!(report.contains("mail for best.test loops back to myself"), "{report}");
+    assert_eq!(daemon.delivered("one").len(), 0);
 }

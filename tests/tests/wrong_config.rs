@@ -9,6 +9,9 @@ use std::process::{Command, Output, Stdio};
 /// What stands in line 1 and following before each wrong line, so that line numbers are known.
 const SANE: &str = "compatibility_level = 3.6\nmyhostname = mail.here.test\ninet_protocols = ipv4\n";
 const WRONG_LINE: &str = "main.cf:4: error: ";
+/// EX_CONFIG, EX_OSERR of sysexits.h: what a supervisor may restart, and what needs a person.
+const CONFIGURATION: i32 = 78;
+const SYSTEM: i32 = 71;
 const SERVICE: &str = "smtp unix - - n - - smtp\n";
 
 fn run(daemon: &Daemon, verb: &str) -> (Output, String) {
@@ -33,7 +36,8 @@ fn refused(main_cf: &str, master_cf: &str, words: &[&str]) {
     fs::write(daemon.config().join("master.cf"), master_cf).expect("a scratch folder");
     for verb in ["check", "start"] {
         let (output, text) = run(&daemon, verb);
-        assert!(!output.status.success(), "{verb} succeeded: {text}");
+        let status = if verb == "start" { CONFIGURATION } else { 1 };
+        assert_eq!(output.status.code(), Some(status), "{verb}: {text}");
         for word in words {
             assert!(text.contains(word), "{verb} does not say {word:?}:\n{text}");
         }
@@ -88,7 +92,15 @@ fn restrictions_that_would_not_do_what_they_seem_to() {
 fn files_that_are_not_there() {
     wrong_line(
         "smtpd_tls_cert_file = /nowhere.pem\nsmtpd_tls_security_level = may",
-        &["smtpd_tls_cert_file: /nowhere.pem: No such file or directory", "correct it"],
+        &["smtpd_tls_cert_file: /nowhere.pem: No such file or directory; make it, or correct the path\n"],
+    );
+    wrong_line(
+        "smtp_tls_CApath = /nowhere",
+        &["smtp_tls_CApath: /nowhere: No such file or directory; make it, or correct the path\n"],
+    );
+    wrong_line(
+        "smtpd_tls_cert_file = /etc/passwd\nsmtpd_tls_security_level = may",
+        &["smtpd_tls_cert_file: /etc/passwd, /etc/passwd: it has no CERTIFICATE section; correct it"],
     );
     let daemon = Daemon::prepare("missing", "", "");
     fs::remove_file(daemon.config().join("main.cf")).expect("it was there");
@@ -96,10 +108,160 @@ fn files_that_are_not_there() {
         let (output, text) = run(&daemon, verb);
         assert!(!output.status.success());
         assert!(
-            text.contains("main.cf: No such file or directory") && text.contains("with -c DIR"),
+            text.contains("main.cf: No such file or directory; name the directory")
+                && text.contains("with -c DIR"),
             "{text}"
         );
     }
+}
+
+/// Paths that only the start uses: the line that names them, and a status that says that trying again does not help.
+#[test]
+fn a_start_names_the_line_of_a_path_that_cannot_be_used() {
+    let cases = [
+        ("maillog_file = /dev/null/log", "maillog_file: /dev/null/log: Not a directory; correct the path\n"),
+        (
+            "queue_directory = /dev/null",
+            "queue_directory: /dev/null/postrider: Not a directory; correct the path\n",
+        ),
+        ("mail_owner = nobody-at-all", "mail_owner = nobody-at-all: there is no such user; make one"),
+    ];
+    for (line, said) in cases {
+        let daemon = Daemon::prepare("paths", line, "");
+        let (output, text) = run(&daemon, "start");
+        assert_eq!(output.status.code(), Some(CONFIGURATION), "{text}");
+        assert!(text.contains(said), "{text}");
+        let main_cf = fs::read_to_string(daemon.config().join("main.cf")).expect("it was written");
+        let number = 1 + main_cf.lines().position(|other| other == line).expect("the line is there");
+        assert!(text.contains(&format!("/main.cf:{number}: error: ")), "{text}");
+    }
+}
+
+#[test]
+fn places_where_no_mail_can_go() {
+    wrong_line(
+        "relayhost = [127.0.0.1",
+        &[
+            "relayhost = [127.0.0.1: \"[127.0.0.1\" is no destination: \"]\" is missing; write [host] or [host]:port\n",
+        ],
+    );
+    wrong_line(
+        "relayhost = [mail.example]:25:x",
+        &["is no destination: its port is neither a number nor smtp"],
+    );
+    wrong_line(
+        "smtp_fallback_relay = a.example, b.example:notaport",
+        &["\"b.example:notaport\" is no destination"],
+    );
+    wrong_line(
+        "default_transport = smpt:[192.0.2.1]",
+        &["default_transport = smpt:[192.0.2.1]: master.cf has no transport \"smpt\"; did you mean smtp?\n"],
+    );
+}
+
+/// A table has its own file and line; the rest of it is right, so the daemon starts and says it.
+#[test]
+fn routes_of_a_table_where_no_mail_can_go() {
+    let daemon = Daemon::prepare("routes", "", "");
+    let table = daemon.config().join("transport");
+    fs::write(&table, "good.test smtp:[127.0.0.1]:25\n# two\nbad.test smtp:[127.0.0.1\nodd.test smtpx:\n")
+        .expect("a scratch folder");
+    daemon.write_main_cf(&format!("transport_maps = hash:{}", table.display()));
+    let (output, text) = run(&daemon, "check");
+    assert!(output.status.success(), "{text}");
+    let said = |line: u32, what: &str| text.contains(&format!("{}:{line}: warning: {what}", table.display()));
+    assert!(
+        said(3, "\"bad.test\": \"[127.0.0.1\" is no destination: \"]\" is missing; write [host]"),
+        "{text}"
+    );
+    assert!(said(4, "\"odd.test\": master.cf has no transport \"smtpx\"; did you mean smtp?"), "{text}");
+    assert!(!text.contains("good.test"), "{text}");
+}
+
+#[test]
+fn tables_of_no_known_type_are_refused_and_of_types_to_come_are_told() {
+    wrong_line(
+        "virtual_alias_maps = hsah:/etc/postfix/virtual",
+        &[
+            "virtual_alias_maps: hsah:/etc/postfix/virtual: unknown table type \"hsah\"; there are hash, btree, texthash",
+        ],
+    );
+    wrong_line(
+        "smtpd_sender_restrictions = check_sender_access hahs:/etc/postfix/access",
+        &["smtpd_sender_restrictions: hahs:/etc/postfix/access: unknown table type \"hahs\""],
+    );
+    let daemon = Daemon::prepare("to-come", "virtual_alias_maps = pgsql:/etc/postfix/virtual.cf", "");
+    let (output, text) = run(&daemon, "check");
+    assert!(output.status.success(), "{text}");
+    let said = "warning: virtual_alias_maps: not working yet: tables of type pgsql (pgsql:/etc/postfix/virtual.cf); \
+                its lookups fail: try again later";
+    assert!(text.contains(said), "{text}");
+}
+
+/// Mail that needs such a table waits with the client: it is neither lost nor let through.
+#[test]
+fn a_table_of_a_type_to_come_answers_try_again_later() {
+    let daemon = Daemon::start("to-come-runs", "virtual_alias_maps = ldap:/etc/postfix/virtual.cf");
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<me@here.test>", "250");
+    client.expect("RCPT TO:<you@here.test>", "451");
+}
+
+/// A client chooses the key: where the value says what is run or where mail goes, it must not choose that too.
+#[test]
+fn a_table_whose_answers_take_text_from_the_key_is_refused_where_they_are_paths_or_routes() {
+    let daemon = Daemon::prepare("substitutes", "", "");
+    let (rules, plain) = (daemon.config().join("rules"), daemon.config().join("plain"));
+    fs::write(&rules, "/^(.*)@here\\.test$/ $1/\n").expect("a scratch folder");
+    fs::write(&plain, "/^me@here\\.test$/ me/\n").expect("a scratch folder");
+    for parameter in ["virtual_mailbox_maps", "transport_maps", "virtual_uid_maps", "alias_maps"] {
+        let line = format!("{parameter} = proxy:pcre:{}", rules.display());
+        wrong_line(
+            &line,
+            &[
+                &format!("{parameter}: proxy:pcre:"),
+                "its answers take text from the key ($1), which a client chooses",
+            ],
+        );
+    }
+    // In a rewriting table the same is fine, and so are answers that are written out.
+    for line in [
+        format!("virtual_alias_maps = regexp:{}", rules.display()),
+        format!("virtual_mailbox_maps = regexp:{}", plain.display()),
+    ] {
+        daemon.write_main_cf(&line);
+        let (output, text) = run(&daemon, "check");
+        assert!(output.status.success(), "{text}");
+    }
+}
+
+/// The table is right at start and wrong later: the daemon keeps running, and what would need it waits.
+#[test]
+fn a_table_that_begins_to_take_text_from_the_key_fails_its_lookups() {
+    let daemon = Daemon::prepare("substitutes-later", "", "");
+    let rules = daemon.config().join("rules");
+    fs::write(&rules, "/^me@here\\.test$/ me/\n").expect("a scratch folder");
+    daemon.write_main_cf(&format!("virtual_mailbox_maps = regexp:{}", rules.display()));
+    let mut daemon = daemon;
+    daemon.run();
+    let deliver = |daemon: &Daemon| {
+        let mut client = daemon.client();
+        client.expect("EHLO client.test", "250");
+        client.expect("MAIL FROM:<>", "250");
+        client.expect("RCPT TO:<me@here.test>", "250");
+        client.expect("DATA", "354");
+        client.expect("Subject: x\r\n\r\nbody\r\n.", "250");
+    };
+    deliver(&daemon);
+    _ = daemon.wait_for_mail("me", 1);
+    fs::write(&rules, "/^(.*)@here\\.test$/ $1/\n").expect("a scratch folder");
+    // Tables are looked at again after a second: until then the old one answers.
+    wait_for("a deferral", || {
+        deliver(&daemon);
+        daemon.log().contains("status=deferred").then_some(())
+    });
+    assert!(daemon.log().contains("its answers take text from the key"), "{}", daemon.log());
 }
 
 #[test]
@@ -131,11 +293,16 @@ fn every_error_is_said_at_once() {
 fn a_port_that_is_taken_is_named() {
     let first = Daemon::start("taken", "");
     let second = Daemon::prepare("taken-too", "", "");
-    let services = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}", first.port);
+    let virtual_service = "virtual unix - n n - - virtual\n";
+    let services = format!("127.0.0.1:{} inet n - n - - smtpd\n{SERVICE}{virtual_service}", first.port);
     fs::write(second.config().join("master.cf"), services).expect("a scratch folder");
     let (output, text) = run(&second, "start");
-    assert!(!output.status.success());
-    assert!(text.contains(&format!("cannot listen on 127.0.0.1:{}", first.port)), "{text}");
+    assert_eq!(output.status.code(), Some(SYSTEM), "{text}");
+    let said = format!(
+        "/master.cf:1: error: service 127.0.0.1:{0}/inet: cannot listen on 127.0.0.1:{0}: ",
+        first.port
+    );
+    assert!(text.contains(&said), "{text}");
     assert!(
         text.contains("another program listens there; stop it, or change the port in master.cf"),
         "{text}"
@@ -148,8 +315,9 @@ fn one_spool_has_one_daemon() {
     let second =
         Daemon::prepare("spool-too", &format!("queue_directory = {}/spool", first.path().display()), "");
     let (output, text) = run(&second, "start");
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(SYSTEM), "{text}");
     assert!(text.contains("another daemon runs on this queue_directory; stop it"), "{text}");
+    assert!(text.contains("/main.cf:") && !text.contains("EAGAIN"), "{text}");
 }
 
 /// A wrong file while the daemon runs changes nothing; the right one reaches new sessions only.

@@ -7,7 +7,7 @@ use super::plan::{self, Row};
 use super::{Delivery, Ended, Fate, Moment, Output, Protocol, Reach, Severity, Stage, Transaction, Verdict};
 use super::{agreeing, classify, severity};
 use crate::limits::PIPELINED_MAX;
-use crate::mail::{BodyType, Diagnosis};
+use crate::mail::{BodyType, Diagnosis, NoticeClass};
 use crate::time::Now;
 use crate::wire::{ContentEncoder, EnhancedStatus, Reply, SevenBit};
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ const WRITE_WORTH: usize = 32 * 1024;
 /// A transaction as far as it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Talk {
-    transaction: Transaction,
+    pub(super) transaction: Transaction,
     /// One for each place of the transaction, when known.
     verdicts: Vec<Option<Verdict>>,
     plan: Vec<Row>,
@@ -231,6 +231,10 @@ impl Delivery {
         };
         let severity = severity(reply.code, row.wanted());
         if let Some(severity) = severity {
+            // A server that will not be used again says nothing of the mail.
+            if row != Row::Rset {
+                self.note_refusal(reply.code);
+            }
             let diagnosis = self.said(reply, row, severity);
             return self.row_refused(now, row, severity, diagnosis);
         }
@@ -388,6 +392,7 @@ impl Delivery {
         if self.stage != Stage::Body {
             return;
         }
+        self.note_trouble(NoticeClass::Data);
         let text = format!("message file read error: {why}");
         let diagnosis = self.peer.ours(EnhancedStatus::new(4, 3, 0), text);
         self.talk.refuse_rest(Fate::PutOff, Reach::Transaction, &diagnosis);
@@ -401,6 +406,7 @@ impl Delivery {
         else {
             return self.cut(Severity::Garbled, "protocol error with");
         };
+        self.note_refusal(reply.code);
         let diagnosis = self.said(reply.clone(), Row::Dot, severity);
         let (reach, fate) = classify(Moment::Body, severity);
         self.talk.refuse_rest(fate, reach, &agreeing(diagnosis, fate));

@@ -131,6 +131,7 @@ impl Delivery {
                     self.peer.plain(),
                     reply.text()
                 );
+                self.note_refusal(reply.code);
                 let diagnosis = self.peer.theirs(reply, text);
                 self.host_failed(Moment::StartTls, severity, diagnosis, true);
             }
@@ -175,6 +176,7 @@ impl Delivery {
 
     /// The server will not talk to us.
     fn refused(&mut self, moment: Moment, severity: Severity, reply: Reply) {
+        self.note_refusal(reply.code);
         let text = format!("host {} refused to talk to me: {}", self.peer.plain(), reply.text());
         let diagnosis = match severity {
             Severity::Odd => self.peer.odd(reply, &text),

@@ -17,10 +17,12 @@ mod destination;
 mod dialogue;
 mod handshake;
 mod hosts;
+mod notice;
 mod offer;
 mod params;
 mod peer;
 mod plan;
+mod stages;
 
 pub use classify::{Fate, Moment, Reach, Severity, classify, severity};
 pub use destination::{BadDestination, Destination, split};
@@ -28,10 +30,11 @@ pub use hosts::{Found, Host, Search, find};
 pub use offer::Offer;
 pub use params::{CacheParams, HostParams, Interfaces, Params, Preference, Protocol, Timeouts, TlsLevel};
 pub use peer::{Loss, Peer};
+pub use stages::STAGES;
 
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{Attempt, AttemptRecipient, Diagnosis, TlsFacts};
+use crate::mail::{Attempt, AttemptRecipient, Diagnosis, Minutes, Notice, NoticeClass, Sender, TlsFacts};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::{EnhancedStatus, Reply, ReplyReader};
 use dialogue::Talk;
@@ -170,6 +173,7 @@ pub struct Delivery {
     offer: Offer,
     deadline: Option<Instant>,
     talk: Talk,
+    minutes: Minutes,
     out: Outbox<Output>,
 }
 
@@ -179,7 +183,9 @@ impl Delivery {
     #[must_use]
     pub fn new(params: Arc<Params>, peer: Peer, tls: TlsLevel, transaction: Transaction, now: Now) -> Self {
         let deadline = Some(now.mono.after(params.timeouts.hello));
+        let minutes = Minutes::new(params.notify);
         Self {
+            minutes,
             params,
             peer,
             tls,
@@ -210,6 +216,7 @@ impl Delivery {
     }
 
     fn send(&mut self, text: String) {
+        self.minutes.said(text.as_bytes());
         self.out.put(Output::Send(text.into_bytes()));
     }
 
@@ -235,6 +242,7 @@ impl Delivery {
                 None => {}
                 Some(Ok(reply)) => {
                     due -= 1;
+                    self.hear(&reply);
                     self.reply(now, reply);
                 }
                 Some(Err(_)) => self.cut(Severity::Garbled, "protocol error with"),
@@ -288,6 +296,9 @@ impl Delivery {
             Stage::Ready | Stage::Quit => return self.close(),
             Stage::Spent { .. } | Stage::Gone => return,
             _ => {}
+        }
+        if severity == Severity::Garbled {
+            self.note_trouble(NoticeClass::Protocol);
         }
         let (moment, doing) = self.doing();
         let timed_out = if how == "conversation with" { " timed out" } else { "" };

@@ -8,6 +8,17 @@ use super::{Deposit, Fault, Format, Handover, diagnosis, fault, split_extension,
 use crate::ask::{Pause, TableName};
 use crate::mail::Outcome;
 
+/// Where the path of a deposit comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// `mail_spool_directory`.
+    Spool,
+    /// `home_mailbox`.
+    Home,
+    /// An alias or a `.forward` names it.
+    Named,
+}
+
 impl Walk<'_> {
     /// The mailbox of a user, or what is done with mail for nobody.
     pub(super) fn mailbox_of(&mut self, name: &str) -> Result<(), Stop> {
@@ -22,7 +33,8 @@ impl Walk<'_> {
         {
             return Err(deferred((4, 3, 5), "delivery to commands does not work yet"));
         }
-        let path = if params.home_mailbox.is_empty() {
+        let in_spool = params.home_mailbox.is_empty();
+        let path = if in_spool {
             let directory = params.mail_spool_directory.trim_end_matches('/');
             let slash = if params.mail_spool_directory.ends_with('/') { "/" } else { "" };
             format!("{directory}/{}{slash}", user.name)
@@ -31,10 +43,10 @@ impl Walk<'_> {
         };
         let what = if path.ends_with('/') { "maildir" } else { "mailbox" };
         self.text = format!("delivered to {what}");
-        self.deposit(path, &user, true)
+        self.deposit(path, &user, if in_spool { Whose::Spool } else { Whose::Home })
     }
 
-    pub(super) fn deposit(&mut self, path: String, user: &User, own: bool) -> Result<(), Stop> {
+    pub(super) fn deposit(&mut self, path: String, user: &User, whose: Whose) -> Result<(), Stop> {
         let params = self.params;
         let format = if path.ends_with('/') { Format::Maildir } else { Format::Mbox };
         let deposit = Deposit {
@@ -45,7 +57,9 @@ impl Walk<'_> {
             header: trace(self.job, params.enable_original_recipient, params.delivered_to_file),
             limit: params.mailbox_size_limit,
             locks: params.mailbox_delivery_lock,
-            strict_owner: own && params.strict_mailbox_ownership,
+            stale_lock: params.stale_lock_time,
+            in_spool: whose == Whose::Spool,
+            strict_owner: whose != Whose::Named && params.strict_mailbox_ownership,
             owner: user.name.clone(),
         };
         if deposit.limit > 0 && self.job.attempt.size > deposit.limit {

@@ -58,6 +58,8 @@ fn decided(job: Job<'_>, params: &Params, facts: &Facts) -> Result<Delivery, Pau
         header: trace(job, params.enable_original_recipient, true),
         limit: params.virtual_mailbox_limit,
         locks: params.virtual_mailbox_lock,
+        stale_lock: params.stale_lock_time,
+        in_spool: false,
         strict_owner: params.strict_mailbox_ownership,
         owner: address.external().to_lowercase(),
     };

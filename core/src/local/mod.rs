@@ -4,8 +4,8 @@
 //! mailboxes, a handover to another transport, a message to be forwarded, and the outcome when all that has been done. The driver
 //! does it in this order, and settles a fault with [`fault`].
 //!
-//! Files and users are tables here: `unix:passwd.byname` (key: user name), `include:/path` (key empty) and `forward:/path` (key: the user
-//! whose rights are needed to read it); a value is the text of the file, no value means that there is no such file.
+//! Files and users are tables here: `unix:passwd.byname` (key: user name), `include:/path` and `forward:/path` (key: the user with whose
+//! rights it is read); a value is the text of the file, no value means that there is no such file.
 //! Knows nothing of disks and rights.
 
 mod encode;
@@ -22,11 +22,14 @@ mod walk;
 
 pub use encode::{Encoder, maildir_final, maildir_temporary};
 pub use mailbox::decide_virtual;
-pub use params::{Allowed, Locks, Params};
+pub use params::{Allowed, Locks, Params, Patience};
 pub use plain::{discarded, failed};
 pub use walk::decide;
 
-use crate::mail::{Attempt, AttemptRecipient, Diagnosis, Envelope, Outcome, QueueId, Recipient, Sender};
+use crate::mail::{
+    Attempt, AttemptRecipient, Diagnosis, Envelope, Extensions, Outcome, QueueId, Recipient, Sender,
+};
+use crate::time::Duration;
 use crate::wire::{EnhancedStatus, Mailbox, header};
 
 /// One recipient of an attempt, and what of its message is needed.
@@ -67,6 +70,11 @@ pub struct Deposit {
     pub limit: u64,
     /// How a mailbox file is locked.
     pub locks: Locks,
+    /// It is `mail_spool_directory/USER`, in a folder of the system in which users may make no files: the lock, and a file that is
+    /// missing, are made with the system's rights. Anything else is made with the user's rights alone, wherever its path leads.
+    pub in_spool: bool,
+    /// A dot-lock older than this was left behind by a program that died.
+    pub stale_lock: Duration,
     /// An existing mailbox file must belong to `uid`.
     pub strict_owner: bool,
     /// The user or address it is for, in words of the log.
@@ -135,6 +143,8 @@ pub enum Fault {
     Full,
     /// The configuration or the rights are wrong; somebody must repair them.
     Forbidden(String),
+    /// Another program, or another delivery of ours, holds its lock: `deliver_lock_attempts` says how patient to be.
+    Locked(String),
     /// Anything else; in words.
     Other(String),
 }
@@ -144,7 +154,7 @@ pub enum Fault {
 pub fn fault(deposit: &Deposit, fault: &Fault, relay: &str) -> Outcome {
     let why = match fault {
         Fault::Full => "file too large",
-        Fault::Forbidden(why) | Fault::Other(why) => why,
+        Fault::Forbidden(why) | Fault::Locked(why) | Fault::Other(why) => why,
     };
     let text = match deposit.format {
         Format::Mbox => {
@@ -155,7 +165,7 @@ pub fn fault(deposit: &Deposit, fault: &Fault, relay: &str) -> Outcome {
     match fault {
         Fault::Full => Outcome::Failed(diagnosis((5, 2, 2), text, relay)),
         Fault::Forbidden(_) => Outcome::Deferred(diagnosis((4, 3, 5), text, relay)),
-        Fault::Other(_) => Outcome::Deferred(diagnosis((4, 2, 0), text, relay)),
+        Fault::Locked(_) | Fault::Other(_) => Outcome::Deferred(diagnosis((4, 2, 0), text, relay)),
     }
 }
 
@@ -207,18 +217,10 @@ fn trace(job: Job<'_>, original: bool, delivered: bool) -> Vec<u8> {
 
 /// `user+ext` as `user` and `ext` with its delimiter.
 fn split_extension<'a>(local: &'a str, params: &Params) -> (&'a str, Option<&'a str>) {
-    let reserved = ["double-bounce", "mailer-daemon", "postmaster"];
-    if reserved.iter().any(|name| local.eq_ignore_ascii_case(name)) {
-        return (local, None);
-    }
-    let lower = local.to_ascii_lowercase();
-    let list = lower.starts_with("owner-") || lower.ends_with("-request");
-    if params.owner_request_special && list && params.recipient_delimiter.contains('-') {
-        return (local, None);
-    }
-    let is_delimiter = |c: char| params.recipient_delimiter.contains(c);
-    match local.char_indices().find(|(place, c)| *place > 0 && is_delimiter(*c)) {
-        Some((place, _)) => (&local[..place], Some(&local[place..])),
-        None => (local, None),
-    }
+    let extensions = Extensions {
+        delimiters: &params.recipient_delimiter,
+        owner_request_special: params.owner_request_special,
+        double_bounce_sender: &params.double_bounce_sender,
+    };
+    extensions.split(local).map_or((local, None), |(base, extension)| (base, Some(extension)))
 }

@@ -2,6 +2,7 @@
 
 use crate::ask::TableName;
 use crate::params::Settings;
+use crate::time::Duration;
 
 /// Where a destination was written, for `allow_mail_to_files` and `allow_mail_to_commands`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -55,6 +56,36 @@ impl Locks {
     }
 }
 
+/// How long a mailbox that is locked is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Patience {
+    /// `deliver_lock_attempts`.
+    pub attempts: u32,
+    /// `deliver_lock_delay`.
+    pub delay: Duration,
+    /// The first pauses are shorter: a delivery of ours holds a lock for a few milliseconds.
+    first: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { attempts: 20, delay: Duration::from_secs(1), first: FIRST_PAUSE }
+    }
+}
+
+/// The first pause before a locked mailbox is tried again.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+impl Patience {
+    /// How long to pause after `waited` in all; `None` when the patience has an end. The whole is what Postfix would wait, in steps that
+    /// begin small and double.
+    #[must_use]
+    pub fn pause(&self, waited: Duration) -> Option<Duration> {
+        let whole = self.delay * self.attempts.saturating_sub(1);
+        (waited < whole).then(|| waited.clamp(self.first, self.delay.max(self.first)))
+    }
+}
+
 /// The parameters of final delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Params {
@@ -78,6 +109,10 @@ pub struct Params {
     pub mailbox_size_limit: u64,
     /// How mailbox files are locked.
     pub mailbox_delivery_lock: Locks,
+    /// How long a locked mailbox is waited for.
+    pub patience: Patience,
+    /// `stale_lock_time`: a dot-lock older than this was left behind.
+    pub stale_lock_time: Duration,
     /// `transport:nexthop` for all users' mailboxes; empty for none.
     pub mailbox_transport: String,
     /// The same, by user.
@@ -100,6 +135,8 @@ pub struct Params {
     pub expand_owner_alias: bool,
     /// `owner-NAME` aliases change the sender.
     pub owner_request_special: bool,
+    /// `double_bounce_sender`.
+    pub double_bounce_sender: String,
     /// The user who writes files that aliases name.
     pub default_privs: String,
     /// Add `X-Original-To`.
@@ -184,6 +221,12 @@ impl Params {
             home_mailbox: settings.text("home_mailbox").to_owned(),
             mail_spool_directory: settings.text("mail_spool_directory").to_owned(),
             mailbox_size_limit: settings.number("mailbox_size_limit"),
+            patience: Patience {
+                attempts: u32::try_from(settings.number("deliver_lock_attempts")).unwrap_or(u32::MAX),
+                delay: settings.time("deliver_lock_delay"),
+                ..Patience::default()
+            },
+            stale_lock_time: settings.time("stale_lock_time"),
             mailbox_transport: settings.text("mailbox_transport").to_owned(),
             mailbox_transport_maps: settings.tables("mailbox_transport_maps"),
             mailbox_command: settings.text("mailbox_command").to_owned(),
@@ -195,6 +238,7 @@ impl Params {
             delivered_to_forward: has(&delivered, "forward"),
             expand_owner_alias: settings.flag("expand_owner_alias"),
             owner_request_special: settings.flag("owner_request_special"),
+            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             default_privs: settings.text("default_privs").to_owned(),
             enable_original_recipient: settings.flag("enable_original_recipient"),
             propagate_alias: has(&propagate, "alias"),
@@ -224,6 +268,8 @@ impl Default for Params {
             mail_spool_directory: "/var/mail".to_owned(),
             mailbox_size_limit: 51_200_000,
             mailbox_delivery_lock: locks,
+            patience: Patience::default(),
+            stale_lock_time: Duration::from_secs(500),
             mailbox_transport: String::new(),
             mailbox_transport_maps: Vec::new(),
             mailbox_command: String::new(),
@@ -235,6 +281,7 @@ impl Default for Params {
             delivered_to_forward: true,
             expand_owner_alias: false,
             owner_request_special: true,
+            double_bounce_sender: "double-bounce".into(),
             default_privs: "nobody".to_owned(),
             enable_original_recipient: true,
             propagate_alias: false,
@@ -249,5 +296,26 @@ impl Default for Params {
             virtual_mailbox_lock: locks,
             strict_mailbox_ownership: true,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locked_mailbox_is_waited_for_as_long_as_the_parameters_say_in_steps_that_begin_small() {
+        let patience = Patience { attempts: 3, delay: Duration::from_secs(1), ..Patience::default() };
+        let mut waited = Duration::ZERO;
+        let mut pauses = Vec::new();
+        while let Some(pause) = patience.pause(waited) {
+            pauses.push(pause.as_millis());
+            waited += pause;
+        }
+        assert_eq!(pauses[..4], [10, 10, 20, 40]);
+        assert_eq!(pauses.iter().max(), Some(&1000));
+        assert!((2000..3000).contains(&waited.as_millis()), "two pauses of a second: {waited:?}");
+        let once = Patience { attempts: 1, ..patience };
+        assert_eq!(once.pause(Duration::ZERO), None);
     }
 }

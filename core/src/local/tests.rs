@@ -235,8 +235,8 @@ fn files_commands_and_inclusions_have_their_rules() {
         .alias("all", ":include:/etc/list")
         .alias("some", ":include:/etc/bad, a@y.example")
         .alias("gone", ":include:/etc/gone")
-        .with("include:/etc/list", "", "a@y.example\n# no\nb@y.example\n")
-        .with("include:/etc/bad", "", "/var/box\n|cmd\n");
+        .with("include:/etc/list", "nobody", "a@y.example\n# no\nb@y.example\n")
+        .with("include:/etc/bad", "nobody", "/var/box\n|cmd\n");
     assert_eq!(host.said("file@here"), "Mbox /var/box 65534:65533");
     assert_eq!(host.said("command@here"), "4.3.5 delivery to commands does not work yet");
     assert_eq!(host.said("all@here"), "from joe@x.example to a@y.example b@y.example");
@@ -245,9 +245,23 @@ fn files_commands_and_inclusions_have_their_rules() {
 }
 
 #[test]
+fn a_list_is_read_with_the_rights_of_whoever_names_it() {
+    let host = Host::new()
+        .alias("list", ":include:/etc/secret")
+        .with("forward:/home/ann/.forward", "ann", ":include:/etc/secret")
+        .with("include:/etc/secret", "ann", "for-ann@y.example, more@y.example")
+        .with("include:/etc/secret", "nobody", "for-all@y.example, more@y.example");
+    assert_eq!(host.said("ann@here"), "from joe@x.example to for-ann@y.example more@y.example");
+    assert_eq!(host.said("list@here"), "from joe@x.example to for-all@y.example more@y.example");
+}
+
+#[test]
 fn loops_end() {
-    let mut host =
-        Host::new().alias("self", ":include:/etc/self").with("include:/etc/self", "", ":include:/etc/self");
+    let mut host = Host::new().alias("self", ":include:/etc/self").with(
+        "include:/etc/self",
+        "nobody",
+        ":include:/etc/self",
+    );
     assert_eq!(host.said("self@here"), "5.4.6 possible mail forwarding loop in /etc/self");
     host.delivered_to = delivered_to(b"X: y\r\nDelivered-To: Ann@Here\r\n\r\nDelivered-To: z\r\n");
     assert_eq!(host.said("ann@here"), "5.4.6 mail forwarding loop for ann@here");

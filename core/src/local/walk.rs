@@ -5,6 +5,7 @@
 //! address of that message (a file, the user whose own list it is) is delivered from here.
 
 use super::items::{self, Item};
+use super::leaf::Whose;
 use super::params::Allowed;
 use super::user::User;
 use super::{
@@ -237,7 +238,8 @@ impl Walk<'_> {
             return Err(failed((5, 4, 6), format!("possible mail forwarding loop in {path}")));
         }
         let table = TableName(format!("include:{path}"));
-        let Some(text) = self.facts.lookup(&table, "")? else {
+        let rights = self.rights()?.name;
+        let Some(text) = self.facts.lookup(&table, &rights)? else {
             return Err(deferred((4, 3, 5), format!("cannot open include file {path}")));
         };
         let items = items::of_file(text);
@@ -245,20 +247,24 @@ impl Walk<'_> {
         self.items(items, Source::Include, extension, sole, depth + 1)
     }
 
-    /// A file that an alias names is written with `default_privs`; one of a `.forward` with its user's rights.
+    /// A file that an alias names is read and written with the rights of `default_privs`; one of a `.forward` with its user's.
+    fn rights(&self) -> Result<User, Stop> {
+        match &self.user {
+            Some(user) => Ok(user.clone()),
+            None => User::find(&self.params.default_privs, self.facts)?
+                .ok_or_else(|| deferred((4, 3, 5), "mail system configuration error")),
+        }
+    }
+
     pub(super) fn file(&mut self, path: String, source: Source) -> Result<(), Stop> {
         if !source.of(self.params.allow_mail_to_files) {
             let text = "mail to file is restricted";
             self.refused = Some(Outcome::Failed(diagnosis((5, 7, 1), text, RELAY)));
             return Ok(());
         }
-        let user = match self.user.clone() {
-            Some(user) => user,
-            None => User::find(&self.params.default_privs, self.facts)?
-                .ok_or_else(|| deferred((4, 3, 5), "mail system configuration error"))?,
-        };
+        let user = self.rights()?;
         self.text = format!("delivered to file: {path}");
-        self.deposit(path, &user, false)
+        self.deposit(path, &user, Whose::Named)
     }
 
     fn command(&mut self, source: Source) {

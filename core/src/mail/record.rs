@@ -106,8 +106,6 @@ pub enum Standing {
 pub struct Summary {
     /// Its name.
     pub id: QueueId,
-    /// Octets of content.
-    pub size: u64,
     /// When it arrived.
     pub arrived: Timestamp,
     /// Recipients without a final outcome.
@@ -122,6 +120,17 @@ pub struct Summary {
     pub warned: bool,
 }
 
+/// What holds for a message as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Marks {
+    /// It is on hold.
+    pub held: bool,
+    /// When it is tried next; `None` for a message that was never tried.
+    pub retry_at: Option<Timestamp>,
+    /// When a delay was reported.
+    pub warned: Option<Timestamp>,
+}
+
 /// A message and where each of its recipients stands.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Loaded {
@@ -129,6 +138,8 @@ pub struct Loaded {
     pub message: Message,
     /// One for each recipient of the envelope.
     pub standing: Vec<Standing>,
+    /// What holds for all of it.
+    pub marks: Marks,
 }
 
 /// Why the spool did not take a message.

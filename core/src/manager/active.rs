@@ -6,6 +6,7 @@ use crate::schedule::Place;
 use crate::time::{Duration, Instant};
 use crate::wire::Mailbox;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Where a message goes when all that it waits for is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +34,7 @@ pub(super) enum Wish {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Active {
     /// `None` while it is being loaded.
-    pub(super) message: Option<Box<Message>>,
+    pub(super) message: Option<Arc<Message>>,
     /// One for each recipient of the envelope.
     pub(super) standing: Vec<Standing>,
     /// How many of them wait.
@@ -89,7 +90,7 @@ impl Active {
     }
 
     /// Takes over what was loaded; recipients without a standing wait.
-    pub(super) fn fill(&mut self, message: Box<Message>, mut standing: Vec<Standing>) {
+    pub(super) fn fill(&mut self, message: Arc<Message>, mut standing: Vec<Standing>) {
         standing.resize(message.envelope.recipients.len(), Standing::Waiting(None));
         let waiting = (0u32..).zip(&standing).filter(|(_, s)| matches!(s, Standing::Waiting(_)));
         self.unread = waiting.map(|(number, _)| number).collect();

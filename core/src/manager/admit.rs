@@ -12,6 +12,7 @@ use crate::manager::{Life, Manager, Output, Params};
 use crate::schedule::Scheduler;
 use crate::time::Now;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 impl Manager {
     /// True when another message may become active.
@@ -38,7 +39,7 @@ impl Manager {
         self.index.add(now, id, age, queue);
         if direct {
             self.activate(now, id);
-            self.begin(now, id, message, Vec::new());
+            self.begin(now, id, Arc::from(message), Vec::new());
         } else {
             let standing = vec![Standing::Waiting(None); message.envelope.recipients.len()];
             self.index.learn_sites(id, &message.envelope, &standing);
@@ -69,7 +70,7 @@ impl Manager {
         }
         self.loading = self.loading.saturating_sub(1);
         match loaded {
-            Ok(Some(loaded)) => return self.begin(now, id, Box::new(loaded.message), loaded.standing),
+            Ok(Some(loaded)) => return self.begin(now, id, Arc::new(loaded.message), loaded.standing),
             // A disk that fails today may read tomorrow: forgetting the message would lose it until a restart.
             Err(why) => return self.unreadable(now, id, &why),
             Ok(None) => {}
@@ -87,7 +88,7 @@ impl Manager {
     }
 
     /// It is in memory: its recipients are routed, or what is left to do for it is done.
-    fn begin(&mut self, now: Now, id: QueueId, message: Box<Message>, standing: Vec<Standing>) {
+    fn begin(&mut self, now: Now, id: QueueId, message: Arc<Message>, standing: Vec<Standing>) {
         let Some(active) = self.active.get_mut(&id) else { return };
         active.fill(message, standing);
         let Some(message) = &active.message else { return };
@@ -117,8 +118,8 @@ impl Manager {
         }
         self.aboard += recipients.len();
         active.routing = recipients.clone();
-        let envelope = Box::new(message.envelope.clone());
-        self.outbox.put(Output::Route { id, envelope, recipients });
+        let message = Arc::clone(message);
+        self.outbox.put(Output::Route { id, message, recipients });
     }
 
     /// The configuration was read again: what waits in the scheduler is routed again.

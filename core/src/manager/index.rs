@@ -102,6 +102,7 @@ pub(super) struct Index {
     due: BTreeSet<(Instant, QueueId)>,
     /// The other queue has the next turn.
     turn: bool,
+    walked: u64,
 }
 
 impl Index {
@@ -211,8 +212,17 @@ impl Index {
     }
 
     /// Messages from `start` on, in the order of their ids.
-    pub(super) fn from(&self, start: QueueId) -> impl Iterator<Item = (QueueId, &Entry)> {
-        self.entries.range(start..).map(|(id, entry)| (*id, entry))
+    pub(super) fn from(&mut self, start: QueueId) -> impl Iterator<Item = (QueueId, &Entry)> {
+        let walked = &mut self.walked;
+        self.entries.range(start..).map(|(id, entry)| {
+            *walked += 1;
+            (*id, entry)
+        })
+    }
+
+    /// Messages that [`Index::from`] has given out so far.
+    pub(super) const fn walked(&self) -> u64 {
+        self.walked
     }
 
     /// Remembers the domains of the recipients that wait.

@@ -25,8 +25,8 @@ pub use params::Params;
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{
-    Attempt, AttemptId, Change, Envelope, Loaded, Message, Order, OrderResult, QueueId, Refusal, Route,
-    Settled, Summary,
+    Attempt, AttemptId, Change, Loaded, Message, Order, OrderResult, QueueId, Refusal, Route, Settled,
+    Summary,
 };
 use crate::prng::Prng;
 use crate::queue::Ticket;
@@ -35,6 +35,7 @@ use crate::time::{Instant, Now};
 use active::{Active, Attempts};
 use index::Index;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use writing::Writer;
 
 /// What the driver tells the manager.
@@ -73,8 +74,8 @@ pub enum Output {
     Route {
         /// Which message.
         id: QueueId,
-        /// Its envelope.
-        envelope: Box<Envelope>,
+        /// The message; shared, since a mailing is routed page by page.
+        message: Arc<Message>,
         /// Indexes of the recipients that are asked for.
         recipients: Vec<u32>,
     },
@@ -124,6 +125,8 @@ pub struct Manager {
     attempts: Attempts,
     writer: Writer,
     tasks: BTreeMap<Ticket, orders::Task>,
+    /// Orders that came before the queue was known; `None` since it is.
+    early: Option<Vec<(Ticket, Order)>>,
     /// Messages set aside, by the destination that has enough to do.
     parked: BTreeMap<(usize, String), BTreeSet<QueueId>>,
     /// When a transport that is not there was last warned of.
@@ -151,6 +154,7 @@ impl Manager {
             attempts: BTreeMap::new(),
             writer: Writer::default(),
             tasks: BTreeMap::new(),
+            early: Some(Vec::new()),
             parked: BTreeMap::new(),
             warned: BTreeMap::new(),
             clogged: None,
@@ -183,11 +187,27 @@ impl Manager {
         self.scheduler.steps()
     }
 
+    /// Messages that were looked at one after the other so far, for measurements: only orders do so.
+    #[must_use]
+    pub fn walked(&self) -> u64 {
+        self.index.walked()
+    }
+
     /// What each fact may have made possible: admissions, attempts, the end.
     fn go_on(&mut self, now: Now) {
         self.admit_more(now);
         self.start_attempts(now);
         self.check_drained();
+    }
+
+    /// The log has told of all that it has.
+    fn ready(&mut self, now: Now) {
+        if self.life == Life::Recovering {
+            self.life = Life::Running;
+        }
+        for (ticket, order) in self.early.take().unwrap_or_default() {
+            self.order(now, ticket, order);
+        }
     }
 
     fn check_drained(&mut self) {
@@ -216,7 +236,7 @@ impl Machine for Manager {
         self.outbox.assert_drained();
         match input {
             Input::Recovered(summary) => self.index.recover(now, &summary, &self.params.retry),
-            Input::Ready => self.life = if self.life == Life::Recovering { Life::Running } else { self.life },
+            Input::Ready => self.ready(now),
             Input::Committed(message) => self.committed(now, message),
             Input::Loaded(id, loaded) => self.loaded(now, id, loaded),
             Input::Routed(id, routes) => self.routed(now, id, routes),

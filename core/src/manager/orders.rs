@@ -61,6 +61,15 @@ fn selects(selection: &Selection, id: QueueId, entry: &Entry) -> bool {
 impl Manager {
     /// An operator's order.
     pub(super) fn order(&mut self, now: Now, ticket: Ticket, order: Order) {
+        let order = match &mut self.early {
+            None => order,
+            // A list of half a queue would look like a loss.
+            Some(early) if early.len() < TASKS_MAX => return early.push((ticket, order)),
+            Some(_) => {
+                let result = OrderResult::Failed("the queue is still being read".to_owned());
+                return self.outbox.put(Output::Ordered(ticket, result));
+            }
+        };
         let (verb, selection) = match order {
             Order::List(selection) => return self.list(now, ticket, &selection),
             Order::Flush(selection) => return self.flush(now, ticket, &selection),

@@ -184,32 +184,46 @@ fn nearest_remedy(value: &str, words: &[&str]) -> String {
     }
 }
 
-/// The candidate that takes the fewest edits, when that is few for its length.
+/// The candidate that a slip of the pen may have meant: the one that takes the fewest edits, when these are so few that the
+/// two are hardly different words.
 pub fn nearest<'c>(text: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let close = (text.len() / 4).max(1);
+    let close = |candidate: &str| slips_max(text.len().min(candidate.len()));
     candidates
-        .filter(|candidate| !candidate.is_empty() && candidate.len().abs_diff(text.len()) <= close)
+        .filter(|candidate| candidate.len().abs_diff(text.len()) <= close(candidate))
         .map(|candidate| (edits(text, candidate), candidate))
-        .filter(|(edits, _)| *edits <= close)
+        .filter(|(edits, candidate)| *edits <= close(candidate))
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// How many octets must be inserted, removed or changed.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, left) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        for (j, right) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(left != right);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
+/// How many slips a word of so many octets has room for. `smtp` and `lmtp` are two words, `smtp` and `smpt` are one.
+const fn slips_max(length: usize) -> usize {
+    match length {
+        0..=2 => 0,
+        3..=5 => 1,
+        6..=14 => 2,
+        _ => 3,
     }
-    row.last().copied().unwrap_or(0)
+}
+
+/// How many octets must be inserted, removed, changed, or exchanged with their neighbour.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    // Distances between the first octets of `a` (one row before the last, the last) and those of `b`.
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for (i, left) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
+        for (j, right) in b.iter().enumerate() {
+            let mut least = (last[j] + usize::from(left != right)).min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *left == b[j - 1] && a[i - 1] == *right {
+                least = least.min(before[j - 1] + 1);
+            }
+            row.push(least);
+        }
+        before = std::mem::replace(&mut last, row);
+    }
+    last.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -241,11 +255,70 @@ mod tests {
 
     #[test]
     fn a_word_that_is_nearly_right_is_proposed() {
-        let wrong = check(Kind::Word(&["may", "encrypt"]), "encrpyt").unwrap_err();
+        let wrong = check(Kind::Word(&["may", "encrypt"]), "maybe").unwrap_err();
         assert_eq!(wrong.remedy, "choose one of them");
-        let wrong = check(Kind::Word(&["may", "encrypt"]), "encryp").unwrap_err();
+        let wrong = check(Kind::Word(&["may", "encrypt"]), "encrpyt").unwrap_err();
         assert_eq!(wrong.remedy, "did you mean encrypt?");
         assert_eq!(wrong.expected, "one of may, encrypt is expected");
+    }
+
+    fn known(typed: &str) -> Option<&'static str> {
+        nearest(typed, crate::params::table::all().map(|row| row.name))
+    }
+
+    #[test]
+    fn slips_of_the_pen_find_the_name_that_was_meant() {
+        for (typed, meant) in [
+            ("mydestinaton", "mydestination"),
+            ("my_destination", "mydestination"),
+            ("my_host_name", "myhostname"),
+            ("relay_host", "relayhost"),
+            ("realyhost", "relayhost"),
+            ("mynetwork", "mynetworks"),
+            ("alias_map", "alias_maps"),
+            ("virtual_alias_map", "virtual_alias_maps"),
+            ("virtual_mailbox_domians", "virtual_mailbox_domains"),
+            ("smtpd_recipients_restriction", "smtpd_recipient_restrictions"),
+            ("smtpd_relay_restricitons", "smtpd_relay_restrictions"),
+            ("smtpd_tls_certfile", "smtpd_tls_cert_file"),
+            ("smtpd_tls_CA_file", "smtpd_tls_CAfile"),
+            ("mesage_size_limit", "message_size_limit"),
+            ("recipent_delimiter", "recipient_delimiter"),
+        ] {
+            assert_eq!(known(typed), Some(meant), "{typed}");
+        }
+    }
+
+    #[test]
+    fn another_word_is_no_slip_of_the_pen() {
+        for typed in [
+            "mua_client_restrictions",
+            "my_relayhost",
+            "my_blocklist",
+            "spam_filter",
+            "dovecot_destination",
+            "policy_time",
+            "smtp_auth",
+            "local_rules",
+            "virtual_users",
+            "x",
+            "",
+        ] {
+            assert_eq!(known(typed), None, "{typed}");
+        }
+        let transports = ["smtp", "lmtp", "local", "virtual", "error"];
+        let nearest = |typed| nearest(typed, transports.into_iter());
+        assert_eq!(
+            (nearest("smpt"), nearest("lmpt"), nearest("locla")),
+            (Some("smtp"), Some("lmtp"), Some("local"))
+        );
+        assert_eq!((nearest("tmp"), nearest("mailman"), nearest("dovecot")), (None, None, None));
+    }
+
+    #[test]
+    fn a_neighbour_exchanged_is_one_slip() {
+        assert_eq!((edits("smpt", "smtp"), edits("ab", "ba"), edits("", "abc")), (1, 1, 3));
+        assert_eq!((edits("kitten", "sitting"), edits("same", "same")), (3, 0));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::master_cf::{self, Delivery, Host as ListenHost, Role, Service, Servic
 use super::problem::{File, Place, Problem};
 use super::scope::{READ_ONLY, Scope, Transports, transport_row};
 use super::table::{self, Kind, Works};
-use super::{Settings, unused};
+use super::{Settings, idle, unused};
 use crate::ask::TableName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -156,7 +156,11 @@ impl Config {
                 let tables =
                     tables.map(|(item, _)| item.trim_start_matches('!')).filter(|item| is_table(item));
                 for table in tables {
-                    names.entry(TableName(table.to_owned())).or_insert_with(|| name.clone());
+                    let parameter = names.entry(TableName(table.to_owned())).or_insert_with(|| name.clone());
+                    // One that has a line, rather than one whose default refers to it.
+                    if self.place_of(parameter).line.is_none() {
+                        parameter.clone_from(name);
+                    }
                 }
             }
         }
@@ -217,6 +221,16 @@ impl Config {
         Problem::warning(self.place_of(parameter), format!("{parameter}: {text}"), remedy)
     }
 
+    /// Where a service sets a parameter, or main.cf when `None` is asked; `None` when it does not.
+    #[must_use]
+    pub fn set_at(&self, parameter: &str, service: Option<&Service>) -> Option<Place> {
+        let assigned = match service {
+            Some(service) => service.overrides.get(parameter),
+            None => self.main.get(parameter),
+        };
+        assigned.map(|assigned| assigned.place)
+    }
+
     /// Where a parameter is set: in main.cf, or else for a service.
     fn place_of(&self, parameter: &str) -> Place {
         let overrides = || self.services.iter().find_map(|service| service.overrides.get(parameter));
@@ -262,6 +276,8 @@ impl Config {
     /// Expands every value. A value that can not be expanded is empty, and told.
     fn build(&self, scope: &Scope<'_>, service: Option<&Service>, problems: &mut Vec<Problem>) -> Settings {
         let mut values = BTreeMap::new();
+        // Faults that a name only has from another are told once, at that other.
+        let (mut own, mut inherited) = (Vec::new(), Vec::new());
         for name in scope.names() {
             let Some(raw) = scope.raw(&name) else { continue };
             if scope.kind(&name) == Kind::Raw || !raw.contains('$') {
@@ -270,7 +286,7 @@ impl Config {
                 continue;
             }
             let place = self.place(&name, service);
-            match scope.expand(&raw) {
+            match scope.expand_blaming(&raw) {
                 Ok(expanded) => {
                     if place.line.is_some() {
                         let undefined = expanded.undefined.iter();
@@ -279,13 +295,20 @@ impl Config {
                     let kind = scope.kind(&name);
                     values.insert(name, canonical(kind, expanded.text));
                 }
-                Err(wrong) => {
+                Err((wrong, blamed)) => {
                     let remedy = "see \"postconf(5)\" for the forms of $name and ${name}";
-                    problems.push(Problem::error(place, format!("{name}: {wrong}"), remedy));
+                    let problem = Problem::error(place, format!("{name}: {wrong}"), remedy);
+                    let is_own = place.line.is_some() && blamed.is_none();
+                    if is_own {
+                        own.push(problem)
+                    } else {
+                        inherited.push(problem)
+                    }
                     values.insert(name, String::new());
                 }
             }
         }
+        problems.extend(if own.is_empty() { inherited } else { own });
         Settings { values: Arc::new(values) }
     }
 
@@ -301,23 +324,13 @@ impl Config {
     fn judge(&self, problems: &mut Vec<Problem>) {
         let whole = self.build(&self.scope(None, &[]), None, problems);
         self.check_values(&whole, None, None, problems);
-        self.judge_names(&self.main, problems);
+        self.judge_names(None, problems);
         for service in self.services.iter().filter(|service| !service.overrides.is_empty()) {
             let settings = self.build(&self.scope(Some(service), &[]), Some(service), problems);
             self.check_values(&settings, Some(&whole), Some(service), problems);
-            self.judge_names(&service.overrides, problems);
+            self.judge_names(Some(service), problems);
         }
         unused::judge(self, problems);
-        for service in &self.services {
-            if let Role::Transport(Delivery::Pipe | Delivery::Spawn) = service.role {
-                let text = format!("not working yet: {} of service {}", service.command, service.key());
-                problems.push(Problem::warning(
-                    service.place,
-                    text,
-                    "mail for this transport waits in the queue",
-                ));
-            }
-        }
     }
 
     /// Checks each value that another check has not seen.
@@ -328,6 +341,7 @@ impl Config {
         service: Option<&Service>,
         problems: &mut Vec<Problem>,
     ) {
+        let scope = self.scope(service, &[]);
         for (name, value) in settings.values.iter() {
             if seen.is_some_and(|seen| seen.custom(name) == Some(value)) {
                 continue;
@@ -337,23 +351,32 @@ impl Config {
             if is_old && value.is_empty() {
                 continue;
             }
-            if let Err(wrong) = check(super::scope::kind_of(name), value) {
-                let text = format!("{name} = {value}: {}", wrong.expected);
-                problems.push(Problem::error(self.place(name, service), text, wrong.remedy));
+            let Err(wrong) = check(super::scope::kind_of(name), value) else { continue };
+            // A value that comes through a default is the fault of the name that was set, and may have been told there.
+            let source = scope.source(name).unwrap_or_else(|| name.clone());
+            let own = settings.custom(&source).unwrap_or_default();
+            let is_told = source != *name && check(super::scope::kind_of(&source), own).is_err();
+            // So may one that could not be expanded.
+            let is_lost = scope.raw(name).is_some_and(|raw| scope.expand(&raw).is_err());
+            if is_told || is_lost {
+                continue;
             }
+            let text = format!("{name} = {value}: {}", wrong.expected);
+            problems.push(Problem::error(self.place(&source, service), text, wrong.remedy));
         }
     }
 
     /// Parameters that are set and do nothing yet, or never will.
-    fn judge_names(&self, values: &BTreeMap<String, Assigned>, problems: &mut Vec<Problem>) {
-        for (name, assigned) in values {
+    fn judge_names(&self, service: Option<&Service>, problems: &mut Vec<Problem>) {
+        let scope = self.scope(service, &[]);
+        for (name, assigned) in service.map_or(&self.main, |service| &service.overrides) {
             if READ_ONLY.contains(&name.as_str()) {
                 let text = format!("{name} is read-only");
                 problems.push(Problem::warning(assigned.place, text, "remove the line; it has no effect"));
                 continue;
             }
-            let works = self.works(name);
-            let (text, remedy) = match works {
+            let (text, remedy) = match self.works(name) {
+                Some(Works::NotYet | Works::Moot) if idle::asks_nothing(&scope, name) => continue,
                 Some(Works::NotYet) => (format!("not working yet: {name}"), "the line has no effect"),
                 Some(Works::Moot) => (
                     format!("{name} has no effect: it tunes a part of Postfix that does not exist here"),

@@ -32,10 +32,27 @@ pub struct Expanded {
 /// # Errors
 /// What can not be understood, or the limit that was passed.
 pub fn expand<'a>(text: &str, lookup: &Lookup<'a>) -> Result<Expanded, String> {
-    let mut expander = Expander { lookup, references: 0, octets: 0, undefined: Vec::new() };
+    expand_blaming(text, lookup).map_err(|(why, _)| why)
+}
+
+/// The same; an error comes with the name in whose value it stands, when it is not in the text itself.
+///
+/// # Errors
+/// As [`expand`].
+pub fn expand_blaming<'a>(text: &str, lookup: &Lookup<'a>) -> Result<Expanded, (String, Option<String>)> {
+    let mut expander = Expander {
+        lookup,
+        references: 0,
+        octets: 0,
+        undefined: Vec::new(),
+        blamed: None,
+        passed_limit: false,
+    };
     let mut out = String::new();
-    expander.text(text, 0, &mut out)?;
-    Ok(Expanded { text: out, undefined: expander.undefined })
+    match expander.text(text, 0, &mut out) {
+        Ok(()) => Ok(Expanded { text: out, undefined: expander.undefined }),
+        Err(why) => Err((why, expander.blamed)),
+    }
 }
 
 /// The names that a text refers to, whether or not their branch would be taken. Total: what can not be parsed has none.
@@ -64,6 +81,10 @@ struct Expander<'l, 'a> {
     /// Octets of all texts on the way, those that only a comparison reads included.
     octets: usize,
     undefined: Vec<String>,
+    /// The name whose value has the fault.
+    blamed: Option<String>,
+    /// A limit was the fault, and nobody is blamed.
+    passed_limit: bool,
 }
 
 impl Expander<'_, '_> {
@@ -132,10 +153,16 @@ impl Expander<'_, '_> {
             return Err(format!("values refer to each other too deeply at \"{name}\""));
         }
         self.count(depth)?;
-        match self.look_up(name) {
-            Some(value) => self.text(&value, depth + 1, out),
-            None => Ok(()),
+        let Some(value) = self.look_up(name) else { return Ok(()) };
+        let result = self.text(&value, depth + 1, out);
+        // What goes in a circle or is too long is the fault of each that takes part.
+        let is_limit =
+            depth + 1 >= DEPTH_MAX || self.references > REFERENCES_MAX || self.octets > EXPANDED_MAX;
+        if result.is_err() && !is_limit && self.blamed.is_none() && !self.passed_limit {
+            self.blamed = Some(name.to_owned());
         }
+        self.passed_limit |= result.is_err() && is_limit;
+        result
     }
 
     fn look_up(&mut self, name: &str) -> Option<String> {

@@ -14,6 +14,7 @@ pub mod reference;
 pub mod table;
 
 mod config;
+mod idle;
 mod lines;
 mod print;
 mod scope;

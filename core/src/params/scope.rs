@@ -3,13 +3,13 @@
 //! Order: what this process knows (read-only names), the service's `-o`, main.cf, what the host says, the table, the rows of
 //! transports. A name that none of them has is undefined.
 
-use super::expand::{Expanded, expand};
+use super::expand::{Expanded, expand, expand_blaming, references};
 use super::host::{Host, NO_DOMAIN, mydomain};
 use super::main_cf::Assigned;
 use super::master_cf::Delivery;
 use super::table::{self, Kind, Row, TransportRow};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The names that no configuration may set.
 pub(super) const READ_ONLY: [&str; 3] = ["process_id", "process_name", "service_name"];
@@ -111,6 +111,28 @@ impl<'a> Scope<'a> {
 
     pub(super) fn expand(&self, text: &str) -> Result<Expanded, String> {
         expand(text, &|name| self.raw(name))
+    }
+
+    /// The same; see [`expand_blaming`].
+    pub(super) fn expand_blaming(&self, text: &str) -> Result<Expanded, (String, Option<String>)> {
+        expand_blaming(text, &|name| self.raw(name))
+    }
+
+    /// The name that somebody has set, from which an unset one has its value through the defaults of the table.
+    pub(super) fn source(&self, name: &str) -> Option<String> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![name.to_owned()];
+        while let Some(name) = open.pop() {
+            if self.assigned(&name).is_some() {
+                return Some(name);
+            }
+            if seen.insert(name.clone())
+                && let Some(default) = self.default(&name)
+            {
+                open.extend(references(&default));
+            }
+        }
+        None
     }
 
     /// Every name that has a value: the table's, the transports', and those that main.cf or `-o` set.

@@ -262,3 +262,23 @@ proptest! {
         let _ = (config.all(Printing::Expanded), config.set(Printing::Plain), config.own_addresses());
     }
 }
+
+#[test]
+fn a_fault_is_told_once_and_with_its_line() {
+    let errors = |main: &str| -> Vec<String> {
+        read(main).1.into_iter().filter(|problem| problem.contains(": error: ")).collect()
+    };
+    // postscreen_pre_queue_limit and others have their defaults from it.
+    let told = errors("default_process_limit = ${nope\n");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("main.cf:1: error: default_process_limit: \"}\" is missing"), "{told:?}");
+    let told = errors("default_process_limit = many\n");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("main.cf:1: error: default_process_limit = many: "), "{told:?}");
+    // One that refers to a faulty one has no fault of its own.
+    let told = errors("relay_domains = $mydestination\nmydestination = ${nope\n");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("main.cf:2: error: mydestination: "), "{told:?}");
+    // Two faults are two.
+    assert_eq!(errors("smtpd_use_tls = perhaps\nsmtp_use_tls = ${nope\n").len(), 2);
+}

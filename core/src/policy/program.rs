@@ -1,9 +1,10 @@
 //! The language of restriction lists: words to rules.
 //!
 //! Promise: a word that is not understood never lets anything pass. A known restriction that does not work yet
-//! is a rule that answers "try again later"; an unknown word is an error that names the nearest known one.
+//! is a rule that answers "try again later"; an unknown word is an error that names what was meant, if that can be told.
 
 use crate::ask::TableName;
+use crate::params::check::nearest;
 use crate::tables::items;
 
 /// What a restriction looks at.
@@ -182,25 +183,13 @@ fn missing(word: &str) -> Option<usize> {
     MISSING.iter().chain(&MISSING_TOO).find(|(name, _)| *name == word).map(|(_, words)| *words)
 }
 
-/// Letters to change, add or leave out to get from one word to the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = corner + usize::from(x != *y);
-            corner = row[j + 1];
-            row[j + 1] = changed.min(corner + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-fn nearest(word: &str) -> &'static str {
+/// What to do about a word that is no restriction.
+fn remedy(word: &str) -> String {
     let names = WORKING.iter().copied().chain(MISSING.iter().chain(&MISSING_TOO).map(|(name, _)| *name));
-    names.min_by_key(|name| distance(word, name)).unwrap_or("reject")
+    match nearest(word, names) {
+        Some(near) => format!("did you mean {near}?"),
+        None => "a restriction of your own is named in smtpd_restriction_classes".to_owned(),
+    }
 }
 
 /// Reads a list. `default` is what a table without `check_…_access` in front is asked about; `classes` are the names that
@@ -230,10 +219,7 @@ pub(super) fn compile(text: &str, default: Option<Subject>, classes: &[String]) 
                     not_working(&lower, complete)
                 }
                 None if classes.contains(word) => Rule::Class(word.clone()),
-                None => Rule::Mistake(format!(
-                    "unknown smtpd restriction: \"{word}\"; did you mean {}?",
-                    nearest(&lower)
-                )),
+                None => Rule::Mistake(format!("unknown smtpd restriction: \"{word}\"; {}", remedy(&lower))),
             }
         };
         rules.push(rule);
@@ -281,6 +267,8 @@ mod tests {
     fn a_typing_error_names_what_was_meant() {
         let [Rule::Mistake(why)] = &read("reject_unauth_destinaton")[..] else { panic!() };
         assert!(why.ends_with("did you mean reject_unauth_destination?"), "{why}");
+        let [Rule::Mistake(why)] = &read("our_own_rules")[..] else { panic!() };
+        assert!(why.ends_with("named in smtpd_restriction_classes"), "{why}");
         assert!(matches!(&read("check_sender_access")[..], [Rule::Mistake(_)]));
         assert!(matches!(&read("check_sender_access permit")[..], [Rule::Mistake(_)]));
         assert!(matches!(&compile("hash:/x", None, &[])[..], [Rule::Mistake(_)]));

@@ -5,7 +5,9 @@
 //!
 //! Law: the fold of a state's snapshot is that state.
 
-use crate::mail::{Change, Loaded, Message, Notify, Outcome, QueueId, Settlement, Standing, Summary};
+use crate::mail::{
+    Change, Loaded, Marks, Message, Notify, Outcome, QueueId, Recipient, Settlement, Standing, Summary,
+};
 use crate::time::Timestamp;
 
 /// Where a recipient stands, without the reasons.
@@ -39,20 +41,12 @@ impl Fate {
     }
 }
 
-/// What holds for the message as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Marks {
-    held: bool,
-    retry_at: Option<Timestamp>,
-    warned: Option<Timestamp>,
-}
-
 impl Marks {
-    const fn new(message: &Message) -> Self {
+    const fn at_commit(message: &Message) -> Self {
         Self { held: message.hold, retry_at: None, warned: None }
     }
 
-    fn apply(&mut self, change: &Change) {
+    const fn after(mut self, change: &Change) -> Self {
         match change {
             Change::Settle(Settlement { retry_at: Some(at), .. }) | Change::Retry(_, at) => {
                 self.retry_at = Some(*at);
@@ -62,46 +56,79 @@ impl Marks {
             Change::Warned(_, at) => self.warned = Some(*at),
             Change::Commit(_) | Change::Settle(_) | Change::Reported(..) | Change::Remove(_) => {}
         }
+        self
     }
 }
 
-/// A message during recovery, in a few octets for each recipient.
+/// A recipient during recovery: its fate, and whether its success is to be reported.
+type Stand = (Fate, bool);
+
+/// Recipients during recovery. Most messages have one, and that one needs no allocation of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Progress {
-    size: u64,
-    arrived: Timestamp,
-    marks: Marks,
-    recipients: Box<[(Fate, bool)]>,
+enum Stands {
+    One(Stand),
+    Many(Box<[Stand]>),
 }
 
-impl Progress {
-    pub(super) fn new(message: &Message) -> Self {
-        Self {
-            size: message.pieces.size(),
-            arrived: message.envelope.arrived,
-            marks: Marks::new(message),
-            recipients: message
-                .envelope
-                .recipients
-                .iter()
-                .map(|recipient| (Fate::Waiting, recipient.notify.success))
-                .collect(),
+impl Stands {
+    fn all(&self) -> &[Stand] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
         }
     }
 
+    fn get_mut(&mut self, index: u32) -> Option<&mut Stand> {
+        let all = match self {
+            Self::One(one) => std::slice::from_mut(one),
+            Self::Many(many) => many,
+        };
+        all.get_mut(index as usize)
+    }
+}
+
+/// A message during recovery, in few octets: a million of them exist at once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Progress {
+    arrived: Timestamp,
+    /// When it is tried next; [`NEVER`] when it was never tried.
+    retry_at: Timestamp,
+    held: bool,
+    warned: bool,
+    recipients: Stands,
+}
+
+/// Stands for "never" where an `Option` would take eight octets more.
+const NEVER: Timestamp = Timestamp(i64::MIN);
+
+impl Progress {
+    pub(super) fn new(message: &Message) -> Self {
+        let stand = |recipient: &Recipient| (Fate::Waiting, recipient.notify.success);
+        let recipients = match message.envelope.recipients.as_slice() {
+            [one] => Stands::One(stand(one)),
+            many => Stands::Many(many.iter().map(stand).collect()),
+        };
+        let arrived = message.envelope.arrived;
+        Self { arrived, retry_at: NEVER, held: message.hold, warned: false, recipients }
+    }
+
     pub(super) fn apply(&mut self, change: &Change) {
-        self.marks.apply(change);
+        let marks = Marks { held: self.held, retry_at: Some(self.retry_at), warned: None };
+        let marks = marks.after(change);
+        self.held = marks.held;
+        self.retry_at = marks.retry_at.unwrap_or(NEVER);
+        self.warned |= marks.warned.is_some();
         match change {
             Change::Settle(settlement) => {
                 for (index, outcome) in &settlement.outcomes {
-                    if let Some((fate, success)) = self.recipients.get_mut(*index as usize) {
+                    if let Some((fate, success)) = self.recipients.get_mut(*index) {
                         *fate = fate.after(outcome, Notify { success: *success, ..Notify::default() });
                     }
                 }
             }
             Change::Reported(_, indexes) => {
                 for index in indexes {
-                    if let Some((fate, _)) = self.recipients.get_mut(*index as usize) {
+                    if let Some((fate, _)) = self.recipients.get_mut(*index) {
                         *fate = Fate::Done;
                     }
                 }
@@ -111,16 +138,16 @@ impl Progress {
     }
 
     pub(super) fn summary(&self, id: QueueId) -> Summary {
-        let count = |wanted| self.recipients.iter().filter(|(fate, _)| *fate == wanted).count() as u32;
+        let all = self.recipients.all();
+        let count = |wanted| all.iter().filter(|(fate, _)| *fate == wanted).count() as u32;
         Summary {
             id,
-            size: self.size,
             arrived: self.arrived,
             waiting: count(Fate::Waiting),
             owed: count(Fate::Owed),
-            held: self.marks.held,
-            retry_at: self.marks.retry_at,
-            warned: self.marks.warned.is_some(),
+            held: self.held,
+            retry_at: (self.retry_at != NEVER).then_some(self.retry_at),
+            warned: self.warned,
         }
     }
 }
@@ -136,11 +163,11 @@ pub(super) struct State {
 impl State {
     pub(super) fn new(message: Box<Message>) -> Self {
         let standing = vec![Standing::Waiting(None); message.envelope.recipients.len()];
-        Self { marks: Marks::new(&message), standing, message }
+        Self { marks: Marks::at_commit(&message), standing, message }
     }
 
     pub(super) fn apply(&mut self, change: Change) {
-        self.marks.apply(&change);
+        self.marks = self.marks.after(&change);
         match change {
             Change::Settle(settlement) => {
                 for (index, outcome) in settlement.outcomes {
@@ -204,13 +231,23 @@ impl State {
         changes
     }
 
+    /// Of a message that was loaded.
+    pub(super) fn of(loaded: Loaded) -> Self {
+        Self { message: Box::new(loaded.message), marks: loaded.marks, standing: loaded.standing }
+    }
+
     pub(super) fn loaded(self) -> Loaded {
-        Loaded { message: *self.message, standing: self.standing }
+        Loaded { message: *self.message, standing: self.standing, marks: self.marks }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_message_takes_few_octets_of_memory_while_the_queue_is_read() {
+        assert!(size_of::<(QueueId, Progress)>() <= 48);
+    }
+
     use super::super::record::tests::change;
     use super::*;
     use proptest::prelude::*;

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// Frames that change one message before it is written anew with all of them folded: bounds the memory and the reads of a
 /// message that is deferred for days.
 pub(super) const CHANGES_MAX: usize = 8;
+/// A mailing to many has more such frames, one for so many octets of its commit: writing it anew costs its commit, and a thousand attempts must
+/// not write it a hundred times.
+const COMMIT_PER_CHANGE: u64 = 4 * 1024;
 
 /// Where a frame is. Narrow on purpose: there are millions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -180,7 +183,7 @@ impl Index {
                     }
                 }
                 other => {
-                    if self.note(other.id(), place) > CHANGES_MAX {
+                    if self.note(other.id(), place) {
                         consequences.fold.push(other.id());
                     }
                 }
@@ -208,10 +211,10 @@ impl Index {
         Some(entry)
     }
 
-    /// Notes that a frame changed a message; says how many did.
-    fn note(&mut self, id: QueueId, place: Place) -> usize {
+    /// Notes that a frame changed a message; true when too many did.
+    fn note(&mut self, id: QueueId, place: Place) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else {
-            return 0;
+            return false;
         };
         if entry.commit != place && entry.changes.last() != Some(&place) {
             let mut changes = std::mem::take(&mut entry.changes).into_vec();
@@ -220,7 +223,8 @@ impl Index {
             entry.changes = changes.into_boxed_slice();
             self.living += place.octets();
         }
-        entry.changes.len()
+        let most = entry.commit.octets() / COMMIT_PER_CHANGE;
+        entry.changes.len() > CHANGES_MAX.max(usize::try_from(most).unwrap_or(usize::MAX))
     }
 
     /// Forgets a frame that turned out not to be durable; what it said has been written again.

@@ -170,6 +170,9 @@ impl Log {
     }
 
     pub(super) fn start(&mut self, purpose: Purpose, op: Op) {
+        if purpose == Purpose::Recover {
+            self.remember_read(&op);
+        }
         let id = OpId(self.next_operation);
         self.next_operation += 1;
         self.operations.insert(id, purpose);
@@ -192,6 +195,18 @@ impl Log {
         if let Some(ticket) = ticket {
             self.outbox.put(Output::Appended { ticket, result });
         }
+    }
+
+    /// For the operator: a start over a large queue takes its time.
+    fn tell_what_was_read(&mut self) {
+        let took = self.now.mono.since(self.recovery.began).as_millis();
+        let (messages, segments) = (self.index.len(), self.index.segments.len());
+        let text = format!(
+            "the queue has been read: {messages} messages in {segments} segments, in {}.{:03} s",
+            took / 1_000,
+            took % 1_000
+        );
+        self.event(Event::Note { program: PROGRAM, text });
     }
 
     fn did(&mut self, op: OpId, result: Result<Done, DiskError>) {
@@ -293,7 +308,8 @@ impl Machine for Log {
             Some(summary) => Output::Recovered(summary),
             None => {
                 self.phase = Phase::Running;
-                Output::Ready { last: self.highest }
+                self.tell_what_was_read();
+                Output::Ready
             }
         })
     }

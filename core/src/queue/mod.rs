@@ -17,6 +17,7 @@ mod segments;
 mod staging;
 mod tidy;
 mod tlv;
+pub mod transfer;
 mod walk;
 mod writer;
 
@@ -40,7 +41,7 @@ pub struct OpId(pub u64);
 /// A file of the spool directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum File {
-    /// A segment of the log: `log/NNNNNNNNNNNNNNNN`.
+    /// A segment of the log: `log/NNNNNNNNNNNNNNNN`, in hexadecimal.
     Segment(u64),
     /// A content of its own: `contents/QUEUEID`.
     Content(QueueId),
@@ -53,9 +54,24 @@ impl File {
     #[must_use]
     pub fn path(&self) -> String {
         match self {
-            Self::Segment(number) => format!("log/{number:016}"),
+            Self::Segment(number) => format!("log/{number:016x}"),
             Self::Content(id) => format!("contents/{id}"),
-            Self::Corrupt(segment, offset) => format!("corrupt/{segment:016}-{offset}"),
+            Self::Corrupt(segment, offset) => format!("corrupt/{segment:016x}-{offset}"),
+        }
+    }
+
+    /// The file of this name in this directory, if it is one of ours.
+    #[must_use]
+    pub fn of(directory: &str, name: &str) -> Option<Self> {
+        let segment = |text| u64::from_str_radix(text, 16).ok();
+        match directory {
+            "log" => segment(name).map(Self::Segment),
+            "contents" => name.parse().ok().map(Self::Content),
+            "corrupt" => {
+                let (number, offset) = name.split_once('-')?;
+                Some(Self::Corrupt(segment(number)?, offset.parse().ok()?))
+            }
+            _ => None,
         }
     }
 }
@@ -160,11 +176,14 @@ pub enum Output {
     Do(OpId, Op),
     /// A message that was on disk: for the manager.
     Recovered(Summary),
-    /// Recovery is over: sessions and stagings may begin.
-    Ready {
-        /// The highest id ever seen, so that ids are not repeated.
+    /// All ids that were ever issued are at most this one: sessions and stagings may begin. What they append waits for the end of
+    /// recovery. Said once.
+    Numbered {
+        /// The highest id ever seen.
         last: QueueId,
     },
+    /// Recovery is over. Said once, after [`Output::Numbered`] and the last [`Output::Recovered`].
+    Ready,
     /// The answer to an append. With a `Commit` in it, `Ok` means durable; without, written, and durable within 100 ms.
     Appended {
         /// As given.

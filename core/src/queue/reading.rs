@@ -33,6 +33,24 @@ pub(super) struct Reading {
     wanted: (u64, u64),
     /// The octets of `wanted` so far, where they have to be read in small pieces.
     pieces: Option<Vec<u8>>,
+    /// Only its ids are wanted.
+    survey: bool,
+}
+
+impl Reading {
+    const fn new(segment: u64, walk: Walk) -> Self {
+        Self {
+            segment,
+            walk,
+            durable: 0,
+            end: SEGMENT_HEADER,
+            short: false,
+            dark: Vec::new(),
+            wanted: (0, 0),
+            pieces: None,
+            survey: false,
+        }
+    }
 }
 
 impl Log {
@@ -52,16 +70,8 @@ impl Log {
             self.trouble(None, text);
         }
         let depth = if named.is_some() { Depth::Frames } else { Depth::Headers };
-        let reading = Reading {
-            segment,
-            walk: Walk::new(header.seal, end, depth),
-            durable: named.unwrap_or(0),
-            end: SEGMENT_HEADER,
-            short,
-            dark: Vec::new(),
-            wanted: (0, 0),
-            pieces: None,
-        };
+        let walk = Walk::new(header.seal, end, depth);
+        let reading = Reading { durable: named.unwrap_or(0), short, ..Reading::new(segment, walk) };
         match named {
             Some(_) => self.fold(reading),
             None => self.measure(reading),
@@ -120,12 +130,38 @@ impl Log {
         );
         reading.pieces = Some(pieces);
         // Measuring is told from folding by the depth of the walk.
-        self.recovery.stage = if reading.walk.depth() == Depth::Headers {
-            Stage::Measure(reading)
-        } else {
-            Stage::Fold(reading)
+        self.recovery.stage = match reading.walk.depth() {
+            Depth::Headers if reading.survey => Stage::Survey(reading),
+            Depth::Headers => Stage::Measure(reading),
+            Depth::Frames => Stage::Fold(reading),
         };
         None
+    }
+
+    /// Looks for the ids of a segment, and for nothing else. False when it waits for the disk.
+    pub(super) fn survey_segment(&mut self, header: &SegmentHeader) -> bool {
+        let segment = header.seal.segment;
+        let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
+        let reading = Reading::new(segment, Walk::new(header.seal, size, Depth::Headers));
+        self.survey(Reading { survey: true, ..reading })
+    }
+
+    /// False when it waits for the disk.
+    pub(super) fn survey(&mut self, mut reading: Reading) -> bool {
+        loop {
+            match reading.walk.step() {
+                Step::Need { offset, length } => {
+                    self.read(&mut reading, offset, length);
+                    self.recovery.stage = Stage::Survey(reading);
+                    return false;
+                }
+                Step::Frame { header, .. } | Step::Spoilt { header, .. } => {
+                    self.highest = self.highest.max(header.subject);
+                }
+                Step::Gap { .. } => {}
+                Step::End => return true,
+            }
+        }
     }
 
     /// The last segment of an opening: only its own frames say how far it was durable. False when it waits for the disk.

@@ -1,6 +1,7 @@
 //! From what lies on the disk to an index and a summary of each message.
 //!
-//! Every segment header first, because each says where the durable octets of the segment before it end. Then every segment, oldest first: what is whole is folded in; what is not is judged.
+//! Every segment header first, because each says where the durable octets of the segment before it end, and the highest id before it. Then the frame headers of the last segment: now all ids are
+//! known, and sessions may begin ([`super::Output::Numbered`]). Then every segment, oldest first: what is whole is folded in; what is not is judged.
 //! Broken octets that were durable are damage: set aside, reported, and the rest goes on. Broken octets that nobody says were durable are the torn end of the last batch, and so is
 //! everything behind them: nothing that was answered can be in it.
 //!
@@ -12,7 +13,7 @@ use super::index::{Place, Segment};
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
 use super::salvage::{Salvage, Source};
-use super::{DiskError, Done, File, Op};
+use super::{DiskError, Done, File, Op, Output};
 use crate::event::Event;
 use crate::mail::{ContentPlace, QueueId, Summary};
 use crate::time::{Duration, Instant};
@@ -21,6 +22,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Until the spool directory is listed again after that failed.
 const LIST_AGAIN: Duration = Duration::from_secs(1);
 
+/// Pauses of all reads of one recovery together: who waits longer for a disk that does not read waits for ever.
+const PAUSES_MAX: u32 = 30;
+/// Times that one read is tried.
+const TRIES_MAX: u32 = 6;
+/// Between two of them.
+const READ_AGAIN: Duration = Duration::from_millis(500);
+
 /// What recovery waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) enum Stage {
@@ -28,6 +36,8 @@ pub(super) enum Stage {
     Idle,
     Listing,
     Header(u64),
+    /// Looking for the ids in the last segment.
+    Survey(Reading),
     /// Looking for what frames say of their own segment.
     Measure(Reading),
     Fold(Reading),
@@ -41,11 +51,20 @@ pub(super) enum Stage {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) struct Recovery {
     pub(super) stage: Stage,
+    pub(super) began: Instant,
     again_at: Option<Instant>,
+    /// The last operation, if it was a read; how often it was tried, and how many pauses that has cost in all.
+    read: Option<Op>,
+    tries: u32,
+    pauses: u32,
     pub(super) sizes: BTreeMap<u64, u64>,
     pub(super) contents: BTreeMap<QueueId, u64>,
     pub(super) corrupt: BTreeMap<(u64, u64), u64>,
     pub(super) headers: BTreeMap<u64, SegmentHeader>,
+    /// Where segments end, as the latest header that names them says.
+    ends: BTreeMap<u64, u64>,
+    /// Segments that a later header says do not count.
+    void: BTreeSet<u64>,
     blank: BTreeSet<u64>,
     todo: VecDeque<u64>,
     pub(super) progress: BTreeMap<QueueId, Progress>,
@@ -63,17 +82,26 @@ impl Recovery {
         self.progress.pop_first().map(|(id, progress)| progress.summary(id))
     }
 
-    /// The segment that names this one's end, if one does.
+    /// The durable end of a segment, if a later one names it.
     pub(super) fn durable_end(&self, segment: u64) -> Option<u64> {
-        let named = |header: &SegmentHeader| (header.previous.0 == segment).then_some(header.previous.1);
-        self.headers.values().rev().find_map(named)
+        self.ends.get(&segment).copied()
     }
 
-    /// Segments that a later header says do not count.
-    fn is_void(&self, segment: u64) -> bool {
-        self.headers.values().any(|header| {
-            segment < header.oldest || (header.previous.0 < segment && segment < header.seal.segment)
-        })
+    /// Takes down what headers say of other segments: once, since there may be thousands.
+    fn compare_headers(&mut self) {
+        let oldest = self.headers.values().map(|header| header.oldest).max().unwrap_or(0);
+        // The lowest segment that any header behind this one calls its predecessor.
+        let mut reach = u64::MAX;
+        for segment in self.sizes.keys().rev() {
+            if *segment < oldest || reach < *segment {
+                self.void.insert(*segment);
+            }
+            if let Some(header) = self.headers.get(segment) {
+                let (previous, end) = header.previous;
+                reach = reach.min(previous);
+                self.ends.entry(previous).or_insert(end);
+            }
+        }
     }
 }
 
@@ -81,6 +109,7 @@ impl Log {
     pub(super) fn open(&mut self) {
         if self.phase == Phase::New {
             self.phase = Phase::Recovering;
+            self.recovery.began = self.now.mono;
             self.recovery.stage = Stage::Listing;
             self.start(Purpose::Recover, Op::List);
         }
@@ -89,14 +118,48 @@ impl Log {
     pub(super) fn recovery_timeout(&mut self) {
         if self.recovery.again_at.is_some_and(|at| at <= self.now.mono) {
             self.recovery.again_at = None;
-            self.start(Purpose::Recover, Op::List);
+            let op = self.recovery.read.clone().unwrap_or(Op::List);
+            self.start(Purpose::Recover, op);
         }
     }
 
+    /// Remembers a read, so that it can be tried again.
+    pub(super) fn remember_read(&mut self, op: &Op) {
+        let recovery = &mut self.recovery;
+        if !matches!(op, Op::Read { .. }) {
+            recovery.read = None;
+        } else if recovery.read.as_ref() != Some(op) {
+            (recovery.read, recovery.tries) = (Some(op.clone()), 0);
+        }
+    }
+
+    /// A read that fails once is no damage: what could be read the next time would be set aside, and mail with it.
+    fn reads_again(&mut self, result: &Result<Done, DiskError>) -> bool {
+        let recovery = &mut self.recovery;
+        let failed = matches!(result, Err(DiskError::Failed(_))) && recovery.read.is_some();
+        if !failed || recovery.tries + 1 >= TRIES_MAX || recovery.pauses >= PAUSES_MAX {
+            return false;
+        }
+        recovery.tries += 1;
+        recovery.pauses += 1;
+        recovery.again_at = Some(self.now.mono.after(READ_AGAIN));
+        true
+    }
+
     pub(super) fn recovery_did(&mut self, result: Result<Done, DiskError>) {
+        if self.reads_again(&result) {
+            return;
+        }
         match std::mem::take(&mut self.recovery.stage) {
             Stage::Listing => self.listed(result),
             Stage::Header(segment) => self.header_read(segment, octets(result)),
+            Stage::Survey(reading) => {
+                if let Some(reading) = self.fed(reading, octets(result))
+                    && self.survey(reading)
+                {
+                    self.numbered();
+                }
+            }
             Stage::Measure(reading) => {
                 if let Some(reading) = self.fed(reading, octets(result))
                     && self.measure(reading)
@@ -214,7 +277,7 @@ impl Log {
     }
 
     fn headers_read(&mut self) {
-        let named: BTreeSet<u64> = self.recovery.headers.values().map(|header| header.previous.0).collect();
+        self.recovery.compare_headers();
         let last = self.recovery.headers.keys().next_back().copied().unwrap_or(0);
         for header in self.recovery.headers.values() {
             self.epoch = self.epoch.max(header.epoch);
@@ -224,10 +287,7 @@ impl Log {
         let segment_size = self.params.segment_size();
         for segment in blank {
             let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-            if named.contains(&segment)
-                && self.recovery.durable_end(segment) > Some(0)
-                && !self.recovery.is_void(segment)
-            {
+            if self.recovery.durable_end(segment) > Some(0) && !self.recovery.void.contains(&segment) {
                 self.lose_segment(segment, size, "its header has been overwritten with zeros");
             } else if segment > last && size == segment_size {
                 // Made ahead of need and never used; its name is made durable before mail is taken.
@@ -244,12 +304,25 @@ impl Log {
         }
         let used: Vec<u64> = self.recovery.headers.keys().copied().collect();
         for segment in used {
-            if self.recovery.is_void(segment) {
+            if self.recovery.void.contains(&segment) {
                 self.unlink(File::Segment(segment));
             } else {
                 self.recovery.todo.push_back(segment);
             }
         }
+        self.begin_survey();
+    }
+
+    /// The last segment that counts may hold ids that no header knows.
+    fn begin_survey(&mut self) {
+        let last = self.recovery.todo.back().and_then(|last| self.recovery.headers.get(last)).copied();
+        if last.is_none_or(|header| self.survey_segment(&header)) {
+            self.numbered();
+        }
+    }
+
+    fn numbered(&mut self) {
+        self.outbox.put(Output::Numbered { last: self.highest });
         self.read_segments();
     }
 
@@ -315,6 +388,8 @@ impl Log {
             }
         }
         self.recovery.headers.clear();
+        self.recovery.ends.clear();
+        self.recovery.void.clear();
         self.recovery.sizes.clear();
         self.recovery.corrupt.clear();
         self.epoch += 1;

@@ -4,12 +4,14 @@
 //! any other and enters at cleanup. Knows nothing of queues and schedules: when a delay is worth a warning is the manager's.
 
 mod compose;
+mod notice;
 mod params;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use compose::{compose, octets_wanted};
+pub use notice::{Allowance, notice};
 pub use params::Params;
 
 use crate::mail::{

@@ -23,7 +23,7 @@ pub(super) struct Picked {
     pub(super) destination: DestinationId,
     pub(super) nexthop: String,
     pub(super) recipients: Vec<u32>,
-    /// More waits for this destination.
+    /// More waits for this destination, or will soon.
     pub(super) more: bool,
 }
 
@@ -260,7 +260,7 @@ impl Transport {
         destination.served = self.clock;
         destination.entries = destination.entries.saturating_sub(1);
         destination.take(now);
-        let (nexthop, more) = (destination.nexthop.clone(), destination.entries > 0);
+        let (nexthop, more) = (destination.nexthop.clone(), destination.has_more());
         self.limiters.iter_mut().for_each(|limiter| limiter.take(now));
         self.reclass(now, message, before);
         self.refresh(now, id);

@@ -1,6 +1,7 @@
 //! The parameters of a session.
 
 use crate::ask::TableName;
+use crate::mail::{NoticeClass, NoticeClasses};
 use crate::params::Settings;
 use crate::session::words::Words;
 use crate::time::Duration;
@@ -129,6 +130,12 @@ pub struct Params {
     pub port_logging: bool,
     /// `smtpd_peername_lookup`.
     pub peername_lookup: bool,
+    /// `notify_classes`: the trouble that the postmaster wants to hear of.
+    pub notify: NoticeClasses,
+    /// `smtpd_history_flush_threshold`: lines of minutes that are enough for one notice.
+    pub history_flush_threshold: usize,
+    /// `double_bounce_sender`: who sends notices.
+    pub double_bounce_sender: String,
 }
 
 impl Default for Params {
@@ -173,6 +180,9 @@ impl Default for Params {
             tls_received_header: false,
             port_logging: false,
             peername_lookup: true,
+            notify: NoticeClasses::default().with(NoticeClass::Resource).with(NoticeClass::Software),
+            history_flush_threshold: 100,
+            double_bounce_sender: "double-bounce".into(),
         }
     }
 }
@@ -248,6 +258,9 @@ impl Params {
             tls_received_header: settings.flag("smtpd_tls_received_header"),
             port_logging: settings.flag("smtpd_client_port_logging"),
             peername_lookup: settings.flag("smtpd_peername_lookup"),
+            notify: NoticeClasses::named(&settings.list("notify_classes")),
+            history_flush_threshold: usize_of(settings.number("smtpd_history_flush_threshold")),
+            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             ..Self::default()
         }
     }

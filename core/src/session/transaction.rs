@@ -212,6 +212,7 @@ impl Session {
             return self.say(now, &replies::RSET_SYNTAX.reply(), false);
         }
         self.abandon();
+        self.close_long_minutes();
         self.say(now, &replies::OK.reply(), true);
     }
 

@@ -7,6 +7,12 @@ use crate::mail::TlsFacts;
 use crate::wire::Mailbox;
 
 impl Session {
+    /// The place of its stage in [`super::STAGES`].
+    #[must_use]
+    pub const fn stage(&self) -> u8 {
+        self.stage.number()
+    }
+
     /// The transaction, if one is open (or MAIL is being judged).
     #[must_use]
     pub fn transaction(&self) -> Option<&Transaction> {

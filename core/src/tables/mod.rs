@@ -20,7 +20,8 @@ pub use cidr::Network;
 pub use lines::items;
 pub(crate) use match_list::domain_keys;
 pub use match_list::{Form, MatchList};
-pub use spec::{Source, TableSpec};
+pub use spec::{NoTable, Source, TableSpec};
+pub use text::Entry;
 
 use lines::{Line, logical_lines};
 use pattern::Language;
@@ -157,12 +158,21 @@ impl Table {
     /// Why the table can not answer: try again later.
     pub fn lookup(&self, key: &str) -> Result<Option<String>, String> {
         match &self.engine {
-            Engine::Keys(entries) => Ok(entries.get(&key.to_lowercase()).cloned()),
+            Engine::Keys(entries) => Ok(entries.get(&key.to_lowercase()).map(|entry| entry.value.clone())),
             Engine::Patterns(rules) => rules.lookup(key),
             Engine::Networks(rules) => rules.lookup(key),
             Engine::Constant(value) => Ok(Some(value.clone())),
             Engine::LocalPart(suffix) => Ok(local_part(key).map(|local| format!("{local}{suffix}"))),
             Engine::Failing(why) => Err(why.clone()),
+        }
+    }
+
+    /// Keys, in their order, and values; `None` for a table that has no list of them (patterns, networks).
+    #[must_use]
+    pub fn entries(&self) -> Option<impl Iterator<Item = (&str, &Entry)>> {
+        match &self.engine {
+            Engine::Keys(entries) => Some(entries.iter().map(|(key, entry)| (key.as_str(), entry))),
+            _ => None,
         }
     }
 

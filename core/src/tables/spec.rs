@@ -47,17 +47,45 @@ const NOT_YET: [&str; 13] = [
     "unionmap",
 ];
 
+/// Types that have one, for messages; the last is ours.
+const TYPES: &str =
+    "hash, btree, texthash, lmdb, cdb, dbm, sdbm, regexp, pcre, cidr, inline, static, fail, unix, localpart";
+
+/// Why a name is no table that can be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoTable {
+    /// What is wrong.
+    pub why: String,
+    /// What to do.
+    pub remedy: String,
+    /// The name can not be right: a configuration that has it is refused. Otherwise its lookups fail, and all else works.
+    pub refused: bool,
+}
+
+impl NoTable {
+    fn wrong(why: String, remedy: impl Into<String>) -> Self {
+        Self { why, remedy: remedy.into(), refused: true }
+    }
+}
+
+impl std::fmt::Display for NoTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.why, self.remedy)
+    }
+}
+
 impl TableSpec {
     /// Reads a name. `aliases` is set for the tables of `alias_maps` and `alias_database`, whose text files have the form
     /// `name: value`; a table that is also named elsewhere (local_recipient_maps) is still that one table.
     ///
     /// # Errors
     /// Why there can be no such table, and what to do; its lookups must fail ([`Table::failing`]).
-    pub fn parse(name: &str, aliases: bool) -> Result<Self, String> {
+    pub fn parse(name: &str, aliases: bool) -> Result<Self, NoTable> {
         let full = name;
         let name = name.strip_prefix("proxy:").or_else(|| name.strip_prefix("proxywrite:")).unwrap_or(name);
         let Some((kind, rest)) = name.split_once(':') else {
-            return Err(format!("\"{full}\" is no lookup table: write type:name, for example hash:{full}"));
+            let why = format!("\"{full}\" is no lookup table");
+            return Err(NoTable::wrong(why, format!("write type:name, for example hash:{full}")));
         };
         let file = |kind| Source::File { path: rest.to_owned(), kind };
         let source = match kind {
@@ -80,20 +108,29 @@ impl TableSpec {
             "fail" => Source::Ready(Box::new(Table::failing(&format!("{full} always fails"))), Vec::new()),
             "unix" if rest == "passwd.byname" => Source::Users,
             "unix" if rest == "group.byname" => Source::Groups,
-            "unix" => return Err(format!("{full}: write unix:passwd.byname or unix:group.byname")),
+            "unix" => {
+                let why = format!("{full}: there is no such table of the system");
+                return Err(NoTable::wrong(why, "write unix:passwd.byname or unix:group.byname"));
+            }
             _ if NOT_YET.contains(&kind) => {
-                return Err(format!(
-                    "{full}: tables of type {kind} do not work yet; lookups fail (try again later)"
-                ));
+                return Err(NoTable {
+                    why: format!("not working yet: tables of type {kind} ({full})"),
+                    remedy: "its lookups fail: try again later".to_owned(),
+                    refused: false,
+                });
             }
             _ => {
-                return Err(format!("{full}: unknown table type \"{kind}\"; lookups fail (try again later)"));
+                let why = format!("{full}: unknown table type \"{kind}\"");
+                return Err(NoTable::wrong(why, format!("there are {TYPES}")));
             }
         };
         if let Source::File { path, .. } = &source
             && path.is_empty()
         {
-            return Err(format!("{full}: the file name is missing"));
+            return Err(NoTable::wrong(
+                format!("{full}: the file name is missing"),
+                "write it behind the colon",
+            ));
         }
         Ok(Self { kind: kind.to_owned(), source })
     }
@@ -176,8 +213,15 @@ mod tests {
 
     #[test]
     fn types_without_an_engine_are_named() {
-        assert!(TableSpec::parse("ldap:/etc/l.cf", false).unwrap_err().contains("do not work yet"));
-        assert!(TableSpec::parse("hsah:/etc/l", false).unwrap_err().contains("unknown table type"));
-        assert!(TableSpec::parse("/etc/aliases", false).unwrap_err().contains("hash:/etc/aliases"));
+        let wrong = |name: &str| TableSpec::parse(name, false).unwrap_err();
+        assert!(wrong("hsah:/etc/l").why.contains("unknown table type \"hsah\""));
+        assert!(wrong("hsah:/etc/l").remedy.starts_with("there are hash, btree"));
+        assert!(wrong("/etc/aliases").remedy.contains("hash:/etc/aliases"));
+        assert!(
+            ["hsah:/etc/l", "/etc/aliases", "hash:", "unix:shadow"].iter().all(|name| wrong(name).refused)
+        );
+        // What is only not there yet must not keep the rest of the mail from flowing.
+        assert!(NOT_YET.iter().all(|kind| !wrong(&format!("{kind}:x")).refused));
+        assert!(wrong("proxy:ldap:/etc/l.cf").to_string().contains("not working yet: tables of type ldap"));
     }
 }

@@ -6,7 +6,16 @@ use super::Report;
 use super::lines::{Line, inside_braces, items, split_key};
 use std::collections::BTreeMap;
 
-pub(super) type Entries = BTreeMap<String, String>;
+pub(super) type Entries = BTreeMap<String, Entry>;
+
+/// What stands behind a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// The value.
+    pub value: String,
+    /// The line of the file; 0 in `inline:`.
+    pub line: u32,
+}
 
 fn add(entries: &mut Entries, key: &str, value: &str, line: &Line, report: &mut Report) {
     let key = key.to_lowercase();
@@ -14,7 +23,8 @@ fn add(entries: &mut Entries, key: &str, value: &str, line: &Line, report: &mut 
         report.warn(line, &format!("duplicate entry: \"{key}\""), "remove one: the first one counts");
         return;
     }
-    entries.insert(key, value.to_owned());
+    let number = u32::try_from(line.number).unwrap_or(u32::MAX);
+    entries.insert(key, Entry { value: value.to_owned(), line: number });
 }
 
 /// `key value` lines.

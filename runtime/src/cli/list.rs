@@ -4,9 +4,12 @@
 
 use super::{Failure, Setup, ask};
 use crate::control::{Reply, Request};
-use postrider_core::mail::{Listing, Order, QueueName, Selection};
+use crate::maildrop;
+use crate::trouble::told;
+use postrider_core::mail::{ListedRecipient, Listing, Order, QueueName, Selection};
 use std::fmt::Write as _;
 use std::io::{self, BufWriter, StdoutLock, Write as _};
+use std::path::Path;
 
 /// How a listing looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) enum Form {
 
 /// What `postqueue -p` puts over long queue ids.
 const HEADING: &str = "----Queue ID----- --Size-- ---Arrival Time---- --Sender/Recipient------\n";
+/// EX_NOPERM of sysexits.h.
+const NO_PERMISSION: u8 = 77;
 /// A reason ends in this column, unless it is longer.
 const REASON_END: usize = 76;
 /// What the null sender is called in listings.
@@ -32,7 +37,7 @@ struct Printer {
 }
 
 impl Printer {
-    fn put(&mut self, listing: &Listing) -> io::Result<()> {
+    fn put(&mut self, queue: &str, listing: &Listing) -> io::Result<()> {
         if self.form == Form::Text && self.messages == 0 {
             self.out.write_all(HEADING.as_bytes())?;
         }
@@ -40,9 +45,24 @@ impl Printer {
         self.octets += listing.message_size;
         let text = match self.form {
             Form::Text => text_of(listing, &jiff::tz::TimeZone::system()),
-            Form::Json => json_of(listing),
+            Form::Json => json_of(queue, listing),
         };
         self.out.write_all(text.as_bytes())
+    }
+
+    fn new(form: Form) -> Self {
+        Self { out: BufWriter::new(io::stdout().lock()), form, messages: 0, octets: 0 }
+    }
+
+    /// Those who may not read the maildrop see nothing of it, as with Postfix.
+    fn put_maildrop(&mut self, setup: &Setup) -> Result<(), Failure> {
+        for path in maildrop::list(&setup.spool()).unwrap_or_default() {
+            // One that cannot be opened has just been taken in, or is no message: the daemon says so in its log.
+            if let Ok(listing) = listing_of(&path) {
+                self.put("maildrop", &listing).map_err(|error| closed(&error))?;
+            }
+        }
+        Ok(())
     }
 
     fn finish(mut self) -> io::Result<()> {
@@ -59,17 +79,54 @@ impl Printer {
 }
 
 fn closed(error: &io::Error) -> Failure {
-    Failure::new(74, format!("standard output: {error}"))
+    Failure::new(74, format!("standard output: {}", told(error)))
 }
 
-/// Prints what the selection holds.
+/// Prints what the selection holds; all of the queue has the maildrop in it, for those who may read that.
 pub(super) fn list(setup: &Setup, selection: Selection, form: Form) -> Result<(), Failure> {
-    let mut printer = Printer { out: BufWriter::new(io::stdout().lock()), form, messages: 0, octets: 0 };
-    ask(setup, &Request::Order(Order::List(selection)), |reply| match reply {
-        Reply::Listing(listing) => printer.put(&listing).map_err(|error| closed(&error)),
+    let mut printer = Printer::new(form);
+    let with_maildrop = selection == Selection::All(None);
+    let told = ask(setup, &Request::Order(Order::List(selection)), |reply| match reply {
+        Reply::Listing(listing) => {
+            printer.put(word(listing.queue_name), &listing).map_err(|error| closed(&error))
+        }
         _ => Ok(()),
-    })?;
+    });
+    if with_maildrop {
+        printer.put_maildrop(setup)?;
+    }
+    if told.is_err() && printer.messages == 0 {
+        // That the queue is empty is more than we know.
+        return told;
+    }
+    printer.finish().map_err(|error| closed(&error))?;
+    told
+}
+
+/// Prints what waits in the maildrop.
+pub(super) fn list_maildrop(setup: &Setup, form: Form) -> Result<(), Failure> {
+    let mut printer = Printer::new(form);
+    let readable = maildrop::list(&setup.spool());
+    readable.map_err(|error| Failure::new(NO_PERMISSION, format!("maildrop: {}", told(&error))))?;
+    printer.put_maildrop(setup)?;
     printer.finish().map_err(|error| closed(&error))
+}
+
+/// A message of the maildrop, as the queue would list it.
+fn listing_of(path: &Path) -> io::Result<Listing> {
+    let dropped = maildrop::open(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let recipients = dropped.header.recipients.iter();
+    let recipients = recipients.map(|to| ListedRecipient { address: to.clone(), delay_reason: None });
+    Ok(Listing {
+        queue_name: QueueName::Incoming,
+        queue_id: name.trim_start_matches("new.").to_owned(),
+        arrival_time: dropped.modified,
+        message_size: dropped.size,
+        next_attempt_time: None,
+        recipients: recipients.collect(),
+        sender: dropped.sender(),
+    })
 }
 
 fn sender_of(listing: &Listing) -> &str {
@@ -109,7 +166,7 @@ fn text_of(listing: &Listing, zone: &jiff::tz::TimeZone) -> String {
 }
 
 /// Postfix's members in Postfix's order and spacing, for tools that read without a JSON parser; what only we have comes last.
-fn json_of(listing: &Listing) -> String {
+fn json_of(queue: &str, listing: &Listing) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let recipients: Vec<String> = listing
         .recipients
@@ -126,7 +183,7 @@ fn json_of(listing: &Listing) -> String {
     format!(
         "{{\"queue_name\": \"{}\", \"queue_id\": {}, \"arrival_time\": {}, \"message_size\": {}, \
          \"forced_expire\": false, \"sender\": {}, \"recipients\": [{}]{next}}}\n",
-        word(listing.queue_name),
+        queue,
         quoted(&listing.queue_id),
         listing.arrival_time,
         listing.message_size,
@@ -148,7 +205,6 @@ const fn word(queue: QueueName) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use postrider_core::mail::ListedRecipient;
 
     fn listing() -> Listing {
         let why = || Some("connect to 127.0.0.1[127.0.0.1]:2: Connection refused".to_owned());
@@ -184,7 +240,7 @@ mod tests {
             \"sender\": \"me@here.test\", \"recipients\": [{\"address\": \"x@ex.test\", \"delay_reason\": \
             \"connect to 127.0.0.1[127.0.0.1]:2: Connection refused\"}, {\"address\": \"y@other.test\", \
             \"delay_reason\": \"connect to 127.0.0.1[127.0.0.1]:2: Connection refused\"}]}\n";
-        assert_eq!(json_of(&listing()), expected);
+        assert_eq!(json_of("deferred", &listing()), expected);
     }
 
     #[test]

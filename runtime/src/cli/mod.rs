@@ -15,6 +15,7 @@ mod start;
 pub use client::{ask, wake};
 pub use setup::Setup;
 
+use crate::trouble::told;
 use std::io::Write;
 
 const HELP: &str = "\
@@ -24,9 +25,9 @@ postrider: a mail transfer agent
   postrider status|stop|reload [-c DIR]
   postrider check [-c DIR]             read the configuration, say what is wrong
   postrider config [-c DIR] [-d|-n] [-x] [NAME…]
-  postrider queue [-c DIR] [--json] list|show|hold|release|requeue|delete|flush …
+  postrider queue [-c DIR] [--json] list|show|hold|release|requeue|delete|flush|export|import …
   postrider send [-C DIR] [OPTIONS] [RECIPIENT…] < message
-  postrider map [-c DIR] -q KEY TABLE…
+  postrider map [-c DIR] [-q KEY|-] [-s] TABLE…   query, dump or check lookup tables
   postrider source|sink …              load generator and sink
   postrider version
 
@@ -51,6 +52,12 @@ impl Failure {
     }
 }
 
+impl From<crate::trouble::Fault> for Failure {
+    fn from(fault: crate::trouble::Fault) -> Self {
+        Self::new(fault.cause.status(), fault.text)
+    }
+}
+
 /// Writes to standard output.
 ///
 /// # Errors
@@ -60,7 +67,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         // `mailq | head` has seen enough.
         std::io::ErrorKind::BrokenPipe => Failure::new(0, ""),
-        _ => Failure::new(74, format!("standard output: {error}")),
+        _ => Failure::new(74, format!("standard output: {}", told(&error))),
     })
 }
 

@@ -2,6 +2,8 @@
 
 use super::{Failure, Setup, author};
 use crate::maildrop::{self, Header};
+use crate::trouble::{told, words};
+use postrider_core::mail::Notify;
 use postrider_core::wire::{Mailbox, address_list};
 use std::io::Read;
 
@@ -57,8 +59,7 @@ pub(super) fn run(called: &str, arguments: &[String], directory: Option<String>)
         Mode::Flush => postqueue(["-f", ""]),
         Mode::Site(site) => postqueue(["-s", site]),
         Mode::One(id) => postqueue(["-i", id]),
-        // Aliases are read from their text: there is nothing to build.
-        Mode::Aliases => Ok(()),
+        Mode::Aliases => super::map::newaliases(&setup),
         Mode::Submit => submit(options, &setup),
     }
 }
@@ -131,7 +132,7 @@ impl Options {
         match letter {
             'f' | 'r' => self.header.sender = Some(sender(value)),
             'F' => self.full_name = Some(value.to_owned()),
-            'N' if is_notify(value) => self.header.notify = Some(value.to_owned()),
+            'N' if Notify::parse(value).is_some() => self.header.notify = Some(value.to_owned()),
             'R' if ["full", "hdrs"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
                 self.header.ret = Some(value.to_owned());
             }
@@ -170,11 +171,6 @@ fn sender(value: &str) -> String {
     found.unwrap_or_default()
 }
 
-fn is_notify(value: &str) -> bool {
-    let words: Vec<String> = value.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
-    words == ["never"] || words.iter().all(|word| matches!(word.as_str(), "delay" | "failure" | "success"))
-}
-
 fn mode(letter: &str) -> Result<Mode, Failure> {
     match letter {
         "m" => Ok(Mode::Submit),
@@ -191,7 +187,9 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     let limit = setup.settings.number("message_size_limit");
     let most = if limit == 0 { u64::MAX } else { limit.saturating_add(1) };
     let read = std::io::stdin().lock().take(most).read_to_end(&mut content);
-    read.map_err(|error| Failure::new(TEMPORARY, format!("sendmail: fatal: standard input: {error}")))?;
+    read.map_err(|error| {
+        Failure::new(TEMPORARY, format!("sendmail: fatal: standard input: {}", told(&error)))
+    })?;
     if limit > 0 && content.len() as u64 > limit {
         let text = format!("sendmail: fatal: message file too big: message_size_limit is {limit} octets");
         return Err(Failure::new(DATA_ERROR, text));
@@ -219,8 +217,11 @@ fn submit(mut options: Options, setup: &Setup) -> Result<(), Failure> {
     author::add(&mut content, &full_name, options.header.sender.as_deref().unwrap_or(login));
     let spool = setup.spool();
     maildrop::leave(&spool, &options.header, &content).map_err(|error| {
-        let text =
-            format!("sendmail: fatal: {}: {error}; has the daemon been started once?", spool.display());
+        let text = format!(
+            "sendmail: fatal: {}: {}; has the daemon been started once?",
+            spool.display(),
+            words(&error)
+        );
         Failure::new(TEMPORARY, text)
     })?;
     // The daemon looks by itself after a while; this only makes it look now.

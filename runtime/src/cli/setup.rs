@@ -1,7 +1,10 @@
 //! Finds and reads the configuration of a command.
 
 use super::Failure;
+use crate::tables;
+use crate::trouble::words;
 use nix::ifaddrs::getifaddrs;
+use postrider_core::outbound::routes;
 use postrider_core::params::{Config, Host, Problem, Settings};
 use std::collections::BTreeMap;
 use std::fs;
@@ -50,8 +53,9 @@ impl Setup {
             let path = directory.join(name);
             fs::read(&path).map(|octets| String::from_utf8_lossy(&octets).into_owned()).map_err(|error| {
                 let text = format!(
-                    "{}: {error}; name the directory of main.cf and master.cf with -c DIR",
-                    path.display()
+                    "{}: {}; name the directory of main.cf and master.cf with -c DIR",
+                    path.display(),
+                    words(&error)
                 );
                 Failure::new(CONFIGURATION, text)
             })
@@ -69,10 +73,12 @@ impl Setup {
                 Ok(text) => config.set_origin(&String::from_utf8_lossy(&text)),
                 Err(error) => {
                     let remedy = "make the file, with a domain name as its first line";
-                    problems.push(config.fault("myorigin", &format!("{file}: {error}"), remedy));
+                    problems.push(config.fault("myorigin", &format!("{file}: {}", words(&error)), remedy));
                 }
             }
         }
+        problems.extend(routes::judge(&config));
+        problems.extend(tables::judge(&config));
         let settings = config.settings(None);
         Ok(Self { directory: absolute, config, problems, settings })
     }
@@ -133,7 +139,7 @@ fn addresses(config: &Config, problems: &mut Vec<Problem>) -> BTreeMap<String, V
         match (name.as_str(), 0).to_socket_addrs() {
             Ok(found) => _ = names.insert(name, found.map(|address| address.ip()).collect()),
             Err(error) => {
-                let text = format!("host {name} is not found: {error}");
+                let text = format!("host {name} is not found: {}", words(&error));
                 problems.push(Problem::error(
                     place,
                     text,

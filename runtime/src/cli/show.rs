@@ -4,6 +4,7 @@
 
 use super::{Failure, Setup, ask, print};
 use crate::control::{Reply, Request};
+use crate::trouble::told;
 use postrider_core::mail::QueueId;
 use std::io::{self, BufWriter, Write};
 
@@ -21,7 +22,7 @@ impl Parts {
 }
 
 fn closed(error: &io::Error) -> Failure {
-    Failure::new(74, format!("standard output: {error}"))
+    Failure::new(74, format!("standard output: {}", told(error)))
 }
 
 /// As postcat(1) prints a queue file.

@@ -6,15 +6,16 @@ use crate::control::{Reply, Request};
 use crate::env::real::Real;
 use crate::observe::{self, Format, Options, Target};
 use crate::privilege::{self, Agent};
+use crate::trouble::{Cause, Fault, told};
 use crate::{maildrop, serve};
 use postrider_core::params::Severity;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// EX_CONFIG and EX_OSERR of sysexits.h.
+/// EX_CONFIG of sysexits.h; [`Cause::status`] has the others.
 const CONFIGURATION: u8 = 78;
-const SYSTEM: u8 = 71;
 /// The port of the embedded default.
 const EMBEDDED_PORT: u16 = 2525;
 
@@ -36,11 +37,11 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     };
     let setup = Setup::read(&directory)?;
     report(&setup)?;
-    let log = observe::start(log_options(&setup, embedded)).map_err(|text| Failure::new(SYSTEM, text))?;
+    let log = observe::start(log_options(&setup, embedded)).map_err(|error| log_fault(&setup, &error))?;
     for problem in &setup.problems {
         observe::warn(format!("{}/{problem}", setup.directory.display()));
     }
-    let agent = Arc::new(privilege::start().map_err(|text| Failure::new(SYSTEM, text))?);
+    let agent = Arc::new(privilege::start().map_err(|text| Fault::new(Cause::System, text))?);
     let queue_directory = setup.queue_directory();
     prepare(&setup, &queue_directory)?;
     // From here on we are mail_owner; the helper does what needs root.
@@ -48,15 +49,16 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     if matches!(*agent, Agent::Ourselves) && !embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
-    let env = Real::open(&queue_directory, Arc::clone(&agent)).map_err(|text| Failure::new(SYSTEM, text))?;
+    let env = Real::open(&queue_directory, Arc::clone(&agent)).map_err(|fault| spool_fault(&setup, fault))?;
     if embedded {
         welcome(&setup)?;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::new(SYSTEM, format!("no runtime: {error}")))?;
+    let runtime =
+        runtime.map_err(|error| Fault::new(Cause::System, format!("no runtime: {}", told(&error))))?;
     let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone()));
     log.flush();
-    result.map_err(|text| Failure::new(SYSTEM, text))
+    result.map_err(Failure::from)
 }
 
 /// Tells of every problem; refuses to go on with errors.
@@ -73,6 +75,29 @@ fn report(setup: &Setup) -> Result<(), Failure> {
     }
 }
 
+/// A path that a parameter names can not be used.
+fn at(setup: &Setup, parameter: &str, path: &Path, error: &io::Error) -> Failure {
+    let fault = Fault::new(Cause::of_path(error), format!("{}: {}", path.display(), told(error)));
+    parameter_fault(setup, parameter, fault)
+}
+
+/// A fault behind a parameter's value, with the line that sets it.
+fn parameter_fault(setup: &Setup, parameter: &str, fault: Fault) -> Failure {
+    let problem = setup.config.fault(parameter, &fault.text, "");
+    Failure::new(fault.cause.status(), format!("{}/{problem}", setup.directory.display()))
+}
+
+fn spool_fault(setup: &Setup, fault: Fault) -> Failure {
+    parameter_fault(setup, "queue_directory", fault)
+}
+
+fn log_fault(setup: &Setup, error: &io::Error) -> Failure {
+    match setup.settings.text("maillog_file") {
+        "" => Fault::new(Cause::System, format!("the log can not be written: {}", told(error))).into(),
+        path => at(setup, "maillog_file", Path::new(path), error),
+    }
+}
+
 fn owner_fault(setup: &Setup, text: &str) -> Failure {
     let place = setup.config.line_of("mail_owner");
     Failure::new(CONFIGURATION, format!("{}/{place}: error: {text}", setup.directory.display()))
@@ -80,15 +105,14 @@ fn owner_fault(setup: &Setup, text: &str) -> Failure {
 
 /// Makes the spool's folders and, as root, gives them to `mail_owner`.
 fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
-    let fail = |text: String| Failure::new(SYSTEM, text);
     let spool = queue_directory.join("postrider");
+    let fail = |error: io::Error| at(setup, "queue_directory", &spool, &error);
     crate::env::real::make_directory(&spool, 0o755).map_err(fail)?;
-    maildrop::prepare(&spool).map_err(|error| fail(format!("{}: {error}", spool.display())))?;
+    maildrop::prepare(&spool).map_err(fail)?;
     if nix::unistd::Uid::effective().is_root() {
         let owner = privilege::owner_of(setup.settings.text("mail_owner"))
             .map_err(|text| owner_fault(setup, &text))?;
-        privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY])
-            .map_err(|error| fail(format!("{}: {error}", spool.display())))?;
+        privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY]).map_err(fail)?;
     }
     Ok(())
 }
@@ -112,7 +136,7 @@ fn facility(word: &str) -> u8 {
         "kern" => 0,
         "user" => 1,
         "daemon" => 3,
-        "auth" => 4,
+        "auth" | "security" => 4,
         "syslog" => 5,
         "lpr" => 6,
         "news" => 7,
@@ -130,7 +154,7 @@ fn facility(word: &str) -> u8 {
 /// Writes the embedded default on its first start; the directory of main.cf.
 fn embedded_default() -> Result<PathBuf, Failure> {
     let here = std::env::current_dir()
-        .map_err(|error| Failure::new(SYSTEM, format!("current directory: {error}")))?;
+        .map_err(|error| Fault::new(Cause::System, format!("current directory: {}", told(&error))))?;
     let root = here.join(EMBEDDED);
     let directory = root.join("config");
     let write = || -> std::io::Result<()> {
@@ -148,7 +172,8 @@ fn embedded_default() -> Result<PathBuf, Failure> {
         }
         Ok(())
     };
-    write().map_err(|error| Failure::new(SYSTEM, format!("{}: {error}", root.display())))?;
+    let fail = |error| Fault::new(Cause::of_path(&error), format!("{}: {}", root.display(), told(&error)));
+    write().map_err(fail)?;
     Ok(directory)
 }
 

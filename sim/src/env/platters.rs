@@ -3,11 +3,9 @@
 //! Must be called from within the host. Directories are synced by a call of their own: turmoil opens no directory.
 
 use postrider::env::Disk;
-use postrider_core::mail::QueueId;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use turmoil::fs::shim::std::fs::{self, OpenOptions};
 
 const ROOT: &str = "/spool";
@@ -44,7 +42,9 @@ impl HostDisk {
         for name in DIRECTORIES {
             for entry in fs::read_dir(format!("{ROOT}/{name}"))? {
                 let entry = entry?;
-                if let Some(file) = file_of(name, &entry.path()) {
+                let path = entry.path();
+                let text = path.file_name().and_then(|text| text.to_str());
+                if let Some(file) = text.and_then(|text| File::of(name, text)) {
                     files.push((file, fs::metadata(entry.path())?.len()));
                 }
             }
@@ -90,18 +90,6 @@ impl HostDisk {
             Op::Unlink(file) => fs::remove_file(Self::path(file))?,
         }
         Ok(Done::Nothing)
-    }
-}
-
-fn file_of(directory: &str, path: &Path) -> Option<File> {
-    let name = path.file_name()?.to_str()?;
-    match directory {
-        "log" => name.parse().ok().map(File::Segment),
-        "contents" => name.parse::<QueueId>().ok().map(File::Content),
-        _ => {
-            let (segment, offset) = name.split_once('-')?;
-            Some(File::Corrupt(segment.parse().ok()?, offset.parse().ok()?))
-        }
     }
 }
 

@@ -7,18 +7,19 @@ use postrider_core::ask::{Answer, Facts, Pause, Question};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{
-    Attempt, Diagnosis, Envelope, Feedback, Order, Outcome, QueueId, Route, Selection, Settled,
+    Attempt, Diagnosis, Feedback, Message, Order, Outcome, QueueId, Route, Selection, Settled,
 };
 use postrider_core::manager::{Input, Output};
 use postrider_core::queue::Ticket;
 use postrider_core::time::Duration;
 use postrider_core::wire::EnhancedStatus;
+use std::sync::Arc;
 
 /// A message whose recipients are being routed, one after the other.
 #[derive(Debug)]
 pub(super) struct Routing {
     id: QueueId,
-    envelope: Box<Envelope>,
+    message: Arc<Message>,
     left: Vec<u32>,
     facts: Facts,
     open: Option<Question>,
@@ -43,11 +44,11 @@ impl Live {
         while let Some(output) = self.manager.poll_output() {
             match output {
                 Output::Load(id) => self.load(id),
-                Output::Route { id, envelope, mut recipients } => {
+                Output::Route { id, message, mut recipients } => {
                     recipients.reverse();
                     let routing = Routing {
                         id,
-                        envelope,
+                        message,
                         left: recipients,
                         facts: Facts::new(),
                         open: None,
@@ -73,9 +74,9 @@ impl Live {
                 let Some(routing) = self.routings.remove(&name) else { return };
                 return self.work.push_back(Work::Manager(Input::Routed(routing.id, Ok(routing.routes))));
             };
-            let recipient = routing.envelope.recipients.get(index as usize);
+            let recipient = routing.message.envelope.recipients.get(index as usize);
             let decided = recipient.map(|recipient| {
-                self.site.rewrite.route(&routing.envelope, &recipient.address, &routing.facts)
+                self.site.rewrite.route(&routing.message.envelope, &recipient.address, &routing.facts)
             });
             match decided {
                 Some(Err(Pause::Need(question))) if routing.facts.len() < QUESTIONS_PER_DECISION_MAX => {

@@ -88,11 +88,11 @@ impl Live {
                 Output::Recovered(summary) => {
                     self.work.push_back(Work::Manager(manager::Input::Recovered(summary)))
                 }
-                Output::Ready { last } => {
+                Output::Numbered { last } => {
                     self.ids = Some(QueueIds::new(self.site.node, last));
-                    self.work.push_back(Work::Manager(manager::Input::Ready));
                     scope.listen(25);
                 }
+                Output::Ready => self.work.push_back(Work::Manager(manager::Input::Ready)),
                 Output::Appended { ticket, result } => self.appended(scope, ticket, result),
                 Output::Loaded { ticket, loaded } => self.loaded(ticket, loaded),
                 Output::Event(event) => self.event(scope, &event),
@@ -133,6 +133,12 @@ impl Live {
 
     fn appended(&mut self, scope: &mut Scope<'_>, ticket: Ticket, result: Result<(), Refusal>) {
         let Some((asker, committed)) = self.spool.appends.remove(&ticket) else { return };
+        if let Some(message) = &committed {
+            scope.fabric.ledger.committed(scope.node, &message.id.to_string(), result.is_ok());
+        }
+        if result.is_ok() {
+            scope.fabric.ledger.log_works(scope.node);
+        }
         match (result, committed) {
             (Ok(()), Some(message)) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
             (Err(_), Some(message)) if message.place == ContentPlace::File => {
@@ -169,6 +175,7 @@ impl Live {
         mut changes: Vec<Change>,
         content: Vec<Vec<u8>>,
     ) {
+        self.tell_ledger(scope, who, &message);
         let size: u64 = content.iter().map(|chunk| chunk.len() as u64).sum();
         if size <= INLINE_CONTENT_MAX {
             message.place = ContentPlace::Inline;
@@ -184,6 +191,21 @@ impl Live {
             Op::SyncDirectory,
         ]);
         self.stage(scope, Box::new(Staging { who, steps, message, changes }));
+    }
+
+    /// The oracle hears what is about to be made durable, and from whom it came.
+    fn tell_ledger(&self, scope: &mut Scope<'_>, who: Who, message: &Message) {
+        let from = match who {
+            Who::Session(socket) => self.sessions.get(&socket).and_then(|task| task.from),
+            _ => None,
+        };
+        let addresses: Vec<String> =
+            message.envelope.recipients.iter().map(|recipient| recipient.address.external()).collect();
+        let now = scope.fabric.kernel.now();
+        let ledger = &mut scope.fabric.ledger;
+        if let Some(what) = ledger.what(&message.message_id, addresses.iter().map(String::as_str)) {
+            ledger.offered(now, &message.id.to_string(), (from, scope.node), what);
+        }
     }
 
     fn stage(&mut self, scope: &mut Scope<'_>, mut staging: Box<Staging>) {
@@ -211,6 +233,8 @@ impl Live {
             Some(Job::Stage(staging)) => match result {
                 Ok(_) => self.stage(scope, staging),
                 Err(error) => {
+                    let id = staging.message.id.to_string();
+                    scope.fabric.ledger.committed(scope.node, &id, false);
                     let refusal = if error == DiskError::Full { Refusal::Full } else { Refusal::Broken };
                     let file = File::Content(staging.message.id);
                     self.work.push_back(Work::Committed(staging.who, Err(refusal)));

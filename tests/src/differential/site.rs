@@ -105,7 +105,7 @@ impl Site {
             fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).expect("a scratch folder");
             chown(own.join("mail"), Some(uid), Some(gid)).expect("a scratch folder");
             if kind == Kind::Postfix {
-                postfix::folders(&own);
+                postfix::lay_out(&own);
             } else {
                 chown(&own, Some(uid), Some(gid)).expect("a scratch folder");
             }

@@ -7,8 +7,8 @@ mod trouble;
 
 use super::*;
 use crate::mail::{
-    ContentPlace, Diagnosis, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass, Sender,
-    Standing,
+    ContentPlace, Diagnosis, Envelope, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass,
+    Sender, Standing,
 };
 use crate::report::{Kind, Plan};
 use crate::schedule::TransportParams;
@@ -210,12 +210,16 @@ impl Toy {
             Output::Load(id) => {
                 self.loads += 1;
                 let loaded = self.disk.get(&id).map(|stored| {
-                    Box::new(Loaded { message: stored.message.clone(), standing: stored.standing.clone() })
+                    Box::new(Loaded {
+                        message: stored.message.clone(),
+                        standing: stored.standing.clone(),
+                        marks: crate::mail::Marks::default(),
+                    })
                 });
                 self.inputs.push_back(Input::Loaded(id, Ok(loaded)));
             }
-            Output::Route { id, envelope, recipients } => {
-                let routes = recipients.iter().map(|n| (*n, route(&envelope, *n))).collect();
+            Output::Route { id, message, recipients } => {
+                let routes = recipients.iter().map(|n| (*n, route(&message.envelope, *n))).collect();
                 let result = if self.tables_broken { Err("hash:/x".to_owned()) } else { Ok(routes) };
                 self.inputs.push_back(Input::Routed(id, result));
             }
@@ -366,7 +370,6 @@ impl Stored {
         };
         Summary {
             id: self.message.id,
-            size: self.message.stored,
             arrived: self.message.envelope.arrived,
             waiting: count(false),
             owed: count(true),
@@ -389,6 +392,7 @@ fn route(envelope: &Envelope, number: u32) -> Route {
     match recipient.domain() {
         "missing.example" => to("uucp"),
         "here.example" => to("local"),
+        domain if domain.ends_with(".lmtp") => to("lmtp"),
         "nowhere.example" => Route::Nowhere(Diagnosis::ours(
             EnhancedStatus::new(5, 1, 1),
             "User unknown in virtual alias table",

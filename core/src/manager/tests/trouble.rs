@@ -101,7 +101,7 @@ fn a_message_that_can_not_be_read_now_is_kept_and_delivered_when_it_can() {
     let later = toy.now.after(seconds(100_000));
     toy.manager.handle_timeout(later);
     assert!(matches!(toy.manager.poll_output(), Some(Output::Load(id)) if id == message.id));
-    let loaded = Box::new(crate::mail::Loaded { message, standing });
+    let loaded = Box::new(crate::mail::Loaded { message, standing, marks: crate::mail::Marks::default() });
     toy.manager.handle_input(later, Input::Loaded(loaded.message.id, Ok(Some(loaded))));
     let outputs: Vec<Output> = std::iter::from_fn(|| toy.manager.poll_output()).collect();
     assert!(outputs.iter().any(|output| matches!(output, Output::Route { .. })), "{outputs:?}");

@@ -64,7 +64,7 @@ rows! { LOCAL:
     /// Take the owner of an alias anew for each level of aliases.
     "reset_owner_alias" FLAG = "no", Local, NotYet;
     /// After how long a lock file counts as left behind.
-    "stale_lock_time" SECONDS = "500s", Local, NotYet;
+    "stale_lock_time" SECONDS = "500s", Local, Works;
     /// Deliver only to mailbox files that the user owns.
     "strict_mailbox_ownership" FLAG = "yes", Local, Works;
     "sun_mailtool_compatibility" FLAG = "no", Local, Moot;

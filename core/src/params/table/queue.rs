@@ -60,9 +60,9 @@ rows! { QUEUE:
     /// Who gets copies of delay warnings, under notify_classes.
     "delay_notice_recipient" TEXT = "postmaster", Bounce, Works;
     /// How often locking a mailbox is tried.
-    "deliver_lock_attempts" COUNT = "20", Bounce, NotYet;
+    "deliver_lock_attempts" COUNT = "20", Local, Works;
     /// The pause between.
-    "deliver_lock_delay" SECONDS = "1s", Bounce, NotYet;
+    "deliver_lock_delay" SECONDS = "1s", Local, Works;
     /// Log each step of a destination's window.
     "destination_concurrency_feedback_debug" FLAG = "no", Qmgr, NotYet;
     /// Write References and In-Reply-To into reports.

@@ -3,21 +3,21 @@
 //! Carries out operations and decides nothing. Files stay open, so a read needs one system call.
 
 use crate::env::Disk;
+use crate::trouble::{Cause, Fault, told};
 use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::uio::{pread, pwritev};
-use postrider_core::mail::QueueId;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Slices that one vectored write takes: the kernel's IOV_MAX.
 const SLICES_MAX: usize = 1024;
-/// Open files kept; segments are few, large contents are opened as needed.
+/// Open files kept. A queue of a million messages has more segments than that; what was used last stays, so the one that is written does.
 const OPEN_MAX: usize = 256;
 /// Directories of the spool.
 const DIRECTORIES: [&str; 3] = ["log", "contents", "corrupt"];
@@ -28,11 +28,46 @@ pub struct SpoolLock {
     _file: Flock<fs::File>,
 }
 
+/// Open files; the one that was not used for the longest time makes room.
+#[derive(Debug, Default)]
+struct Handles {
+    open: BTreeMap<File, (u64, Arc<fs::File>)>,
+    used: BTreeMap<u64, File>,
+    clock: u64,
+}
+
+impl Handles {
+    fn get(&mut self, file: File) -> Option<Arc<fs::File>> {
+        let (_, handle) = self.open.get(&file)?;
+        let handle = Arc::clone(handle);
+        self.keep(file, &handle);
+        Some(handle)
+    }
+
+    fn keep(&mut self, file: File, handle: &Arc<fs::File>) {
+        self.forget(file);
+        if self.open.len() >= OPEN_MAX
+            && let Some((_, oldest)) = self.used.pop_first()
+        {
+            self.open.remove(&oldest);
+        }
+        self.clock += 1;
+        self.used.insert(self.clock, file);
+        self.open.insert(file, (self.clock, Arc::clone(handle)));
+    }
+
+    fn forget(&mut self, file: File) {
+        if let Some((used, _)) = self.open.remove(&file) {
+            self.used.remove(&used);
+        }
+    }
+}
+
 /// The disk of the spool.
 #[derive(Debug)]
 pub struct SpoolDirectory {
     directory: PathBuf,
-    open: Mutex<BTreeMap<File, Arc<fs::File>>>,
+    open: Mutex<Handles>,
     _lock: SpoolLock,
 }
 
@@ -41,39 +76,32 @@ impl SpoolDirectory {
     ///
     /// # Errors
     /// What is wrong, and what to do.
-    pub fn open(queue_directory: &Path) -> Result<Self, String> {
+    pub fn open(queue_directory: &Path) -> Result<Self, Fault> {
         let directory = queue_directory.join("postrider");
         for name in DIRECTORIES {
-            make_directory(&directory.join(name), 0o700)?;
+            let path = directory.join(name);
+            make_directory(&path, 0o700).map_err(|error| fault(&path, &error))?;
         }
         let lock = SpoolLock::take(&directory)?;
         Ok(Self { directory, open: Mutex::default(), _lock: lock })
     }
 
     fn path(&self, file: File) -> PathBuf {
-        match file {
-            File::Segment(number) => self.directory.join(format!("log/{number:016x}")),
-            File::Content(id) => self.directory.join(format!("contents/{id}")),
-            File::Corrupt(segment, offset) => self.directory.join(format!("corrupt/{segment:016x}-{offset}")),
-        }
+        self.directory.join(file.path())
+    }
+
+    fn handles(&self) -> MutexGuard<'_, Handles> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(handle) = open.get(&file) {
-            return Ok(Arc::clone(handle));
+        let mut handles = self.handles();
+        if let Some(handle) = handles.get(file) {
+            return Ok(handle);
         }
         let handle = Arc::new(OpenOptions::new().read(true).write(true).open(self.path(file))?);
-        Self::keep(&mut open, file, &handle);
+        handles.keep(file, &handle);
         Ok(handle)
-    }
-
-    fn keep(open: &mut BTreeMap<File, Arc<fs::File>>, file: File, handle: &Arc<fs::File>) {
-        if open.len() >= OPEN_MAX {
-            // Contents sort behind segments, so the log's own files stay.
-            open.pop_last();
-        }
-        open.insert(file, Arc::clone(handle));
     }
 
     fn create(&self, file: File, size: u64) -> io::Result<()> {
@@ -89,7 +117,7 @@ impl SpoolDirectory {
                 }
             }
         }
-        Self::keep(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner), file, &Arc::new(handle));
+        self.handles().keep(file, &Arc::new(handle));
         Ok(())
     }
 
@@ -135,7 +163,7 @@ impl SpoolDirectory {
         for name in DIRECTORIES {
             for entry in fs::read_dir(self.directory.join(name))? {
                 let entry = entry?;
-                if let Some(file) = entry.file_name().to_str().and_then(|text| file_of(name, text)) {
+                if let Some(file) = entry.file_name().to_str().and_then(|text| File::of(name, text)) {
                     files.push((file, entry.metadata()?.len()));
                 }
             }
@@ -145,7 +173,7 @@ impl SpoolDirectory {
     }
 
     fn unlink(&self, file: File) -> io::Result<()> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&file);
+        self.handles().forget(file);
         fs::remove_file(self.path(file))
     }
 
@@ -172,7 +200,7 @@ impl Disk for SpoolDirectory {
         self.carry_out(op).map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::ENOSPC | Errno::EDQUOT) => DiskError::Full,
             Some(Errno::ENOENT) => DiskError::Missing,
-            _ => DiskError::Failed(error.to_string()),
+            _ => DiskError::Failed(told(&error)),
         })
     }
 
@@ -184,39 +212,31 @@ impl Disk for SpoolDirectory {
 }
 
 impl SpoolLock {
-    fn take(directory: &Path) -> Result<Self, String> {
+    fn take(directory: &Path) -> Result<Self, Fault> {
         let path = directory.join("lock");
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let file =
-            file.map_err(|error| format!("{}: {error}; start as root, or make it writable", path.display()))?;
+        let file = file.map_err(|error| fault(&path, &error))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(lock) => Ok(Self { _file: lock }),
-            Err((_, error)) => Err(format!(
-                "{}: {error}: another daemon runs on this queue_directory; stop it, or choose another",
-                path.display()
-            )),
+            Err((_, Errno::EAGAIN)) => {
+                let path = path.display();
+                let text = format!(
+                    "{path}: another daemon runs on this queue_directory; stop it, or choose another"
+                );
+                Err(Fault::new(Cause::System, text))
+            }
+            Err((_, error)) => Err(fault(&path, &error.into())),
         }
     }
 }
 
 /// Makes a directory and what lies above it.
-pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), String> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .map_err(|error| format!("{}: {error}; check queue_directory, or start as root", path.display()))
+pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
-fn file_of(directory: &str, name: &str) -> Option<File> {
-    match directory {
-        "log" => u64::from_str_radix(name, 16).ok().map(File::Segment),
-        "contents" => name.parse::<QueueId>().ok().map(File::Content),
-        _ => {
-            let (segment, offset) = name.split_once('-')?;
-            Some(File::Corrupt(u64::from_str_radix(segment, 16).ok()?, offset.parse().ok()?))
-        }
-    }
+fn fault(path: &Path, error: &io::Error) -> Fault {
+    Fault::new(Cause::of_path(error), format!("{}: {}", path.display(), told(error)))
 }
 
 #[cfg(test)]
@@ -250,11 +270,32 @@ mod tests {
     }
 
     #[test]
+    fn the_segment_that_is_written_stays_open_however_many_are_read() {
+        let root = scratch("open");
+        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let written = File::Segment(1_000);
+        let segments = 1..2 * OPEN_MAX as u64;
+        for file in segments.clone().map(File::Segment).chain([written]) {
+            assert_eq!(disk.execute(Op::Create { file, size: 0 }), Ok(Done::Nothing));
+        }
+        for file in segments.map(File::Segment) {
+            assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Ok(Done::Octets(Vec::new())));
+            let write = Op::Write { file: written, offset: 0, octets: vec![vec![1]] };
+            assert_eq!(disk.execute(write), Ok(Done::Nothing));
+            let handles = disk.handles();
+            assert!(handles.open.len() <= OPEN_MAX && handles.open.contains_key(&written));
+            assert_eq!(handles.open.len(), handles.used.len());
+        }
+        fs::remove_dir_all(root).expect("ours to remove");
+    }
+
+    #[test]
     fn a_second_daemon_is_refused_and_told_why() {
         let root = scratch("lock");
         let first = SpoolDirectory::open(&root).expect("a fresh directory");
         let error = SpoolDirectory::open(&root).expect_err("locked");
-        assert!(error.contains("another daemon runs"), "{error}");
+        assert!(error.text.contains("another daemon runs"), "{error}");
+        assert_eq!(error.cause, Cause::System);
         drop(first);
         SpoolDirectory::open(&root).expect("free again");
         fs::remove_dir_all(root).expect("ours to remove");

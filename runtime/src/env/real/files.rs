@@ -1,7 +1,7 @@
 //! Configuration files and the system's users.
 
 use crate::env::{Files, User, Users};
-use crate::privilege::{Agent, Owner, Request};
+use crate::privilege::{Agent, Owner, Request, open_plain};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 /// A configuration file larger than this is an accident (a device, a log): 256 MiB.
 const FILE_MAX: u64 = 256 << 20;
+/// Octets of a file that a user wrote (`.forward`, `:include:`): 16 MiB are half a million addresses.
+const USER_FILE_MAX: u64 = 16 << 20;
 
 /// The file system.
 #[derive(Debug, Clone)]
@@ -24,31 +26,31 @@ impl RealFiles {
     }
 }
 
-fn read_all(file: std::fs::File) -> io::Result<Vec<u8>> {
+fn read_all(file: std::fs::File, most: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
-    file.take(FILE_MAX + 1).read_to_end(&mut octets)?;
-    if octets.len() as u64 > FILE_MAX {
-        return Err(io::Error::other("it is too large for a configuration file"));
+    file.take(most + 1).read_to_end(&mut octets)?;
+    if octets.len() as u64 > most {
+        return Err(io::Error::other(format!("it has more than {most} octets")));
     }
     Ok(octets)
 }
 
 impl Files for RealFiles {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        match std::fs::File::open(path) {
+        match open_plain(path) {
             // Keys of certificates are root's alone; so may be tables with passwords.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let file = self.agent.request(&Request::Open(path.to_owned()))?;
-                read_all(file.map(std::fs::File::from).ok_or(error)?)
+                read_all(file.map(std::fs::File::from).ok_or(error)?, FILE_MAX)
             }
-            file => read_all(file?),
+            file => read_all(file?, FILE_MAX),
         }
     }
 
     fn read_as(&self, path: &Path, user: &User) -> io::Result<Vec<u8>> {
         let owner = Owner { uid: user.uid, gid: user.gid };
         let file = self.agent.request(&Request::OpenAs { path: path.to_owned(), owner })?;
-        read_all(file.map(std::fs::File::from).ok_or(io::ErrorKind::NotFound)?)
+        read_all(file.map(std::fs::File::from).ok_or(io::ErrorKind::NotFound)?, USER_FILE_MAX)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<std::path::PathBuf>> {

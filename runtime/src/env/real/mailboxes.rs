@@ -4,14 +4,15 @@
 //! it hands back, so content never passes the helper.
 
 use crate::env::{Letter, Mailboxes};
-use crate::privilege::{Agent, Owner, Request};
+use crate::privilege::{Agent, Owner, Request, is_null};
+use crate::trouble::words;
 use nix::fcntl::{FcntlArg, Flock, FlockArg, fcntl};
 use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildir_temporary};
 use postrider_core::time::Timestamp;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -35,11 +36,9 @@ impl RealMailboxes {
 
 fn fault(error: &io::Error) -> Fault {
     match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Fault::Other(format!("{error}"))
-        }
-        io::ErrorKind::PermissionDenied => Fault::Forbidden(error.to_string()),
-        _ => Fault::Other(error.to_string()),
+        io::ErrorKind::PermissionDenied => Fault::Forbidden(words(error)),
+        io::ErrorKind::WouldBlock => Fault::Locked(words(error)),
+        _ => Fault::Other(words(error)),
     }
 }
 
@@ -69,9 +68,13 @@ impl Mailboxes for RealMailboxes {
                 let open = Request::OpenMbox {
                     path: path.clone(),
                     owner: owner(deposit),
-                    dot_lock: deposit.locks.dotlock,
+                    in_spool: deposit.in_spool,
+                    dot_lock: deposit.locks.dotlock.then(|| deposit.stale_lock.as_secs()),
                 };
                 let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
+                if is_null(&file.metadata().map_err(|error| fault(&error))?) {
+                    return Ok(Box::new(NullLetter));
+                }
                 MboxLetter::lock(agent, file, path, deposit).map(|letter| Box::new(letter) as Box<dyn Letter>)
             }
         }
@@ -120,13 +123,27 @@ impl Letter for MaildirLetter {
     }
 }
 
+/// A message for `/dev/null`.
+struct NullLetter;
+
+impl Letter for NullLetter {
+    fn write(&mut self, _: &[u8]) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {}
+}
+
 struct MboxLetter {
     agent: Arc<Agent>,
     file: File,
     _flock: Option<Flock<File>>,
-    path: PathBuf,
-    owner: Owner,
-    dot_lock: bool,
+    /// Gives the dot-lock back.
+    close: Option<Request>,
     /// Octets before this message; the file is cut back to them when it cannot be written whole.
     before: u64,
     limit: u64,
@@ -155,13 +172,15 @@ fn lock_file(file: &File, locks: Locks) -> io::Result<Option<Flock<File>>> {
 
 impl MboxLetter {
     fn lock(agent: Arc<Agent>, file: File, path: PathBuf, deposit: &Deposit) -> Result<Self, Fault> {
-        let (owner, dot_lock) = (owner(deposit), deposit.locks.dotlock);
-        let unlock = |agent: &Agent| close(agent, &path, owner, dot_lock);
+        let (owner, in_spool) = (owner(deposit), deposit.in_spool);
+        let close = deposit.locks.dotlock.then_some(Request::CloseMbox { path, owner, in_spool });
+        let unlock = |agent: &Agent| unlock(agent, close.as_ref());
         let flock = match lock_file(&file, deposit.locks) {
             Ok(flock) => flock,
             Err(error) => {
                 unlock(&agent);
-                return Err(Fault::Other(format!("the mailbox is locked by another program: {error}")));
+                let text = format!("the mailbox is locked by another program: {}", words(&error));
+                return Err(if is_held(&error) { Fault::Locked(text) } else { Fault::Other(text) });
             }
         };
         let data = file.metadata().map_err(|error| fault(&error))?;
@@ -170,25 +189,19 @@ impl MboxLetter {
             return Err(Fault::Forbidden(format!("the mailbox belongs to user {}", data.uid())));
         }
         let before = data.len();
-        Ok(Self {
-            agent,
-            file,
-            _flock: flock,
-            path,
-            owner,
-            dot_lock,
-            before,
-            limit: deposit.limit,
-            written: 0,
-        })
+        Ok(Self { agent, file, _flock: flock, close, before, limit: deposit.limit, written: 0 })
     }
 }
 
-fn close(agent: &Agent, path: &Path, owner: Owner, dot_lock: bool) {
-    if !dot_lock {
-        return;
+fn unlock(agent: &Agent, close: Option<&Request>) {
+    if let Some(close) = close {
+        _ = agent.request(close);
     }
-    _ = agent.request(&Request::CloseMbox { path: path.to_owned(), owner });
+}
+
+/// The two ways in which the kernel says that a lock is another's (fcntl(2)).
+fn is_held(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::PermissionDenied)
 }
 
 impl Letter for MboxLetter {
@@ -205,7 +218,7 @@ impl Letter for MboxLetter {
         if result.is_err() {
             self.abandon();
         } else {
-            close(&self.agent, &self.path, self.owner, self.dot_lock);
+            unlock(&self.agent, self.close.as_ref());
         }
         result
     }
@@ -213,13 +226,14 @@ impl Letter for MboxLetter {
     fn abandon(self: Box<Self>) {
         // Half a message at the end would become part of the next one.
         _ = self.file.set_len(self.before);
-        close(&self.agent, &self.path, self.owner, self.dot_lock);
+        unlock(&self.agent, self.close.as_ref());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn deposit(path: &Path, locks: Locks) -> Deposit {
         let (uid, gid) = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());

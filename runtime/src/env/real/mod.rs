@@ -15,6 +15,7 @@ pub use net::RealNet;
 
 use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;
+use crate::trouble::Fault;
 use postrider_core::time::{Instant, Now, Timestamp};
 use std::future::Future;
 use std::path::Path;
@@ -36,7 +37,7 @@ impl Real {
     ///
     /// # Errors
     /// The directory can not be made or is in use by another daemon; the text says what to do.
-    pub fn open(queue_directory: &Path, agent: Arc<Agent>) -> Result<Self, String> {
+    pub fn open(queue_directory: &Path, agent: Arc<Agent>) -> Result<Self, Fault> {
         Ok(Self {
             net: RealNet::new(queue_directory, Arc::clone(&agent)),
             disk: Arc::new(SpoolDirectory::open(queue_directory)?),

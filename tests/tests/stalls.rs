@@ -1,0 +1,108 @@
+//! A disk that stands still: memory stays bounded, because mail is refused; and nothing that was answered is lost.
+
+use postrider_tests::daemon::Daemon;
+use postrider_tests::smtp::Client;
+use postrider_tests::{program, wait_for};
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A tracer that holds every sync of the daemon before it begins; it lets go when dropped.
+struct Standstill(Child);
+
+impl Standstill {
+    fn of(daemon: &Daemon) -> Self {
+        let notes = daemon.path().join("strace");
+        let child = Command::new(program("strace", "strace"))
+            .args(["-f", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=600000000", "-o"])
+            .arg(&notes)
+            .args(["-p", &daemon.process().to_string()])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace runs");
+        let tracer = child.id();
+        let traced = || fs::read_to_string(format!("/proc/{}/status", daemon.process())).unwrap_or_default();
+        wait_for("the tracer to hold the daemon", || {
+            traced().contains(&format!("TracerPid:\t{tracer}\n")).then_some(())
+        });
+        // Every thread, the one that syncs among them.
+        wait_for("the tracer to hold every thread", || {
+            let tasks = fs::read_dir(format!("/proc/{}/task", daemon.process())).ok()?;
+            let held = |path: &std::path::Path| {
+                fs::read_to_string(path.join("status"))
+                    .is_ok_and(|text| text.contains(&format!("TracerPid:\t{tracer}\n")))
+            };
+            tasks.flatten().all(|task| held(&task.path())).then_some(())
+        });
+        Self(child)
+    }
+}
+
+impl Drop for Standstill {
+    fn drop(&mut self) {
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// A message on its way: everything is said but its end.
+fn begin(daemon: &Daemon, octets: usize) -> Client {
+    let mut client = daemon.client();
+    for command in ["EHLO client.test", "MAIL FROM:<a@client.test>", "RCPT TO:<b@here.test>", "DATA"] {
+        let reply = client.say(command);
+        assert!(reply.starts_with(['2', '3']), "{command}: {reply}");
+    }
+    let line = format!("{}\r\n", "x".repeat(98));
+    client.send(format!("Subject: x\r\n\r\n{}", line.repeat(octets / line.len())).as_bytes());
+    client
+}
+
+#[test]
+fn a_disk_that_stands_still_refuses_mail_before_memory_is_full() {
+    let daemon = Daemon::start("stalls", "content_memory_limit = 1048576\n");
+    let first = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 0\r\n\r\nbody\r\n");
+    assert!(first.starts_with("250"), "{first}");
+    let standstill = Standstill::of(&daemon);
+    // Ten of these are as much as the limit permits.
+    let mut waiting: Vec<Client> = Vec::new();
+    let mut refused = 0;
+    for _ in 0..30 {
+        let mut client = begin(&daemon, 100_000);
+        client.send(b".\r\n");
+        match client.reply_within(Duration::from_millis(500)) {
+            None => waiting.push(client),
+            Some(reply) => {
+                assert!(reply.starts_with("452 4.3.1"), "{reply}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!(waiting.len(), 10);
+    assert_eq!(waiting.len() + refused, 30);
+    _ = daemon.wait_for_log("content_memory_limit");
+    drop(standstill);
+    for client in &mut waiting {
+        let reply = client.reply();
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    // There is room again, and what was answered is delivered.
+    let last = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 1\r\n\r\nbody\r\n");
+    assert!(last.starts_with("250"), "{last}");
+    _ = daemon.wait_for_mail("b", waiting.len() + 2);
+}
+
+#[test]
+fn slow_clients_do_not_fill_memory_either() {
+    let daemon = Daemon::start("dribble", "content_memory_limit = 1048576\n");
+    let mut clients: Vec<Client> = (0..30).map(|_| begin(&daemon, 100_000)).collect();
+    let replies: Vec<String> = clients
+        .iter_mut()
+        .map(|client| {
+            client.send(b".\r\n");
+            client.reply()
+        })
+        .collect();
+    let taken = replies.iter().filter(|reply| reply.starts_with("250")).count();
+    let refused = replies.iter().filter(|reply| reply.starts_with("452 4.3.1")).count();
+    assert!(taken + refused == 30 && (1..=10).contains(&taken), "{replies:?}");
+}
