@@ -104,7 +104,8 @@ fn by_bdat(daemon: &Daemon, number: usize, end: &[u8], cut: Cut) {
 /// A message without guile arrives, and nothing of the second envelopes has.
 #[track_caller]
 fn judge(daemon: &Daemon, server: &Server, at_least: usize) {
-    let reply = daemon.client().deliver("last@client.test", &["reader@far.test"], "Subject: last\r\n\r\nbody\r\n");
+    let reply =
+        daemon.client().deliver("last@client.test", &["reader@far.test"], "Subject: last\r\n\r\nbody\r\n");
     assert!(reply.starts_with("250"), "{reply}");
     let taken = postrider_tests::wait_for("the last message", || {
         let taken = server.taken();

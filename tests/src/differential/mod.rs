@@ -5,6 +5,7 @@
 //! is compared, for each situation, are lines: the client's transcript, the log, what the peers heard and took, what lies in mailboxes,
 //! and the queue (`observe`). What must differ and what is never the same is made equal first, by one table (`normal`).
 
+pub mod addresses;
 pub mod compare;
 pub mod corpus;
 pub mod normal;

@@ -128,7 +128,11 @@ fn shortened(line: &str) -> String {
 }
 
 /// Connects from an address of ours.
-fn connect_from(client: &str, server: SocketAddr) -> TcpStream {
+///
+/// # Panics
+/// When the server does not listen.
+#[must_use]
+pub fn connect_from(client: &str, server: SocketAddr) -> TcpStream {
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, socket};
     let fd = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None).expect("a socket");
     let address = |text: SocketAddr| match text {
