@@ -397,6 +397,7 @@ impl Inbound {
         // What is committed is the spool's; only what it refused is still ours to drop.
         self.staged = result.is_err();
         self.forget();
+        let result = if planted!(SaysYes) { Ok(()) } else { result };
         let result = result.map_err(|refusal| {
             let row = match refusal {
                 Refusal::Full => replies::NO_SPACE,

@@ -226,6 +226,7 @@ pub async fn commit<E: Environment>(
     let staged = stage.finish(shared).await?;
     message.place = staged.place;
     message.stored = staged.stored;
+    message.checksum = staged.checksum;
     changes.insert(0, Change::Commit(message));
     let result = shared.spool.append(changes, staged.content).await;
     match result {

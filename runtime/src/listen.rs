@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 /// After a failed accept (no file descriptors left, most often) others get their turn before the next.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Failed accepts in a row for each line of the log: one a minute.
+const FAILURES_A_LINE: u64 = 600;
 
 /// What all doors share.
 pub struct Doors<E: Environment> {
@@ -49,6 +51,7 @@ impl<E: Environment> Doors<E> {
             self.seats.lock().unwrap_or_else(PoisonError::into_inner).entry(service.clone()).or_default(),
         );
         let mut draining = self.draining.clone();
+        let mut failures = 0u64;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -57,9 +60,15 @@ impl<E: Environment> Doors<E> {
                 accepted = self.shared.env.net().accept(&listener) => accepted,
             };
             match accepted {
-                Ok(accepted) => self.admit(&service, &seats, accepted),
+                Ok(accepted) => {
+                    failures = 0;
+                    self.admit(&service, &seats, accepted);
+                }
                 Err(error) => {
-                    observe::warn(format!("accept on {service}: {}", told(&error)));
+                    if failures % FAILURES_A_LINE == 0 {
+                        observe::warn(format!("accept on {service}: {}; clients wait", told(&error)));
+                    }
+                    failures += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
             }

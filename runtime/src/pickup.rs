@@ -112,6 +112,7 @@ async fn give_back<E: Environment>(
         origin: Origin::Submitted,
         message_id: String::new(),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     };
     let mut original = Vec::new();

@@ -190,9 +190,14 @@ fn sync_directory(path: &Path) {
 
 fn finish_maildir(directory: &Path, name: &str, last: &str) -> io::Result<()> {
     let new = directory.join("new");
+    // Opened first: what may fail fails before a reader can see the message.
+    let names = File::open(&new)?;
     fs::rename(directory.join("tmp").join(name), new.join(last))?;
     // Without this a power cut takes the name back, and the message with it.
-    File::open(new)?.sync_all()
+    names.sync_all().inspect_err(|_| {
+        // It will be delivered again; the user should not have it twice.
+        _ = fs::remove_file(new.join(last));
+    })
 }
 
 fn dot_lock(path: &Path) -> PathBuf {

@@ -4,6 +4,8 @@
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
 //! a plan; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
+#[cfg(feature = "planted")]
+mod canary;
 mod cost;
 mod swarm;
 
@@ -18,6 +20,8 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
+       postrider-sim check                     model checks, exhaustive in small scopes
+       postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
 wishes: --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
             threads: arguments.number("--threads"),
             wish: arguments.wish(),
         })),
+        Some("check") => Ok(check()),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
         Some("scale") => {
@@ -81,6 +86,12 @@ fn main() -> ExitCode {
             cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));
             Ok(true)
         }
+        #[cfg(feature = "planted")]
+        Some("canary") => Ok(canary::canary(arguments.0.get(1).map(String::as_str))),
+        #[cfg(feature = "planted")]
+        Some("caught") => Ok(canary::caught(arguments.0.get(1).map_or("", String::as_str))),
+        #[cfg(not(feature = "planted"))]
+        Some("canary") => Err("this build has no bugs to plant: cargo run --release -p postrider-sim --features planted -- canary".to_owned()),
         _ => Err(USAGE.to_owned()),
     };
     match done {
@@ -123,6 +134,16 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
     }
     println!("{count} stories, {broken} broken, {crashes} crashes");
     broken == 0
+}
+
+/// Every model check, with its states.
+fn check() -> bool {
+    let checked = postrider_sim::check::all();
+    for scope in &checked {
+        println!("{:60} {:>9} states {:>7.1} s", scope.name, scope.states, scope.seconds);
+        scope.faults.iter().for_each(|fault| println!("  {fault}"));
+    }
+    checked.iter().all(|scope| scope.faults.is_empty())
 }
 
 fn smaller(plan: &Plan) -> bool {

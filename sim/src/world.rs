@@ -304,18 +304,18 @@ impl<A: Actor> World<A> {
         let Some(spindle) = self.fabric.spindle(node) else { return };
         let Some((tag, op, early)) = spindle.busy.take() else { return };
         let result = early.unwrap_or_else(|| spindle.disk.carry_out(&op));
-        let lies = spindle.disk.lies;
-        match (&op, &result) {
-            (Op::Sync(File::Segment(_)), Ok(_)) if !lies => self.fabric.ledger.synced(node),
-            (Op::Write { .. } | Op::Sync(_) | Op::SyncDirectory | Op::Create { .. }, Err(_)) => {
-                self.fabric.ledger.disk_failed(node);
-            }
-            _ => {}
+        let synced = matches!(op, Op::Sync(File::Segment(_))) && result.is_ok() && !spindle.disk.lies;
+        if result.is_err() && !matches!(op, Op::Read { .. } | Op::Unlink(_) | Op::List) {
+            self.fabric.ledger.disk_failed(node);
         }
         self.with(node, Some(incarnation), |actor, scope| {
             scope.note(3, &[tag, u64::from(result.is_ok())], || format!("disk {op:.80?}: {result:.60?}"));
             actor.disk(scope, tag, result);
         });
+        // Behind the actor: what it has been told with this sync is durable with it.
+        if synced {
+            self.fabric.ledger.synced(node);
+        }
         self.fabric.spin(node, incarnation);
     }
 }

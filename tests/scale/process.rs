@@ -21,3 +21,28 @@ pub(crate) fn drop_caches() -> bool {
     _ = std::process::Command::new("sync").status();
     fs::write("/proc/sys/vm/drop_caches", "3").is_ok()
 }
+
+/// Seconds of processor time that a process and its threads have used.
+pub(crate) fn cpu(process: u32) -> f64 {
+    let path = format!("/proc/{process}/stat");
+    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    // Behind the name, which may contain anything.
+    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).expect("a count of ticks");
+    // Linux counts in hundredths for every program.
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Waits until a process has next to nothing to do.
+pub(crate) fn wait_until_idle(process: u32) {
+    let mut before = cpu(process);
+    loop {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let now = cpu(process);
+        if now - before < 0.02 {
+            return;
+        }
+        before = now;
+    }
+}

@@ -6,6 +6,7 @@
 pub mod daemon;
 pub mod differential;
 pub mod dovecot;
+pub mod faults;
 pub mod messages;
 pub mod names;
 pub mod postfix;

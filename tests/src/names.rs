@@ -27,7 +27,11 @@ pub struct Names {
     /// Where it listens.
     pub address: SocketAddr,
     zones: Arc<Mutex<BTreeMap<(String, RecordType), Zone>>>,
+    rule: Arc<Mutex<Option<Rule>>>,
 }
+
+/// Answers for names that nobody was told of, such as fifty thousand of one pattern.
+pub type Rule = fn(&str, RecordType) -> Option<Zone>;
 
 impl Names {
     /// Starts one.
@@ -47,7 +51,7 @@ impl Names {
     pub fn start_at(address: &str) -> Self {
         let socket = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let address = socket.local_addr().expect("a bound socket has an address");
-        let names = Self { address, zones: Arc::default() };
+        let names = Self { address, zones: Arc::default(), rule: Arc::default() };
         let inside = names.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -69,6 +73,11 @@ impl Names {
     pub fn set(&self, name: &str, kind: RecordType, zone: Zone) {
         let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         zones.insert((name.to_ascii_lowercase(), kind), zone);
+    }
+
+    /// What it says of names that it was not told of.
+    pub fn set_rule(&self, rule: Rule) {
+        *self.rule.lock().unwrap_or_else(PoisonError::into_inner) = Some(rule);
     }
 
     /// A host with an IPv4 address.
@@ -143,14 +152,17 @@ impl Names {
         reply.metadata.recursion_available = true;
         reply.queries.push(question.clone());
         let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        let rule = *self.rule.lock().unwrap_or_else(PoisonError::into_inner);
+        let kind = question.query_type();
         let mut name = name;
         // An alias leads on, as far as one that is served here can.
         for _ in 0..ALIASES_MAX {
             let owner = Name::from_ascii(format!("{name}.")).ok()?;
-            let alias = match zones.get(&(name.clone(), question.query_type())) {
+            let ruled = || rule.and_then(|rule| rule(&name, kind));
+            let alias = match zones.get(&(name.clone(), kind)).cloned().or_else(ruled) {
                 Some(Zone::Silence) => return None,
                 Some(Zone::Code(code)) => {
-                    reply.metadata.response_code = *code;
+                    reply.metadata.response_code = code;
                     break;
                 }
                 Some(Zone::Records(records)) => {

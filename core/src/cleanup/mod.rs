@@ -240,6 +240,7 @@ impl Work {
             origin: draft.origin,
             message_id: std::mem::take(&mut self.header.message_id),
             hold: draft.hold || self.header.hold,
+            checksum: None,
             unknown: Vec::new(),
         })
     }

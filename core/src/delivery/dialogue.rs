@@ -87,9 +87,17 @@ impl Talk {
     pub(super) fn refuse_rest(&mut self, fate: Fate, reach: Reach, diagnosis: &Diagnosis) {
         self.host_bad |= reach == Reach::Host;
         for verdict in &mut self.verdicts {
-            if verdict.is_none() {
+            if verdict.is_none() || planted!(LmtpAnsweredAgain) {
                 *verdict = Some(Verdict::Refused { fate, reach, diagnosis: diagnosis.clone() });
             }
+        }
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn take_for_done(&mut self, peer: &super::Peer) {
+        let diagnosis = peer.ours(EnhancedStatus::new(2, 0, 0), "probably".to_owned());
+        for place in std::mem::take(&mut self.accepted) {
+            self.decide(place, Verdict::Accepted { diagnosis: diagnosis.clone(), last_hop_for_dsn: true });
         }
     }
 
@@ -265,7 +273,12 @@ impl Delivery {
         }
         let diagnosis = agreeing(diagnosis, fate);
         match row {
-            Row::Rcpt(place) => self.talk.decide(place, Verdict::Refused { fate, reach, diagnosis }),
+            Row::Rcpt(place) => {
+                if planted!(RefusedCounts) {
+                    self.talk.accepted.push_back(place);
+                }
+                self.talk.decide(place, Verdict::Refused { fate, reach, diagnosis });
+            }
             Row::Dot if self.talk.hollow => return self.finish(Stage::Spent { polite: true }),
             Row::Dot if self.params.protocol == Protocol::Lmtp => {
                 if let Some(place) = self.talk.accepted.pop_front() {
@@ -390,6 +403,13 @@ impl Delivery {
     /// The content can not be sent to its end: the dot must not follow, so the connection ends here.
     pub(super) fn content_lost(&mut self, why: &str) {
         if self.stage != Stage::Body {
+            return;
+        }
+        if planted!(HalfContent) {
+            self.talk.end_content();
+            self.write_buffer();
+            self.talk.sent += 1;
+            self.stage = Stage::Dialogue;
             return;
         }
         self.note_trouble(NoticeClass::Data);

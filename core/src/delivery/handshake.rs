@@ -102,7 +102,7 @@ impl Delivery {
             TlsLevel::May => self.offer.starttls,
             TlsLevel::Encrypt | TlsLevel::Unsupported(_) => true,
         };
-        if self.secured || !wanted {
+        if self.secured || !wanted || (planted!(ClearIfNotOffered) && !self.offer.starttls) {
             return self.begin(now);
         }
         if !self.offer.starttls {
@@ -165,7 +165,7 @@ impl Delivery {
             return;
         }
         self.note(format!("SSL_connect error to {}: {why}", self.peer.relay()));
-        if self.tls == TlsLevel::May {
+        if self.tls == TlsLevel::May || planted!(ClearAfterHandshake) {
             self.talk.tls_failed();
             return self.finish(Stage::Spent { polite: false });
         }

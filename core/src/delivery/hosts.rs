@@ -123,8 +123,11 @@ pub fn find(search: Search<'_>, host: &str, port: u16, mx: bool, facts: &Facts) 
         Ok(found) => found,
         Err(nowhere) => return Ok(*nowhere),
     };
-    let candidates = ordered(search, candidates);
+    let mut candidates = ordered(search, candidates);
     let best = candidates.first().map_or(0, |first| first.preference);
+    if planted!(LowerMxSkipped) {
+        candidates.retain(|candidate| candidate.preference == best);
+    }
     let hosts = candidates
         .into_iter()
         .map(|c| Host { name: c.name, address: c.address, port, best: c.preference == best })

@@ -62,6 +62,7 @@ impl Script {
             origin: draft.origin,
             message_id: String::new(),
             hold: draft.hold,
+            checksum: None,
             unknown: Vec::new(),
         };
         (Finished::Message(Box::new(message)), Vec::new())

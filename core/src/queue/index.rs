@@ -252,6 +252,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_mailing_to_many_is_not_written_anew_after_every_few_attempts() {
+        let mut index = Index::default();
+        let id = QueueId(1);
+        let entry = |octets| Entry {
+            commit: Place::new(1, 1024, octets),
+            content_at: 0,
+            content: ContentPlace::Inline,
+            length: 0,
+            changes: Box::default(),
+        };
+        let folds = |index: &mut Index| {
+            let places = (1..).map(|number| Place::new(2, number * ALIGN, 64));
+            places.take(1_000).take_while(|place| !index.note(id, *place)).count()
+        };
+        index.insert(id, entry(4_000));
+        assert_eq!(folds(&mut index), CHANGES_MAX);
+        index.insert(id, entry(2_000_000));
+        assert_eq!(folds(&mut index), 488, "one for each 4096 octets of its commit");
+    }
+
+    #[test]
     fn a_message_takes_few_octets_of_memory() {
         // A B-tree of ascending keys is a little more than half full.
         assert!(std::mem::size_of::<(QueueId, Entry)>() <= 64);

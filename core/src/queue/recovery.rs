@@ -7,15 +7,16 @@
 //!
 //! Promise: reads and remembers in proportion to the living messages, and writes nothing into a segment that was there.
 
+use super::contents::Checking;
 use super::fold::Progress;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
-use super::index::{Place, Segment};
+use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
 use super::salvage::{Salvage, Source};
 use super::{DiskError, Done, File, Op, Output};
 use crate::event::Event;
-use crate::mail::{ContentPlace, QueueId, Summary};
+use crate::mail::{QueueId, Summary};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -43,6 +44,8 @@ pub(super) enum Stage {
     Fold(Reading),
     /// Making durable what was read: it may have been written by a process that was killed, and not be on the disk yet.
     Sync,
+    /// Reading contents that have files of their own.
+    Contents(Checking),
     Salvage,
     Done,
 }
@@ -68,6 +71,8 @@ pub(super) struct Recovery {
     blank: BTreeSet<u64>,
     todo: VecDeque<u64>,
     pub(super) progress: BTreeMap<QueueId, Progress>,
+    /// Of contents that have files of their own.
+    pub(super) checksums: BTreeMap<QueueId, u32>,
     pub(super) salvages: VecDeque<Salvage>,
     pub(super) salvage: Option<Salvage>,
 }
@@ -183,6 +188,7 @@ impl Log {
                 }
                 self.check_contents();
             }
+            Stage::Contents(checking) => self.content_read(checking, octets(result)),
             Stage::Salvage => {
                 self.recovery.stage = Stage::Salvage;
                 self.salvage_did(result);
@@ -322,7 +328,8 @@ impl Log {
     }
 
     fn numbered(&mut self) {
-        self.outbox.put(Output::Numbered { last: self.highest });
+        let last = if planted!(IdsRepeat) { QueueId::default() } else { self.highest };
+        self.outbox.put(Output::Numbered { last });
         self.read_segments();
     }
 
@@ -345,39 +352,6 @@ impl Log {
         }
     }
 
-    /// Messages whose content file is not what was synced are damaged; contents of no message are left over from an aborted one.
-    fn check_contents(&mut self) {
-        let contents = &self.recovery.contents;
-        let broken: Vec<(QueueId, Place)> = self
-            .index
-            .iter()
-            .filter(|(id, entry)| {
-                entry.content == ContentPlace::File && contents.get(id) != Some(&entry.length)
-            })
-            .map(|(id, entry)| (id, entry.commit))
-            .collect();
-        for (id, place) in broken {
-            let mut sources = vec![Source {
-                file: File::Segment(place.segment()),
-                offset: place.offset(),
-                length: place.octets(),
-            }];
-            let what = match self.recovery.contents.get(&id) {
-                None => "a message whose content file is missing".to_owned(),
-                Some(size) => {
-                    sources.push(Source { file: File::Content(id), offset: 0, length: *size });
-                    format!("a message whose content file has {size} octets, which is not its length")
-                }
-            };
-            self.index.forget(id);
-            self.recovery.progress.remove(&id);
-            let place = (place.segment(), place.offset());
-            self.recovery.salvages.push_back(Salvage::new(place, Some(id), what, sources));
-        }
-        self.recovery.stage = Stage::Salvage;
-        self.next_salvage();
-    }
-
     /// Everything has been read and set aside: a fresh segment, and mail.
     pub(super) fn recovered(&mut self) {
         self.recovery.stage = Stage::Done;
@@ -392,6 +366,7 @@ impl Log {
         self.recovery.void.clear();
         self.recovery.sizes.clear();
         self.recovery.corrupt.clear();
+        self.recovery.checksums.clear();
         self.epoch += 1;
         self.phase = Phase::Announcing;
         self.spares.begin();

@@ -176,7 +176,7 @@ impl Log {
             return;
         };
         match result {
-            Ok(()) if making.named => {
+            Ok(()) if making.named || planted!(SpareUnnamed) => {
                 self.spares.failed = None;
                 self.spares.pause = Duration::ZERO;
                 self.spares.ready.push_back((making.segment, making.size));

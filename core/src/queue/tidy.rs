@@ -70,8 +70,11 @@ impl Log {
         self.tidy.fold.extend(consequences.fold);
     }
 
-    /// After a sync: the removals are durable.
+    /// After a sync: the removals are durable, unless some have to be written again.
     pub(super) fn unlink_contents(&mut self) {
+        if !self.writer.again.is_empty() {
+            return;
+        }
         for id in std::mem::take(&mut self.tidy.contents) {
             self.unlink(File::Content(id));
         }

@@ -43,6 +43,7 @@ impl Packer {
         let id = message.id;
         message.stored = message.pieces.size();
         message.place = ContentPlace::Inline;
+        message.checksum = None;
         message.pieces = whole_of(message.stored);
         let changes = emit_batch(&State::of(loaded).snapshot());
         let mut check = Hasher::new();

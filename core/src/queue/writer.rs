@@ -240,7 +240,7 @@ impl Log {
     fn drop_stale_moves(&mut self) {
         while let Some(Item { kind: Kind::Move(id, stamp), .. }) = self.writer.moves.front() {
             let (id, stamp) = (*id, *stamp);
-            if self.index.stamp(id) == Some(stamp) {
+            if self.index.stamp(id) == Some(stamp) || planted!(StaleMove) {
                 return;
             }
             self.writer.moves.pop_front();
@@ -346,9 +346,13 @@ impl Log {
             return;
         };
         match result {
+            Err(_) if flight.syncing && planted!(SyncRetried) => self.synced(flight.placed),
             Err(error) => self.batch_failed(flight, &error),
             Ok(()) if flight.syncing => self.synced(flight.placed),
-            Ok(()) if flight.placed.iter().any(|placed| placed.item.kind.wants_sync()) => {
+            Ok(())
+                if flight.placed.iter().any(|placed| placed.item.kind.wants_sync())
+                    && !planted!(AckBeforeSync) =>
+            {
                 self.start_sync(flight.placed);
             }
             Ok(()) => self.written(flight.placed),
@@ -365,7 +369,9 @@ impl Log {
             self.answer(item.ticket, Ok(()));
             self.writer.unsynced.push((place, item.changes));
             let by = self.now.mono.after(SYNC_AFTER);
-            self.writer.sync_by.get_or_insert(by);
+            if !planted!(NeverSynced) {
+                self.writer.sync_by.get_or_insert(by);
+            }
         }
     }
 
@@ -408,7 +414,7 @@ impl Log {
         self.trouble(None, text);
         self.writer.refusing = Some(why);
         let unsynced = std::mem::take(&mut self.writer.unsynced);
-        for (place, changes) in unsynced {
+        for (place, changes) in unsynced.into_iter().filter(|_| !planted!(AgainDropped)) {
             self.writer.again.push_back(Item::new(None, Kind::Again(place), changes, Vec::new()));
         }
         for Placed { item, .. } in flight.placed {

@@ -104,6 +104,9 @@ pub fn plan(kind: Kind, message: &Message, recipients: &[(u32, Outcome)], params
             plans.push(one(sender.clone(), false, told));
         }
     }
+    if planted!(BounceToNull) && message.envelope.sender == Sender::Null && message.origin != Origin::Report {
+        plans.push(one(Mailbox::new("", ""), false, recipients.to_vec()));
+    }
     if !recipients.is_empty()
         && let Some(postmaster) = postmaster(kind, message.envelope.sender == Sender::Null, params)
     {

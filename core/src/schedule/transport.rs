@@ -367,6 +367,10 @@ impl Transport {
         while let Some((time, id)) = self.timers.first().copied()
             && time <= now
         {
+            if planted!(DeadForever) {
+                self.timers.remove(&(time, id));
+                continue;
+            }
             self.revive(now, id);
         }
     }

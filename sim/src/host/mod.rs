@@ -142,9 +142,9 @@ impl Actor for Host {
             last: 0,
             tables_fail: false,
         };
-        let Site { lifetimes, encrypts, size_limit, .. } = &*self.site;
+        let Site { lifetimes, encrypts, relays, size_limit, .. } = &*self.site;
         scope.fabric.ledger.limit(*size_limit);
-        scope.fabric.ledger.host(scope.node, *lifetimes, *encrypts);
+        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays));
         self.live = Some(Box::new(live));
         self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
     }
@@ -196,9 +196,11 @@ impl Live {
         self.last
     }
 
-    fn issue(&mut self, scope: &Scope<'_>) -> QueueId {
+    fn issue(&mut self, scope: &mut Scope<'_>) -> QueueId {
         let wall = Self::now(scope).wall;
-        self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall))
+        let id = self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall));
+        scope.fabric.ledger.issued(scope.node, id.0);
+        id
     }
 
     fn event(&mut self, scope: &mut Scope<'_>, event: &Event) {

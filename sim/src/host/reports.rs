@@ -30,6 +30,7 @@ pub(super) struct Task {
 
 impl Live {
     pub(super) fn report(&mut self, scope: &mut Scope<'_>, plan: Box<Plan>) {
+        scope.fabric.ledger.reports(&plan.about.message_id, plan.double_bounce);
         let id = self.next();
         let wanted = usize::try_from(report::octets_wanted(&plan, &self.site.report)).unwrap_or(usize::MAX);
         let reader = Reader::new(plan.about.id, Arc::new(plan.about.pieces.clone()));

@@ -48,6 +48,8 @@ pub struct Site {
     pub(super) by_recipient: Vec<String>,
     /// Mail must not leave in the clear.
     pub(super) encrypts: bool,
+    /// It hands its mail to another host, or tries fewer servers than there may be.
+    pub(super) relays: bool,
     pub(super) node: u16,
     pub(super) address: IpAddr,
     /// Lookup tables by their whole name.
@@ -113,6 +115,7 @@ impl Site {
                 .into_iter()
                 .filter(|name| settings.number(&format!("{name}_destination_recipient_limit")) == 1)
                 .collect(),
+            relays: !settings.text("relayhost").is_empty() || settings.number("smtp_mx_address_limit") < 5,
             encrypts: settings.text("smtp_tls_security_level") == "encrypt",
             node: node.0,
             address,

@@ -7,11 +7,11 @@
 //!
 //! Knows nothing of how any of it works.
 
-use super::content::{is_intact, token_of};
 use super::hops::{Hop, Hops, Report};
 use super::names::Names;
 use crate::network::NodeId;
 use postrider_core::ask::{DnsAnswer, RecordKind};
+use postrider_core::mail::QueueId;
 use postrider_core::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -32,43 +32,47 @@ pub enum Verdict {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Fate {
-    recipient: String,
+pub(super) struct Fate {
+    pub(super) recipient: String,
     /// The client was told that this one is not taken.
-    declined: bool,
-    delivered: u32,
-    failed: u32,
+    pub(super) declined: bool,
+    pub(super) delivered: u32,
+    pub(super) failed: u32,
     /// Somebody refused it for good, or it has nowhere to go.
-    hard: bool,
+    pub(super) hard: bool,
     /// A host gave it up for its age.
-    expired: bool,
+    pub(super) expired: bool,
     /// A report on it came to an end that nobody is told of.
-    report_ended: bool,
+    pub(super) report_ended: bool,
     /// The host that answers for it, as far as is known.
-    at: Option<NodeId>,
+    pub(super) at: Option<NodeId>,
 }
 
 #[derive(Debug, Clone)]
-struct Letter {
-    sender: String,
-    verdict: Verdict,
-    fates: Vec<Fate>,
-    size: usize,
+pub(super) struct Letter {
+    pub(super) sender: String,
+    pub(super) verdict: Verdict,
+    pub(super) fates: Vec<Fate>,
+    pub(super) size: usize,
 }
 
 /// What a host lives by, as far as it is judged.
 #[derive(Debug, Clone, Default)]
-struct Rules {
-    lifetime: Duration,
-    report_lifetime: Duration,
-    encrypts: bool,
+pub(super) struct Rules {
+    pub(super) lifetime: Duration,
+    pub(super) report_lifetime: Duration,
+    pub(super) encrypts: bool,
+    pub(super) relays: bool,
     /// Its clock has jumped: ages mean little.
-    jumped: bool,
+    pub(super) jumped: bool,
     /// An attempt was made since it started.
-    attempted: bool,
+    pub(super) attempted: bool,
     /// Bits that changed on its disk.
-    rotted: u32,
-    off: bool,
+    pub(super) rotted: u32,
+    pub(super) off: bool,
+    /// The highest queue id that it has stored, and that of before its start: later ones are higher, so that none repeats.
+    pub(super) highest: u64,
+    pub(super) floor: u64,
 }
 
 /// A server took a message.
@@ -101,27 +105,33 @@ impl fmt::Display for Violation {
 /// The ledger.
 #[derive(Debug, Clone)]
 pub struct Ledger {
-    letters: Vec<Letter>,
+    pub(super) letters: Vec<Letter>,
     /// Letter and place of each recipient: their names do not repeat.
-    recipients: BTreeMap<String, (usize, usize)>,
+    pub(super) recipients: BTreeMap<String, (usize, usize)>,
     /// What a report is about, by its `Message-ID`.
-    reports: BTreeMap<String, Report>,
-    hops: Hops,
-    names: Names,
-    hosts: BTreeMap<NodeId, Rules>,
+    pub(super) reports: BTreeMap<String, Report>,
+    pub(super) hops: Hops,
+    pub(super) names: Names,
+    pub(super) hosts: BTreeMap<NodeId, Rules>,
     /// Domains that have nowhere to go.
-    doomed: BTreeSet<String>,
+    pub(super) doomed: BTreeSet<String>,
     /// Octets of a message that some host does not take.
-    size_limit: u64,
+    pub(super) size_limit: u64,
+    /// Domains of which an exchanger works again since the world has healed, and since when.
+    pub(super) reachable: (BTreeSet<String>, Instant),
     /// Letters that came changed or not at all from a host whose disk had rotted.
-    spoilt: BTreeMap<NodeId, BTreeSet<usize>>,
-    crashes: u32,
+    pub(super) spoilt: BTreeMap<NodeId, BTreeSet<usize>>,
+    pub(super) crashes: u32,
     /// Deliveries beyond the first for a recipient, all with a cause.
     pub duplicates: u32,
     /// What went wrong so far.
     pub violations: Vec<Violation>,
 }
 
+/// More than the longest backoff with its jitter.
+const LONG: Duration = Duration::from_secs(6_600);
+/// From the first command of a transaction, with which the age of a message begins, to its commit.
+const RECEIVING: Duration = Duration::from_secs(900);
 /// Octets that headers add to a letter, at most.
 const HEADER_MOST: u64 = 4_096;
 
@@ -136,6 +146,7 @@ impl Default for Ledger {
             hosts: BTreeMap::new(),
             doomed: BTreeSet::new(),
             size_limit: u64::MAX,
+            reachable: (BTreeSet::new(), Instant::default()),
             spoilt: BTreeMap::new(),
             crashes: 0,
             duplicates: 0,
@@ -187,9 +198,14 @@ impl Ledger {
     }
 
     /// What a host lives by.
-    pub fn host(&mut self, node: NodeId, (lifetime, report_lifetime): (Duration, Duration), encrypts: bool) {
+    pub fn host(
+        &mut self,
+        node: NodeId,
+        (lifetime, report_lifetime): (Duration, Duration),
+        (encrypts, relays): (bool, bool),
+    ) {
         let before = self.hosts.remove(&node).unwrap_or_default();
-        self.hosts.insert(node, Rules { lifetime, report_lifetime, encrypts, ..before });
+        self.hosts.insert(node, Rules { lifetime, report_lifetime, encrypts, relays, ..before });
     }
 
     fn rules(&mut self, node: NodeId) -> &mut Rules {
@@ -199,7 +215,9 @@ impl Ledger {
     /// A machine crashed.
     pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
-        self.rules(node).attempted = false;
+        let rules = self.rules(node);
+        rules.attempted = false;
+        rules.floor = rules.highest;
         let wrong = self.hops.crashed(node, power, now);
         self.violations.extend(wrong.into_iter().map(Violation));
     }
@@ -263,111 +281,6 @@ impl Ledger {
     }
 }
 
-/// What servers say.
-impl Ledger {
-    /// A server said 5xx about this recipient.
-    pub fn refused(&mut self, recipient: &str) {
-        if let Some(&(letter, place)) = self.recipients.get(recipient)
-            && let Some(fate) = self.letters.get_mut(letter).and_then(|letter| letter.fates.get_mut(place))
-        {
-            fate.hard = true;
-        }
-    }
-
-    /// A server took a message.
-    pub fn took(&mut self, now: Instant, taken: &Taken<'_>) {
-        let encrypts = |node| self.hosts.get(node).is_some_and(|rules| rules.encrypts);
-        if !taken.secured && taken.from.as_ref().is_some_and(encrypts) {
-            self.broken("mail came in the clear from a host that has to encrypt".to_owned());
-        }
-        let is_report = taken.content.windows(16).take(4_000).any(|window| window == b"multipart/report");
-        let Some(letter) = token_of(taken.content).map(|token| token.0 as usize) else {
-            return self.broken(format!("a message that nobody wrote, for {:?}", taken.recipients));
-        };
-        if letter >= self.letters.len() {
-            return self.broken(format!("a message of unknown name {letter}"));
-        }
-        let whats = if is_report { self.read_report(letter, taken) } else { self.read_letter(letter, taken) };
-        for (what, mark) in whats.into_iter().zip(taken.marks) {
-            let mut hop = Hop::new(what, taken.from, None, now);
-            hop.taken = true;
-            self.hops.begin(mark, if taken.confused { hop.excused() } else { hop });
-        }
-    }
-
-    /// A letter: one hop for all, or one for each recipient where each has a mark.
-    fn read_letter(&mut self, letter: usize, taken: &Taken<'_>) -> Vec<Report> {
-        let mut places = Vec::new();
-        let mut wrong = Vec::new();
-        let Some(known) = self.letters.get_mut(letter) else { return Vec::new() };
-        for recipient in taken.recipients {
-            let found = known.fates.iter().position(|fate| fate.recipient == *recipient && !fate.declined);
-            match found.and_then(|place| Some((place, known.fates.get_mut(place)?))) {
-                Some((place, fate)) => {
-                    fate.delivered += 1;
-                    places.push(place);
-                }
-                None => {
-                    wrong.push(format!("letter {letter} came for {recipient}, for whom it was not accepted"))
-                }
-            }
-        }
-        if !is_intact(taken.content, Token(letter as u64), known.size) {
-            match taken.from.filter(|node| self.has_rotted(*node)) {
-                Some(node) => _ = self.spoilt.entry(node).or_default().insert(letter),
-                None => {
-                    let octets = taken.content.len();
-                    wrong.push(format!("letter {letter} came changed or cut ({octets} octets)"));
-                }
-            }
-        }
-        wrong.into_iter().for_each(|text| self.broken(text));
-        if taken.marks.len() > 1 {
-            let one = |place| Report { letter, places: vec![place], report: false };
-            return places.into_iter().map(one).collect();
-        }
-        vec![Report { letter, places, report: false }]
-    }
-
-    fn read_report(&mut self, letter: usize, taken: &Taken<'_>) -> Vec<Report> {
-        let mut all = Vec::new();
-        let text = String::from_utf8_lossy(taken.content);
-        for to in taken.recipients {
-            // A postmaster's copy is told to him, not to the sender: it settles nothing.
-            let counts = !to.starts_with("postmaster");
-            let places = if counts { self.read_failures(letter, to, &text) } else { Vec::new() };
-            all.push(Report { letter, places, report: true });
-        }
-        all
-    }
-
-    fn read_failures(&mut self, letter: usize, to: &str, text: &str) -> Vec<usize> {
-        let Some(known) = self.letters.get_mut(letter) else { return Vec::new() };
-        let mut wrong = Vec::new();
-        let mut places = Vec::new();
-        if known.sender != to {
-            wrong.push(format!("a report on letter {letter} of <{}> went to <{to}>", known.sender));
-        }
-        let mut recipient = "";
-        for line in text.lines() {
-            if let Some(address) = line.strip_prefix("Final-Recipient: rfc822; ") {
-                recipient = address.trim();
-            }
-            if line.trim_end() == "Action: failed" {
-                match known.fates.iter().position(|fate| fate.recipient == recipient) {
-                    Some(place) => places.push(place),
-                    None => wrong.push(format!("letter {letter} was reported for {recipient}, a stranger")),
-                }
-            }
-        }
-        for place in &places {
-            known.fates[*place].failed += 1;
-        }
-        wrong.into_iter().for_each(|text| self.broken(text));
-        places
-    }
-}
-
 /// What hosts say.
 impl Ledger {
     /// A host is about to make a message durable that it will name so.
@@ -395,6 +308,11 @@ impl Ledger {
     pub fn committed(&mut self, node: NodeId, mark: &str, ok: bool) {
         let Some(hop) = self.hops.committed(node, mark, ok) else { return };
         let what = hop.what.clone();
+        if ok {
+            let id = mark.parse::<QueueId>().map_or(0, |id| id.0);
+            let rules = self.rules(node);
+            rules.highest = rules.highest.max(id);
+        }
         if ok && let Some(letter) = self.letters.get_mut(what.letter) {
             for place in what.places {
                 letter.fates[place].at = Some(node);
@@ -428,15 +346,63 @@ impl Ledger {
         let (what, at) = (hop.what.clone(), hop.at);
         let rules = self.hosts.get(&node).cloned().unwrap_or_default();
         let letter = self.letters.get(what.letter);
-        let null = what.report || letter.is_some_and(|letter| letter.sender.is_empty());
-        let lifetime = if null { rules.report_lifetime } else { rules.lifetime };
+        // A notice to the postmaster has a sender, a report has none.
+        let lifetime = match letter {
+            _ if what.report => rules.report_lifetime.min(rules.lifetime),
+            Some(letter) if !letter.sender.is_empty() => rules.lifetime,
+            _ => rules.report_lifetime,
+        };
         if !rules.attempted {
             self.broken(format!("{mark} expired before anything was tried since the start"));
         }
-        if !rules.jumped && now.since(at) < lifetime {
+        if !rules.jumped && now.since(at) + RECEIVING < lifetime {
             self.broken(format!("{mark} expired after {} s", now.since(at).as_secs()));
         }
+        self.judge_effort(node, &what, now);
         self.end(&what, |fate| fate.expired = true);
+    }
+
+    /// Mail must not expire when an exchanger of its domain has worked for long.
+    fn judge_effort(&mut self, node: NodeId, what: &Report, now: Instant) {
+        let hopeful = self.hosts.get(&node).is_some_and(|rules| !rules.relays && !rules.encrypts);
+        if what.report || !hopeful || now.since(self.reachable.1) < LONG || self.reachable.0.is_empty() {
+            return;
+        }
+        let Some(letter) = self.letters.get(what.letter) else { return };
+        let idle = what.places.iter().filter_map(|place| letter.fates.get(*place)).find(|fate| {
+            let domain = fate.recipient.rsplit('@').next().unwrap_or_default();
+            fate.delivered == 0
+                && !fate.hard
+                && !fate.recipient.starts_with("bad")
+                && self.reachable.0.contains(domain)
+        });
+        if let Some(fate) = idle {
+            self.broken(format!("mail for {} expired, though a server takes it", fate.recipient));
+        }
+    }
+
+    /// From now on these domains have an exchanger that works.
+    pub fn reachable(&mut self, domains: BTreeSet<String>, now: Instant) {
+        self.reachable = (domains, now);
+    }
+
+    /// A host gives a message a name.
+    pub fn issued(&mut self, node: NodeId, id: u64) {
+        let rules = self.rules(node);
+        let floor = rules.floor;
+        if id <= floor && rules.rotted == 0 {
+            self.broken(format!("machine {} gives queue id {id}, and had {floor} before it started", node.0));
+        }
+    }
+
+    /// A host makes a report.
+    pub fn reports(&mut self, message_id: &str, postmaster: bool) {
+        let null = super::token_in(message_id)
+            .and_then(|token| self.letters.get(token.0 as usize))
+            .is_some_and(|letter| letter.sender.is_empty());
+        if null && !postmaster {
+            self.broken(format!("{message_id} has no sender, and a report is made"));
+        }
     }
 
     /// A host heard a refusal for good. Where that is of a report, nobody is told.
@@ -456,79 +422,3 @@ impl Ledger {
         }
     }
 }
-
-/// The judgement.
-impl Ledger {
-    /// Messages handed over, and those that were promised.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        let promised = self.letters.iter().filter(|letter| letter.verdict == Verdict::Promised).count();
-        (self.letters.len(), promised)
-    }
-
-    /// Judges the end of the world: everything has settled or should have.
-    pub fn close(&mut self) {
-        let excuses = self.hops.excuses();
-        let mut revived = BTreeSet::new();
-        for hop in self.hops.all.iter().filter(|hop| hop.revived && hop.from.is_none()) {
-            revived.insert(hop.what.letter);
-        }
-        let rotted: u32 = self.hosts.values().map(|rules| rules.rotted).sum();
-        let mut wrong = Vec::new();
-        for (number, letter) in self.letters.iter().enumerate() {
-            for (place, fate) in letter.fates.iter().enumerate().filter(|(_, fate)| !fate.declined) {
-                self.duplicates += fate.delivered.saturating_sub(1);
-                let rules = fate.at.and_then(|node| self.hosts.get(&node)).cloned().unwrap_or_default();
-                let excuse = excuses.get(&(number, place)).copied().unwrap_or(0);
-                let judged = letter.judge(fate, excuse + rotted, revived.contains(&number));
-                let Some(text) = judged else { continue };
-                match fate.at.filter(|_| !letter.is_settled(fate)) {
-                    Some(_) if rules.off => {}
-                    Some(node) if rules.rotted > 0 => {
-                        self.spoilt.entry(node).or_default().insert(number);
-                    }
-                    _ => wrong.push(format!("letter {number} for {} {text}", fate.recipient)),
-                }
-            }
-        }
-        for (node, letters) in &self.spoilt {
-            let bits = self.hosts.get(node).map_or(0, |rules| rules.rotted);
-            if letters.len() > bits as usize {
-                let count = letters.len();
-                wrong.push(format!("{bits} bits changed on the disk of {}, and {count} letters", node.0));
-            }
-        }
-        self.violations.extend(wrong.into_iter().map(Violation));
-    }
-}
-
-impl Letter {
-    fn is_settled(&self, fate: &Fate) -> bool {
-        let silent = self.sender.is_empty() && (fate.hard || fate.expired);
-        fate.delivered + fate.failed > 0 || fate.report_ended || silent
-    }
-
-    /// What is wrong with the end of a recipient.
-    fn judge(&self, fate: &Fate, excuses: u32, revived: bool) -> Option<String> {
-        let Fate { delivered, failed, .. } = *fate;
-        if self.verdict == Verdict::Promised && !self.is_settled(fate) {
-            return Some("is LOST: promised, and neither delivered nor reported".to_owned());
-        }
-        if self.verdict == Verdict::Refused && delivered + failed > 0 && !revived {
-            return Some("was refused, and yet delivered or reported".to_owned());
-        }
-        if failed > 0 && !fate.hard && !fate.expired {
-            return Some("was reported as failed, and nobody has refused it".to_owned());
-        }
-        if delivered + failed > 1 + excuses {
-            return Some(format!(
-                "came {delivered} times and was reported {failed} times, with {excuses} causes for a second copy"
-            ));
-        }
-        None
-    }
-}
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -4,8 +4,12 @@
 
 mod content;
 mod hops;
+mod judge;
 mod ledger;
 mod names;
+mod taking;
+#[cfg(test)]
+mod tests;
 
 pub use content::{message, token_in};
 pub use hops::{Hop, Report};

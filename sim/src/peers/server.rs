@@ -241,6 +241,10 @@ impl Server {
         if verb != "QUIT" && self.misbehaves(scope, socket, &verb) {
             return;
         }
+        if verb == "RCPT" && self.sessions.get(&socket).is_some_and(|session| session.confused) {
+            // Whatever becomes of this one, it is the server's fault.
+            scope.fabric.ledger.refused(&address(line));
+        }
         let step = matches!(verb.as_str(), "MAIL" | "RCPT" | "DATA");
         if step && scope.odds(self.manners.soft, Class::Soft) {
             return self.say(scope, socket, "451 4.3.0 try again later");
@@ -323,10 +327,6 @@ impl Server {
         let Some(sender) = session.mail.clone() else {
             return self.say(scope, socket, "503 5.5.1 whose mail?");
         };
-        if session.confused {
-            // Whatever becomes of this one, it is the server's fault.
-            scope.fabric.ledger.refused(&recipient);
-        }
         let greylists = recipient.starts_with("grey") || self.manners.greylists;
         let greylisted = || {
             let first = *self.grey.entry((sender, recipient.clone())).or_insert(now);

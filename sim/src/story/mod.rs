@@ -198,6 +198,9 @@ fn heal(world: &mut World<Inhabitant>, scenario: &Scenario) {
             world.plan(now, Fault::Tell(node, Word::Behave));
         }
     }
+    if !scenario.lasting.is_empty() {
+        world.fabric.ledger.reachable(scenario.reachable(), now);
+    }
     for lasting in &scenario.lasting {
         match *lasting {
             Lasting::Off(node) => {

@@ -8,7 +8,7 @@ type Choice = (&'static str, &'static [&'static str]);
 
 /// What the client, the scheduler, reports and the server obey.
 const CHOICES: &[Choice] = &[
-    ("smtp_mx_address_limit", &["0", "1", "2"]),
+    ("smtp_mx_address_limit", &["0", "2", "3"]),
     ("smtp_mx_session_limit", &["0", "1", "2"]),
     ("smtp_connection_cache_on_demand", &["no"]),
     ("smtp_connection_cache_destinations", &["d0.sim", "d1.sim shop.sim"]),

@@ -1,10 +1,11 @@
 //! A story as data: all that a seed draws, so that it can be kept, read, and made smaller.
 
-use crate::names::{Humour, Zones};
+use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link, NodeId};
 use crate::peers::{Habits, Manners, Plan};
 use crate::world::Fault;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A story before it is told. Machines are numbered in the order name servers, servers, hosts, clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +115,27 @@ impl Scenario {
     pub fn host_nodes(&self) -> Vec<NodeId> {
         let first = self.names.len() + self.servers.len();
         (first..first + self.hosts.len()).map(Self::node).collect()
+    }
+
+    /// Domains with an exchanger that works once the world has healed.
+    #[must_use]
+    pub fn reachable(&self) -> BTreeSet<String> {
+        let broken: BTreeSet<NodeId> = self
+            .lasting
+            .iter()
+            .map(|lasting| match *lasting {
+                Lasting::Off(node) | Lasting::Refuses(node) | Lasting::Unreachable(node) => node,
+            })
+            .collect();
+        let nodes = self.server_nodes();
+        let works = |entry: &Entry| {
+            let Entry::Mx(_, name) = entry else { return false };
+            let number = name.strip_prefix("mx").and_then(|rest| rest.strip_suffix(".sim"));
+            let number: Option<usize> = number.and_then(|number| number.parse().ok());
+            number.and_then(|number| nodes.get(number)).is_some_and(|node| !broken.contains(node))
+        };
+        let domains = self.zones.entries.iter().filter(|(_, all)| all.iter().any(|(_, entry)| works(entry)));
+        domains.map(|(domain, _)| domain.clone()).collect()
     }
 
     /// Letters that are handed in.

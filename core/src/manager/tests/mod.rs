@@ -144,6 +144,7 @@ impl Toy {
             origin: Origin::Submitted,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: Vec::new(),
         }
     }

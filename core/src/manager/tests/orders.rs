@@ -25,6 +25,22 @@ fn mail_is_held_and_released_on_disk_first() {
 }
 
 #[test]
+fn orders_wait_until_the_queue_has_been_read() {
+    let mut toy = Toy::stopped(params());
+    let all = || Order::List(Selection::All(None));
+    (0..101).for_each(|n| toy.tell(Input::Order(Ticket(n), all())));
+    let refused = OrderResult::Failed("the queue is still being read".to_owned());
+    assert_eq!(toy.ordered, [(Ticket(100), refused)], "so many may wait");
+    (1..=3).for_each(|n| {
+        toy.tell(Input::Recovered(Summary { id: QueueId(n), held: true, ..Summary::default() }))
+    });
+    toy.tell(Input::Ready);
+    assert_eq!(toy.ordered.len(), 101);
+    assert!(matches!(&toy.ordered[1], (Ticket(0), OrderResult::Listed(lines)) if lines.len() == 3));
+    assert!(matches!(toy.order(all()), OrderResult::Listed(lines) if lines.len() == 3));
+}
+
+#[test]
 fn an_order_that_can_not_be_recorded_changes_nothing() {
     let mut toy = deferred(2);
     toy.disk_refuses = true;

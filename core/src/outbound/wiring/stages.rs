@@ -49,6 +49,7 @@ pub const STAGES: Stages = Stages {
         ("parked", "connecting"),
         ("parked", "leaving"),
         ("parked", "idle"),
+        ("parked", "writing"),
     ],
 };
 

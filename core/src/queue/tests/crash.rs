@@ -144,6 +144,33 @@ fn what_one_recovery_found_the_next_finds_and_what_it_did_not_find_never_comes_b
 }
 
 #[test]
+fn mail_that_comes_while_the_queue_is_read_is_answered_when_it_has_been_and_kept() {
+    for seed in 0..40 {
+        let mut world = World::new(seed, params());
+        (0..150).for_each(|_| world.step());
+        let mut next = World::over(world.crashed_disk(seed), seed, params());
+        next.now = world.now;
+        next.next_id = world.next_id + 1000;
+        while next.numbered.is_none() {
+            next.complete(0);
+        }
+        assert_eq!(next.ready, None, "sessions begin before the queue has been read");
+        let early = [next.commit(), next.commit_sized(1500, ContentPlace::File)];
+        while next.ready.is_none() {
+            assert!(early.iter().all(|id| next.lives[id].answer.is_none()));
+            next.complete(0);
+        }
+        next.settle();
+        assert!(early.iter().all(|id| next.lives[id].answer == Some(Ok(()))));
+        next.check(&world.lives);
+        let lives = next.lives.clone();
+        next.inherit(world.lives);
+        next.lives.extend(lives);
+        next.reborn(seed, params()).check(&next.lives);
+    }
+}
+
+#[test]
 fn a_message_that_is_deferred_for_days_is_written_anew_as_one() {
     let mut world = World::new(3, params());
     world.settle();

@@ -136,6 +136,7 @@ fn one() -> (Loaded, Vec<u8>) {
         origin: Default::default(),
         message_id: String::new(),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     };
     (State::new(Box::new(message)).loaded(), b"a: b\r\n\r\nc".to_vec())

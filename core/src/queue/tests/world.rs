@@ -251,6 +251,7 @@ impl World {
             origin: Origin::Submitted,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: vec![(500, id.0.to_le_bytes().to_vec())],
         }
     }
@@ -335,8 +336,8 @@ impl World {
         match self.prng.below(16) {
             0..=3 => _ = self.commit(),
             4 => {
-                // Before the log is ready, a content without a record is one that an earlier life left over.
-                let file = self.ready.is_some() && self.prng.chance(1, 2);
+                // Before the log has listed its files, a content without a record is one that an earlier life left over.
+                let file = self.numbered.is_some() && self.prng.chance(1, 2);
                 let place = if file { ContentPlace::File } else { ContentPlace::Inline };
                 if self.disk.capacity == u64::MAX && self.disk.faults.is_empty() {
                     self.commit_sized(1500, place);

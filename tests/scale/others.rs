@@ -1,0 +1,93 @@
+//! Who waits for whom: a black hole beside other mail, and letters behind a mailing.
+
+use crate::world::{Session, World, send};
+use postrider_tests::daemon::Daemon;
+use std::time::{Duration, Instant};
+
+/// Octets of a message.
+const OCTETS: usize = 4_096;
+/// Clients at once.
+const CONNECTIONS: u64 = 20;
+/// Living destinations that share the measured stream.
+const LIVING: u64 = 5;
+
+fn living(number: u64) -> String {
+    format!("user{number}@d{}.test", number % LIVING)
+}
+
+/// Messages each second, relayed from end to end.
+fn relayed(daemon: &Daemon, world: &World, messages: u64) -> f64 {
+    let before = world.taken();
+    let begin = Instant::now();
+    let refused = send(daemon.port, CONNECTIONS, messages, OCTETS, living);
+    assert_eq!(refused, 0, "mail was refused");
+    let deadline = begin + Duration::from_secs(600);
+    while world.taken() < before + messages {
+        assert!(Instant::now() < deadline, "{} of {messages} relayed", world.taken() - before);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    messages as f64 / begin.elapsed().as_secs_f64()
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
+
+/// Mail to living destinations, before and beside so many messages in a black hole.
+pub(crate) fn hole(in_the_hole: u64, messages: u64) {
+    let daemon = Daemon::start("hole", "");
+    let world = World::start(&daemon.names, Duration::ZERO);
+    let rounds = |what: &str| {
+        let rates: Vec<f64> = (0..5).map(|_| relayed(&daemon, &world, messages)).collect();
+        println!("{what}: {rates:.0?} messages/s");
+        median(rates)
+    };
+    _ = relayed(&daemon, &world, messages);
+    let before = rounds("before");
+    let begin = Instant::now();
+    let refused = send(daemon.port, CONNECTIONS, in_the_hole, OCTETS, |n| format!("user{n}@hole.test"));
+    assert_eq!(refused, 0);
+    println!("{in_the_hole} messages for the black hole taken in {:.1} s", begin.elapsed().as_secs_f64());
+    let beside = rounds("beside it");
+    assert!(daemon.command(&["postsuper", "-d", "ALL"]).status.success());
+    let after = rounds("after it was deleted");
+    println!(
+        "beside the black hole: {:.1} % of the rate before and after",
+        beside / (before + after) * 200.0
+    );
+}
+
+/// Single letters behind a mailing to so many recipients, each at a destination of its own; the sink needs a fifth of a second
+/// for each message.
+pub(crate) fn letters(recipients: u64) {
+    let mut daemon = Daemon::prepare("letters", "smtpd_recipient_limit = 100000\n", "");
+    let master = daemon.config().join("master.cf");
+    let text = std::fs::read_to_string(&master).expect("it was written");
+    // As many as Postfix's default_process_limit permits.
+    std::fs::write(&master, text.replace("smtp unix - - n - - smtp", "smtp unix - - n - 100 smtp"))
+        .expect("a scratch folder");
+    daemon.run();
+    let world = World::start(&daemon.names, Duration::from_millis(200));
+    let people: Vec<String> = (0..recipients).map(|number| format!("reader@d{}.test", number * 10)).collect();
+    let body = "Subject: news\r\n\r\nnews\r\n.\r\n";
+    let begin = Instant::now();
+    assert!(Session::open(daemon.port).send(&people, body), "the mailing is taken");
+    println!("mailing of {recipients} taken in {:.1} s", begin.elapsed().as_secs_f64());
+    let mut took = Vec::new();
+    for number in 0..20 {
+        let sent = Instant::now();
+        let letter = vec![format!("letter{number}@d{}.test", 900_000 + number * 10)];
+        assert!(Session::open(daemon.port).send(&letter, body));
+        let came = postrider_tests::wait_for("the letter", || world.letter(number));
+        took.push(came.duration_since(sent).as_secs_f64());
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    println!("letters behind it: {took:.2?} s");
+    let longest = took.iter().copied().fold(0.0, f64::max);
+    let middle = median(took);
+    println!(
+        "letters behind it: {middle:.2} s in the middle, {longest:.2} s at most; of the mailing {} were delivered by then",
+        world.taken()
+    );
+}
