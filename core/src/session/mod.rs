@@ -356,7 +356,8 @@ impl Session {
 
     fn count_junk(&mut self) {
         self.tally.junk += 1;
-        if self.tally.junk > self.params.junk_command_limit {
+        // Postfix compares before it counts.
+        if self.tally.junk - 1 > self.params.junk_command_limit {
             self.tally.errors += 1;
         }
     }
