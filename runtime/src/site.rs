@@ -209,7 +209,23 @@ impl<E: Environment> Site<E> {
             .filter(|service| matches!(service.role, Role::Transport(_)))
             .map(|service| (service.name.clone(), service.limit.unwrap_or(u32::MAX)))
             .collect();
-        manager::Params::new(&self.config.settings(Some("qmgr")), &transports)
+        let mut params = manager::Params::new(&self.config.settings(Some("qmgr")), &transports)?;
+        params.programs = self.programs();
+        Ok(params)
+    }
+
+    /// What the log calls the services: their commands, behind what a syslog_name of their own adds to the main one.
+    fn programs(&self) -> BTreeMap<String, String> {
+        let main = self.config.settings(None).text("syslog_name").to_owned();
+        let program = |service: &Service| {
+            let settings = self.config.settings(Some(&service.key()));
+            let own =
+                settings.text("syslog_name").strip_prefix(&main).and_then(|rest| rest.strip_prefix('/'));
+            let prefix = own.map(|own| format!("{own}/")).unwrap_or_default();
+            (service.name.clone(), format!("{prefix}{}", service.command))
+        };
+        let services = self.config.services().iter();
+        services.filter(|service| matches!(service.role, Role::Transport(_))).map(program).collect()
     }
 }
 

@@ -4,6 +4,7 @@
 //! with what is waited for, and fail after [`PATIENCE`].
 
 pub mod daemon;
+pub mod differential;
 pub mod dovecot;
 pub mod faults;
 pub mod messages;
@@ -11,6 +12,7 @@ pub mod names;
 pub mod postfix;
 pub mod server;
 pub mod smtp;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

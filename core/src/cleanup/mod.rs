@@ -212,7 +212,10 @@ impl Work {
             // The one address replaces all; aliases and filters are not for it.
             Some(mailbox) => {
                 self.header.filter = None;
-                vec![crate::mail::Recipient::new(maps.rewrite.canonical(&mailbox))]
+                vec![crate::mail::Recipient::redirected(
+                    maps.rewrite.canonical(&mailbox),
+                    draft.envelope.recipients.first(),
+                )]
             }
             None => {
                 let bcc = std::mem::take(&mut self.header.bcc);

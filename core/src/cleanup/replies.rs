@@ -63,6 +63,13 @@ pub(super) fn rejected(text: &str) -> Stop {
     Stop::Refuse(Reply::new(code, Some(status), text), NoticeClass::Policy, None)
 }
 
+/// Why a rule refuses, as the log has it: with the status that the client is told.
+pub(super) fn refusal(text: &str) -> String {
+    let (status, text) = split_status(text);
+    let status = status.unwrap_or(EnhancedStatus::new(5, 7, 1));
+    format!("{status} {}", if text.is_empty() { "message content rejected" } else { text })
+}
+
 /// `4.7.1 text` as status and text; the status only if its class is 4 or 5.
 fn split_status(text: &str) -> (Option<EnhancedStatus>, &str) {
     let (first, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));

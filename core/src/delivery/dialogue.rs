@@ -249,6 +249,8 @@ impl Delivery {
         match row {
             Row::Rset => {}
             Row::Mail => self.talk.mail_answered = true,
+            // Behind a refused MAIL it means nothing, and the content must not go to anybody.
+            Row::Rcpt(_) if self.talk.refused => {}
             Row::Rcpt(place) => self.talk.accepted.push_back(place),
             Row::Data => return self.data_granted(now),
             Row::Dot => return self.dot_accepted(now, &reply),

@@ -104,12 +104,16 @@ impl Inbound {
             transaction.arrived,
         );
         self.wishes.apply(&mut envelope);
+        // Above the trace field, as RFC 7208 9.1 wants of Received-SPF: what is below came from elsewhere.
+        let mut front: Vec<u8> =
+            self.wishes.prepend.iter().flat_map(|line| [line, "\r\n"].concat().into_bytes()).collect();
+        front.extend_from_slice(&trace);
         Some(Draft {
             id,
             envelope,
             origin: Origin::Submitted,
-            trace,
-            prepend: self.wishes.prepend.clone(),
+            trace: front,
+            prepend: Vec::new(),
             hold: self.wishes.hold,
             filtered: true,
         })

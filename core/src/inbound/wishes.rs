@@ -39,7 +39,8 @@ impl Wishes {
     /// Does to the envelope what was wished for.
     pub(super) fn apply(&self, envelope: &mut Envelope) {
         if let Some(mailbox) = &self.redirect {
-            envelope.recipients = vec![Recipient::new(mailbox.clone())];
+            let first = envelope.recipients.first();
+            envelope.recipients = vec![Recipient::redirected(mailbox.clone(), first)];
         }
         for mailbox in &self.bcc {
             // Nobody who wrote to us asked for this copy: nobody is told what becomes of it.
@@ -49,15 +50,13 @@ impl Wishes {
     }
 }
 
-/// Verb and text for the log.
-pub(super) fn words(action: &Action) -> (&'static str, String) {
-    match action {
+/// Verb and text for the log; nothing for what comes with a [`Action::Log`] of its own.
+pub(super) fn words(action: &Action) -> Option<(&'static str, String)> {
+    Some(match action {
         Action::Hold(text) => ("hold", text.clone()),
         Action::Discard(text) => ("discard", text.clone()),
-        Action::Filter(destination) => ("filter", format!("triggers FILTER {destination}")),
-        Action::Redirect(mailbox) => ("redirect", format!("triggers REDIRECT {}", mailbox.external())),
         Action::Prepend(line) => ("prepend", format!("triggers PREPEND {line}")),
-        Action::Bcc(mailbox) => ("bcc", format!("triggers BCC {}", mailbox.external())),
         Action::Log(verb, text) => (verb, text.clone()),
-    }
+        Action::Filter(_) | Action::Redirect(_) | Action::Bcc(_) => return None,
+    })
 }

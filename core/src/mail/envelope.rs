@@ -126,6 +126,13 @@ impl Recipient {
     pub fn new(address: Mailbox) -> Self {
         Self { address, original: None, orcpt: None, notify: Notify::default() }
     }
+
+    /// Somebody who gets the message instead of all recipients, of whom the first is remembered.
+    #[must_use]
+    pub fn redirected(address: Mailbox, first: Option<&Self>) -> Self {
+        let original = first.map(|first| first.original.clone().unwrap_or_else(|| first.address.clone()));
+        Self { original: original.filter(|original| *original != address), ..Self::new(address) }
+    }
 }
 
 /// Whom we received a message from; for headers, logs and `%{client_…}` of later filters.

@@ -10,8 +10,9 @@
 
 use super::frame::{SECTOR, SEGMENT_HEADER, Seal, SegmentHeader, round_up};
 use super::index::Segment;
+use super::item::{Item, Kind};
 use super::log::{Log, PROGRAM, Purpose, refusal, words};
-use super::writer::{Current, Item, Kind};
+use super::writer::Current;
 use super::{DiskError, File, Op};
 use crate::event::Event;
 use crate::mail::Refusal;

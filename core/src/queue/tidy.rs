@@ -9,9 +9,9 @@
 use super::fold::State;
 use super::frame::SECTOR;
 use super::index::{Consequences, Stamp};
+use super::item::{Item, Kind};
 use super::log::{Log, Purpose, words};
 use super::walk::{Depth, Step, Walk};
-use super::writer::{Item, Kind};
 use super::{DiskError, File, Op};
 use crate::mail::QueueId;
 use crate::time::{Duration, Instant};

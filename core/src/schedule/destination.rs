@@ -6,11 +6,45 @@ use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
 use crate::schedule::params::TransportParams;
 use crate::schedule::window::Window;
 use crate::time::{Duration, Instant};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Two deliveries follow each other when the second begins within this after the end of the first: mail flows, and a connection
 /// that is kept will be used. Postfix's on-demand caching counts in whole seconds, and so as far.
 const BACK_TO_BACK: Duration = Duration::from_secs(1);
+/// Destinations without mail of which it is remembered when they were last delivered to.
+const ENDED_MAX: usize = 1_000;
+
+/// When destinations that have been forgotten were last delivered to: mail that comes in bursts keeps its connections from one
+/// to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Ended {
+    times: BTreeMap<String, Instant>,
+    order: VecDeque<(Instant, String)>,
+}
+
+impl Ended {
+    /// Remembers a destination for as long as it matters.
+    pub(super) fn put(&mut self, now: Instant, destination: Destination) {
+        let stale = |at: Instant| now.since(at) > BACK_TO_BACK;
+        while let Some((at, _)) = self.order.front()
+            && (stale(*at) || self.order.len() >= ENDED_MAX)
+        {
+            let Some((at, key)) = self.order.pop_front() else { return };
+            if self.times.get(&key) == Some(&at) {
+                self.times.remove(&key);
+            }
+        }
+        if let Some(at) = destination.ended.filter(|at| !stale(*at)) {
+            self.order.push_back((at, destination.key.clone()));
+            self.times.insert(destination.key, at);
+        }
+    }
+
+    /// A destination that may have been known before.
+    pub(super) fn restore(&mut self, destination: &mut Destination) {
+        destination.ended = self.times.remove(&destination.key);
+    }
+}
 
 /// Names a destination within its transport while somebody knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

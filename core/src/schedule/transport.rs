@@ -6,7 +6,7 @@
 //! whatever waits behind a destination that permits nothing.
 
 use crate::mail::{Diagnosis, QueueId};
-use crate::schedule::destination::{Destination, DestinationId, Health};
+use crate::schedule::destination::{Destination, DestinationId, Ended, Health};
 use crate::schedule::fairness::{Job, Like, Merit, Position, class_of};
 use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
 use crate::schedule::params::TransportParams;
@@ -34,6 +34,7 @@ pub(super) struct Transport {
     limiters: Vec<Limiter>,
     names: BTreeMap<String, DestinationId>,
     destinations: BTreeMap<DestinationId, Destination>,
+    ended: Ended,
     jobs: BTreeMap<QueueId, Job>,
     line: BTreeMap<Position, QueueId>,
     heads: BTreeSet<(Position, u64, DestinationId)>,
@@ -58,6 +59,7 @@ impl Transport {
             limiters,
             names: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            ended: Ended::default(),
             jobs: BTreeMap::new(),
             line: BTreeMap::new(),
             heads: BTreeSet::new(),
@@ -87,7 +89,9 @@ impl Transport {
         let id = DestinationId(self.next_destination);
         self.next_destination += 1;
         self.names.insert(key.to_owned(), id);
-        self.destinations.insert(id, Destination::new(key.to_owned(), nexthop, &self.params));
+        let mut destination = Destination::new(key.to_owned(), nexthop, &self.params);
+        self.ended.restore(&mut destination);
+        self.destinations.insert(id, destination);
         id
     }
 
@@ -197,6 +201,7 @@ impl Transport {
         if destination.is_forgettable(now) {
             if let Some(destination) = self.destinations.remove(&id) {
                 self.names.remove(&destination.key);
+                self.ended.put(now, destination);
             }
             return;
         }

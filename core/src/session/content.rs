@@ -232,14 +232,15 @@ impl Session {
             self.note_trouble(refused.class);
         }
         self.stage = Stage::Command;
-        let id =
-            self.transaction.take().and_then(|transaction| transaction.id).unwrap_or_default().to_string();
+        let transaction = self.transaction.take();
+        let stored = transaction.as_ref().map_or(0, |transaction| transaction.stored);
+        let id = transaction.and_then(|transaction| transaction.id).unwrap_or_default().to_string();
         let taken = result.is_ok();
         match (result, chunk) {
             (Err(refused), _) => self.deny(now, &refused.reply),
             (Ok(()), None) => self.say(now, &replies::QUEUED.with(&[&id]), true),
-            (Ok(()), Some(count)) => {
-                self.say(now, &replies::CHUNKS_QUEUED.with(&[&count.to_string(), &id]), true);
+            (Ok(()), Some(_)) => {
+                self.say(now, &replies::CHUNKS_QUEUED.with(&[&stored.to_string(), &id]), true);
             }
         }
         if taken {

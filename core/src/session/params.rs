@@ -94,6 +94,8 @@ pub struct Params {
     pub delay_reject: bool,
     /// `strict_rfc821_envelopes`.
     pub strict_envelopes: bool,
+    /// `allow_min_user`: a local part may begin with `-`.
+    pub allow_min_user: bool,
     /// `smtputf8_enable`.
     pub smtputf8: bool,
     /// `strict_smtputf8`: addresses that are not ASCII need SMTPUTF8. On unless it is switched off: safer than Postfix.
@@ -159,6 +161,7 @@ impl Default for Params {
             disable_vrfy: false,
             delay_reject: true,
             strict_envelopes: false,
+            allow_min_user: false,
             smtputf8: true,
             strict_smtputf8: true,
             forbid_unauth_pipelining: true,
@@ -238,6 +241,7 @@ impl Params {
             disable_vrfy: settings.flag("disable_vrfy_command"),
             delay_reject: settings.flag("smtpd_delay_reject"),
             strict_envelopes: settings.flag("strict_rfc821_envelopes"),
+            allow_min_user: settings.flag("allow_min_user"),
             smtputf8: settings.flag("smtputf8_enable"),
             strict_smtputf8: settings.flag("strict_smtputf8"),
             forbid_unauth_pipelining: settings.flag("smtpd_forbid_unauth_pipelining"),

@@ -86,7 +86,7 @@ replies! {
     RCPT_SYNTAX:         501 (5 5 4) "Syntax: RCPT TO:<address>" Protocol;
     DATA_SYNTAX:         501 (5 5 4) "Syntax: DATA" Protocol;
     RSET_SYNTAX:         501 (5 5 4) "Syntax: RSET" Protocol;
-    VRFY_SYNTAX:         501 (5 5 4) "Syntax: VRFY address" Protocol;
+    VRFY_SYNTAX:         501 (5 5 4) "Syntax: VRFY address [SMTPUTF8]" Protocol;
     STARTTLS_SYNTAX:     501 (5 5 4) "Syntax: STARTTLS" Protocol;
     BAD_SENDER:          501 (5 1 7) "Bad sender address syntax" Protocol;
     BAD_RECIPIENT:       501 (5 1 3) "Bad recipient address syntax" Protocol;

@@ -48,7 +48,8 @@ struct Staging {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     waiting: VecDeque<Append>,
-    appends: BTreeMap<Ticket, (Asker, Option<Box<Message>>)>,
+    /// Who waits, and the message whose content lies in a file of its own, if one is committed.
+    appends: BTreeMap<Ticket, (Asker, Option<(QueueId, ContentPlace)>)>,
     loads: BTreeMap<Ticket, QueueId>,
     jobs: BTreeMap<u64, Job>,
     readers: BTreeMap<Who, Reader>,
@@ -93,7 +94,9 @@ impl Live {
                     scope.listen(25);
                 }
                 Output::Ready => self.work.push_back(Work::Manager(manager::Input::Ready)),
-                Output::Appended { ticket, result } => self.appended(scope, ticket, result),
+                Output::Appended { ticket, result, committed } => {
+                    self.appended(scope, ticket, result, committed);
+                }
                 Output::Loaded { ticket, loaded } => self.loaded(ticket, loaded),
                 Output::Event(event) => self.event(scope, &event),
             }
@@ -110,7 +113,7 @@ impl Live {
         self.spool.last += 1;
         let ticket = Ticket(self.spool.last);
         let committed = changes.iter().find_map(|change| match change {
-            Change::Commit(message) => Some(message.clone()),
+            Change::Commit(message) => Some((message.id, message.place)),
             _ => None,
         });
         self.spool.appends.insert(ticket, (asker, committed));
@@ -131,19 +134,27 @@ impl Live {
         self.append(Append { asker: Asker::Task(who), changes, content: Vec::new() });
     }
 
-    fn appended(&mut self, scope: &mut Scope<'_>, ticket: Ticket, result: Result<(), Refusal>) {
+    fn appended(
+        &mut self,
+        scope: &mut Scope<'_>,
+        ticket: Ticket,
+        result: Result<(), Refusal>,
+        durable: Option<Box<Message>>,
+    ) {
         let Some((asker, committed)) = self.spool.appends.remove(&ticket) else { return };
-        if let Some(message) = &committed {
-            scope.fabric.ledger.committed(scope.node, &message.id.to_string(), result.is_ok());
+        if let Some((id, _)) = committed {
+            scope.fabric.ledger.committed(scope.node, &id.to_string(), result.is_ok());
         }
         if result.is_ok() {
             scope.fabric.ledger.log_works(scope.node);
         }
-        match (result, committed) {
-            (Ok(()), Some(message)) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
-            (Err(_), Some(message)) if message.place == ContentPlace::File => {
+        match (result, durable, committed) {
+            (Ok(()), Some(message), _) => {
+                self.work.push_back(Work::Manager(manager::Input::Committed(message)))
+            }
+            (Err(_), _, Some((id, ContentPlace::File))) => {
                 // Nobody waits for it; what stays is an orphan that the next recovery removes.
-                self.job(scope, Job::Forget, Op::Unlink(File::Content(message.id)));
+                self.job(scope, Job::Forget, Op::Unlink(File::Content(id)));
             }
             _ => {}
         }
