@@ -29,7 +29,7 @@ use crate::params::Settings;
 use crate::policy::{self, Policy};
 use crate::rewrite::Rewrite;
 use crate::session::{self, Moment, Refused, Session, Shared, replies};
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 use std::sync::Arc;
 use wishes::Wishes;
 
@@ -221,6 +221,12 @@ impl Inbound {
         self.draining
     }
 
+    /// How long a client may take to accept octets of a reply (`smtpd_timeout`): the driver writes, so the driver keeps this one.
+    #[must_use]
+    pub fn write_timeout(&self) -> Duration {
+        self.session.write_timeout()
+    }
+
     /// The client, for logs of the driver.
     #[must_use]
     pub fn client(&self) -> String {
@@ -346,8 +352,9 @@ impl Inbound {
             }
             Decided::Judged(moment, verdict, actions) => {
                 for action in actions {
-                    let (verb, text) = wishes::words(&action);
-                    self.outbox.put(Effect::Event(self.session.policy_event(verb, text)));
+                    if let Some((verb, text)) = wishes::words(&action) {
+                        self.outbox.put(Effect::Event(self.session.policy_event(verb, text)));
+                    }
                     match moment {
                         Moment::Connect | Moment::Hello => self.standing.take(action),
                         Moment::Vrfy => {}

@@ -19,8 +19,6 @@ use tokio::sync::watch;
 /// Octets that an idle session may keep for reading; a busy one grows to `limits::CHUNK_MAX`.
 const READ_MIN: usize = 2 * 1024;
 const READ_MAX: usize = postrider_core::limits::CHUNK_MAX;
-/// A client that takes no octet of a reply for so long is cut off; smtpd_timeout is the machine's own, this one guards writes.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What the tasks of all sessions share.
 pub struct Shared<E> {
@@ -94,7 +92,7 @@ where
             match next {
                 Next::Wait => self.wait(&mut buffer).await,
                 Next::Close => {
-                    _ = tokio::time::timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
+                    _ = tokio::time::timeout(self.machine.write_timeout(), self.stream.shutdown()).await;
                     staged.abandon(&self.shared).await;
                     return self.finish().await;
                 }
@@ -156,11 +154,12 @@ where
     }
 
     async fn write(&mut self, out: &[u8]) -> bool {
+        let patience = self.machine.write_timeout();
         let write = async {
             self.stream.write_all(out).await?;
             self.stream.flush().await
         };
-        matches!(tokio::time::timeout(WRITE_TIMEOUT, write).await, Ok(Ok(())))
+        matches!(tokio::time::timeout(patience, write).await, Ok(Ok(())))
     }
 
     async fn wait(&mut self, buffer: &mut Vec<u8>) {

@@ -180,7 +180,8 @@ fn each_read_unlink_and_allocation_fails_in_its_turn() {
 
 #[test]
 fn a_file_system_that_can_not_allocate_ahead_keeps_mail_as_well() {
-    let mut daemon = Daemon::prepare("no-fallocate", "relayhost = [127.0.0.1]:1\nspool_segment_size = 262144", "");
+    let mut daemon =
+        Daemon::prepare("no-fallocate", "relayhost = [127.0.0.1]:1\nspool_segment_size = 262144", "");
     let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
     daemon.environment = faults.environment();
     faults.arm(Kind::Allocate, 1, u64::MAX, Action::Fail(Errno::EOPNOTSUPP));

@@ -50,15 +50,13 @@ impl Wishes {
     }
 }
 
-/// Verb and text for the log.
-pub(super) fn words(action: &Action) -> (&'static str, String) {
-    match action {
+/// Verb and text for the log; nothing for what comes with a [`Action::Log`] of its own.
+pub(super) fn words(action: &Action) -> Option<(&'static str, String)> {
+    Some(match action {
         Action::Hold(text) => ("hold", text.clone()),
         Action::Discard(text) => ("discard", text.clone()),
-        Action::Filter(destination) => ("filter", format!("triggers FILTER {destination}")),
-        Action::Redirect(mailbox) => ("redirect", format!("triggers REDIRECT {}", mailbox.external())),
         Action::Prepend(line) => ("prepend", format!("triggers PREPEND {line}")),
-        Action::Bcc(mailbox) => ("bcc", format!("triggers BCC {}", mailbox.external())),
         Action::Log(verb, text) => (verb, text.clone()),
-    }
+        Action::Filter(_) | Action::Redirect(_) | Action::Bcc(_) => return None,
+    })
 }

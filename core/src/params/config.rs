@@ -153,10 +153,15 @@ impl Config {
                 let items = super::check::items(value);
                 let before = std::iter::once("").chain(items.iter().map(String::as_str));
                 let tables = items.iter().zip(before).filter(|(_, before)| *before != "check_policy_service");
-                let tables =
-                    tables.map(|(item, _)| item.trim_start_matches('!')).filter(|item| is_table(item));
+                let list = super::scope::kind_of(name) == Kind::Matches;
+                let tables = tables.filter_map(|(item, _)| match item.trim_start_matches('!') {
+                    // The items of a file (core/src/tables/match_list.rs).
+                    path if list && path.starts_with('/') => Some(format!("list:{path}")),
+                    table if is_table(table) => Some(table.to_owned()),
+                    _ => None,
+                });
                 for table in tables {
-                    let parameter = names.entry(TableName(table.to_owned())).or_insert_with(|| name.clone());
+                    let parameter = names.entry(TableName(table)).or_insert_with(|| name.clone());
                     // One that has a line, rather than one whose default refers to it.
                     if self.place_of(parameter).line.is_none() {
                         parameter.clone_from(name);
@@ -428,9 +433,7 @@ fn is_host_name(word: &str) -> bool {
 
 /// `type:name` with a type that we know by name, and no host with a port.
 fn is_table(item: &str) -> bool {
-    item.split_once(':').is_some_and(|(kind, rest)| {
-        !rest.is_empty()
-            && kind.starts_with(|c: char| c.is_ascii_lowercase())
-            && kind.chars().all(|c| c.is_ascii_alphanumeric())
+    item.split_once(':').is_some_and(|(kind, _)| {
+        kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.chars().all(|c| c.is_ascii_alphanumeric())
     })
 }

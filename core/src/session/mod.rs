@@ -36,7 +36,7 @@ use crate::event::Event;
 use crate::limits;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{Minutes, Sender, TlsFacts};
-use crate::time::{Instant, Now};
+use crate::time::{Duration, Instant, Now};
 use crate::wire::Reply;
 use crate::wire::command::{self, Verb};
 use crate::wire::line::{Backlog, Line};
@@ -75,6 +75,12 @@ pub struct Session {
 }
 
 impl Session {
+    /// `smtpd_timeout`, for octets of a reply that the client does not take.
+    #[must_use]
+    pub fn write_timeout(&self) -> Duration {
+        self.params.timeout
+    }
+
     /// A connection that has just been accepted.
     #[must_use]
     pub fn new(now: Now, params: Shared<Params>, peer: Peer) -> Self {

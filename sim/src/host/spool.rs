@@ -149,7 +149,9 @@ impl Live {
             scope.fabric.ledger.log_works(scope.node);
         }
         match (result, durable, committed) {
-            (Ok(()), Some(message), _) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
+            (Ok(()), Some(message), _) => {
+                self.work.push_back(Work::Manager(manager::Input::Committed(message)))
+            }
             (Err(_), _, Some((id, ContentPlace::File))) => {
                 // Nobody waits for it; what stays is an orphan that the next recovery removes.
                 self.job(scope, Job::Forget, Op::Unlink(File::Content(id)));
