@@ -11,9 +11,26 @@ check: fmt
 fmt:
     cargo fmt --all --check
 
+# Stories on all cores for so many minutes; Ctrl-C prints what was covered.
+swarm MINUTES="1":
+    cargo run -q --release -p postrider-sim -- swarm --minutes {{MINUTES}}
+
+# Plants bugs one at a time: the oracle must notice each.
+canary:
+    cargo run -q --release -p postrider-sim --features planted -- canary
+
 # One seed of the simulated world.
 sim SEED:
     cargo run -q -p postrider-sim -- run {{SEED}}
+
+# Postrider beside Debian's Postfix (as root): `just bench`, or `just bench relay parse`. docs/PERFORMANCE.md tells of the rows.
+bench *ROWS:
+    cargo build --release -p postrider --bin postrider
+    cargo run --release -p postrider-tests --bin bench -- {{ROWS}}
+
+# The daemon is killed under load, 200 times.
+kills:
+    KILLS=200 cargo test -p postrider-tests --test crash what_was_accepted_survives_every_kill -- --nocapture
 
 # What many messages cost the release daemon, for docs/SCALE.md: queue, hole, letters, run (as root).
 scale *WORDS:

@@ -203,13 +203,25 @@ impl Event {
     #[must_use]
     pub fn text(&self) -> String {
         let mut line = String::with_capacity(160);
+        self.write_text(&mut line);
+        line
+    }
+
+    /// Appends the same to a line.
+    pub fn write_text(&self, line: &mut String) {
+        let start = line.len();
         match (self, self.queue_id()) {
             (_, Some(id)) => _ = write!(line, "{id}: "),
             (Self::Policy { .. }, None) => line.push_str("NOQUEUE: "),
             _ => {}
         }
-        self.describe(&mut line);
-        printable(&line)
+        self.describe(line);
+        let text = line.get(start..).unwrap_or_default();
+        if text.chars().any(is_hidden) {
+            let text = printable(text);
+            line.truncate(start);
+            line.push_str(&text);
+        }
     }
 
     fn describe(&self, line: &mut String) {
@@ -280,14 +292,11 @@ fn seconds(duration: Duration) -> String {
 /// Control characters, and those that turn the reading direction, as `?`: a log line stays one honest line.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    if !text.chars().any(hidden) {
-        return text.to_owned();
-    }
-    text.chars().map(|c| if hidden(c) { '?' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { '?' } else { c }).collect()
+}
+
+fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

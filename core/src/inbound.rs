@@ -9,7 +9,7 @@
 
 mod decisions;
 #[cfg(test)]
-mod dialogues;
+pub(crate) mod dialogues;
 mod naming;
 mod received;
 #[cfg(test)]
@@ -24,13 +24,12 @@ use crate::cleanup::{self, Cleanup, Draft, Finished};
 use crate::event::Event;
 use crate::limits;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{Message, QueueId, Refusal, TlsFacts};
+use crate::mail::{Message, Notice, NoticeClass, QueueId, Refusal, TlsFacts};
 use crate::params::Settings;
 use crate::policy::{self, Policy};
 use crate::rewrite::Rewrite;
-use crate::session::{self, Moment, Session, Shared, replies};
+use crate::session::{self, Moment, Refused, Session, Shared, replies};
 use crate::time::{Instant, Now};
-use crate::wire::Reply;
 use std::sync::Arc;
 use wishes::Wishes;
 
@@ -77,6 +76,8 @@ pub enum Effect {
     Commit(Box<Message>),
     /// Log this.
     Event(Event),
+    /// Send this to the postmaster ([`crate::report::notice`]). Comes at the end of a session, also when the client is gone.
+    Notice(Box<Notice>),
 }
 
 /// The rooms behind the door, as one configuration made them. Shared by all its connections.
@@ -166,7 +167,7 @@ pub struct Inbound {
 /// What a decision came to.
 enum Decided {
     Named(naming::Name),
-    Judged(Moment, Result<(), Reply>, Vec<policy::Action>),
+    Judged(Moment, Result<(), Refused>, Vec<policy::Action>),
     Finished(Finished, Vec<Event>),
 }
 
@@ -200,6 +201,12 @@ impl Inbound {
     #[must_use]
     pub fn room(&self) -> usize {
         self.session.room()
+    }
+
+    /// The place of its session's stage in [`crate::session::STAGES`].
+    #[must_use]
+    pub const fn stage(&self) -> u8 {
+        self.session.stage()
     }
 
     /// True once [`Effect::Close`] was emitted.
@@ -255,6 +262,7 @@ impl Inbound {
                 self.outbox.put(Effect::Close);
             }
             session::Output::Event(event) => self.outbox.put(Effect::Event(*event)),
+            session::Output::Notice(notice) => self.outbox.put(Effect::Notice(notice)),
             session::Output::Identify => self.outbox.put(Effect::Identify),
             session::Output::Judge(moment) => {
                 if moment == Moment::Mail {
@@ -316,8 +324,12 @@ impl Inbound {
                 self.work = work;
                 Err(question)
             }
-            Err(Pause::Need(_)) => Ok(give_up(&work, &replies::CONFIGURATION.reply())),
-            Err(Pause::Broken(_)) => Ok(give_up(&work, &replies::TABLE_BROKEN.reply())),
+            Err(Pause::Need(_)) => {
+                Ok(give_up(&work, Refused::new(NoticeClass::Software, replies::CONFIGURATION.reply())))
+            }
+            Err(Pause::Broken(_)) => {
+                Ok(give_up(&work, Refused::new(NoticeClass::Data, replies::TABLE_BROKEN.reply())))
+            }
         })
     }
 
@@ -359,7 +371,7 @@ impl Inbound {
                 self.work = Work::Committing;
                 return self.outbox.put(Effect::Commit(message));
             }
-            Finished::Refused(reply) => {
+            Finished::Refused(reply, class) => {
                 let text = format!("{} {}", reply.code, reply.lines.join(" "));
                 if let Some(id) = self.session.transaction().and_then(|transaction| transaction.id) {
                     let text = format!("message refused: {text}");
@@ -368,7 +380,7 @@ impl Inbound {
                         text: format!("{id}: {text}"),
                     }));
                 }
-                Err(reply)
+                Err(Refused::new(class, reply))
             }
             Finished::Discarded => Ok(()),
         };
@@ -385,20 +397,24 @@ impl Inbound {
         // What is committed is the spool's; only what it refused is still ours to drop.
         self.staged = result.is_err();
         self.forget();
-        let result = result.map_err(|refusal| match refusal {
-            Refusal::Full => replies::NO_SPACE.reply(),
-            Refusal::Broken => replies::NOT_WRITTEN.reply(),
+        let result = if planted!(SaysYes) { Ok(()) } else { result };
+        let result = result.map_err(|refusal| {
+            let row = match refusal {
+                Refusal::Full => replies::NO_SPACE,
+                Refusal::Broken => replies::NOT_WRITTEN,
+            };
+            Refused::new(NoticeClass::Resource, row.reply())
         });
         self.session.handle_input(now, session::Input::Finished(result));
     }
 }
 
 /// A decision that can not be made: "try again later".
-fn give_up(work: &Work, reply: &Reply) -> Decided {
+fn give_up(work: &Work, refused: Refused) -> Decided {
     match work {
         Work::Naming | Work::None | Work::Committing => Decided::Named(naming::Name::unknown()),
-        Work::Judging(moment) => Decided::Judged(*moment, Err(reply.clone()), Vec::new()),
-        Work::Finishing(..) => Decided::Finished(Finished::Refused(reply.clone()), Vec::new()),
+        Work::Judging(moment) => Decided::Judged(*moment, Err(refused), Vec::new()),
+        Work::Finishing(..) => Decided::Finished(Finished::Refused(refused.reply, refused.class), Vec::new()),
     }
 }
 

@@ -11,6 +11,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+pub mod planted;
+
 pub mod ask;
 pub mod cleanup;
 pub mod delivery;

@@ -29,6 +29,10 @@ pub const PIPELINED_MAX: usize = 8 * 1024;
 /// `smtp_mx_address_limit` addresses.
 pub const MX_HOSTS_MAX: usize = 50;
 
+/// Notices to the postmaster about connections in a minute; of the others the next one tells how many there were. Postfix has no
+/// such bound but its hundred processes: who is refused a thousand times a second for want of disk must not fill it with notices.
+pub const NOTICES_PER_MINUTE_MAX: u32 = 30;
+
 /// Messages that the manager has the log read at once: enough to keep a disk busy, few enough that a backlog after a restart
 /// does not fill memory with envelopes before the first is delivered.
 pub const LOADS_MAX: usize = 64;

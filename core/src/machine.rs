@@ -31,6 +31,18 @@ pub trait Machine {
     fn next_timeout(&self) -> Option<Instant>;
 }
 
+/// TABLE of the stages of a machine, and of the edges that one stimulus may take. The simulator holds the machine to it, and says
+/// which edges no story took.
+#[derive(Debug, Clone, Copy)]
+pub struct Stages {
+    /// Whose.
+    pub machine: &'static str,
+    /// Their names; a stage's number is its place.
+    pub names: &'static [&'static str],
+    /// From, to.
+    pub edges: &'static [(&'static str, &'static str)],
+}
+
 /// The outputs of one stimulus, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Outbox<O> {

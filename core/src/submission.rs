@@ -39,6 +39,8 @@ pub enum Maker {
         /// To the postmaster, not to the sender.
         postmaster: bool,
     },
+    /// We, to the postmaster, about a connection.
+    Notice,
     /// We, for an alias or a `.forward` file.
     Forward {
         /// Of which message.
@@ -212,7 +214,7 @@ impl Submission {
         let Setup { myhostname, mail_name, cleanup, .. } = &*self.setup;
         let who = match maker {
             Maker::Pickup { uid } => format!(", from userid {uid}"),
-            Maker::Report { .. } | Maker::Forward { .. } => String::new(),
+            Maker::Report { .. } | Maker::Forward { .. } | Maker::Notice => String::new(),
         };
         let date = date::rfc5322(at, cleanup.utc_offset_minutes);
         format!("Received: by {myhostname} ({mail_name}{who})\r\n\tid {id}; {date}\r\n").into_bytes()
@@ -222,7 +224,7 @@ impl Submission {
         let Stage::Taking(making) = &mut self.stage else { return };
         let octets = match making.maker {
             Maker::Pickup { .. } => making.lines.take(octets),
-            Maker::Report { .. } | Maker::Forward { .. } => octets.to_vec(),
+            Maker::Report { .. } | Maker::Forward { .. } | Maker::Notice => octets.to_vec(),
         };
         making.stage(octets, &mut self.outbox);
         let limit = self.setup.message_size_limit;
@@ -280,7 +282,7 @@ impl Submission {
                 self.stage = Stage::Committing(making.maker, message.id);
                 self.outbox.put(Effect::Commit(message, making.changes));
             }
-            Finished::Refused(reply) => self.refuse(reply),
+            Finished::Refused(reply, _) => self.refuse(reply),
             // Header rules are for Pickup only, which brings no changes that would be lost.
             Finished::Discarded => self.over(Ok(None), true),
         }
@@ -292,6 +294,10 @@ impl Submission {
             let to = if postmaster { "postmaster" } else { "sender" };
             let event = Event::Reported { id: about, to, kind: kind.word(), report: id };
             self.outbox.put(Effect::Event(event));
+        }
+        if (maker, result) == (Maker::Notice, Ok(())) {
+            let text = format!("{id}: notice to the postmaster about a connection");
+            self.outbox.put(Effect::Event(Event::Note { program: "bounce", text }));
         }
         self.over(result.map(|()| Some(id)).map_err(Failure::Spool), false);
     }
@@ -322,7 +328,7 @@ const fn origin(maker: Maker) -> Origin {
     match maker {
         Maker::Pickup { .. } => Origin::Submitted,
         Maker::Report { postmaster: false, .. } => Origin::Report,
-        Maker::Report { postmaster: true, .. } => Origin::Notice,
+        Maker::Report { postmaster: true, .. } | Maker::Notice => Origin::Notice,
         Maker::Forward { .. } => Origin::Forwarded,
     }
 }

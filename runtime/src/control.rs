@@ -4,7 +4,9 @@
 //! what is told by the kernel (peer credentials): anybody may list and flush, as with Postfix; only root and
 //! `mail_owner` may change or read messages, stop or reload.
 
-use postrider_core::mail::{ListedRecipient, Listing, Loaded, Order, QueueId, QueueName, Sender, Standing};
+use postrider_core::mail::{
+    ListedRecipient, Listing, Loaded, Order, QueueId, QueueName, Selection, Sender, Standing,
+};
 use postrider_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +30,10 @@ pub enum Request {
     Order(Order),
     /// A message's envelope and content (`postcat -q`).
     Show(QueueId),
+    /// Messages as `queue export` writes them; on hold from then on, if that is asked for.
+    Export(Vec<Selection>, bool),
+    /// Messages as `queue export` wrote them follow this line, up to the end of what the command sends.
+    Import,
 }
 
 impl Request {
@@ -49,6 +55,10 @@ pub enum Reply {
     Done(u64),
     /// A message: envelope lines, then its content in chunks.
     Envelope(Vec<(String, String)>),
+    /// A message was taken in: its name where it came from, and here.
+    Imported(QueueId, QueueId),
+    /// Something that a person should know.
+    Note(String),
     /// Octets of the content, as base64.
     Content(#[serde(with = "octets")] Vec<u8>),
     /// It could not be done: why.

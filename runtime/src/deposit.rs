@@ -5,6 +5,7 @@ use crate::env::{Environment, Letter};
 use crate::inbound::Shared;
 use crate::manager::deliberate;
 use crate::site::Site;
+use crate::spool::Spool;
 use crate::submit::{Source, submit};
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::local::{self, Delivery, Deposit, Encoder, Fault, Forward, Job, Params};
@@ -89,6 +90,10 @@ async fn header<E: Environment>(shared: &Shared<E>, attempt: &Attempt) -> Result
     Ok(octets)
 }
 
+fn gone() -> Fault {
+    Fault::Other("the daemon is stopping".to_owned())
+}
+
 struct Desk<'a, E: Environment> {
     shared: &'a Arc<Shared<E>>,
     site: &'a Arc<Site<E>>,
@@ -134,11 +139,10 @@ impl<E: Environment> Desk<'_, E> {
     /// Writes a message into a mailbox.
     async fn deposit(&self, deposit: &Deposit) -> Result<(), Fault> {
         let env = &self.shared.env;
-        let gone = || Fault::Other("the daemon is stopping".to_owned());
-        let mut letter = self.open(deposit).await?;
-        match self.write(deposit, letter.as_mut()).await {
-            Ok(()) => env.blocking(move || letter.finish()).await.ok_or_else(gone)?,
-            Err(why) => {
+        let letter = self.open(deposit).await?;
+        match self.write(deposit, letter).await? {
+            (letter, Ok(())) => env.blocking(move || letter.finish()).await.ok_or_else(gone)?,
+            (letter, Err(why)) => {
                 env.blocking(move || letter.abandon()).await;
                 Err(why)
             }
@@ -153,7 +157,7 @@ impl<E: Environment> Desk<'_, E> {
             let now = env.now().wall;
             let (mailboxes, wanted) = (env.mailboxes(), deposit.clone());
             let opened = env.blocking(move || mailboxes.open(&wanted, now)).await;
-            let opened = opened.unwrap_or_else(|| Err(Fault::Other("the daemon is stopping".to_owned())));
+            let opened = opened.unwrap_or_else(|| Err(gone()));
             match (opened, self.params.patience.pause(waited)) {
                 (Err(Fault::Locked(_)), Some(pause)) => {
                     tokio::time::sleep(pause).await;
@@ -164,18 +168,38 @@ impl<E: Environment> Desk<'_, E> {
         }
     }
 
-    async fn write(&self, deposit: &Deposit, letter: &mut dyn Letter) -> Result<(), Fault> {
-        let now = self.shared.env.now().wall;
-        let offset = self.shared.env.utc_offset(now);
-        let (mut encoder, head) = Encoder::new(deposit, &self.attempt.sender, now, offset);
-        letter.write(&head)?;
+    /// Writes the message; the letter comes back with how that went. A file may be on a slow disk, so no worker waits for it.
+    async fn write(
+        &self,
+        deposit: &Deposit,
+        mut letter: Box<dyn Letter>,
+    ) -> Result<(Box<dyn Letter>, Result<(), Fault>), Fault> {
+        let env = &self.shared.env;
+        let now = env.now().wall;
+        let (mut encoder, mut encoded) =
+            Encoder::new(deposit, &self.attempt.sender, now, env.utc_offset(now));
         let mut reader = Reader::new(self.attempt.message, Arc::clone(&self.attempt.pieces));
         loop {
-            let octets = reader.next(&self.shared.spool, CHUNK_MAX).await.map_err(Fault::Other)?;
-            if octets.is_empty() {
-                return letter.write(&encoder.finish());
+            let octets = match reader.next(&self.shared.spool, CHUNK_MAX).await {
+                Ok(octets) => octets,
+                Err(why) => return Ok((letter, Err(Fault::Other(why)))),
+            };
+            let ended = octets.is_empty();
+            encoded.extend_from_slice(&if ended { encoder.finish() } else { encoder.take(&octets) });
+            // A small message goes out in one write.
+            if !ended && encoded.len() < CHUNK_MAX {
+                continue;
             }
-            letter.write(&encoder.take(&octets))?;
+            let write = std::mem::take(&mut encoded);
+            let written = env.blocking(move || {
+                let result = letter.write(&write);
+                (letter, result)
+            });
+            let (back, result) = written.await.ok_or_else(gone)?;
+            if ended || result.is_err() {
+                return Ok((back, result));
+            }
+            letter = back;
         }
     }
 
@@ -206,11 +230,11 @@ impl<E: Environment> Desk<'_, E> {
                 retry_at: None,
             })],
         };
-        let octets = match self.content().await {
-            Ok(octets) => octets,
-            Err(why) => return deferred((4, 3, 0), why, "local"),
+        let mut stored = Stored {
+            spool: &self.shared.spool,
+            reader: Reader::new(self.attempt.message, Arc::clone(&self.attempt.pieces)),
         };
-        match submit(self.shared, self.site, start, &mut Chunks(octets.into_iter())).await {
+        match submit(self.shared, self.site, start, &mut stored).await {
             Ok(Some(id)) => local::forwarded_as(id),
             Ok(None) => local::forwarded_as(of),
             Err(Failure::Refused(reply)) => {
@@ -219,24 +243,17 @@ impl<E: Environment> Desk<'_, E> {
             Err(_) => deferred((4, 3, 0), "cannot forward: queue file write error".to_owned(), "local"),
         }
     }
-
-    async fn content(&self) -> Result<Vec<Vec<u8>>, String> {
-        let mut reader = Reader::new(self.attempt.message, Arc::clone(&self.attempt.pieces));
-        let mut chunks = Vec::new();
-        loop {
-            let octets = reader.next(&self.shared.spool, CHUNK_MAX).await?;
-            if octets.is_empty() {
-                return Ok(chunks);
-            }
-            chunks.push(octets);
-        }
-    }
 }
 
-struct Chunks(std::vec::IntoIter<Vec<u8>>);
+/// A message of the spool, a chunk at a time: one of 100 MB that is forwarded takes no more memory than a small one.
+struct Stored<'a> {
+    spool: &'a Spool,
+    reader: Reader,
+}
 
-impl Source for Chunks {
-    fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        Ok(self.0.next())
+impl Source for Stored<'_> {
+    async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let octets = self.reader.next(self.spool, CHUNK_MAX).await.map_err(std::io::Error::other)?;
+        Ok((!octets.is_empty()).then_some(octets))
     }
 }

@@ -1,14 +1,16 @@
 //! Drives one inbound joint over a connection. Executes effects, decides nothing.
 
-use crate::answers::Answers;
 use crate::env::Environment;
+use crate::notice;
 use crate::observe;
+use crate::site::Site;
 use crate::spool::Spool;
 use crate::staging::{Budget, Stage};
 use crate::stream::Stream;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Change, Message, QueueId, QueueIds, Refusal};
+use postrider_core::mail::{Change, Message, Notice, QueueId, QueueIds, Refusal};
+use postrider_core::report::Allowance;
 use postrider_core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -30,6 +32,8 @@ pub struct Shared<E> {
     pub ids: Mutex<QueueIds>,
     /// Memory for contents.
     pub budget: Arc<Budget>,
+    /// Notices to the postmaster that may still be sent.
+    pub notices: Mutex<Allowance>,
 }
 
 impl<E: Environment> Shared<E> {
@@ -43,8 +47,8 @@ impl<E: Environment> Shared<E> {
 pub struct Session<E: Environment, S> {
     /// Shared by all.
     pub shared: Arc<Shared<E>>,
-    /// Answers questions, with the configuration that the session began with.
-    pub answers: Arc<Answers<E>>,
+    /// The configuration that the session began with.
+    pub site: Arc<Site<E>>,
     /// Certificate and key; `None` where TLS is off.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// The connection.
@@ -53,6 +57,8 @@ pub struct Session<E: Environment, S> {
     pub machine: Inbound,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
+    /// Not sent yet.
+    pub notices: Vec<Notice>,
 }
 
 /// What ends a drain.
@@ -79,20 +85,22 @@ where
             if !out.is_empty() && !self.write(&out).await {
                 staged.abandon(&self.shared).await;
                 self.machine.handle_input(self.shared.env.now(), Input::Closed);
-                self.finish();
-                return;
+                return self.finish().await;
+            }
+            // At the end the client shall not wait for what is said of it.
+            if !matches!(next, Next::Close) {
+                self.send_notices().await;
             }
             match next {
                 Next::Wait => self.wait(&mut buffer).await,
                 Next::Close => {
                     _ = tokio::time::timeout(WRITE_TIMEOUT, self.stream.shutdown()).await;
                     staged.abandon(&self.shared).await;
-                    self.finish();
-                    return;
+                    return self.finish().await;
                 }
                 Next::StartTls => self.secure().await,
                 Next::Ask(question) => {
-                    let answer = self.answers.answer(&question).await;
+                    let answer = self.site.answers.answer(&question).await;
                     self.machine.handle_input(self.shared.env.now(), Input::Answer(answer));
                 }
                 Next::Identify => {
@@ -115,7 +123,7 @@ where
             match effect {
                 Effect::Send(octets) if out.is_empty() => *out = octets,
                 Effect::Send(octets) => out.extend_from_slice(&octets),
-                Effect::Event(event) => observe::log(&event),
+                Effect::Event(event) => observe::log(event),
                 Effect::Stage(octets) => staged.put(&self.shared, octets).await,
                 Effect::Unstage => staged.abandon(&self.shared).await,
                 Effect::StartTls => next = Next::StartTls,
@@ -123,17 +131,27 @@ where
                 Effect::Ask(question) => next = Next::Ask(question),
                 Effect::Identify => next = Next::Identify,
                 Effect::Commit(message) => next = Next::Commit(message),
+                Effect::Notice(notice) => self.notices.push(*notice),
             }
         }
         next
     }
 
-    /// After the end nobody listens, but the log does.
-    fn finish(&mut self) {
+    /// After the end nobody listens, but the log does, and the postmaster.
+    async fn finish(&mut self) {
         while let Some(effect) = self.machine.poll_output() {
-            if let Effect::Event(event) = effect {
-                observe::log(&event);
+            match effect {
+                Effect::Event(event) => observe::log(event),
+                Effect::Notice(notice) => self.notices.push(*notice),
+                _ => {}
             }
+        }
+        self.send_notices().await;
+    }
+
+    async fn send_notices(&mut self) {
+        for notice in std::mem::take(&mut self.notices) {
+            notice::send(&self.shared, &self.site, &notice).await;
         }
     }
 
@@ -208,6 +226,7 @@ pub async fn commit<E: Environment>(
     let staged = stage.finish(shared).await?;
     message.place = staged.place;
     message.stored = staged.stored;
+    message.checksum = staged.checksum;
     changes.insert(0, Change::Commit(message));
     let result = shared.spool.append(changes, staged.content).await;
     match result {

@@ -12,6 +12,7 @@ pub mod inbound;
 pub mod limits;
 pub mod listen;
 pub mod manager;
+pub mod notice;
 pub mod observe;
 pub mod outbound;
 pub mod report;
@@ -24,6 +25,7 @@ pub mod stream;
 pub mod submit;
 pub mod tables;
 pub mod tls;
+pub mod transfer;
 pub mod trouble;
 
 #[cfg(not(madsim))]

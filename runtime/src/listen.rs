@@ -10,6 +10,7 @@ use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
 use postrider_core::session::clients::Clients;
 use postrider_core::time::Duration;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -18,6 +19,8 @@ use tokio::sync::watch;
 
 /// After a failed accept (no file descriptors left, most often) others get their turn before the next.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Failed accepts in a row for each line of the log: one a minute.
+const FAILURES_A_LINE: u64 = 600;
 
 /// What all doors share.
 pub struct Doors<E: Environment> {
@@ -29,6 +32,8 @@ pub struct Doors<E: Environment> {
     pub clients: Mutex<Clients>,
     /// Open sessions.
     pub sessions: AtomicU64,
+    /// Open sessions by service: a busy port 25 must not close the submission port.
+    pub seats: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -38,10 +43,15 @@ impl<E: Environment> Doors<E> {
     pub async fn serve(
         self: Arc<Self>,
         service: String,
-        listener: <E::Net as Net>::Listener,
         mut closed: watch::Receiver<bool>,
+        // Dropped before `closed`: who waits for that finds the address free.
+        listener: <E::Net as Net>::Listener,
     ) {
+        let seats = Arc::clone(
+            self.seats.lock().unwrap_or_else(PoisonError::into_inner).entry(service.clone()).or_default(),
+        );
         let mut draining = self.draining.clone();
+        let mut failures = 0u64;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -50,20 +60,33 @@ impl<E: Environment> Doors<E> {
                 accepted = self.shared.env.net().accept(&listener) => accepted,
             };
             match accepted {
-                Ok(accepted) => self.admit(&service, accepted),
+                Ok(accepted) => {
+                    failures = 0;
+                    self.admit(&service, &seats, accepted);
+                }
                 Err(error) => {
-                    observe::warn(format!("accept on {service}: {}", told(&error)));
+                    if failures % FAILURES_A_LINE == 0 {
+                        observe::warn(format!("accept on {service}: {}; clients wait", told(&error)));
+                    }
+                    failures += 1;
                     tokio::time::sleep(PAUSE).await;
                 }
             }
         }
     }
 
-    fn admit(self: &Arc<Self>, service: &str, accepted: Accepted<<E::Net as Net>::Stream>) {
+    fn admit(
+        self: &Arc<Self>,
+        service: &str,
+        seats: &Arc<AtomicU64>,
+        accepted: Accepted<<E::Net as Net>::Stream>,
+    ) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let count = self.sessions.fetch_add(1, Ordering::Relaxed);
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+        let count = seats.fetch_add(1, Ordering::Relaxed);
+        let seats = Arc::clone(seats);
         let room = door.sessions.is_none_or(|limit| count < u64::from(limit));
         let doors = Arc::clone(self);
         tokio::spawn(async move {
@@ -89,11 +112,12 @@ impl<E: Environment> Doors<E> {
                     let now = doors.shared.env.now();
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
-                        answers: Arc::clone(&site.answers),
+                        site: Arc::clone(&site),
                         tls: door.tls.clone(),
                         stream: Stream::Plain(accepted.stream),
                         machine: Inbound::new(now, Arc::clone(&door.config), peer),
                         draining: doors.draining.clone(),
+                        notices: Vec::new(),
                     };
                     session.run().await;
                     if !excepted {
@@ -101,6 +125,7 @@ impl<E: Environment> Doors<E> {
                     }
                 }
             }
+            seats.fetch_sub(1, Ordering::Relaxed);
             doors.sessions.fetch_sub(1, Ordering::Relaxed);
         });
     }

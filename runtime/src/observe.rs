@@ -1,7 +1,8 @@
-//! Events become log lines, through `tracing`.
+//! Events become log lines.
 //!
-//! One line an event, as text in the form of syslog, or as JSON. The lines are written by a thread of their own: nobody
-//! who serves mail waits for a log.
+//! One line an event, as text in the form of syslog, or as JSON. A thread of its own makes the lines and writes them, all that came
+//! within a few milliseconds in one write: nobody who serves mail composes a log line, or wakes anybody for it. Libraries speak through
+//! `tracing`, and in simulation so do we.
 
 use postrider_core::event::{Event, Severity, printable};
 use postrider_core::time::Timestamp;
@@ -11,17 +12,31 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
 
-/// Lines that wait for the writer; beyond it events wait too (a log that is lost helps nobody at 3 a.m.).
-const LINES_MAX: usize = 16_384;
+/// Events that wait for the writer; beyond it who has another waits too (a log that is lost helps nobody at 3 a.m.).
+const EVENTS_MAX: usize = 16_384;
+/// From the first event of a batch to its write. A wake-up for each line would cost more than all else that is done for it.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// The log of this process, once it is started.
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// Says what happened.
-pub fn log(event: &Event) {
+pub fn log(event: Event) {
+    match LOG.get() {
+        Some(log) => log.put(event),
+        None => trace(&event),
+    }
+}
+
+/// Through `tracing`: where no log was started, and in simulation.
+fn trace(event: &Event) {
     let text = event.text();
     let id = event.queue_id().map(|id| id.to_string()).unwrap_or_default();
     let (program, name) = (event.program(), event.name());
@@ -34,12 +49,12 @@ pub fn log(event: &Event) {
 
 /// Says something of our own life.
 pub fn note(text: impl Into<String>) {
-    log(&Event::Note { program: "master", text: text.into() });
+    log(Event::Note { program: "master", text: text.into() });
 }
 
 /// Says what a person should act on.
 pub fn warn(text: impl Into<String>) {
-    log(&Event::Warning { program: "master", id: None, text: text.into() });
+    log(Event::Warning { program: "master", id: None, text: text.into() });
 }
 
 /// Where lines go.
@@ -75,35 +90,93 @@ pub struct Options {
     pub host: String,
 }
 
-enum Order {
-    Line(Line),
-    Reopen,
-    Flush(SyncSender<()>),
+/// What waits for the writer.
+#[derive(Debug, Default)]
+struct Waiting {
+    events: Vec<(Timestamp, Event)>,
+    reopen: bool,
+    /// Batches begun, and those of them that are written: who flushes waits for the second to reach the first.
+    begun: u64,
+    written: u64,
+    hurry: bool,
 }
 
-struct Line {
-    severity: Severity,
-    text: String,
+#[derive(Debug, Default)]
+struct Desk {
+    waiting: Mutex<Waiting>,
+    /// Tells the writer that something waits.
+    work: Condvar,
+    /// Tells others that the writer has taken what waited, or has written it.
+    room: Condvar,
 }
 
 /// Handle to the writer.
 #[derive(Debug, Clone)]
 pub struct Log {
-    orders: SyncSender<Order>,
+    desk: Arc<Desk>,
 }
 
 impl Log {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, event: Event) {
+        let at = crate::env::wall_clock();
+        let mut waiting = self.waiting();
+        while waiting.events.len() >= EVENTS_MAX {
+            waiting = self.desk.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        waiting.events.push((at, event));
+        let first = waiting.events.len() == 1;
+        drop(waiting);
+        if first {
+            self.desk.work.notify_one();
+        }
+    }
+
     /// Opens the file again, after it was rotated.
     pub fn reopen(&self) {
-        _ = self.orders.send(Order::Reopen);
+        self.waiting().reopen = true;
+        self.desk.work.notify_one();
     }
 
     /// Waits until all lines so far are written.
     pub fn flush(&self) {
-        let (done, wait) = sync_channel(1);
-        if self.orders.send(Order::Flush(done)).is_ok() {
-            _ = wait.recv();
+        let mut waiting = self.waiting();
+        // What waits is the batch after those that were begun.
+        let batch = waiting.begun + u64::from(!waiting.events.is_empty());
+        while waiting.written < batch {
+            waiting.hurry = true;
+            self.desk.work.notify_one();
+            waiting = self.desk.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// The next batch, a little after its first event; and whether the file is to be opened again first.
+    fn gather(&self, events: &mut Vec<(Timestamp, Event)>) -> bool {
+        let mut waiting = self.waiting();
+        while waiting.events.is_empty() && !waiting.reopen {
+            waiting = self.desk.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        let idle = |waiting: &mut Waiting| !waiting.hurry && waiting.events.len() < EVENTS_MAX;
+        let gathered = self.desk.work.wait_timeout_while(waiting, GATHER, idle);
+        let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        // The two take turns, so neither grows anew.
+        std::mem::swap(events, &mut waiting.events);
+        waiting.begun += 1;
+        waiting.hurry = false;
+        let reopen = std::mem::take(&mut waiting.reopen);
+        drop(waiting);
+        self.desk.room.notify_all();
+        reopen
+    }
+
+    fn written(&self) {
+        let mut waiting = self.waiting();
+        waiting.written = waiting.begun;
+        drop(waiting);
+        self.desk.room.notify_all();
     }
 }
 
@@ -112,39 +185,20 @@ impl Log {
 /// # Errors
 /// The file can not be opened.
 pub fn start(options: Options) -> io::Result<Log> {
-    let mut sink = Sink::open(&options.target)?;
-    let (orders, incoming) = sync_channel(LINES_MAX);
-    let target = options.target.clone();
-    std::thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(move || write_lines(&mut sink, &target, &incoming))?;
-    let layer = LogLayer { orders: orders.clone(), zone: jiff::tz::TimeZone::system(), options };
-    tracing_subscriber::registry().with(layer).try_init().map_err(io::Error::other)?;
-    Ok(Log { orders })
-}
-
-fn write_lines(sink: &mut Sink, target: &Target, incoming: &Receiver<Order>) {
-    while let Ok(order) = incoming.recv() {
-        // All that waits goes out in one write.
-        let mut next = Some(order);
-        while let Some(order) = next {
-            match order {
-                Order::Line(line) => sink.put(&line),
-                Order::Reopen => {
-                    sink.flush();
-                    if let Ok(opened) = Sink::open(target) {
-                        *sink = opened;
-                    }
-                }
-                Order::Flush(done) => {
-                    sink.flush();
-                    _ = done.send(());
-                }
-            }
-            next = incoming.try_recv().ok();
-        }
-        sink.flush();
-    }
+    let sink = Sink::open(&options.target)?;
+    let log = Log { desk: Arc::default() };
+    let writer = Writer {
+        sink,
+        zone: jiff::tz::TimeZone::system(),
+        process: std::process::id(),
+        second: (i64::MIN, String::new()),
+        options,
+    };
+    let desk = log.clone();
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || writer.run(&desk))?;
+    tracing_subscriber::registry().with(Listener).try_init().map_err(io::Error::other)?;
+    _ = LOG.set(log.clone());
+    Ok(log)
 }
 
 enum Sink {
@@ -164,19 +218,19 @@ impl Sink {
         }
     }
 
-    fn put(&mut self, line: &Line) {
+    fn put(&mut self, severity: Severity, line: &str) {
         match self {
             Self::Stream(_, buffer) => {
-                buffer.extend_from_slice(line.text.as_bytes());
+                buffer.extend_from_slice(line.as_bytes());
                 buffer.push(b'\n');
             }
             Self::Syslog(socket, facility) => {
-                let level = match line.severity {
+                let level = match severity {
                     Severity::Info => 6,
                     Severity::Warning => 4,
                     Severity::Error => 3,
                 };
-                let packet = format!("<{}>{}", u32::from(*facility) * 8 + level, line.text);
+                let packet = format!("<{}>{line}", u32::from(*facility) * 8 + level);
                 if socket.as_ref().is_none_or(|socket| socket.send(packet.as_bytes()).is_err()) {
                     // The logger was restarted: one more try on a fresh socket.
                     *socket = connect_syslog();
@@ -200,60 +254,63 @@ fn connect_syslog() -> Option<UnixDatagram> {
     Some(socket)
 }
 
-struct LogLayer {
-    orders: SyncSender<Order>,
+/// The thread of the log.
+struct Writer {
+    sink: Sink,
     zone: jiff::tz::TimeZone,
+    process: u32,
+    /// The last second that was written, and how.
+    second: (i64, String),
     options: Options,
 }
 
-#[derive(Default)]
-struct Fields {
-    program: String,
-    event: String,
-    id: String,
-    message: String,
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "program" => value.clone_into(&mut self.program),
-            "event" => value.clone_into(&mut self.event),
-            "id" => value.clone_into(&mut self.id),
-            _ => {}
+impl Writer {
+    fn run(mut self, log: &Log) {
+        let (mut events, mut line) = (Vec::new(), String::new());
+        loop {
+            if log.gather(&mut events)
+                && let Ok(opened) = Sink::open(&self.options.target)
+            {
+                self.sink = opened;
+            }
+            for (at, event) in events.drain(..) {
+                line.clear();
+                self.render(at, &event, &mut line);
+                self.sink.put(event.severity(), &line);
+            }
+            self.sink.flush();
+            log.written();
         }
     }
 
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        if field.name() == "message" {
-            _ = write!(self.message, "{value:?}");
-        }
-    }
-}
-
-impl LogLayer {
-    fn render(&self, severity: Severity, fields: &Fields) -> String {
-        let now = crate::env::wall_clock();
-        let name = &self.options.name;
-        let (program, pid) = (&fields.program, std::process::id());
+    fn render(&mut self, at: Timestamp, event: &Event, line: &mut String) {
+        let (name, program, process) = (&self.options.name, event.program(), self.process);
         match self.options.format {
-            Format::Json => json!({
-                "time": stamp(now, &self.zone, "%Y-%m-%dT%H:%M:%S%.6f%:z"),
-                "severity": severity_word(severity),
-                "program": format!("{name}/{program}"),
-                "pid": pid,
-                "event": fields.event,
-                "queue_id": fields.id,
-                "text": fields.message,
-            })
-            .to_string(),
+            Format::Json => {
+                let object = json!({
+                    "time": stamp(at, &self.zone, "%Y-%m-%dT%H:%M:%S%.6f%:z"),
+                    "severity": severity_word(event.severity()),
+                    "program": format!("{name}/{program}"),
+                    "pid": process,
+                    "event": event.name(),
+                    "queue_id": event.queue_id().map(|id| id.to_string()).unwrap_or_default(),
+                    "text": event.text(),
+                });
+                _ = write!(line, "{object}");
+            }
             Format::Text => {
-                let time = stamp(now, &self.zone, "%b %e %H:%M:%S");
-                // A datagram to the system's logger has no host name; it adds its own.
-                match self.options.target {
-                    Target::Syslog(_) => format!("{time} {name}/{program}[{pid}]: {}", fields.message),
-                    _ => format!("{time} {} {name}/{program}[{pid}]: {}", self.options.host, fields.message),
+                let second = at.0.div_euclid(1_000_000);
+                if self.second.0 != second {
+                    self.second = (second, stamp(at, &self.zone, "%b %e %H:%M:%S"));
                 }
+                line.push_str(&self.second.1);
+                // A datagram to the system's logger has no host name; it adds its own.
+                if !matches!(self.options.target, Target::Syslog(_)) {
+                    line.push(' ');
+                    line.push_str(&self.options.host);
+                }
+                _ = write!(line, " {name}/{program}[{process}]: ");
+                event.write_text(line);
             }
         }
     }
@@ -272,25 +329,32 @@ fn stamp(at: Timestamp, zone: &jiff::tz::TimeZone, format: &str) -> String {
         .map_or_else(|_| String::from("-"), |at| at.to_zoned(zone.clone()).strftime(format).to_string())
 }
 
-impl<S: Subscriber> Layer<S> for LogLayer {
+/// Takes what libraries say.
+struct Listener;
+
+#[derive(Default)]
+struct Words(String);
+
+impl Visit for Words {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            _ = write!(self.0, "{value:?}");
+        }
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Listener {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        metadata.target() == "postrider" || *metadata.level() <= Level::WARN
+        *metadata.level() <= Level::WARN
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let severity = match *event.metadata().level() {
-            Level::ERROR => Severity::Error,
-            Level::WARN => Severity::Warning,
-            _ => Severity::Info,
-        };
-        if fields.program.is_empty() {
-            // A library's own warning.
-            fields.program = "master".to_owned();
-            fields.message = printable(&fields.message);
+        let mut words = Words::default();
+        event.record(&mut words);
+        let (program, text) = ("master", printable(&words.0));
+        match *event.metadata().level() {
+            Level::ERROR => log(Event::Trouble { program, id: None, text }),
+            _ => log(Event::Warning { program, id: None, text }),
         }
-        let text = self.render(severity, &fields);
-        _ = self.orders.send(Order::Line(Line { severity, text }));
     }
 }

@@ -3,14 +3,17 @@
 use crate::content::Reader;
 use crate::control::{REQUEST_MAX, Reply, Request, SOCKET, Status, envelope_lines, listing};
 use crate::env::real::Real;
+use crate::inbound::Shared;
 use crate::limits;
 use crate::observe;
 use crate::serve::House;
 use crate::spool::Spool;
+use crate::transfer::{Exporter, Importer};
 use crate::trouble::{Cause, Fault, told};
 use nix::sys::socket::{getsockopt, sockopt};
-use postrider_core::mail::{OrderResult, QueueId, QueueName};
+use postrider_core::mail::{Loaded, Order, OrderResult, QueueId, QueueName, Selection};
 use postrider_core::manager::Input;
+use postrider_core::queue::transfer;
 use postrider_core::time::Timestamp;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -34,6 +37,7 @@ pub struct Stage {
 struct Desk {
     wishes: mpsc::Sender<Wish>,
     spool: Spool,
+    shared: Arc<Shared<Real>>,
     orders: Arc<crate::manager::Orders>,
     facts: mpsc::UnboundedSender<Input>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
@@ -74,6 +78,7 @@ impl Stage {
         let desk = Desk {
             wishes,
             spool: house.shared.spool.clone(),
+            shared: Arc::clone(&house.shared),
             orders: Arc::clone(&house.orders),
             facts: house.facts.clone(),
             status: Box::new(status),
@@ -138,17 +143,82 @@ impl Desk {
             Request::Status => put(out, &Reply::Status((self.status)())).await.map(Ok),
             Request::Stop | Request::Reload | Request::Wake => Ok(self.wish(request).await),
             Request::Show(id) => self.show(id, out).await,
-            Request::Order(order) => {
-                let (ticket, answer) = self.orders.wait();
-                _ = self.facts.send(Input::Order(ticket, order));
-                match answer.await {
-                    Ok(OrderResult::Done(count)) => put(out, &Reply::Done(count)).await.map(Ok),
-                    Ok(OrderResult::Listed(messages)) => self.list(messages, out).await.map(Ok),
-                    Ok(OrderResult::Failed(why)) => Ok(Err(why)),
-                    Err(_) => Ok(Err("the daemon is stopping".to_owned())),
-                }
+            Request::Export(selections, hold) => self.export(selections, hold, out).await,
+            Request::Import => import(Arc::clone(&self.shared), out).await,
+            Request::Order(order) => match self.order(order).await {
+                OrderResult::Done(count) => put(out, &Reply::Done(count)).await.map(Ok),
+                OrderResult::Listed(messages) => self.list(messages, out).await.map(Ok),
+                OrderResult::Failed(why) => Ok(Err(why)),
+            },
+        }
+    }
+
+    async fn order(&self, order: Order) -> OrderResult {
+        let (ticket, answer) = self.orders.wait();
+        _ = self.facts.send(Input::Order(ticket, order));
+        answer.await.unwrap_or_else(|_| OrderResult::Failed("the daemon is stopping".to_owned()))
+    }
+
+    async fn listed(&self, selection: Selection) -> Result<Vec<(QueueId, QueueName)>, String> {
+        match self.order(Order::List(selection)).await {
+            OrderResult::Listed(messages) => {
+                Ok(messages.into_iter().map(|(id, queue, _)| (id, queue)).collect())
+            }
+            OrderResult::Failed(why) => Err(why),
+            OrderResult::Done(_) => Ok(Vec::new()),
+        }
+    }
+
+    async fn export(
+        &self,
+        selections: Vec<Selection>,
+        hold: bool,
+        out: &mut Line,
+    ) -> std::io::Result<Result<(), String>> {
+        let mut chosen = std::collections::BTreeMap::new();
+        for selection in selections {
+            match self.listed(selection).await {
+                Ok(listed) => chosen.extend(listed),
+                Err(why) => return Ok(Err(why)),
             }
         }
+        put(out, &Reply::Content(transfer::HEADING.as_bytes().to_vec())).await?;
+        let mut count = 0;
+        for (id, queue) in chosen {
+            if hold && queue != QueueName::Hold {
+                let held = self.order(Order::Hold(Selection::Id(id))).await;
+                let now = self.listed(Selection::Id(id)).await.unwrap_or_default();
+                if !matches!((held, &now[..]), (OrderResult::Done(_), [(_, QueueName::Hold)])) {
+                    let text = format!("{id}: it is being delivered, and left out; export it later");
+                    put(out, &Reply::Note(text)).await?;
+                    continue;
+                }
+            }
+            let mut loaded = match self.spool.load(id).await {
+                Ok(Some(loaded)) => *loaded,
+                Ok(None) => continue,
+                Err(why) => return Ok(Err(format!("{id}: {why}"))),
+            };
+            // What was put on hold for the journey goes on where it arrives.
+            loaded.marks.held = queue == QueueName::Hold;
+            match self.export_one(loaded, out).await? {
+                Ok(whole) => count += u64::from(whole),
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        put(out, &Reply::Content(transfer::total(count))).await.map(Ok)
+    }
+
+    /// One message; false when it left the queue meanwhile.
+    async fn export_one(&self, loaded: Loaded, out: &mut Line) -> std::io::Result<Result<bool, String>> {
+        let mut export = Exporter::new(self.spool.clone(), loaded);
+        while let Some(octets) = export.next().await {
+            match octets {
+                Ok(octets) => put(out, &Reply::Content(octets)).await?,
+                Err(why) => return Ok(Err(why)),
+            }
+        }
+        Ok(Ok(export.is_whole()))
     }
 
     /// One message at a time is loaded, however long the queue.
@@ -184,6 +254,27 @@ impl Desk {
                 Ok(octets) => put(out, &Reply::Content(octets)).await?,
                 Err(why) => return Ok(Err(why)),
             }
+        }
+    }
+}
+
+/// Takes messages in until the command has sent all.
+async fn import(shared: Arc<Shared<Real>>, stream: &mut Line) -> std::io::Result<Result<(), String>> {
+    let mut importer = Importer::new(shared);
+    let mut buffer = vec![0; postrider_core::limits::CHUNK_MAX];
+    loop {
+        let count = stream.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(importer.end().await);
+        }
+        importer.feed(&buffer[..count]);
+        let (taken, result) = importer.take_in().await;
+        for (before, id) in &taken {
+            put(stream, &Reply::Imported(*before, *id)).await?;
+        }
+        stream.flush().await?;
+        if result.is_err() {
+            return Ok(result);
         }
     }
 }

@@ -6,6 +6,7 @@
 use crate::content::Reader;
 use crate::env::{Environment, Net};
 use crate::inbound::{Shared, sleep};
+use crate::notice;
 use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
@@ -13,7 +14,7 @@ use crate::tls;
 use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId, Change, Outcome, QueueId, Settled, Settlement};
+use postrider_core::mail::{Attempt, AttemptId, Change, Notice, Outcome, QueueId, Settled, Settlement};
 use postrider_core::outbound::{Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
@@ -131,6 +132,7 @@ pub struct Connection<E: Environment> {
     destination: Destination,
     message: QueueId,
     content: Option<Reader>,
+    notices: Vec<Notice>,
 }
 
 /// What ends a drain.
@@ -161,6 +163,7 @@ impl<E: Environment> Connection<E> {
             destination,
             message: QueueId::default(),
             content: None,
+            notices: Vec::new(),
         }
     }
 
@@ -190,6 +193,9 @@ impl<E: Environment> Connection<E> {
                     Err(_) => {}
                 }
             }
+            for notice in std::mem::take(&mut self.notices) {
+                notice::send(&self.links.shared, &self.site, &notice).await;
+            }
             match next {
                 Next::Close if self.machine.is_idle() => return self.close().await,
                 Next::Close => self.stream = None,
@@ -214,7 +220,7 @@ impl<E: Environment> Connection<E> {
         match effect {
             Effect::Send(octets) if out.is_empty() => *out = octets,
             Effect::Send(octets) => out.extend_from_slice(&octets),
-            Effect::Event(event) => observe::log(&event),
+            Effect::Event(event) => observe::log(event),
             Effect::Ask(question) => *next = Next::Ask(question),
             Effect::Connect { endpoint, timeout } => *next = Next::Connect(endpoint, timeout),
             Effect::StartTls(demand) => *next = Next::StartTls(demand),
@@ -224,6 +230,7 @@ impl<E: Environment> Connection<E> {
             Effect::Settle(settled) => *next = Next::Settle(settled),
             Effect::Park(_) => *next = Next::Park,
             Effect::Close => *next = Next::Close,
+            Effect::Notice(notice) => self.notices.push(*notice),
         }
     }
 

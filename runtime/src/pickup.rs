@@ -112,6 +112,7 @@ async fn give_back<E: Environment>(
         origin: Origin::Submitted,
         message_id: String::new(),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     };
     let mut original = Vec::new();
@@ -146,7 +147,8 @@ fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result
         name if header.sender.is_none() => Sender::Mailbox(Mailbox::new(name, "")),
         text => Sender::Mailbox(mailbox(text)?),
     };
-    let notify = header.notify.as_deref().map_or_else(Notify::default, notify_of);
+    // sendmail(1) has looked at it; what somebody else writes here and is none is as if it were not there.
+    let notify = header.notify.as_deref().and_then(Notify::parse).unwrap_or_default();
     let mut recipients = Vec::with_capacity(header.recipients.len());
     for text in &header.recipients {
         recipients.push(Recipient { notify, ..Recipient::new(mailbox(text)?) });
@@ -176,13 +178,4 @@ fn mailbox(text: &str) -> io::Result<Mailbox> {
     let wrong =
         |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
     Mailbox::parse(bare).map_err(wrong)
-}
-
-/// `-N never`, `-N delay,failure,success`.
-fn notify_of(text: &str) -> Notify {
-    let has = |word: &str| text.split(',').any(|item| item.trim().eq_ignore_ascii_case(word));
-    if has("never") {
-        return Notify::NEVER;
-    }
-    Notify { success: has("success"), failure: has("failure"), delay: has("delay"), explicit: true }
 }

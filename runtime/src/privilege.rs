@@ -29,6 +29,8 @@ use std::sync::{Mutex, PoisonError};
 pub const HELPER_ARGUMENT: &str = "--keep-root";
 /// Connections that the kernel queues for us before it turns clients away.
 const BACKLOG: i32 = 1024;
+/// Directories that a first delivery may have made, from the Maildir upwards, and the one they were made in.
+const MADE_MAX: usize = 4;
 /// Octets of a request or an answer.
 const PACKET_MAX: usize = 64 * 1024;
 
@@ -171,17 +173,31 @@ fn open_maildir(directory: &Path, name: &str) -> io::Result<File> {
             for part in ["tmp", "new", "cur"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part))?;
             }
+            // A power cut that takes a new Maildir takes the message in it.
+            directory.ancestors().take(MADE_MAX).for_each(sync_directory);
             open()
         }
         other => other,
     }
 }
 
+/// Makes the names in a directory durable; one that may be used but not read by its user is left to the system.
+fn sync_directory(path: &Path) {
+    if let Ok(directory) = File::open(path) {
+        _ = directory.sync_all();
+    }
+}
+
 fn finish_maildir(directory: &Path, name: &str, last: &str) -> io::Result<()> {
     let new = directory.join("new");
+    // Opened first: what may fail fails before a reader can see the message.
+    let names = File::open(&new)?;
     fs::rename(directory.join("tmp").join(name), new.join(last))?;
     // Without this a power cut takes the name back, and the message with it.
-    File::open(new)?.sync_all()
+    names.sync_all().inspect_err(|_| {
+        // It will be delivered again; the user should not have it twice.
+        _ = fs::remove_file(new.join(last));
+    })
 }
 
 fn dot_lock(path: &Path) -> PathBuf {
@@ -227,7 +243,8 @@ fn open_mbox(path: &Path, owner: Owner, maker: Owner, dot_lock_stale: Option<u64
 }
 
 fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
-    if maker != owner && fs::symlink_metadata(path).is_err() {
+    let missing = fs::symlink_metadata(path).is_err();
+    if maker != owner && missing {
         let file =
             as_owner(maker, || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path))?;
         std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
@@ -245,6 +262,9 @@ fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
     let data = file.metadata()?;
     if !is_null(&data) && (!data.is_file() || data.nlink() != 1) {
         return Err(io::Error::other(format!("{} is not a plain file with one name", path.display())));
+    }
+    if missing && let Some(directory) = path.parent() {
+        as_owner(maker, || Ok(sync_directory(directory)))?;
     }
     Ok(file)
 }

@@ -139,7 +139,7 @@ impl<E: Environment> Desk<E> {
                     _ = reply.send(answer);
                 }
             }
-            Output::Event(event) => observe::log(&event),
+            Output::Event(event) => observe::log(event),
         }
     }
 

@@ -95,6 +95,17 @@ pub async fn start<E: Environment>(
     provider: Arc<CryptoProvider>,
     config: Config,
 ) -> Result<House<E>, Fault> {
+    let house = furnish(env, provider, config).await?;
+    house.listen().await?;
+    Ok(house)
+}
+
+/// All of the daemon but its listeners: who answers on a port must already be able to obey its operator.
+async fn furnish<E: Environment>(
+    env: Arc<E>,
+    provider: Arc<CryptoProvider>,
+    config: Config,
+) -> Result<House<E>, Fault> {
     let settings = config.settings(None);
     let wrong = |wrong: Wrong| Fault::new(Cause::Configuration, lines(&config, &wrong));
     let dns = dns_params(&env, &settings).map_err(wrong)?;
@@ -111,7 +122,8 @@ pub async fn start<E: Environment>(
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
     let ids = Mutex::new(QueueIds::new(node, opened.last));
     let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget });
+    let notices = Mutex::default();
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget, notices });
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),
@@ -132,13 +144,11 @@ pub async fn start<E: Environment>(
         site: Arc::clone(&site),
         clients,
         sessions: AtomicU64::new(0),
+        seats: Mutex::default(),
         draining: drain,
     });
     let listening = Mutex::default();
-    let house =
-        House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening };
-    house.listen().await?;
-    Ok(house)
+    Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening })
 }
 
 impl<E: Environment> House<E> {
@@ -147,29 +157,55 @@ impl<E: Environment> House<E> {
         Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Opens the doors of the configuration that are not open, and closes those that it has no more.
+    /// Opens the doors of the configuration that are not open, and closes those that it has no more. Nothing is closed before all that
+    /// can be opened beside it is open.
     async fn listen(&self) -> Result<(), Fault> {
         let site = self.site();
         let mut wanted = Vec::new();
         for (service, door) in &site.doors {
             wanted.extend(door.addresses.iter().map(|&at| (service.clone(), SocketAddr::from(at))));
         }
-        let open: Vec<_> = {
-            let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-            // A door that is dropped from the map tells its task so.
-            listening.retain(|key, closed| wanted.contains(key) || closed.send(true).is_err());
-            wanted.into_iter().filter(|key| !listening.contains_key(key)).collect()
+        let fresh: Vec<_> = {
+            let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+            wanted.iter().filter(|key| !listening.contains_key(*key)).cloned().collect()
         };
-        for (service, address) in open {
-            let at = Doors::<E>::at(address.ip(), address.port());
-            let listener = self.shared.env.net().listen(&at).await;
-            let listener =
-                listener.map_err(|error| cannot_listen(&site.config, &service, address, &error))?;
+        let (mut open, mut taken) = (Vec::new(), Vec::new());
+        for key in fresh {
+            match self.bind(&site, &key).await {
+                Ok(listener) => open.push((key, listener)),
+                // Perhaps by a door of ours that is about to close: 127.0.0.1:25 where 0.0.0.0:25 is wanted.
+                Err((io::ErrorKind::AddrInUse, _)) => taken.push(key),
+                Err((_, why)) => return Err(why),
+            }
+        }
+        let old: Vec<_> = {
+            let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
+            listening.extract_if(.., |key, _| !wanted.contains(key)).map(|(_, closed)| closed).collect()
+        };
+        for closed in old {
+            _ = closed.send(true);
+            closed.closed().await;
+        }
+        for key in taken {
+            let listener = self.bind(&site, &key).await.map_err(|(_, why)| why)?;
+            open.push((key, listener));
+        }
+        for ((service, address), listener) in open {
             let (closed, closing) = watch::channel(false);
-            tokio::spawn(Arc::clone(&self.doors).serve(service.clone(), listener, closing));
+            tokio::spawn(Arc::clone(&self.doors).serve(service.clone(), closing, listener));
             self.listening.lock().unwrap_or_else(PoisonError::into_inner).insert((service, address), closed);
         }
         Ok(())
+    }
+
+    async fn bind(
+        &self,
+        site: &Site<E>,
+        (service, address): &(String, SocketAddr),
+    ) -> Result<<E::Net as Net>::Listener, (io::ErrorKind, Fault)> {
+        let at = Doors::<E>::at(address.ip(), address.port());
+        let listener = self.shared.env.net().listen(&at).await;
+        listener.map_err(|error| (error.kind(), cannot_listen(&site.config, service, *address, &error)))
     }
 
     /// Uses another configuration from now on; sessions that are open keep theirs. When it is faulty, nothing changes.
@@ -186,8 +222,10 @@ impl<E: Environment> House<E> {
         *self.site.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
         if let Err(why) = self.listen().await {
             *self.site.write().unwrap_or_else(PoisonError::into_inner) = before;
-            _ = self.listen().await;
-            return Err(why.text);
+            return Err(match self.listen().await {
+                Ok(()) => why.text,
+                Err(again) => format!("{why}\nand what was open can not be opened again: {again}"),
+            });
         }
         self.shared.budget.set_limit(config.settings(None).number("content_memory_limit"));
         self.resolver.reload(dns);
@@ -265,7 +303,7 @@ pub use production::{daemon, inspect};
 
 #[cfg(not(madsim))]
 mod production {
-    use super::{House, in_directory, lines, start, table_problems};
+    use super::{House, furnish, in_directory, lines, table_problems};
     use crate::cli::Setup;
     use crate::control::Request;
     use crate::env::real::Real;
@@ -286,13 +324,19 @@ mod production {
     /// It cannot start.
     pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), Fault> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut house = start(env, provider, setup.config.clone()).await?;
+        // Before anybody can know that we are here: a signal that nobody waits for would kill us without a drain.
+        let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
+        let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
+        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+        let mut house = furnish(env, provider, setup.config.clone()).await?;
         for problem in house.doubts() {
-            observe::warn(problem);
+            observe::warn(problem.replacen(": warning: ", ": ", 1));
         }
         let (wishes, mut wished) = mpsc::channel(16);
         let stage = operate::Stage::open(&house, &setup, wishes)?;
         tokio::spawn(stage.run());
+        house.listen().await?;
         let (wake, woken) = mpsc::channel(1);
         tokio::spawn(pickup::run(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken));
         observe::note(format!(
@@ -301,10 +345,6 @@ mod production {
             setup.directory.display(),
             house.listening().join(", ")
         ));
-        let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
-        let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -357,7 +397,7 @@ mod production {
             Ok(()) => {
                 observe::note("configuration reloaded");
                 for problem in house.doubts() {
-                    observe::warn(problem);
+                    observe::warn(problem.replacen(": warning: ", ": ", 1));
                 }
             }
             Err(why) => {

@@ -172,14 +172,6 @@ impl<E: Environment> Site<E> {
                 found.insert(self.config.doubt(parameter, &text, remedy));
             }
         }
-        // The default names classes that do not work; only what an operator wrote is told.
-        if self.config.line_of("notify_classes").contains(':') {
-            let works = |class: &String| matches!(class.as_str(), "bounce" | "2bounce" | "delay");
-            for class in self.settings.list("notify_classes").iter().filter(|class| !works(class)) {
-                let text = format!("not working yet: {class}");
-                found.insert(self.config.doubt("notify_classes", &text, "no such notices are sent"));
-            }
-        }
         for agent in self.transports.values() {
             let Agent::Remote(config, _) = agent else { continue };
             if let TlsLevel::Unsupported(level) = &config.params.tls {
@@ -217,7 +209,23 @@ impl<E: Environment> Site<E> {
             .filter(|service| matches!(service.role, Role::Transport(_)))
             .map(|service| (service.name.clone(), service.limit.unwrap_or(u32::MAX)))
             .collect();
-        manager::Params::new(&self.config.settings(Some("qmgr")), &transports)
+        let mut params = manager::Params::new(&self.config.settings(Some("qmgr")), &transports)?;
+        params.programs = self.programs();
+        Ok(params)
+    }
+
+    /// What the log calls the services: their commands, behind what a syslog_name of their own adds to the main one.
+    fn programs(&self) -> BTreeMap<String, String> {
+        let main = self.config.settings(None).text("syslog_name").to_owned();
+        let program = |service: &Service| {
+            let settings = self.config.settings(Some(&service.key()));
+            let own =
+                settings.text("syslog_name").strip_prefix(&main).and_then(|rest| rest.strip_prefix('/'));
+            let prefix = own.map(|own| format!("{own}/")).unwrap_or_default();
+            (service.name.clone(), format!("{prefix}{}", service.command))
+        };
+        let services = self.config.services().iter();
+        services.filter(|service| matches!(service.role, Role::Transport(_))).map(program).collect()
     }
 }
 

@@ -8,11 +8,14 @@ use crate::observe;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 use postrider_core::manager;
+use postrider_core::queue::transfer::moved;
 use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
+use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Somebody's request.
 enum Request {
@@ -46,12 +49,70 @@ pub struct Opened {
     pub recovered: Receiver<Vec<Summary>>,
 }
 
+/// Messages whose place is remembered from their commit to their first delivery.
+const RECENT_MAX: usize = 1_024;
+
+/// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
+#[derive(Debug)]
+struct Gate {
+    /// Messages in the channel.
+    waiting: AtomicUsize,
+    /// So many wake it.
+    wanted: AtomicUsize,
+    come: Notify,
+}
+
+impl Gate {
+    // Either the keeper sees the message that came, or who brought it sees what the keeper wants: both orders are total (SeqCst).
+    fn came(&self) {
+        let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
+        if waiting >= self.wanted.load(Ordering::SeqCst) {
+            self.come.notify_one();
+        }
+    }
+
+    /// Waits for so many; false when they have not come in time.
+    async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+        self.wanted.store(wanted, Ordering::SeqCst);
+        let come = async {
+            while self.waiting.load(Ordering::SeqCst) < wanted {
+                self.come.notified().await;
+            }
+        };
+        let in_time = tokio::time::timeout(patience, come).await.is_ok();
+        self.wanted.store(usize::MAX, Ordering::SeqCst);
+        in_time
+    }
+}
+
+/// Where the latest messages lie, so that their first delivery need not ask. Only a hint: compaction moves messages, and a
+/// reader that does not find the file asks.
+#[derive(Debug, Default)]
+struct Recent {
+    places: BTreeMap<QueueId, Whereabouts>,
+    order: VecDeque<QueueId>,
+}
+
+impl Recent {
+    fn put(&mut self, id: QueueId, place: Whereabouts) {
+        self.places.insert(id, place);
+        self.order.push_back(id);
+        if self.order.len() > RECENT_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.places.remove(&oldest);
+        }
+    }
+}
+
 /// A handle to the spool. Its channel has no bound of its own: a session, an attempt or a report has at most one
 /// request open, and those are bounded; the manager bounds its own.
 #[derive(Clone)]
 pub struct Spool {
     requests: UnboundedSender<Request>,
     disk: Arc<dyn Disk>,
+    gate: Arc<Gate>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl Spool {
@@ -64,6 +125,10 @@ impl Spool {
     ) -> Self {
         let (requests, incoming) = unbounded_channel();
         let disk = env.disk();
+        let gate =
+            Gate { waiting: AtomicUsize::new(0), wanted: AtomicUsize::new(usize::MAX), come: Notify::new() };
+        let gate = Arc::new(gate);
+        let recent = Arc::new(Mutex::default());
         let keeper = Keeper {
             env: Arc::clone(env),
             log,
@@ -76,9 +141,11 @@ impl Spool {
             appends: BTreeMap::new(),
             loads: BTreeMap::new(),
             last_ticket: 0,
+            gate: Arc::clone(&gate),
+            recent: Arc::clone(&recent),
         };
         env.spawn_spool(keeper.run(incoming));
-        Self { requests, disk }
+        Self { requests, disk, gate, recent }
     }
 
     /// Makes changes durable. The manager hears of a committed message before this returns.
@@ -87,7 +154,11 @@ impl Spool {
     /// The spool's refusal.
     pub async fn append(&self, changes: Vec<Change>, content: Vec<Vec<u8>>) -> Result<(), Refusal> {
         let (reply, answer) = oneshot::channel();
+        let commits = is_commit(&changes);
         _ = self.requests.send(Request::Append { changes, content, reply: Reply::Task(reply) });
+        if commits {
+            self.gate.came();
+        }
         answer.await.unwrap_or(Err(Refusal::Broken))
     }
 
@@ -112,6 +183,11 @@ impl Spool {
 
     /// Where the stored content of a message is.
     pub async fn whereabouts(&self, id: QueueId) -> Option<Whereabouts> {
+        // Taken out: who asks once more has found it wrong.
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).places.remove(&id);
+        if recent.is_some() {
+            return recent;
+        }
         let (reply, answer) = oneshot::channel();
         _ = self.requests.send(Request::Whereabouts { id, reply });
         answer.await.ok().flatten()
@@ -124,6 +200,11 @@ impl Spool {
     }
 }
 
+/// Only sessions, submissions and reports commit; the manager does not.
+fn is_commit(changes: &[Change]) -> bool {
+    changes.iter().any(|change| matches!(change, Change::Commit(_)))
+}
+
 struct Keeper<E> {
     env: Arc<E>,
     log: Log,
@@ -133,9 +214,11 @@ struct Keeper<E> {
     recovered: Option<Sender<Vec<Summary>>>,
     batch: Vec<Summary>,
     ops: VecDeque<(OpId, Op)>,
-    appends: BTreeMap<Ticket, (Reply, Option<Box<Message>>)>,
+    appends: BTreeMap<Ticket, (Reply, Option<Summary>)>,
     loads: BTreeMap<Ticket, LoadReply>,
     last_ticket: u64,
+    gate: Arc<Gate>,
+    recent: Arc<Mutex<Recent>>,
 }
 
 impl<E: Environment> Keeper<E> {
@@ -152,14 +235,21 @@ impl<E: Environment> Keeper<E> {
                 tokio::task::yield_now().await;
                 continue;
             }
-            let wait = self.log.next_timeout().map(|at| at.since(self.env.now().mono));
+            let now = self.env.now();
+            let wait = self.log.next_timeout().map(|at| at.since(now.mono));
+            let missing = self.log.missing(now);
             let request = match wait {
                 None => incoming.recv().await,
+                Some(wait) if missing > 0 => {
+                    if !self.gate.wait(missing, wait).await {
+                        self.time_out().await;
+                    }
+                    continue;
+                }
                 Some(wait) => match tokio::time::timeout(wait, incoming.recv()).await {
                     Ok(request) => request,
                     Err(_) => {
-                        self.log.handle_timeout(self.env.now());
-                        self.drain().await;
+                        self.time_out().await;
                         continue;
                     }
                 },
@@ -170,15 +260,19 @@ impl<E: Environment> Keeper<E> {
         }
     }
 
+    async fn time_out(&mut self) {
+        self.log.handle_timeout(self.env.now());
+        self.drain().await;
+    }
+
     async fn request(&mut self, request: Request) {
         match request {
             Request::Append { changes, content, reply } => {
                 let ticket = self.next_ticket();
-                let committed = changes.iter().find_map(|change| match change {
-                    Change::Commit(message) => Some(message.clone()),
-                    _ => None,
-                });
-                self.appends.insert(ticket, (reply, committed));
+                if is_commit(&changes) {
+                    self.gate.waiting.fetch_sub(1, Ordering::SeqCst);
+                }
+                self.appends.insert(ticket, (reply, moved(&changes)));
                 self.tell(Input::Append { ticket, changes, content }).await;
             }
             Request::Load { id, reply } => {
@@ -229,21 +323,28 @@ impl<E: Environment> Keeper<E> {
                     self.announce().await;
                     self.recovered = None;
                 }
-                Output::Appended { ticket, result } => self.appended(ticket, result),
+                Output::Appended { ticket, result, committed } => self.appended(ticket, result, committed),
                 Output::Loaded { ticket, loaded } => {
                     if let Some(reply) = self.loads.remove(&ticket) {
                         _ = reply.send(loaded);
                     }
                 }
-                Output::Event(event) => observe::log(&event),
+                Output::Event(event) => observe::log(event),
             }
         }
     }
 
-    fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
-        let Some((reply, committed)) = self.appends.remove(&ticket) else { return };
-        if let (Ok(()), Some(message)) = (result, committed) {
-            _ = self.manager.send(manager::Input::Committed(message));
+    fn appended(&mut self, ticket: Ticket, result: Result<(), Refusal>, committed: Option<Box<Message>>) {
+        let Some((reply, moved)) = self.appends.remove(&ticket) else { return };
+        if let Some(message) = committed {
+            if let Some(place) = self.log.whereabouts(message.id) {
+                self.recent.lock().unwrap_or_else(PoisonError::into_inner).put(message.id, place);
+            }
+            _ = self.manager.send(match moved {
+                // As if it had been there at the start.
+                Some(summary) => manager::Input::Recovered(summary),
+                None => manager::Input::Committed(message),
+            });
         }
         match reply {
             Reply::Task(reply) => _ = reply.send(result),

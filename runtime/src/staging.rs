@@ -120,7 +120,12 @@ impl Stage {
     /// The disk did not take all of it; what it took is gone.
     pub async fn finish<E: Environment>(&mut self, shared: &Shared<E>) -> Result<Staged, Refusal> {
         if self.staging.is_none() && self.refused.is_none() {
-            return Ok(Staged { place: ContentPlace::Inline, stored: 0, content: Vec::new() });
+            return Ok(Staged {
+                place: ContentPlace::Inline,
+                stored: 0,
+                checksum: None,
+                content: Vec::new(),
+            });
         }
         self.tell(shared, StagingInput::Finish).await;
         match (self.refused.take(), self.staged.take()) {

@@ -8,6 +8,7 @@ use crate::staging::Stage;
 use postrider_core::machine::Machine;
 use postrider_core::mail::QueueId;
 use postrider_core::submission::{Effect, Failure, Input, Start, Submission};
+use std::future::Future;
 use std::io;
 
 /// Where the octets of a message come from: the next ones, or nothing at its end.
@@ -16,7 +17,7 @@ pub trait Source {
     ///
     /// # Errors
     /// They cannot be read.
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>>;
+    fn next(&mut self) -> impl Future<Output = io::Result<Option<Vec<u8>>>> + Send;
 }
 
 /// All octets at once.
@@ -24,7 +25,7 @@ pub trait Source {
 pub struct Whole(pub Option<Vec<u8>>);
 
 impl Source for Whole {
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         Ok(self.0.take())
     }
 }
@@ -33,8 +34,8 @@ impl Source for Whole {
 #[derive(Debug)]
 pub struct FromRead<R>(pub R);
 
-impl<R: io::Read> Source for FromRead<R> {
-    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+impl<R: io::Read + Send> Source for FromRead<R> {
+    async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut octets = vec![0; postrider_core::limits::CHUNK_MAX];
         let count = self.0.read(&mut octets)?;
         octets.truncate(count);
@@ -56,7 +57,7 @@ pub async fn submit<E: Environment>(
     shared: &Shared<E>,
     site: &Site<E>,
     start: Start,
-    source: &mut (dyn Source + Send),
+    source: &mut (impl Source + Send),
 ) -> Result<Option<QueueId>, Failure> {
     let mut machine = Submission::new(site.submission.clone());
     let mut staged = Stage::new();
@@ -66,7 +67,8 @@ pub async fn submit<E: Environment>(
         if let Next::Ended(result) = drain(shared, site, &mut machine, &mut staged).await {
             return result;
         }
-        let input = match source.next() {
+        let next = if ended { Ok(None) } else { source.next().await };
+        let input = match next {
             _ if ended => Input::Abort,
             Ok(Some(octets)) => {
                 machine.handle_input(shared.env.now(), Input::Content(&octets));
@@ -109,7 +111,7 @@ async fn drain<E: Environment>(
             Effect::Done(result) => {
                 return Next::Ended(result);
             }
-            Effect::Event(event) => observe::log(&event),
+            Effect::Event(event) => observe::log(event),
         }
     }
     Next::More

@@ -8,15 +8,17 @@
 //!
 //! Executes the operations of the spool; knows nothing of records.
 
+use crate::faults::{Class, Fired};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{DiskError, Done, File, Op};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is written whole or not at all.
 pub const SECTOR: usize = 512;
 
 /// How often things go wrong, of 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Moods {
     /// A write or create finds no space, whatever the capacity.
     pub full: u16,
@@ -58,6 +60,8 @@ pub struct Disk {
     pub lies: bool,
     /// Octets of a file that is gone, for the careless.
     relic: Vec<u8>,
+    /// What went wrong so far.
+    pub fired: Fired,
 }
 
 impl Disk {
@@ -74,6 +78,7 @@ impl Disk {
             moods: Moods::default(),
             lies: false,
             relic: Vec::new(),
+            fired: Fired::default(),
         }
     }
 
@@ -94,12 +99,12 @@ impl Disk {
     /// # Errors
     /// As a real disk, or as its moods have it.
     pub fn carry_out(&mut self, op: &Op) -> Result<Done, DiskError> {
-        let odds = match op {
-            Op::List | Op::Sync(_) | Op::SyncDirectory => 0,
-            Op::Read { .. } => self.moods.reads_fail,
-            Op::Create { .. } | Op::Write { .. } | Op::Unlink(_) => self.moods.fails,
+        let (odds, class) = match op {
+            Op::List | Op::Sync(_) | Op::SyncDirectory => (0, Class::DiskSync),
+            Op::Read { .. } => (self.moods.reads_fail, Class::DiskRead),
+            Op::Create { .. } | Op::Write { .. } | Op::Unlink(_) => (self.moods.fails, Class::DiskWrite),
         };
-        self.fail(odds, "input/output error")?;
+        self.fail(odds, class, "input/output error")?;
         match op {
             Op::List => Ok(Done::Files(
                 self.names
@@ -111,7 +116,7 @@ impl Disk {
             Op::Write { file, offset, octets } => self.write(*file, *offset, octets),
             Op::Sync(file) => self.sync(*file),
             Op::SyncDirectory => {
-                self.fail(self.moods.sync_fails, "sync of directory failed")?;
+                self.fail(self.moods.sync_fails, Class::DiskSync, "sync of directory failed")?;
                 self.kept_names = self.names.clone();
                 self.sweep();
                 Ok(Done::Nothing)
@@ -131,8 +136,9 @@ impl Disk {
         }
     }
 
-    fn fail(&mut self, odds: u16, why: &str) -> Result<(), DiskError> {
+    fn fail(&mut self, odds: u16, class: Class, why: &str) -> Result<(), DiskError> {
         if odds > 0 && self.prng.chance(u64::from(odds), 1_000) {
+            self.fired.note(class);
             return Err(DiskError::Failed(why.to_owned()));
         }
         Ok(())
@@ -145,7 +151,11 @@ impl Disk {
 
     fn space(&mut self, more: u64) -> Result<(), DiskError> {
         let unlucky = self.moods.full > 0 && self.prng.chance(u64::from(self.moods.full), 1_000);
-        if unlucky || self.free() < more { Err(DiskError::Full) } else { Ok(()) }
+        if unlucky || self.free() < more {
+            self.fired.note(Class::DiskFull);
+            return Err(DiskError::Full);
+        }
+        Ok(())
     }
 
     fn create(&mut self, file: File, size: u64) -> Result<Done, DiskError> {
@@ -186,7 +196,7 @@ impl Disk {
         if self.lies {
             return Ok(Done::Nothing);
         }
-        let failed = self.fail(self.moods.sync_fails, "sync failed");
+        let failed = self.fail(self.moods.sync_fails, Class::DiskSync, "sync failed");
         let mut coin = self.prng.clone();
         let inode = self.inode(file)?;
         if inode.sized {
@@ -226,6 +236,7 @@ impl Disk {
             .collect();
         for file in changed {
             if !self.prng.chance(1, 2) {
+                self.fired.note(Class::DiskName);
                 continue;
             }
             match self.names.get(&file) {
@@ -237,8 +248,36 @@ impl Disk {
         self.sweep();
         let relic = if self.moods.careless { self.relic.clone() } else { Vec::new() };
         for inode in self.inodes.values_mut() {
-            inode.crash(&mut self.prng, &relic);
+            inode.crash(&mut self.prng, &relic, &mut self.fired);
         }
+    }
+
+    /// A bit of some file changes; false when there is no file.
+    pub fn rot(&mut self, choice: u64) -> bool {
+        let files: Vec<u64> = self.names.values().copied().collect();
+        let count = files.len() as u64;
+        let Some(inode) =
+            choice.checked_rem(count).and_then(|at| self.inodes.get_mut(files.get(at as usize)?))
+        else {
+            return false;
+        };
+        // Most of a preallocated file is blank: a bit of what was written changes.
+        let written: Vec<usize> = inode
+            .seen
+            .chunks(SECTOR)
+            .enumerate()
+            .filter(|(_, s)| s.iter().any(|o| *o != 0))
+            .map(|(at, _)| at)
+            .collect();
+        let Some(&sector) = written.get((choice >> 20) as usize % written.len().max(1)) else { return false };
+        let at = sector * SECTOR + (choice >> 40) as usize % SECTOR;
+        for octets in [&mut inode.seen, &mut inode.kept] {
+            if let Some(octet) = octets.get_mut(at) {
+                *octet ^= 1 << (choice >> 61);
+            }
+        }
+        self.fired.note(Class::DiskRot);
+        true
     }
 }
 
@@ -252,21 +291,31 @@ impl Inode {
         self.kept[from..to].copy_from_slice(&self.seen[from..to]);
     }
 
-    fn crash(&mut self, prng: &mut Prng, relic: &[u8]) {
+    fn crash(&mut self, prng: &mut Prng, relic: &[u8], fired: &mut Fired) {
         let had = self.kept.len();
         if self.sized && prng.chance(1, 2) {
             let size = self.seen.len();
             self.kept.resize(size, 0);
             // Space that got a size but no octets.
+            if size > had && !relic.is_empty() {
+                fired.note(Class::DiskStale);
+            }
             for (at, octet) in self.kept.iter_mut().enumerate().skip(had) {
                 *octet = relic.get(at).copied().unwrap_or(0);
             }
         }
         let size = self.kept.len();
+        let (mut kept, mut lost) = (0, 0);
         for sector in std::mem::take(&mut self.dirty) {
             if prng.chance(1, 2) {
                 self.keep(sector);
+                kept += 1;
+            } else {
+                lost += 1;
             }
+        }
+        if lost > 0 {
+            fired.note(if kept > 0 { Class::DiskTorn } else { Class::DiskUnsynced });
         }
         // A sector beyond the size that survived is not part of the file.
         self.kept.truncate(size);

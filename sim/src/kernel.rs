@@ -129,12 +129,13 @@ impl Trace {
     }
 }
 
-/// A hash of octets: FNV-1a. Not secret, the same everywhere.
+/// A hash of octets, eight at a time. Not secret, the same everywhere.
 #[must_use]
 pub fn hash(octets: &[u8]) -> u64 {
-    octets.iter().fold(0xcbf2_9ce4_8422_2325, |state, &octet| {
-        (state ^ u64::from(octet)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mix = |state: u64, word: u64| (state ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let (words, rest) = octets.as_chunks::<8>();
+    let state = words.iter().fold(octets.len() as u64, |state, word| mix(state, u64::from_le_bytes(*word)));
+    rest.iter().fold(state, |state, octet| mix(state, u64::from(*octet)))
 }
 
 #[cfg(test)]

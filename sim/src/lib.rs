@@ -7,8 +7,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod disk;
+pub mod edges;
 pub mod env;
+pub mod faults;
 pub mod host;
 pub mod inhabitant;
 pub mod kernel;
@@ -16,7 +19,8 @@ pub mod names;
 pub mod network;
 pub mod oracle;
 pub mod peers;
+pub mod plan;
 pub mod scale;
 pub mod shrink;
-pub mod swarm;
+pub mod story;
 pub mod world;

@@ -1,26 +1,33 @@
 //! `postrider-sim`: one seed, one history.
 //!
-//! `run` tells one story and prints how it ended; `swarm` tells many and stops for none that fails; `sweep` tells one calm
-//! story again and again, and the first host loses power at each of its spool operations in turn; `shrink` leaves troubles
-//! out of a story that fails until it takes all that are left. The exit code is 1 when a rule was broken.
+//! `run` tells one story and prints how it ended; `swarm` tells many on all cores and stops for none that fails; `sweep` tells one calm
+//! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
+//! a plan; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
-use postrider_sim::scale::plot::{self, Line};
-use postrider_sim::scale::{self, Work};
+#[cfg(feature = "planted")]
+mod canary;
+mod cost;
+mod swarm;
+
+use postrider_sim::plan::Plan;
 use postrider_sim::shrink::shrink;
-use postrider_sim::swarm::{Choices, Ending, tell};
+use postrider_sim::story::{Wish, draw, tell};
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: postrider-sim run SEED [CHOICE...]
-       postrider-sim swarm [--seeds N] [--from SEED] [CHOICE...]
-       postrider-sim sweep SEED [--operations N] [CHOICE...]
-       postrider-sim shrink SEED [CHOICE...]
+const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
+       postrider-sim swarm [--seeds N | --minutes M] [--from SEED] [--threads N] [WISH...]
+       postrider-sim sweep SEED [--operations N | --effects N] [--power]
+       postrider-sim plan SEED [WISH...]       prints the plan of a seed
+       postrider-sim replay PLAN               tells the story of a plan, each event on a line
+       postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
+       postrider-sim check                     model checks, exhaustive in small scopes
+       postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
-choices: --spoken        print each event
-         --calm          nothing goes wrong but what is asked for
-         --crash-at N    the first host loses power at its Nth spool operation
-         --unreadable    disks may fail to read, too
-         --lying-disks   disks say that they have synced, and have not";
+wishes: --calm          nothing goes wrong but what is asked for
+        --crash-at N    the first host loses power at its Nth spool operation
+        --lying-disks   disks say that they have synced, and have not";
 
+/// What stands on the command line.
 struct Arguments(Vec<String>);
 
 impl Arguments {
@@ -33,136 +40,124 @@ impl Arguments {
         self.0.get(place + 1)?.parse().ok()
     }
 
-    fn choices(&self, seed: u64) -> Choices {
-        Choices {
+    fn wish(&self) -> Wish {
+        Wish {
             calm: self.flag("--calm"),
             crash_at: self.number("--crash-at"),
-            unreadable: self.flag("--unreadable"),
+            crash_behind: None,
             lying_disks: self.flag("--lying-disks"),
-            spoken: self.flag("--spoken"),
-            ..Choices::of(seed)
+        }
+    }
+
+    /// The plan that the second word names: a seed, or a file.
+    fn plan(&self) -> Result<Plan, String> {
+        let word = self.0.get(1).ok_or(USAGE)?;
+        match word.parse() {
+            Ok(seed) => Ok(Plan::of(seed, draw(seed, self.wish()))),
+            Err(_) => {
+                let text = std::fs::read_to_string(word).map_err(|error| format!("{word}: {error}"))?;
+                Plan::parse(&text).map_err(|error| format!("{word}: {error}"))
+            }
         }
     }
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments(std::env::args().skip(1).collect());
-    let seed = arguments.0.get(1).and_then(|text| text.parse::<u64>().ok());
-    let broken = match (arguments.0.first().map(String::as_str), seed) {
-        (Some("run"), Some(seed)) => run(&arguments.choices(seed)),
-        (Some("swarm"), _) => {
-            let from = arguments.number("--from").unwrap_or(0);
-            let seeds = from..from.saturating_add(arguments.number("--seeds").unwrap_or(100));
-            many(seeds.map(|seed| arguments.choices(seed)))
+    let done = match arguments.0.first().map(String::as_str) {
+        Some("run") => arguments.plan().map(|plan| run(&plan, arguments.flag("--spoken"))),
+        Some("replay") => arguments.plan().map(|plan| run(&plan, true)),
+        Some("plan") => arguments.plan().map(|plan| {
+            println!("{plan}");
+            true
+        }),
+        Some("swarm") => Ok(swarm::many(&swarm::Size {
+            from: arguments.number("--from").unwrap_or(0),
+            seeds: arguments.number("--seeds"),
+            minutes: arguments.number("--minutes"),
+            threads: arguments.number("--threads"),
+            wish: arguments.wish(),
+        })),
+        Some("check") => Ok(check()),
+        Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
+        Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
+        Some("scale") => {
+            let most = arguments.0.get(1).and_then(|word| word.parse().ok());
+            cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));
+            Ok(true)
         }
-        (Some("sweep"), Some(seed)) => {
-            let operations = 0..arguments.number("--operations").unwrap_or(300);
-            let choices = Choices { calm: true, ..arguments.choices(seed) };
-            many(operations.map(|at| Choices { crash_at: Some(at), ..choices.clone() }))
-        }
-        (Some("shrink"), Some(seed)) => match shrink(&arguments.choices(seed)) {
-            Some((choices, ending)) => show(&choices, &ending),
-            None => {
-                println!("seed {seed} breaks no rule");
-                0
-            }
-        },
-        (Some("scale"), most) => {
-            scale(most.unwrap_or(1_000_000), arguments.0.get(2));
-            0
-        }
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        #[cfg(feature = "planted")]
+        Some("canary") => Ok(canary::canary(arguments.0.get(1).map(String::as_str))),
+        #[cfg(feature = "planted")]
+        Some("caught") => Ok(canary::caught(arguments.0.get(1).map_or("", String::as_str))),
+        #[cfg(not(feature = "planted"))]
+        Some("canary") => Err("this build has no bugs to plant: cargo run --release -p postrider-sim --features planted -- canary".to_owned()),
+        _ => Err(USAGE.to_owned()),
     };
-    if broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// What one of a thousand, ten thousand … messages costs: a table, and a plot if there is a file for it.
-fn scale(most: u64, file: Option<&String>) {
-    type Cost = (&'static str, fn(&Work) -> u64);
-    const COSTS: [Cost; 4] = [
-        ("scheduler steps", |work| work.steps),
-        ("facts to the manager", |work| work.facts),
-        ("disk operations", |work| work.operations),
-        ("octets read", |work| work.octets_read),
-    ];
-    let mut lines: Vec<Line> =
-        COSTS.iter().map(|(name, _)| Line { name: (*name).to_owned(), points: Vec::new() }).collect();
-    let mut time = Line { name: "microseconds".to_owned(), points: Vec::new() };
-    println!(
-        "| messages | destinations | deepest | active | walked | loads | attempts | steps | facts | operations | octets read | µs |"
-    );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
-    let mut messages = 1_000;
-    while messages <= most {
-        let destinations = (messages / 20).min(50_000);
-        let begin = std::time::Instant::now();
-        let work = scale::measure(messages, destinations);
-        let each = |total: u64| total as f64 / messages as f64;
-        let micros = begin.elapsed().as_secs_f64() * 1e6 / messages as f64;
-        println!(
-            "| {messages} | {destinations} | {} | {} | {} | {:.2} | {:.2} | {:.1} | {:.1} | {:.2} | {:.0} | {micros:.1} |",
-            work.deepest,
-            work.active,
-            work.walked,
-            each(work.loads),
-            each(work.attempts),
-            each(work.steps),
-            each(work.facts),
-            each(work.operations),
-            each(work.octets_read)
-        );
-        for (line, (_, cost)) in lines.iter_mut().zip(COSTS) {
-            line.points.push((messages, each(cost(&work))));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::from(2)
         }
-        time.points.push((messages, micros));
-        messages *= 10;
-    }
-    lines.push(time);
-    if let Some(file) = file {
-        let title = "Cost of one message over the messages in the queue, relative to the first";
-        std::fs::write(file, plot::draw(title, &lines)).expect("the plot can be written");
     }
 }
 
-fn run(choices: &Choices) -> u64 {
-    println!("seed {}", choices.seed);
-    let ending = tell(choices);
-    println!("{ending}");
-    show(choices, &ending)
-}
-
-/// Prints what was broken, and what it took; 1 if anything was.
-fn show(choices: &Choices, ending: &Ending) -> u64 {
-    if ending.violations.is_empty() {
-        return 0;
-    }
-    println!("seed {} BROKEN: {ending}", choices.seed);
+/// Tells one story. The last line ends in the hash of the trace.
+fn run(plan: &Plan, spoken: bool) -> bool {
+    println!("seed {} of commit {}", plan.seed, plan.commit);
+    let ending = tell(&plan.scenario, spoken);
     for violation in &ending.violations {
-        println!("  {violation}");
+        println!("BROKEN: {violation}");
     }
-    for (_, trouble) in ending.plan.iter().enumerate().filter(|(number, _)| !choices.spared.contains(number))
-    {
-        println!("  {trouble}");
-    }
-    1
+    println!("{ending}");
+    ending.violations.is_empty()
 }
 
-fn many(stories: impl Iterator<Item = Choices>) -> u64 {
-    let (mut count, mut broken, mut events, mut letters, mut duplicates, mut crashes) = (0, 0, 0, 0, 0, 0);
-    for choices in stories {
-        let ending = tell(&choices);
-        count += 1;
-        events += ending.events;
-        letters += ending.letters.1;
-        duplicates += ending.duplicates;
+/// One calm story, and its first host ends at every operation of its disk, or right behind every effect.
+fn sweep(arguments: &Arguments, seed: u64) -> bool {
+    let effects = arguments.number("--effects");
+    let count = effects.or(arguments.number("--operations")).unwrap_or(300);
+    let (mut broken, mut crashes) = (0, 0);
+    for at in 0..count {
+        let wish = match effects {
+            Some(_) => Wish { crash_behind: Some((at, arguments.flag("--power"))), ..Wish::default() },
+            None => Wish { crash_at: Some(at), ..Wish::default() },
+        };
+        let ending = tell(&draw(seed, Wish { calm: true, ..wish }), false);
         crashes += ending.crashes;
-        broken += show(&choices, &ending);
+        broken += usize::from(!ending.violations.is_empty());
+        for violation in &ending.violations {
+            println!("at {at}: {violation}");
+        }
     }
-    println!(
-        "{count} stories, {broken} broken, {events} events, {letters} letters promised, {duplicates} duplicates, {crashes} crashes"
-    );
-    broken
+    println!("{count} stories, {broken} broken, {crashes} crashes");
+    broken == 0
+}
+
+/// Every model check, with its states.
+fn check() -> bool {
+    let checked = postrider_sim::check::all();
+    for scope in &checked {
+        println!("{:60} {:>9} states {:>7.1} s", scope.name, scope.states, scope.seconds);
+        scope.faults.iter().for_each(|fault| println!("  {fault}"));
+    }
+    checked.iter().all(|scope| scope.faults.is_empty())
+}
+
+fn smaller(plan: &Plan) -> bool {
+    match shrink(plan, |size| eprint!("\r{size} parts  ")) {
+        Some((plan, ending)) => {
+            println!("{plan}");
+            for violation in &ending.violations {
+                eprintln!("BROKEN: {violation}");
+            }
+            false
+        }
+        None => {
+            println!("seed {} breaks no rule", plan.seed);
+            true
+        }
+    }
 }

@@ -4,20 +4,24 @@
 //! answers short, choke on EDNS, change its mind about who serves a domain, say a time to live that is none, or be
 //! overtaken by a forger. Written against hickory-proto alone, not against the resolver that it tests.
 
-use crate::network::{Arrival, Socket};
+use crate::faults::Class;
+use crate::network::{Arrival, NodeId, Socket};
 use crate::world::{Actor, Scope, Word};
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, PTR, SOA, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use postrider_core::ask::RecordKind;
 use postrider_core::time::Duration;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// Where name servers listen.
 const PORT: u16 = 53;
 
 /// What a name has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// An address.
     Address(IpAddr),
@@ -32,7 +36,7 @@ pub enum Entry {
 }
 
 /// The simulated internet's names: lower case, no final dot.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Zones {
     /// Name to entries with their time to live in seconds.
     pub entries: BTreeMap<String, Vec<(u32, Entry)>>,
@@ -46,7 +50,8 @@ impl Zones {
 }
 
 /// How often a name server misbehaves, of 1000 answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Humour {
     /// Says nothing.
     pub silent: u16,
@@ -62,19 +67,21 @@ pub struct Humour {
     pub forged: u16,
     /// Times to live of 0 instead of what the zone says.
     pub no_ttl: u16,
+    /// Times to live of a month.
+    pub long_ttl: u16,
     /// Half an answer.
     pub garbles: u16,
-    /// Leaves an exchanger or address out where there are several: who serves a domain changes.
-    pub forgets: u16,
+    /// Leaves an exchanger out where there are several, or gives them other preferences: who serves a domain changes.
+    pub changes: u16,
 }
 
 /// A name server.
 #[derive(Debug)]
 pub struct NameServer {
-    zones: Zones,
+    zones: Arc<Zones>,
     humour: Humour,
-    /// Octets of TCP queries so far.
-    tcp: BTreeMap<Socket, Vec<u8>>,
+    /// Who asks by TCP, and the octets of the query so far.
+    tcp: BTreeMap<Socket, (Option<NodeId>, Vec<u8>)>,
     delayed: BTreeMap<u64, (SocketAddr, Vec<u8>)>,
     next: u64,
 }
@@ -82,24 +89,21 @@ pub struct NameServer {
 impl NameServer {
     /// A server of these zones.
     #[must_use]
-    pub fn new(zones: Zones, humour: Humour) -> Self {
+    pub fn new(zones: Arc<Zones>, humour: Humour) -> Self {
         Self { zones, humour, tcp: BTreeMap::new(), delayed: BTreeMap::new(), next: 0 }
-    }
-
-    fn odds(scope: &mut Scope<'_>, of_thousand: u16) -> bool {
-        of_thousand > 0 && scope.prng().chance(u64::from(of_thousand), 1_000)
     }
 
     fn datagram(&mut self, scope: &mut Scope<'_>, from: SocketAddr, octets: &[u8]) {
         let Ok(query) = Message::from_vec(octets) else { return };
-        if Self::odds(scope, self.humour.silent) {
+        if scope.odds(self.humour.silent, Class::DnsSilent) {
             return;
         }
-        if Self::odds(scope, self.humour.forged) {
+        if scope.odds(self.humour.forged, Class::DnsForged) {
             self.forge(scope, from, &query);
         }
-        let Some(mut answer) = self.answer(scope, &query, true) else { return };
-        if Self::odds(scope, self.humour.garbles) && !answer.is_empty() {
+        let asker = scope.fabric.network.owner(from.ip());
+        let Some(mut answer) = self.answer(scope, asker, &query, true) else { return };
+        if !answer.is_empty() && scope.odds(self.humour.garbles, Class::DnsGarbled) {
             let at = scope.prng().below(answer.len() as u64) as usize;
             answer.truncate(at);
         }
@@ -107,10 +111,13 @@ impl NameServer {
     }
 
     fn later(&mut self, scope: &mut Scope<'_>, to: SocketAddr, octets: Vec<u8>) {
+        if scope.prng().chance(3, 4) {
+            return scope.datagram(PORT, to, octets);
+        }
         let tag = self.next;
         self.next += 1;
         self.delayed.insert(tag, (to, octets));
-        let wait = Duration::from_micros(scope.prng().below(30_000));
+        let wait = Duration::from_micros(scope.prng().below(300_000));
         scope.timer(wait, tag);
     }
 
@@ -118,7 +125,7 @@ impl NameServer {
         let mut forged = reply(query);
         forged.metadata.id ^= 1 + scope.prng().below(0xfffe) as u16;
         if let Some(question) = query.queries.first() {
-            let lie = RData::A(A::new(203, 0, 113, 66));
+            let lie = RData::A(A(crate::oracle::FORGED));
             forged.add_answer(Record::from_rdata(question.name.clone(), 86_400, lie));
         }
         if let Ok(octets) = forged.to_vec() {
@@ -126,33 +133,47 @@ impl NameServer {
         }
     }
 
-    fn answer(&self, scope: &mut Scope<'_>, query: &Message, udp: bool) -> Option<Vec<u8>> {
-        let question = query.queries.first()?;
+    /// What goes wrong instead of an answer.
+    fn failure(&self, scope: &mut Scope<'_>, query: &Message, udp: bool) -> Option<Message> {
         let mut message = reply(query);
         if self.humour.no_edns && query.edns.is_some() {
+            scope.fired(Class::DnsNoEdns);
             message.metadata.response_code = ResponseCode::FormErr;
-            return message.to_vec().ok();
-        }
-        message.metadata.response_code = if Self::odds(scope, self.humour.fails) {
-            ResponseCode::ServFail
-        } else if Self::odds(scope, self.humour.refuses) {
-            ResponseCode::Refused
-        } else {
-            ResponseCode::NoError
-        };
-        if message.metadata.response_code != ResponseCode::NoError {
-            return message.to_vec().ok();
-        }
-        if udp && Self::odds(scope, self.humour.truncates) {
+        } else if scope.odds(self.humour.fails, Class::DnsServfail) {
+            message.metadata.response_code = ResponseCode::ServFail;
+        } else if scope.odds(self.humour.refuses, Class::DnsRefused) {
+            message.metadata.response_code = ResponseCode::Refused;
+        } else if udp && scope.odds(self.humour.truncates, Class::DnsTruncated) {
             message.metadata.truncation = true;
+        } else {
+            return None;
+        }
+        Some(message)
+    }
+
+    fn answer(
+        &self,
+        scope: &mut Scope<'_>,
+        asker: Option<NodeId>,
+        query: &Message,
+        udp: bool,
+    ) -> Option<Vec<u8>> {
+        let question = query.queries.first()?;
+        if let Some(message) = self.failure(scope, query, udp) {
             return message.to_vec().ok();
         }
-        let no_ttl = Self::odds(scope, self.humour.no_ttl);
-        self.fill(&mut message, &text(&question.name), question.query_type, no_ttl);
-        let several =
-            message.answers.iter().filter(|record| record.record_type() == question.query_type).count() > 1;
-        if several && Self::odds(scope, self.humour.forgets) {
-            message.answers.pop();
+        let ttl = if scope.odds(self.humour.no_ttl, Class::DnsTtlZero) {
+            Some(0)
+        } else if scope.odds(self.humour.long_ttl, Class::DnsTtlLong) {
+            Some(30 * 86_400)
+        } else {
+            None
+        };
+        let mut message = reply(query);
+        let name = text(&question.name);
+        self.fill(&mut message, &name, question.query_type, ttl);
+        if question.query_type == RecordType::MX {
+            self.change(scope, &mut message);
         }
         let octets = message.to_vec().ok()?;
         let room = if query.edns.is_some() { 1_232 } else { 512 };
@@ -161,11 +182,34 @@ impl NameServer {
             short.metadata.truncation = true;
             return short.to_vec().ok();
         }
+        let least = message.answers.iter().map(|record| record.ttl).min().unwrap_or(0);
+        if let (Some(asker), Some(kind)) = (asker, kind_of(question.query_type)) {
+            let until = scope.fabric.kernel.now().after(Duration::from_secs(u64::from(least)));
+            scope.fabric.ledger.named(asker, &name, kind, until);
+        }
         Some(octets)
     }
 
+    /// Another day, other exchangers: one of several is missing, or they stand in another order. The first of a domain always
+    /// stays, for it is the one that is there.
+    fn change(&self, scope: &mut Scope<'_>, message: &mut Message) {
+        let several = message.answers.iter().filter(|record| record.record_type() == RecordType::MX).count();
+        if several < 2 || !scope.odds(self.humour.changes, Class::DnsMxChanges) {
+            return;
+        }
+        if scope.prng().chance(1, 2) {
+            message.answers.pop();
+            return;
+        }
+        for record in &mut message.answers {
+            if let RData::MX(mx) = &mut record.data {
+                mx.preference = scope.prng().below(30) as u16;
+            }
+        }
+    }
+
     /// The records of a name, through its aliases.
-    fn fill(&self, message: &mut Message, asked: &str, kind: RecordType, no_ttl: bool) {
+    fn fill(&self, message: &mut Message, asked: &str, kind: RecordType, lie: Option<u32>) {
         let mut at = asked.to_owned();
         for _ in 0..20 {
             let Some(entries) = self.zones.entries.get(&at) else {
@@ -174,7 +218,7 @@ impl NameServer {
             };
             let mut next = None;
             for (ttl, entry) in entries {
-                let ttl = if no_ttl { 0 } else { *ttl };
+                let ttl = lie.unwrap_or(*ttl);
                 let (Some(owner), Some(data)) = (name(&at), data(entry)) else { continue };
                 if let Entry::Alias(target) = entry {
                     next = Some(target.clone());
@@ -196,14 +240,15 @@ impl NameServer {
     }
 
     fn tcp(&mut self, scope: &mut Scope<'_>, socket: Socket, octets: &[u8]) {
-        let Some(buffer) = self.tcp.get_mut(&socket) else { return };
+        let Some((asker, buffer)) = self.tcp.get_mut(&socket) else { return };
         buffer.extend_from_slice(octets);
         let Some((length, rest)) = buffer.split_first_chunk::<2>() else { return };
         let length = usize::from(u16::from_be_bytes(*length));
         let Some(query) = rest.get(..length).and_then(|octets| Message::from_vec(octets).ok()) else {
             return;
         };
-        if let Some(answer) = self.answer(scope, &query, false) {
+        let asker = *asker;
+        if let Some(answer) = self.answer(scope, asker, &query, false) {
             let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
             framed.extend(answer);
             scope.send(socket, &framed);
@@ -222,7 +267,10 @@ impl Actor for NameServer {
     fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
         match arrival {
             Arrival::Datagram { from, octets, .. } => self.datagram(scope, from, &octets),
-            Arrival::Accepted { socket, .. } => _ = self.tcp.insert(socket, Vec::new()),
+            Arrival::Accepted { socket, peer, .. } => {
+                let asker = scope.fabric.network.owner(peer.ip());
+                self.tcp.insert(socket, (asker, Vec::new()));
+            }
             Arrival::Octets(socket, octets) => self.tcp(scope, socket, &octets),
             Arrival::End(socket) | Arrival::Gone(socket, _) => {
                 self.tcp.remove(&socket);
@@ -241,6 +289,7 @@ impl Actor for NameServer {
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
         match word {
             Word::Behave => self.humour = Humour::default(),
+            Word::Refuse | Word::Flush | Word::Tables(_) => {}
         }
     }
 }
@@ -271,4 +320,15 @@ fn data(entry: &Entry) -> Option<RData> {
         Entry::Ptr(target) => RData::PTR(PTR(name(target)?)),
         Entry::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
     })
+}
+
+const fn kind_of(record: RecordType) -> Option<RecordKind> {
+    match record {
+        RecordType::A => Some(RecordKind::A),
+        RecordType::AAAA => Some(RecordKind::Aaaa),
+        RecordType::MX => Some(RecordKind::Mx),
+        RecordType::PTR => Some(RecordKind::Ptr),
+        RecordType::TXT => Some(RecordKind::Txt),
+        _ => None,
+    }
 }

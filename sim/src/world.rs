@@ -3,15 +3,25 @@
 //! An actor hears of what reaches its machine through the methods of [`Actor`] and acts through [`Scope`]. What an actor
 //! planned before its machine went down never reaches it afterwards. All chance comes from the world's seed.
 
+mod fault;
+mod scope;
+#[cfg(test)]
+mod tests;
+
+pub use fault::{Fault, Word};
+pub use scope::Scope;
+
 use crate::disk::Disk;
-use crate::kernel::{Kernel, Planned, Trace};
-use crate::network::{Arrival, NetEvent, Network, NodeId, Socket};
+use crate::edges::Edges;
+use crate::faults::{Class, Fired};
+use crate::kernel::{Kernel, Trace};
+use crate::network::{Arrival, NetEvent, Network, NodeId};
 use crate::oracle::Ledger;
 use postrider_core::prng::Prng;
-use postrider_core::queue::{DiskError, Done, Op};
-use postrider_core::time::{Duration, Instant, Now};
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use postrider_core::queue::{DiskError, Done, File, Op};
+use postrider_core::time::{Duration, Instant};
+use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// An event of the world.
 #[derive(Debug, Clone)]
@@ -24,40 +34,6 @@ pub enum Event {
     Disk(NodeId, u32),
     /// Something goes wrong, or right again.
     Fault(Fault),
-}
-
-/// What may be done to the world.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fault {
-    /// The program of a machine dies (false), or the machine loses power (true).
-    Crash(NodeId, bool),
-    /// A machine starts again.
-    Boot(NodeId),
-    /// The `n`th spool operation from now on is the last of this machine before it loses power.
-    CrashAtOperation(NodeId, u64),
-    /// No operation of this machine is its last any more.
-    Disarm(NodeId),
-    /// One direction is silent.
-    Cut(NodeId, NodeId),
-    /// All links are whole again.
-    Heal,
-    /// Some connection is reset.
-    Reset(u64),
-    /// The disk of a machine changes its moods.
-    Moods(NodeId, crate::disk::Moods),
-    /// The disk of a machine has this many octets.
-    Capacity(NodeId, u64),
-    /// The wall clock of a machine jumps to so many microseconds from the true time.
-    Skew(NodeId, i64),
-    /// A word to an actor, that it understands.
-    Tell(NodeId, Word),
-}
-
-/// A word to an actor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
-    /// From now on behave well.
-    Behave,
 }
 
 /// Something that lives on a machine.
@@ -95,6 +71,28 @@ struct Spindle {
     fuse: Option<u64>,
 }
 
+impl Spindle {
+    /// The machine is down: what waited is forgotten.
+    fn stop(&mut self, power: bool) {
+        self.waiting.clear();
+        self.busy = None;
+        self.fuse = None;
+        if power {
+            self.disk.crash();
+        }
+    }
+}
+
+/// What the world knows of a machine besides its actor.
+#[derive(Debug, Default)]
+struct Machine {
+    spindle: Option<Spindle>,
+    /// Microseconds that its wall clock is off.
+    skew: i64,
+    /// Effects until the end, and whether that is a loss of power.
+    effects: Option<(u64, bool)>,
+}
+
 /// All that actors share.
 #[derive(Debug)]
 pub struct Fabric {
@@ -106,20 +104,30 @@ pub struct Fabric {
     pub ledger: Ledger,
     /// The world's chance.
     pub prng: Prng,
-    spindles: BTreeMap<NodeId, Spindle>,
-    skews: BTreeMap<NodeId, i64>,
+    /// Faults that did harm, but for those of the network and the disks.
+    pub fired: Fired,
+    /// Edges of state tables that were taken.
+    pub edges: Edges,
+    machines: Vec<Machine>,
+    /// The machine that has carried out its last effect, until it is down.
+    blown: Option<NodeId>,
 }
 
 impl Fabric {
     fn settle_network(&mut self) {
-        for (at, event) in std::mem::take(&mut self.network.planned) {
+        for (at, event) in self.network.planned.drain(..) {
             self.kernel.at(at, Event::Net(event));
         }
     }
 
+    fn spindle(&mut self, node: NodeId) -> Option<&mut Spindle> {
+        self.machines.get_mut(usize::from(node.0))?.spindle.as_mut()
+    }
+
     /// Starts the next operation of a disk that is idle. What changes the page cache changes it now, a sync is done when it ends.
     fn spin(&mut self, node: NodeId, incarnation: u32) {
-        let Some(spindle) = self.spindles.get_mut(&node) else { return };
+        let machine = self.machines.get_mut(usize::from(node.0));
+        let Some(spindle) = machine.and_then(|machine| machine.spindle.as_mut()) else { return };
         if spindle.busy.is_some() {
             return;
         }
@@ -139,121 +147,22 @@ impl Fabric {
         };
         if blown {
             spindle.fuse = None;
+            self.fired.note(Class::CrashAtOperation);
             let half = Duration::from_micros(self.prng.below(wait.as_micros() as u64 + 1));
             self.kernel.after(half, Event::Fault(Fault::Crash(node, true)));
         }
         self.kernel.after(wait, Event::Disk(node, incarnation));
     }
-}
 
-/// What an actor may do, and for which machine.
-#[derive(Debug)]
-pub struct Scope<'a> {
-    /// Its machine.
-    pub node: NodeId,
-    /// Its first address.
-    pub address: IpAddr,
-    /// All that is shared.
-    pub fabric: &'a mut Fabric,
-    incarnation: u32,
-}
-
-impl Scope<'_> {
-    /// The clocks of this machine.
+    /// All faults that did harm so far.
     #[must_use]
-    pub fn now(&self) -> Now {
-        self.fabric.kernel.clocks(self.fabric.skews.get(&self.node).copied().unwrap_or(0))
-    }
-
-    /// The world's chance.
-    pub fn prng(&mut self) -> &mut Prng {
-        &mut self.fabric.prng
-    }
-
-    /// Connects.
-    pub fn connect(&mut self, to: SocketAddr) -> Socket {
-        let now = self.fabric.kernel.now();
-        self.fabric.network.connect(now, self.node, self.address, to)
-    }
-
-    /// Accepts connections.
-    pub fn listen(&mut self, port: u16) {
-        self.fabric.network.listen(self.node, port);
-    }
-
-    /// Sends octets.
-    pub fn send(&mut self, socket: Socket, octets: &[u8]) {
-        self.note(2, &[socket.0, crate::kernel::hash(octets)], || {
-            format!("send {} {}", socket.0, String::from_utf8_lossy(octets).escape_debug())
-        });
-        let now = self.fabric.kernel.now();
-        self.fabric.network.send(now, socket, octets);
-    }
-
-    /// Sends no more.
-    pub fn finish(&mut self, socket: Socket) {
-        let now = self.fabric.kernel.now();
-        self.fabric.network.finish(now, socket);
-    }
-
-    /// Closes.
-    pub fn close(&mut self, socket: Socket) {
-        let now = self.fabric.kernel.now();
-        self.fabric.network.close(now, socket);
-    }
-
-    /// Resets.
-    pub fn abort(&mut self, socket: Socket) {
-        let now = self.fabric.kernel.now();
-        self.fabric.network.abort(now, socket);
-    }
-
-    /// Stops or resumes reading.
-    pub fn read(&mut self, socket: Socket, reading: bool) {
-        let now = self.fabric.kernel.now();
-        self.fabric.network.read(now, socket, reading);
-    }
-
-    /// Sends a datagram from a bound port of the first address.
-    pub fn datagram(&mut self, port: u16, to: SocketAddr, octets: Vec<u8>) {
-        let now = self.fabric.kernel.now();
-        self.fabric.network.datagram(now, SocketAddr::new(self.address, port), to, octets);
-    }
-
-    /// Plans a timer.
-    pub fn timer(&mut self, wait: Duration, tag: u64) -> Planned {
-        self.fabric.kernel.after(wait, Event::Timer(self.node, self.incarnation, tag))
-    }
-
-    /// Plans a timer at an instant.
-    pub fn timer_at(&mut self, at: Instant, tag: u64) -> Planned {
-        self.fabric.kernel.at(at, Event::Timer(self.node, self.incarnation, tag))
-    }
-
-    /// Calls a timer off.
-    pub fn cancel(&mut self, planned: Planned) {
-        self.fabric.kernel.cancel(planned);
-    }
-
-    /// Gives the disk an operation; it ends in [`Actor::disk`].
-    pub fn disk(&mut self, tag: u64, op: Op) {
-        if let Some(spindle) = self.fabric.spindles.get_mut(&self.node) {
-            spindle.waiting.push_back((tag, op));
+    pub fn all_fired(&self) -> Fired {
+        let mut all = self.fired.clone();
+        all.add(&self.network.fired);
+        for spindle in self.machines.iter().filter_map(|machine| machine.spindle.as_ref()) {
+            all.add(&spindle.disk.fired);
         }
-        self.fabric.spin(self.node, self.incarnation);
-    }
-
-    /// Octets free on the disk.
-    #[must_use]
-    pub fn free(&self) -> u64 {
-        self.fabric.spindles.get(&self.node).map_or(0, |spindle| spindle.disk.free())
-    }
-
-    /// Notes what happened; `kind` and `numbers` are hashed, `words` are for listeners.
-    pub fn note(&mut self, kind: u64, numbers: &[u64], words: impl FnOnce() -> String) {
-        let node = self.node;
-        self.fabric.kernel.trace.numbers(&[kind, u64::from(node.0)]);
-        self.fabric.kernel.note(numbers, || format!("[{}] {}", node.0, words()));
+        all
     }
 }
 
@@ -264,13 +173,15 @@ struct Slot<A> {
     incarnation: u32,
     /// Words that came while it was down.
     words: Vec<Word>,
+    /// It never starts again.
+    off: bool,
 }
 
 /// The world.
 pub struct World<A> {
     /// What actors share.
     pub fabric: Fabric,
-    slots: BTreeMap<NodeId, Slot<A>>,
+    slots: Vec<Slot<A>>,
 }
 
 impl<A: Actor> World<A> {
@@ -284,15 +195,17 @@ impl<A: Actor> World<A> {
             network,
             ledger: Ledger::default(),
             prng,
-            spindles: BTreeMap::new(),
-            skews: BTreeMap::new(),
+            fired: Fired::default(),
+            edges: Edges::default(),
+            machines: Vec::new(),
+            blown: None,
         };
-        Self { fabric, slots: BTreeMap::new() }
+        Self { fabric, slots: Vec::new() }
     }
 
     /// Lets all disks lie: they say that they have synced, and have not. To see whether the oracle sees.
     pub fn let_disks_lie(&mut self) {
-        for spindle in self.fabric.spindles.values_mut() {
+        for spindle in self.fabric.machines.iter_mut().filter_map(|machine| machine.spindle.as_mut()) {
             spindle.disk.lies = true;
         }
     }
@@ -301,13 +214,15 @@ impl<A: Actor> World<A> {
     pub fn add(&mut self, address: IpAddr, disk: Option<u64>, actor: A) -> NodeId {
         let node = NodeId(u16::try_from(self.slots.len()).unwrap_or(u16::MAX));
         self.fabric.network.machine(node, &[address]);
-        if let Some(capacity) = disk {
-            let disk = Disk::new(self.fabric.prng.next_u64(), capacity);
-            let spindle =
-                Spindle { disk, waiting: VecDeque::new(), busy: None, latency: (50, 8_000), fuse: None };
-            self.fabric.spindles.insert(node, spindle);
-        }
-        self.slots.insert(node, Slot { actor, address, up: false, incarnation: 0, words: Vec::new() });
+        let spindle = disk.map(|capacity| Spindle {
+            disk: Disk::new(self.fabric.prng.next_u64(), capacity),
+            waiting: VecDeque::new(),
+            busy: None,
+            latency: (50, 8_000),
+            fuse: None,
+        });
+        self.fabric.machines.push(Machine { spindle, ..Machine::default() });
+        self.slots.push(Slot { actor, address, up: false, incarnation: 0, words: Vec::new(), off: false });
         self.fabric.kernel.at(Instant::default(), Event::Fault(Fault::Boot(node)));
         node
     }
@@ -315,12 +230,7 @@ impl<A: Actor> World<A> {
     /// The actor of a machine.
     #[must_use]
     pub fn actor(&self, node: NodeId) -> Option<&A> {
-        self.slots.get(&node).map(|slot| &slot.actor)
-    }
-
-    /// All machines.
-    pub fn actors(&self) -> impl Iterator<Item = (NodeId, &A)> {
-        self.slots.iter().map(|(&node, slot)| (node, &slot.actor))
+        self.slots.get(usize::from(node.0)).map(|slot| &slot.actor)
     }
 
     /// Plans a fault.
@@ -328,18 +238,18 @@ impl<A: Actor> World<A> {
         self.fabric.kernel.at(at, Event::Fault(fault));
     }
 
-    /// Machines that are down.
+    /// True when a machine that starts again is down.
     #[must_use]
-    pub fn down(&self) -> Vec<NodeId> {
-        self.slots.iter().filter(|(_, slot)| !slot.up).map(|(&node, _)| node).collect()
+    pub fn somebody_is_down(&self) -> bool {
+        self.slots.iter().any(|slot| !slot.up && !slot.off)
     }
 
-    /// Why the world has not settled: the first thing that somebody still has to do.
+    /// Why the world has not settled: the first thing that somebody who is not down for good still has to do.
     #[must_use]
     pub fn pending(&self) -> Option<String> {
-        self.slots.iter().find_map(|(node, slot)| {
+        self.slots.iter().enumerate().filter(|(_, slot)| !slot.off).find_map(|(node, slot)| {
             let why = slot.actor.pending()?;
-            Some(format!("machine {}: {why}", node.0))
+            Some(format!("machine {node}: {why}"))
         })
     }
 
@@ -361,7 +271,7 @@ impl<A: Actor> World<A> {
                 let now = self.fabric.kernel.now();
                 let Some((node, arrival)) = self.fabric.network.happen(now, event) else { return };
                 self.with(node, None, |actor, scope| {
-                    scope.note(1, &[number(&arrival)], || format!("{arrival:.120?}"));
+                    scope.note(1, &[number(&arrival)], || words(&arrival));
                     actor.arrival(scope, arrival);
                 });
             }
@@ -374,8 +284,11 @@ impl<A: Actor> World<A> {
     }
 
     fn with(&mut self, node: NodeId, incarnation: Option<u32>, act: impl FnOnce(&mut A, &mut Scope<'_>)) {
-        let Some(slot) = self.slots.get_mut(&node) else { return };
-        if !slot.up || incarnation.is_some_and(|incarnation| incarnation != slot.incarnation) {
+        let Some(slot) = self.slots.get_mut(usize::from(node.0)) else { return };
+        if !slot.up
+            || self.fabric.blown == Some(node)
+            || incarnation.is_some_and(|incarnation| incarnation != slot.incarnation)
+        {
             return;
         }
         let mut scope =
@@ -384,95 +297,39 @@ impl<A: Actor> World<A> {
     }
 
     fn disk(&mut self, node: NodeId, incarnation: u32) {
-        if self.slots.get(&node).is_none_or(|slot| !slot.up || slot.incarnation != incarnation) {
+        let slot = self.slots.get(usize::from(node.0));
+        if slot.is_none_or(|slot| !slot.up || slot.incarnation != incarnation) {
             return;
         }
-        let Some(spindle) = self.fabric.spindles.get_mut(&node) else { return };
+        let Some(spindle) = self.fabric.spindle(node) else { return };
         let Some((tag, op, early)) = spindle.busy.take() else { return };
         let result = early.unwrap_or_else(|| spindle.disk.carry_out(&op));
+        let synced = matches!(op, Op::Sync(File::Segment(_))) && result.is_ok() && !spindle.disk.lies;
+        if result.is_err() && !matches!(op, Op::Read { .. } | Op::Unlink(_) | Op::List) {
+            self.fabric.ledger.disk_failed(node);
+        }
         self.with(node, Some(incarnation), |actor, scope| {
             scope.note(3, &[tag, u64::from(result.is_ok())], || format!("disk {op:.80?}: {result:.60?}"));
             actor.disk(scope, tag, result);
         });
+        // Behind the actor: what it has been told with this sync is durable with it.
+        if synced {
+            self.fabric.ledger.synced(node);
+        }
         self.fabric.spin(node, incarnation);
     }
+}
 
-    fn fault(&mut self, fault: &Fault) {
-        self.fabric.kernel.note(&[9], || format!("FAULT {fault:?}"));
-        let now = self.fabric.kernel.now();
-        let Fabric { network, ledger, spindles, skews, .. } = &mut self.fabric;
-        match *fault {
-            Fault::Crash(node, power) => self.crash(node, power),
-            Fault::Boot(node) => self.boot(node),
-            Fault::CrashAtOperation(node, count) => {
-                _ = spindles.get_mut(&node).map(|spindle| spindle.fuse = Some(count));
-            }
-            Fault::Disarm(node) => _ = spindles.get_mut(&node).map(|spindle| spindle.fuse = None),
-            Fault::Cut(from, to) => {
-                network.cut(from, to);
-                ledger.disturbed();
-            }
-            Fault::Heal => network.heal(),
-            Fault::Reset(choice) => {
-                if network.reset_some(now, choice) {
-                    ledger.disturbed();
-                }
-            }
-            Fault::Moods(node, moods) => {
-                _ = spindles.get_mut(&node).map(|spindle| spindle.disk.moods = moods);
-                if moods != crate::disk::Moods::default() {
-                    ledger.disk_failed();
-                }
-            }
-            Fault::Capacity(node, octets) => {
-                _ = spindles.get_mut(&node).map(|spindle| spindle.disk.capacity = octets);
-            }
-            Fault::Skew(node, micros) => _ = skews.insert(node, micros),
-            Fault::Tell(node, word) => self.tell(node, word),
+/// An arrival, for listeners.
+fn words(arrival: &Arrival) -> String {
+    match arrival {
+        Arrival::Octets(socket, octets) => {
+            format!("heard {} {}", socket.0, String::from_utf8_lossy(octets).escape_debug())
         }
-    }
-
-    fn crash(&mut self, node: NodeId, power: bool) {
-        let Some(slot) = self.slots.get_mut(&node) else { return };
-        if !slot.up {
-            return;
+        Arrival::Datagram { port, from, octets } => {
+            format!("datagram from {from} to port {port}, {} octets", octets.len())
         }
-        slot.up = false;
-        slot.actor.crash();
-        let now = self.fabric.kernel.now();
-        self.fabric.network.down(now, node, power);
-        if let Some(spindle) = self.fabric.spindles.get_mut(&node) {
-            spindle.waiting.clear();
-            spindle.busy = None;
-            spindle.fuse = None;
-            if power {
-                spindle.disk.crash();
-            }
-        }
-        self.fabric.ledger.crashed();
-        let wait = Duration::from_millis(500 + self.fabric.prng.below(120_000));
-        self.fabric.kernel.after(wait, Event::Fault(Fault::Boot(node)));
-    }
-
-    fn tell(&mut self, node: NodeId, word: Word) {
-        match self.slots.get_mut(&node) {
-            Some(slot) if !slot.up => slot.words.push(word),
-            _ => self.with(node, None, |actor, scope| actor.told(scope, word)),
-        }
-    }
-
-    fn boot(&mut self, node: NodeId) {
-        let Some(slot) = self.slots.get_mut(&node) else { return };
-        if slot.up {
-            return;
-        }
-        slot.up = true;
-        slot.incarnation = self.fabric.network.up(node);
-        let words = std::mem::take(&mut slot.words);
-        self.with(node, None, |actor, scope| actor.boot(scope));
-        for word in words {
-            self.tell(node, word);
-        }
+        other => format!("{other:?}"),
     }
 }
 
@@ -490,6 +347,3 @@ fn number(arrival: &Arrival) -> u64 {
         Arrival::Unreachable(port) => u64::from(*port),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -144,6 +144,7 @@ fn message(id: QueueId, number: u64, destinations: u64, octets: u64, now: Timest
         origin: Origin::Submitted,
         message_id: format!("<{number}@client.test>"),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     }
 }

@@ -5,9 +5,10 @@ use crate::smtp::Client;
 use crate::{Scratch, binary, free_port, wait_for};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, User};
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 /// Whom the daemon becomes, and mail is delivered as: `mail_owner` for root, else whoever runs the test.
 ///
@@ -28,6 +29,10 @@ pub fn owner() -> (u32, u32) {
 pub struct Daemon {
     scratch: Scratch,
     child: Option<Child>,
+    /// A program and its first arguments, which starts the daemon for us (`prlimit`).
+    pub starter: Vec<OsString>,
+    /// What its environment has beside ours.
+    pub environment: Vec<(OsString, OsString)>,
     /// How often it had said that it serves before this process.
     before: usize,
     /// Its SMTP port on loopback.
@@ -65,7 +70,15 @@ impl Daemon {
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
         let scratch = Scratch::new(name);
         let port = free_port();
-        let daemon = Self { scratch, child: None, before: 0, port, names: Names::start() };
+        let daemon = Self {
+            scratch,
+            child: None,
+            starter: Vec::new(),
+            environment: Vec::new(),
+            before: 0,
+            port,
+            names: Names::start(),
+        };
         fs::create_dir_all(daemon.config()).expect("a scratch folder");
         fs::create_dir_all(daemon.mail()).expect("a scratch folder");
         let (uid, gid) = owner();
@@ -144,6 +157,18 @@ impl Daemon {
         self.wait_until_it_serves();
     }
 
+    /// Starts the process, and waits until it listens, or ends.
+    ///
+    /// # Errors
+    /// How it ended.
+    ///
+    /// # Panics
+    /// When it does neither in time.
+    pub fn try_run(&mut self) -> Result<(), ExitStatus> {
+        self.spawn();
+        self.wait_for_either()
+    }
+
     /// Starts the process, and does not wait.
     ///
     /// # Panics
@@ -151,9 +176,13 @@ impl Daemon {
     pub fn spawn(&mut self) {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
         self.before = self.starts();
-        let child = Command::new(binary("postrider"))
+        let mut words = self.starter.clone();
+        words.push(binary("postrider").into());
+        let child = Command::new(&words[0])
+            .args(&words[1..])
             .args(["start", "-c"])
             .arg(self.config())
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -167,12 +196,20 @@ impl Daemon {
     /// # Panics
     /// When it does not in time.
     pub fn wait_until_it_serves(&mut self) {
+        if let Err(ended) = self.wait_for_either() {
+            panic!("the daemon ended: {ended}\n{}{}", self.stderr(), self.log());
+        }
+    }
+
+    fn wait_for_either(&mut self) -> Result<(), ExitStatus> {
         let before = self.before;
         wait_for("the daemon to listen", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
-            assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}{}", self.stderr(), self.log());
-            (self.starts() > before).then_some(())
-        });
+            match ended {
+                Some(status) => Some(Err(status)),
+                None => (self.starts() > before).then_some(Ok(())),
+            }
+        })
     }
 
     /// How often it has said that it serves: the last thing it does before it does.

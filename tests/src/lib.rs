@@ -4,12 +4,15 @@
 //! with what is waited for, and fail after [`PATIENCE`].
 
 pub mod daemon;
+pub mod differential;
 pub mod dovecot;
+pub mod faults;
 pub mod messages;
 pub mod names;
 pub mod postfix;
 pub mod server;
 pub mod smtp;
+pub mod world;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

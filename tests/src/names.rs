@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// How many aliases one answer follows.
+const ALIASES_MAX: usize = 20;
+
 /// What a name server answers.
 #[derive(Debug, Clone)]
 pub enum Zone {
@@ -37,7 +40,16 @@ impl Names {
     /// When loopback has no free port.
     #[must_use]
     pub fn start() -> Self {
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+        Self::start_at("127.0.0.1:0")
+    }
+
+    /// The same, at an address and port of this host.
+    ///
+    /// # Panics
+    /// When it is not free.
+    #[must_use]
+    pub fn start_at(address: &str) -> Self {
+        let socket = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let address = socket.local_addr().expect("a bound socket has an address");
         let names = Self { address, zones: Arc::default(), rule: Arc::default() };
         let inside = names.clone();
@@ -89,6 +101,49 @@ impl Names {
         self.set(domain, RecordType::MX, Zone::Records(records.collect()));
     }
 
+    /// One record as a line says: `NAME TYPE VALUE`, where a value `SERVFAIL`, `REFUSED`, `NXDOMAIN` or `SILENCE` stands for no
+    /// record, and the name of a PTR record is the address that it belongs to. A second line of a name and type adds to the first.
+    ///
+    /// # Panics
+    /// When it is no such line.
+    pub fn line(&self, line: &str) {
+        let bad = || panic!("no record: {line}");
+        let mut words = line.split(' ');
+        let (Some(name), Some(kind)) = (words.next(), words.next()) else { bad() };
+        let value = words.collect::<Vec<_>>().join(" ");
+        let host = |text: &str| Name::from_ascii(text).unwrap_or_else(|_| bad());
+        let kind: RecordType = kind.parse().unwrap_or_else(|_| bad());
+        let name = match (kind, name.parse::<std::net::Ipv4Addr>()) {
+            (RecordType::PTR, Ok(address)) => {
+                let [a, b, c, d] = address.octets();
+                format!("{d}.{c}.{b}.{a}.in-addr.arpa")
+            }
+            _ => name.to_ascii_lowercase(),
+        };
+        let data = match (value.as_str(), kind) {
+            ("SERVFAIL", _) => return self.set(&name, kind, Zone::Code(ResponseCode::ServFail)),
+            ("REFUSED", _) => return self.set(&name, kind, Zone::Code(ResponseCode::Refused)),
+            ("NXDOMAIN", _) => return self.set(&name, kind, Zone::Code(ResponseCode::NXDomain)),
+            ("SILENCE", _) => return self.set(&name, kind, Zone::Silence),
+            (text, RecordType::A) => {
+                RData::A(text.parse::<std::net::Ipv4Addr>().unwrap_or_else(|_| bad()).into())
+            }
+            (text, RecordType::CNAME) => RData::CNAME(hickory_proto::rr::rdata::CNAME(host(text))),
+            (text, RecordType::PTR) => RData::PTR(hickory_proto::rr::rdata::PTR(host(text))),
+            (text, RecordType::MX) => {
+                let (preference, exchange) = text.split_once(' ').unwrap_or_else(|| bad());
+                let preference = preference.parse().unwrap_or_else(|_| bad());
+                RData::MX(hickory_proto::rr::rdata::MX::new(preference, host(exchange)))
+            }
+            _ => bad(),
+        };
+        let mut zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
+        match zones.entry((name, kind)).or_insert_with(|| Zone::Records(Vec::new())) {
+            Zone::Records(records) => records.push(data),
+            Zone::Code(_) | Zone::Silence => bad(),
+        }
+    }
+
     fn answer(&self, query: &Message) -> Option<Message> {
         let question = query.queries.first()?.clone();
         let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
@@ -98,18 +153,35 @@ impl Names {
         reply.queries.push(question.clone());
         let zones = self.zones.lock().unwrap_or_else(PoisonError::into_inner);
         let rule = *self.rule.lock().unwrap_or_else(PoisonError::into_inner);
-        let ruled = rule.and_then(|rule| rule(&name, question.query_type()));
-        let known = ruled.is_none() && zones.keys().any(|(other, _)| *other == name);
-        match zones.get(&(name, question.query_type())).or(ruled.as_ref()) {
-            Some(Zone::Silence) => return None,
-            Some(Zone::Code(code)) => reply.metadata.response_code = *code,
-            Some(Zone::Records(records)) => {
-                for data in records {
-                    reply.answers.push(Record::from_rdata(question.name().clone(), 60, data.clone()));
+        let kind = question.query_type();
+        let mut name = name;
+        // An alias leads on, as far as one that is served here can.
+        for _ in 0..ALIASES_MAX {
+            let owner = Name::from_ascii(format!("{name}.")).ok()?;
+            let ruled = || rule.and_then(|rule| rule(&name, kind));
+            let alias = match zones.get(&(name.clone(), kind)).cloned().or_else(ruled) {
+                Some(Zone::Silence) => return None,
+                Some(Zone::Code(code)) => {
+                    reply.metadata.response_code = code;
+                    break;
                 }
-            }
-            None if known => {}
-            None => reply.metadata.response_code = ResponseCode::NXDomain,
+                Some(Zone::Records(records)) => {
+                    let records =
+                        records.iter().map(|data| Record::from_rdata(owner.clone(), 60, data.clone()));
+                    reply.answers.extend(records);
+                    break;
+                }
+                None => zones.get(&(name.clone(), RecordType::CNAME)),
+            };
+            let Some(Zone::Records(records)) = alias else {
+                if !zones.keys().any(|(other, _)| *other == name) {
+                    reply.metadata.response_code = ResponseCode::NXDomain;
+                }
+                break;
+            };
+            let RData::CNAME(target) = records.first()? else { return None };
+            name = target.0.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+            reply.answers.push(Record::from_rdata(owner, 60, records.first()?.clone()));
         }
         Some(reply)
     }

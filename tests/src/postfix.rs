@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Debian's place of the programs.
-const PROGRAMS: &str = "/usr/lib/postfix/sbin";
+pub const PROGRAMS: &str = "/usr/lib/postfix/sbin";
 /// Folders of the queue that only Postfix enters.
 const PRIVATE: [&str; 11] = [
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved",
@@ -24,7 +24,8 @@ pub struct Postfix {
     pub port: u16,
 }
 
-const SERVICES: &str = "\
+/// Its services but smtpd(8), none of them in a chroot.
+pub const SERVICES: &str = "\
 pickup    unix  n       -       n       60      1       pickup
 cleanup   unix  n       -       n       -       0       cleanup
 qmgr      unix  n       -       n       300     1       qmgr
@@ -49,6 +50,25 @@ scache    unix  -       -       n       -       1       scache
 postlog   unix-dgram n  -       n       -       1       postlogd
 ";
 
+/// Makes the folders of a queue and of its data below `root`: `spool` and `data`.
+///
+/// # Panics
+/// When they cannot be made.
+pub fn lay_out(root: &Path) {
+    fs::set_permissions(root, fs::Permissions::from_mode(0o755)).expect("a scratch folder");
+    let (uid, _) = crate::daemon::owner();
+    let group = nix::unistd::Group::from_name("postdrop").ok().flatten();
+    let postdrop = group.expect("Debian's postfix makes the group postdrop").gid.as_raw();
+    make(&root.join("spool"), 0o755, 0, 0);
+    for folder in PRIVATE {
+        make(&root.join("spool").join(folder), 0o700, uid, 0);
+    }
+    make(&root.join("spool/pid"), 0o755, 0, 0);
+    make(&root.join("spool/maildrop"), 0o730, uid, postdrop);
+    make(&root.join("spool/public"), 0o710, uid, postdrop);
+    make(&root.join("data"), 0o700, uid, 0);
+}
+
 fn make(path: &Path, mode: u32, uid: u32, gid: u32) {
     fs::DirBuilder::new().create(path).expect("a scratch folder");
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a scratch folder");
@@ -65,19 +85,9 @@ impl Postfix {
         _ = program("postfix", "postfix");
         let scratch = Scratch::new(name);
         let root = scratch.path().to_owned();
-        fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).expect("a scratch folder");
         let (uid, _) = crate::daemon::owner();
-        let group = nix::unistd::Group::from_name("postdrop").ok().flatten();
-        let postdrop = group.expect("Debian's postfix makes the group postdrop").gid.as_raw();
         fs::create_dir(root.join("config")).expect("a scratch folder");
-        make(&root.join("spool"), 0o755, 0, 0);
-        for folder in PRIVATE {
-            make(&root.join("spool").join(folder), 0o700, uid, 0);
-        }
-        make(&root.join("spool/pid"), 0o755, 0, 0);
-        make(&root.join("spool/maildrop"), 0o730, uid, postdrop);
-        make(&root.join("spool/public"), 0o710, uid, postdrop);
-        make(&root.join("data"), 0o700, uid, 0);
+        lay_out(&root);
         make(&root.join("mail"), 0o700, uid, 0);
         let port = free_port();
         fs::write(root.join("config/main.cf"), main(&root, uid, main_cf)).expect("a scratch folder");

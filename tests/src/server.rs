@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -37,6 +38,8 @@ pub enum Answer {
     TakeAndHangup,
     /// Take the message, say so, then close (only at the end of data).
     ReplyAndHangup,
+    /// Nothing, until the client gives up.
+    Silence,
 }
 
 /// A server on loopback.
@@ -47,6 +50,7 @@ pub struct Server {
     taken: Arc<Mutex<Vec<Taken>>>,
     heard: Arc<Mutex<Vec<String>>>,
     verbs: Arc<Mutex<BTreeMap<String, usize>>>,
+    open: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -63,16 +67,30 @@ impl Server {
     /// When loopback has no free port.
     #[must_use]
     pub fn scripted(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        Self::scripted_at("127.0.0.1:0", script)
+    }
+
+    /// The same, at an address and port of this host.
+    ///
+    /// # Panics
+    /// When it is not free.
+    #[must_use]
+    pub fn scripted_at(
+        address: &str,
+        script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
         let address = listener.local_addr().expect("a bound socket has an address");
-        let server = Self { address, taken: Arc::default(), heard: Arc::default(), verbs: Arc::default() };
+        let server = Self::at(address);
         let (inside, script) = (server.clone(), Arc::new(script));
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (server, script) = (inside.clone(), Arc::clone(&script));
                 thread::spawn(move || {
                     let reader = stream.try_clone().map(BufReader::new);
+                    server.open.fetch_add(1, Ordering::Relaxed);
                     _ = reader.and_then(|reader| server.talk(reader, &stream, &*script));
+                    server.open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         });
@@ -86,8 +104,7 @@ impl Server {
     #[must_use]
     pub fn on_socket(path: &Path) -> Self {
         let listener = UnixListener::bind(path).expect("a free path");
-        let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Self { address, taken: Arc::default(), heard: Arc::default(), verbs: Arc::default() };
+        let server = Self::at(SocketAddr::from(([127, 0, 0, 1], 0)));
         let inside = server.clone();
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
@@ -99,6 +116,22 @@ impl Server {
             }
         });
         server
+    }
+
+    fn at(address: SocketAddr) -> Self {
+        Self {
+            address,
+            taken: Arc::default(),
+            heard: Arc::default(),
+            verbs: Arc::default(),
+            open: Arc::default(),
+        }
+    }
+
+    /// How many sessions have not ended.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
     }
 
     /// Messages so far.
@@ -155,11 +188,18 @@ impl Server {
             lmtp |= verb == "LHLO";
             match answer {
                 Answer::Hangup | Answer::TakeAndHangup | Answer::ReplyAndHangup => return Ok(()),
+                Answer::Silence => return std::io::copy(&mut reader, &mut std::io::sink()).map(drop),
                 Answer::HangupInContent(count) => {
                     writer.write_all(usual(&verb).as_bytes())?;
                     return reader.read_exact(&mut vec![0; count]);
                 }
-                Answer::Say(text) => writer.write_all(text.as_bytes())?,
+                Answer::Say(text) => {
+                    writer.write_all(text.as_bytes())?;
+                    let goes_on = verb != "DATA" || !text.starts_with('3');
+                    if !goes_on && !self.content(&mut reader, &mut writer, script, &mut message, lmtp)? {
+                        return Ok(());
+                    }
+                }
                 Answer::Usual => {
                     if verb == "RCPT" {
                         message.recipients.push(line.get(8..).unwrap_or_default().to_owned());
@@ -180,11 +220,11 @@ impl Server {
                 "QUIT" => return Ok(()),
                 _ => {}
             }
-            line.clear();
-            if reader.read_line(&mut line)? == 0 {
+            let mut octets = Vec::new();
+            if reader.read_until(b'\n', &mut octets)? == 0 {
                 return Ok(());
             }
-            line.truncate(line.trim_end().len());
+            line = String::from_utf8_lossy(&octets).trim_end_matches(['\r', '\n']).to_owned();
         }
     }
 
@@ -208,7 +248,12 @@ impl Server {
             message.content.extend_from_slice(line.strip_prefix(b".").unwrap_or(&line));
         }
         let answer = self.hear(".", script);
-        if matches!(answer, Answer::Usual | Answer::TakeAndHangup | Answer::ReplyAndHangup) {
+        let accepts = match &answer {
+            Answer::Say(text) => text.starts_with('2'),
+            Answer::Usual | Answer::TakeAndHangup | Answer::ReplyAndHangup => true,
+            Answer::Hangup | Answer::HangupInContent(_) | Answer::Silence => false,
+        };
+        if accepts {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
             taken.push(std::mem::take(message));
         }
@@ -227,6 +272,7 @@ impl Server {
                 writer.write_all(b"250 2.0.0 Ok: taken\r\n")?;
                 return Ok(false);
             }
+            Answer::Silence => return std::io::copy(reader, &mut std::io::sink()).map(|_| false),
             Answer::Hangup | Answer::TakeAndHangup | Answer::HangupInContent(_) => return Ok(false),
         }
         Ok(true)

@@ -522,7 +522,17 @@ fn an_ordinary_user_sends_and_lists_and_changes_nothing() {
     assert!(as_nobody(&format!("{program} mailq -C {config}"), 0).0.contains(&id));
     _ = as_nobody(&format!("{program} postqueue -c {config} -f"), 0);
     _ = as_nobody(&format!("{program} status -c {config}"), 0);
-    for words in ["postsuper -d ALL", "queue hold ALL", &format!("postcat -q {id}"), "stop", "reload"] {
+    let read_one = format!("postcat -q {id}");
+    let forbidden = [
+        "postsuper -d ALL",
+        "queue hold ALL",
+        "queue export ALL",
+        "queue import",
+        &read_one,
+        "stop",
+        "reload",
+    ];
+    for words in forbidden {
         let (verb, rest) = words.split_once(' ').unwrap_or((words, ""));
         let (_, error) = as_nobody(&format!("{program} {verb} -c {config} {rest}"), 69);
         assert!(error.contains("only root and mail_owner may do this"), "{words}: {error}");

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-const ROUNDS: u64 = 20;
+/// Kills in each run of all tests; `just kills` asks for more.
+const KILLS: u64 = 20;
 const CLIENTS: u64 = 4;
 /// `default_destination_concurrency_limit` of this test: so many attempts a crash can cut off, and so many copies can come twice.
 const CONCURRENCY: usize = 4;
@@ -64,6 +65,7 @@ fn client(port: u16, name: &str, accepted: &Mutex<BTreeSet<String>>) -> Option<(
 
 #[test]
 fn what_was_accepted_survives_every_kill() {
+    let kills = std::env::var("KILLS").map_or(KILLS, |text| text.parse().expect("KILLS is a number"));
     let server = Server::start();
     let lines = format!(
         "relayhost = [127.0.0.1]:{}\ndefault_destination_concurrency_limit = {CONCURRENCY}\n\
@@ -72,7 +74,7 @@ fn what_was_accepted_survives_every_kill() {
     );
     let mut daemon = Daemon::prepare("crash", &lines, "");
     let accepted = Arc::new(Mutex::new(BTreeSet::new()));
-    for round in 0..ROUNDS {
+    for round in 0..kills {
         daemon.run();
         let before = accepted.lock().expect("no client panics").len();
         std::thread::scope(|scope| {
@@ -90,7 +92,7 @@ fn what_was_accepted_survives_every_kill() {
     }
     daemon.run();
     let accepted = accepted.lock().expect("all clients are gone").clone();
-    assert!(accepted.len() as u64 >= ROUNDS, "{}", accepted.len());
+    assert!(accepted.len() as u64 >= kills, "{}", accepted.len());
     let copies = |server: &Server| {
         let mut copies: BTreeMap<String, usize> = BTreeMap::new();
         for message in server.taken() {
@@ -113,8 +115,8 @@ fn what_was_accepted_survives_every_kill() {
     assert!(lost.is_empty(), "lost {lost:?}");
     // A kill can only double what was being handed over at that moment.
     let extra: usize = copies.values().map(|count| count - 1).sum();
-    println!("{} accepted, {} arrived, {extra} copies too many", accepted.len(), copies.len());
-    assert!(extra <= usize::try_from(ROUNDS).expect("small") * CONCURRENCY, "{extra} copies too many");
+    println!("{kills} kills, {} accepted, {} arrived, {extra} copies too many", accepted.len(), copies.len());
+    assert!(extra <= usize::try_from(kills).expect("small") * CONCURRENCY, "{extra} copies too many");
 }
 
 #[test]

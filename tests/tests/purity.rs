@@ -160,3 +160,21 @@ fn names(text: &str, word: &str) -> bool {
         !word.ends_with(char::is_alphanumeric) || !behind.is_some_and(|c| c.is_alphanumeric() || c == '_')
     })
 }
+
+#[test]
+fn the_daemon_knows_nothing_of_planted_bugs() {
+    let source = std::fs::read_to_string(root().join("core/src/planted.rs")).expect("the list of bugs");
+    let words: Vec<&str> = source
+        .split('"')
+        .filter(|part| {
+            part.len() > 25 && part.starts_with(|c: char| c.is_ascii_lowercase()) && !part.contains('\n')
+        })
+        .collect();
+    assert!(words.len() > 30, "the list was read: {words:?}");
+    let daemon = std::fs::read(postrider_tests::binary("postrider")).expect("the daemon");
+    let simulator = std::fs::read(postrider_tests::binary("postrider-sim")).expect("the simulator");
+    for words in words {
+        let inside = |program: &[u8]| program.windows(words.len()).any(|window| window == words.as_bytes());
+        assert!(!inside(&daemon) && !inside(&simulator), "{words:?} is in a program that ships");
+    }
+}

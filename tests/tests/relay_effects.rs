@@ -2,11 +2,12 @@
 
 use postrider_tests::daemon::Daemon;
 use postrider_tests::smtp::Client;
-use postrider_tests::{program, wait_for};
+use postrider_tests::{PATIENCE, binary, program, wait_for};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 fn config(daemon: &Daemon, name: &str) -> String {
     String::from_utf8(daemon.command(&["config", "-x", name]).stdout).unwrap()
@@ -54,6 +55,71 @@ fn the_log_has_the_name_that_is_set() {
     let daemon = Daemon::start("syslog-name", "syslog_name = letters");
     _ = daemon.client().say("QUIT");
     _ = daemon.wait_for_log("letters/smtpd");
+}
+
+/// A daemon whose `/dev/log` is a socket of ours: it runs in a mount namespace with a `/dev` of its own.
+struct Logged {
+    logger: UnixDatagram,
+    child: Child,
+    _daemon: Daemon,
+}
+
+impl Logged {
+    fn start(name: &str, lines: &str) -> Self {
+        let daemon = Daemon::prepare(name, &format!("maillog_file =\n{lines}"), "");
+        let socket = daemon.path().join("logger");
+        let logger = UnixDatagram::bind(&socket).unwrap();
+        logger.set_read_timeout(Some(PATIENCE)).unwrap();
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();
+        let script = r#"set -e
+            mkdir "$1/dev"
+            mount -t tmpfs none "$1/dev"
+            for device in null zero random urandom; do
+                touch "$1/dev/$device"
+                mount --bind "/dev/$device" "$1/dev/$device"
+            done
+            ln -s "$1/logger" "$1/dev/log"
+            mount --rbind "$1/dev" /dev
+            exec "$2" start -c "$1/config""#;
+        let mut command = Command::new(program("unshare", "util-linux"));
+        // Who is not root may be root in a namespace of users.
+        let root = nix::unistd::Uid::effective().is_root();
+        command.arg(if root { "-m" } else { "-rm" }).args(["sh", "-c", script, "sh"]);
+        command.arg(daemon.path()).arg(binary("postrider")).stdin(Stdio::null());
+        Self { logger, child: command.spawn().unwrap(), _daemon: daemon }
+    }
+
+    /// Packets up to the first that contains the text; that one.
+    fn wait_for(&self, text: &str) -> String {
+        let mut buffer = [0; 4096];
+        loop {
+            let count = self.logger.recv(&mut buffer).expect("the logger is told");
+            let packet = String::from_utf8_lossy(&buffer[..count]).into_owned();
+            if packet.contains(text) {
+                return packet;
+            }
+        }
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+#[test]
+fn the_system_s_logger_is_told_facility_and_name() {
+    // syslog(3): eight times the number of the facility, and the level; local3 is 19, news 7, security the old name of auth, 4.
+    for (facility, number) in [("local3", 19), ("news", 7), ("security", 4)] {
+        let lines = format!("syslog_facility = {facility}\nsyslog_name = letters");
+        let daemon = Logged::start(&format!("syslog-{facility}"), &lines);
+        let packet = daemon.wait_for("daemon started");
+        let information = number * 8 + 6;
+        assert!(packet.starts_with(&format!("<{information}>")), "{packet}");
+        assert!(packet.contains(" letters/master["), "{packet}");
+    }
 }
 
 /// A certificate authority of its own, and a certificate for 127.0.0.1 and mail.here.test signed by it.

@@ -24,7 +24,7 @@ pub use params::{Classes, Params};
 use crate::ask::{Facts, Pause};
 use crate::event::Event;
 use crate::limits::INLINE_CONTENT_MAX;
-use crate::mail::{BodyType, ContentPlace, Envelope, Message, Origin, QueueId, Sender};
+use crate::mail::{BodyType, ContentPlace, Envelope, Message, NoticeClass, Origin, QueueId, Sender};
 use crate::rewrite::Rewrite;
 use crate::time::{Now, Timestamp};
 use crate::wire::Reply;
@@ -63,7 +63,7 @@ pub enum Finished {
     /// Commit this.
     Message(Box<Message>),
     /// A header rule or a limit refuses it: the reply to the end of data.
-    Refused(Reply),
+    Refused(Reply, NoticeClass),
     /// A header rule says that it is to be accepted and thrown away.
     Discarded,
 }
@@ -159,10 +159,10 @@ impl Cleanup {
                 self.work = Some(work);
                 return Err(Pause::Need(question));
             }
-            Err(Stop::Refuse(reply, why)) => {
+            Err(Stop::Refuse(reply, class, why)) => {
                 let warning = |text| Event::Warning { program: "cleanup", id: Some(draft.id), text };
                 work.events.extend(why.map(warning));
-                Finished::Refused(reply)
+                Finished::Refused(reply, class)
             }
             Err(Stop::Discard) => Finished::Discarded,
         };
@@ -212,7 +212,10 @@ impl Work {
             // The one address replaces all; aliases and filters are not for it.
             Some(mailbox) => {
                 self.header.filter = None;
-                vec![crate::mail::Recipient::new(maps.rewrite.canonical(&mailbox))]
+                vec![crate::mail::Recipient::redirected(
+                    maps.rewrite.canonical(&mailbox),
+                    draft.envelope.recipients.first(),
+                )]
             }
             None => {
                 let bcc = std::mem::take(&mut self.header.bcc);
@@ -237,6 +240,7 @@ impl Work {
             origin: draft.origin,
             message_id: std::mem::take(&mut self.header.message_id),
             hold: draft.hold || self.header.hold,
+            checksum: None,
             unknown: Vec::new(),
         })
     }

@@ -116,10 +116,11 @@ pub(super) fn event(id: QueueId, verb: &'static str, field: &str, envelope: &Env
     if !client.helo.is_empty() {
         details.push_str(&format!(" helo=<{}>", client.helo));
     }
+    let text = if verb == "reject" { &super::replies::refusal(text) } else { text };
     if !text.is_empty() {
         details.push_str(&format!(": {text}"));
     }
-    Event::HeaderRule { id, verb, header: shown.replace('\n', " "), details }
+    Event::HeaderRule { id, verb, header: shown.to_owned(), details }
 }
 
 fn origin(client: &ClientFacts) -> String {

@@ -112,7 +112,7 @@ impl World {
 
     fn refusal(&self, content: &[u8]) -> String {
         match self.run(content).0 {
-            Finished::Refused(reply) => {
+            Finished::Refused(reply, _) => {
                 format!("{} {} {}", reply.code, reply.status.unwrap(), reply.lines.join("/"))
             }
             other => panic!("{other:?}"),

@@ -95,10 +95,12 @@ pub const fn classify(moment: Moment, severity: Severity) -> (Reach, Fate) {
 
 /// How a reply of this code went wrong, where one of class `wanted` was.
 #[must_use]
-pub const fn severity(code: u16, wanted: u16) -> Option<Severity> {
+pub fn severity(code: u16, wanted: u16) -> Option<Severity> {
     match code {
         421 => Some(Severity::Closing),
         _ if code / 100 == wanted => None,
+        400..=499 if planted!(SoftIsHard) => Some(Severity::Hard),
+        500..=599 if planted!(HardIsSoft) => Some(Severity::Soft),
         400..=499 => Some(Severity::Soft),
         500..=599 => Some(Severity::Hard),
         _ => Some(Severity::Odd),

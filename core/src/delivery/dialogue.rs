@@ -7,7 +7,7 @@ use super::plan::{self, Row};
 use super::{Delivery, Ended, Fate, Moment, Output, Protocol, Reach, Severity, Stage, Transaction, Verdict};
 use super::{agreeing, classify, severity};
 use crate::limits::PIPELINED_MAX;
-use crate::mail::{BodyType, Diagnosis};
+use crate::mail::{BodyType, Diagnosis, NoticeClass};
 use crate::time::Now;
 use crate::wire::{ContentEncoder, EnhancedStatus, Reply, SevenBit};
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ const WRITE_WORTH: usize = 32 * 1024;
 /// A transaction as far as it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Talk {
-    transaction: Transaction,
+    pub(super) transaction: Transaction,
     /// One for each place of the transaction, when known.
     verdicts: Vec<Option<Verdict>>,
     plan: Vec<Row>,
@@ -87,9 +87,17 @@ impl Talk {
     pub(super) fn refuse_rest(&mut self, fate: Fate, reach: Reach, diagnosis: &Diagnosis) {
         self.host_bad |= reach == Reach::Host;
         for verdict in &mut self.verdicts {
-            if verdict.is_none() {
+            if verdict.is_none() || planted!(LmtpAnsweredAgain) {
                 *verdict = Some(Verdict::Refused { fate, reach, diagnosis: diagnosis.clone() });
             }
+        }
+    }
+
+    #[cfg(feature = "planted")]
+    pub(super) fn take_for_done(&mut self, peer: &super::Peer) {
+        let diagnosis = peer.ours(EnhancedStatus::new(2, 0, 0), "probably".to_owned());
+        for place in std::mem::take(&mut self.accepted) {
+            self.decide(place, Verdict::Accepted { diagnosis: diagnosis.clone(), last_hop_for_dsn: true });
         }
     }
 
@@ -231,12 +239,18 @@ impl Delivery {
         };
         let severity = severity(reply.code, row.wanted());
         if let Some(severity) = severity {
+            // A server that will not be used again says nothing of the mail.
+            if row != Row::Rset {
+                self.note_refusal(reply.code);
+            }
             let diagnosis = self.said(reply, row, severity);
             return self.row_refused(now, row, severity, diagnosis);
         }
         match row {
             Row::Rset => {}
             Row::Mail => self.talk.mail_answered = true,
+            // Behind a refused MAIL it means nothing, and the content must not go to anybody.
+            Row::Rcpt(_) if self.talk.refused => {}
             Row::Rcpt(place) => self.talk.accepted.push_back(place),
             Row::Data => return self.data_granted(now),
             Row::Dot => return self.dot_accepted(now, &reply),
@@ -259,7 +273,12 @@ impl Delivery {
         }
         let diagnosis = agreeing(diagnosis, fate);
         match row {
-            Row::Rcpt(place) => self.talk.decide(place, Verdict::Refused { fate, reach, diagnosis }),
+            Row::Rcpt(place) => {
+                if planted!(RefusedCounts) {
+                    self.talk.accepted.push_back(place);
+                }
+                self.talk.decide(place, Verdict::Refused { fate, reach, diagnosis });
+            }
             Row::Dot if self.talk.hollow => return self.finish(Stage::Spent { polite: true }),
             Row::Dot if self.params.protocol == Protocol::Lmtp => {
                 if let Some(place) = self.talk.accepted.pop_front() {
@@ -386,6 +405,14 @@ impl Delivery {
         if self.stage != Stage::Body {
             return;
         }
+        if planted!(HalfContent) {
+            self.talk.end_content();
+            self.write_buffer();
+            self.talk.sent += 1;
+            self.stage = Stage::Dialogue;
+            return;
+        }
+        self.note_trouble(NoticeClass::Data);
         let text = format!("message file read error: {why}");
         let diagnosis = self.peer.ours(EnhancedStatus::new(4, 3, 0), text);
         self.talk.refuse_rest(Fate::PutOff, Reach::Transaction, &diagnosis);
@@ -399,6 +426,7 @@ impl Delivery {
         else {
             return self.cut(Severity::Garbled, "protocol error with");
         };
+        self.note_refusal(reply.code);
         let diagnosis = self.said(reply.clone(), Row::Dot, severity);
         let (reach, fate) = classify(Moment::Body, severity);
         self.talk.refuse_rest(fate, reach, &agreeing(diagnosis, fate));

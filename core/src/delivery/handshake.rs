@@ -102,7 +102,7 @@ impl Delivery {
             TlsLevel::May => self.offer.starttls,
             TlsLevel::Encrypt | TlsLevel::Unsupported(_) => true,
         };
-        if self.secured || !wanted {
+        if self.secured || !wanted || (planted!(ClearIfNotOffered) && !self.offer.starttls) {
             return self.begin(now);
         }
         if !self.offer.starttls {
@@ -131,6 +131,7 @@ impl Delivery {
                     self.peer.plain(),
                     reply.text()
                 );
+                self.note_refusal(reply.code);
                 let diagnosis = self.peer.theirs(reply, text);
                 self.host_failed(Moment::StartTls, severity, diagnosis, true);
             }
@@ -164,7 +165,7 @@ impl Delivery {
             return;
         }
         self.note(format!("SSL_connect error to {}: {why}", self.peer.relay()));
-        if self.tls == TlsLevel::May {
+        if self.tls == TlsLevel::May || planted!(ClearAfterHandshake) {
             self.talk.tls_failed();
             return self.finish(Stage::Spent { polite: false });
         }
@@ -175,6 +176,7 @@ impl Delivery {
 
     /// The server will not talk to us.
     fn refused(&mut self, moment: Moment, severity: Severity, reply: Reply) {
+        self.note_refusal(reply.code);
         let text = format!("host {} refused to talk to me: {}", self.peer.plain(), reply.text());
         let diagnosis = match severity {
             Severity::Odd => self.peer.odd(reply, &text),

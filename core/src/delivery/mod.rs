@@ -17,10 +17,12 @@ mod destination;
 mod dialogue;
 mod handshake;
 mod hosts;
+mod notice;
 mod offer;
 mod params;
 mod peer;
 mod plan;
+mod stages;
 
 pub use classify::{Fate, Moment, Reach, Severity, classify, severity};
 pub use destination::{BadDestination, Destination, split};
@@ -28,10 +30,11 @@ pub use hosts::{Found, Host, Search, find};
 pub use offer::Offer;
 pub use params::{CacheParams, HostParams, Interfaces, Params, Preference, Protocol, Timeouts, TlsLevel};
 pub use peer::{Loss, Peer};
+pub use stages::STAGES;
 
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{Attempt, AttemptRecipient, Diagnosis, TlsFacts};
+use crate::mail::{Attempt, AttemptRecipient, Diagnosis, Minutes, Notice, NoticeClass, Sender, TlsFacts};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::{EnhancedStatus, Reply, ReplyReader};
 use dialogue::Talk;
@@ -170,6 +173,7 @@ pub struct Delivery {
     offer: Offer,
     deadline: Option<Instant>,
     talk: Talk,
+    minutes: Minutes,
     out: Outbox<Output>,
 }
 
@@ -179,7 +183,9 @@ impl Delivery {
     #[must_use]
     pub fn new(params: Arc<Params>, peer: Peer, tls: TlsLevel, transaction: Transaction, now: Now) -> Self {
         let deadline = Some(now.mono.after(params.timeouts.hello));
+        let minutes = Minutes::new(params.notify);
         Self {
+            minutes,
             params,
             peer,
             tls,
@@ -210,6 +216,7 @@ impl Delivery {
     }
 
     fn send(&mut self, text: String) {
+        self.minutes.said(text.as_bytes());
         self.out.put(Output::Send(text.into_bytes()));
     }
 
@@ -226,7 +233,9 @@ impl Delivery {
                 Stage::Handshake | Stage::Spent { .. } | Stage::Gone => return,
                 // These octets were said before the server had our command: were they taken for its answer, each later answer
                 // would be taken for the wrong command, and in the end a message for delivered that is not.
-                _ if due == 0 => return self.cut(Severity::Garbled, "protocol error with"),
+                _ if due == 0 && !planted!(OutOfTurn) => {
+                    return self.cut(Severity::Garbled, "protocol error with");
+                }
                 _ => {}
             }
             let (used, reply) = self.reader.read(rest);
@@ -234,7 +243,8 @@ impl Delivery {
             match reply {
                 None => {}
                 Some(Ok(reply)) => {
-                    due -= 1;
+                    due = due.saturating_sub(1);
+                    self.hear(&reply);
                     self.reply(now, reply);
                 }
                 Some(Err(_)) => self.cut(Severity::Garbled, "protocol error with"),
@@ -289,7 +299,14 @@ impl Delivery {
             Stage::Spent { .. } | Stage::Gone => return,
             _ => {}
         }
+        if severity == Severity::Garbled {
+            self.note_trouble(NoticeClass::Protocol);
+        }
         let (moment, doing) = self.doing();
+        #[cfg(feature = "planted")]
+        if planted!(LostIsDone) && moment == Moment::Dot && severity == Severity::Cut {
+            self.talk.take_for_done(&self.peer);
+        }
         let timed_out = if how == "conversation with" { " timed out" } else { "" };
         let text = format!("{how} {}{timed_out} while {doing}", self.peer.plain());
         let detail = if severity == Severity::Garbled { (5, 0) } else { (4, 2) };

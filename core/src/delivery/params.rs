@@ -2,6 +2,7 @@
 //!
 //! Each parameter has two names, `smtp_…` and `lmtp_…`; the command of the service in master.cf chooses the family.
 
+use crate::mail::{NoticeClass, NoticeClasses};
 use crate::params::Settings;
 use crate::tables::{Form, MatchList};
 use crate::time::Duration;
@@ -162,6 +163,10 @@ fn addresses(items: &[String]) -> Vec<IpAddr> {
 pub struct Params {
     /// What is spoken.
     pub protocol: Protocol,
+    /// `notify_classes`: the trouble that the postmaster wants to hear of; a client has only some of it.
+    pub notify: NoticeClasses,
+    /// `double_bounce_sender`: who sends notices.
+    pub double_bounce_sender: String,
     /// `myhostname`: to notice that we talk to ourselves, and the host of a socket path in logs.
     pub hostname: String,
     /// `smtp_helo_name`, `lmtp_lhlo_name`.
@@ -301,6 +306,8 @@ impl Default for Params {
     fn default() -> Self {
         Self {
             protocol: Protocol::Smtp,
+            notify: NoticeClasses::default(),
+            double_bounce_sender: "double-bounce".into(),
             hostname: "localhost.localdomain".into(),
             hello_name: "localhost.localdomain".into(),
             timeouts: Timeouts::default(),
@@ -358,6 +365,8 @@ impl Params {
         let limit = family.number("smtp_line_length_limit", "lmtp_line_length_limit");
         Self {
             protocol,
+            notify: notified(settings),
+            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             hostname: settings.text("myhostname").to_owned(),
             hello_name: family.text("smtp_helo_name", "lmtp_lhlo_name").to_owned(),
             timeouts: Timeouts::new(&family),
@@ -454,6 +463,12 @@ impl CacheParams {
                 .number("smtp_connection_reuse_count_limit", "lmtp_connection_reuse_count_limit"),
         }
     }
+}
+
+/// What a client can have trouble of, as far as it is wanted: where that is nothing, as by default, no minutes are kept.
+fn notified(settings: &Settings) -> NoticeClasses {
+    let ours = NoticeClasses::default().with(NoticeClass::Protocol).with(NoticeClass::Data);
+    ours.both(NoticeClasses::named(&settings.list("notify_classes")))
 }
 
 #[cfg(test)]

@@ -115,13 +115,13 @@ fn mail(transaction: &Transaction, params: &Params, offer: &Offer) -> String {
         line.push_str(" SMTPUTF8");
     }
     if offer.dsn {
+        if let Some(envid) = &attempt.envid {
+            _ = write!(line, " ENVID={}", xtext(envid));
+        }
         match attempt.ret {
             Some(Ret::Full) => line.push_str(" RET=FULL"),
             Some(Ret::Headers) => line.push_str(" RET=HDRS"),
             None => {}
-        }
-        if let Some(envid) = &attempt.envid {
-            _ = write!(line, " ENVID={}", xtext(envid));
         }
     }
     line.push_str("\r\n");
@@ -135,13 +135,16 @@ fn rcpt(transaction: &Transaction, place: usize, params: &Params, offer: &Offer)
     };
     let mut line = format!("RCPT TO:<{}>", path(&recipient.address, params));
     if offer.dsn {
-        notify(recipient.notify, &mut line);
-        match (&recipient.orcpt, &recipient.original) {
-            (Some(orcpt), _) => original(orcpt, &mut line),
-            // RFC 3461 5.2.1: who knows the first address says it.
-            (None, Some(mailbox)) => _ = write!(line, " ORCPT=rfc822;{}", xtext(&mailbox.external())),
-            (None, None) => {}
+        match &recipient.orcpt {
+            Some(orcpt) => original(orcpt, &mut line),
+            // RFC 3461 5.2.1: who knows the first address says it, so that a report of a hop behind us names it.
+            None => {
+                let address = recipient.original.as_ref().unwrap_or(&recipient.address).external();
+                let kind = if address.is_ascii() { "rfc822" } else { "utf-8" }.to_owned();
+                original(&OriginalRecipient { kind, address }, &mut line);
+            }
         }
+        notify(recipient.notify, &mut line);
     }
     line.push_str("\r\n");
     line
@@ -166,7 +169,14 @@ fn original(orcpt: &OriginalRecipient, line: &mut String) {
 fn path(mailbox: &Mailbox, params: &Params) -> String {
     // Even where quoting is not wanted, an address must not end its own command.
     let risky = mailbox.local().contains(['<', '>', ' ', '"', '\\']);
-    if params.quote_envelope || risky || mailbox.domain().is_empty() {
+    let local = mailbox.local();
+    // RFC 5321 4.1.2: no dot of a dot-string stands at an end or beside another. Who gave us such an address unquoted may have
+    // to hear it so, hence the parameter.
+    let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
+    if params.quote_envelope && dots && !mailbox.domain().is_empty() && mailbox.external().starts_with(local)
+    {
+        format!("\"{local}\"@{}", mailbox.domain())
+    } else if params.quote_envelope || risky || mailbox.domain().is_empty() {
         mailbox.external()
     } else {
         format!("{}@{}", mailbox.local(), mailbox.domain())

@@ -84,7 +84,7 @@ pub(super) fn query(id: u16, name: &str, kind: RecordKind, edns: bool) -> Option
 /// Reads what came for the query of this id, name and kind.
 pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: RecordKind) -> Reading {
     // The id is looked at first: a flood of forgeries costs two octets each.
-    if !octets.starts_with(&id.to_be_bytes()) {
+    if !octets.starts_with(&id.to_be_bytes()) && !planted!(AnyAnswer) {
         return Reading::Stray;
     }
     let Ok(message) = Message::from_vec(octets) else {
@@ -100,7 +100,14 @@ pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: RecordKind) -> Read
         ResponseCode::FormErr | ResponseCode::NotImp | ResponseCode::BADVERS | ResponseCode::BADSIG => {
             Reading::WithoutEdns
         }
-        _ if message.metadata.truncation => Reading::Truncated,
+        ResponseCode::ServFail if planted!(ServfailIsNxdomain) => Reading::Found(Found {
+            end: End::Nothing(DnsFailure::NoSuchName),
+            canonical: name.to_owned(),
+            aliases: 0,
+            ttl: None,
+            authentic: false,
+        }),
+        _ if message.metadata.truncation && !planted!(TruncatedTaken) => Reading::Truncated,
         ResponseCode::NoError | ResponseCode::NXDomain => walk(&message, &asked, kind),
         _ => Reading::Broken,
     }

@@ -4,11 +4,10 @@ use super::{Inbound, received};
 use crate::ask::Pause;
 use crate::cleanup::{Draft, Finished};
 use crate::event::Event;
-use crate::mail::{ClientFacts, Origin, Sender};
+use crate::mail::{ClientFacts, NoticeClass, Origin, Sender};
 use crate::policy::{self, Judgement, Situation, Stage, Verdict};
-use crate::session::{Moment, replies};
+use crate::session::{Moment, Refused, replies};
 use crate::time::Now;
-use crate::wire::Reply;
 
 impl Inbound {
     fn client_facts(&self) -> ClientFacts {
@@ -22,7 +21,7 @@ impl Inbound {
     }
 
     /// Runs the lists of a moment until one refuses.
-    pub(super) fn judge(&self, moment: Moment) -> Result<(Result<(), Reply>, Vec<policy::Action>), Pause> {
+    pub(super) fn judge(&self, moment: Moment) -> Result<(Result<(), Refused>, Vec<policy::Action>), Pause> {
         let client = self.client_facts();
         let transaction = self.session.transaction();
         let sender = transaction.map(|transaction| self.canonical_sender(&transaction.sender));
@@ -46,11 +45,12 @@ impl Inbound {
             let judgement = self.run_list(stage, &situation)?;
             actions.extend(judgement.actions);
             if let Verdict::Refuse(reply) = judgement.verdict {
-                return Ok((Err(reply), actions));
+                return Ok((Err(Refused::new(judgement.class, reply)), actions));
             }
         }
         if moment == Moment::Mail && !self.has_space(situation.size)? {
-            return Ok((Err(replies::NO_SPACE.reply()), actions));
+            let refused = Refused::new(NoticeClass::Resource, replies::NO_SPACE.reply());
+            return Ok((Err(refused), actions));
         }
         Ok((Ok(()), actions))
     }
@@ -104,12 +104,16 @@ impl Inbound {
             transaction.arrived,
         );
         self.wishes.apply(&mut envelope);
+        // Above the trace field, as RFC 7208 9.1 wants of Received-SPF: what is below came from elsewhere.
+        let mut front: Vec<u8> =
+            self.wishes.prepend.iter().flat_map(|line| [line, "\r\n"].concat().into_bytes()).collect();
+        front.extend_from_slice(&trace);
         Some(Draft {
             id,
             envelope,
             origin: Origin::Submitted,
-            trace,
-            prepend: self.wishes.prepend.clone(),
+            trace: front,
+            prepend: Vec::new(),
             hold: self.wishes.hold,
             filtered: true,
         })

@@ -7,7 +7,9 @@ use crate::cleanup::{Draft, Finished};
 use crate::event::Event;
 use crate::limits;
 use crate::machine::Machine;
-use crate::mail::{ContentPlace, Message, Piece, Pieces, QueueId, Refusal, TlsFacts};
+use crate::mail::{
+    ContentPlace, Message, Notice, NoticeClass, Piece, Pieces, QueueId, Refusal, TlsFacts, Voice,
+};
 use crate::params::Settings;
 use crate::policy::{Action, Judgement, Situation, Stage, Verdict};
 use crate::prng::Prng;
@@ -37,15 +39,13 @@ impl Script {
         self.rules
             .iter()
             .find(|(at, key, _)| *at == stage && fits(key))
-            .map_or(Judgement { verdict: Verdict::Permit, actions: Vec::new() }, |(_, _, judgement)| {
-                judgement.clone()
-            })
+            .map_or_else(|| judgement(Verdict::Permit, None), |(_, _, judgement)| judgement.clone())
     }
 
     /// A message of trace, prepended fields and all that is stored.
     pub(crate) fn finish(&self, draft: &Draft, stored: u64) -> (Finished, Vec<Event>) {
         if let Some(reply) = &self.cleanup {
-            return (Finished::Refused(reply.clone()), Vec::new());
+            return (Finished::Refused(reply.clone(), NoticeClass::Policy), Vec::new());
         }
         let mut pieces = Pieces::default();
         pieces.literal(&draft.trace);
@@ -62,10 +62,15 @@ impl Script {
             origin: draft.origin,
             message_id: String::new(),
             hold: draft.hold,
+            checksum: None,
             unknown: Vec::new(),
         };
         (Finished::Message(Box::new(message)), Vec::new())
     }
+}
+
+fn judgement(verdict: Verdict, action: Option<Action>) -> Judgement {
+    Judgement { verdict, actions: action.into_iter().collect(), class: NoticeClass::Policy }
 }
 
 /// One line of a dialogue, behind its line number.
@@ -97,6 +102,10 @@ enum Step {
     Envelope(String),
     /// So many messages were committed.
     Messages(usize),
+    /// The first notice that was not looked at yet is of these classes, and its lines are like these.
+    Notice(String),
+    /// No other notice was sent.
+    NoNotice,
 }
 
 #[derive(Debug, Default)]
@@ -179,6 +188,8 @@ fn step(tag: &str, rest: &str) -> Option<Step> {
         ("=", text) => Step::Content(text.to_owned()),
         ("@", text) => Step::Envelope(text.to_owned()),
         ("M", text) => Step::Messages(text.parse().ok()?),
+        ("N", "[none]") => Step::NoNotice,
+        ("N", text) => Step::Notice(text.to_owned()),
         _ => return None,
     })
 }
@@ -306,7 +317,7 @@ impl Dialogue {
             _ => return None,
         };
         let verdict = if action.is_none() { Verdict::Refuse(reply(&text)?) } else { Verdict::Permit };
-        self.script.rules.push((stage, key, Judgement { verdict, actions: action.into_iter().collect() }));
+        self.script.rules.push((stage, key, judgement(verdict, action)));
         Some(())
     }
 
@@ -375,6 +386,8 @@ struct Transcript {
     sent: Vec<u8>,
     logged: Vec<String>,
     messages: Vec<(Message, Vec<u8>)>,
+    /// As text: `classes`, and lines.
+    notices: std::collections::VecDeque<Vec<String>>,
     closed: bool,
 }
 
@@ -443,6 +456,7 @@ impl<'a> Player<'a> {
             Effect::Stage(octets) => self.staged.extend(octets),
             Effect::Unstage => self.staged.clear(),
             Effect::Event(event) => self.seen.logged.push(event.text()),
+            Effect::Notice(notice) => self.seen.notices.push_back(notice_lines(&notice)),
             Effect::Ask(question) => return Some(Input::Answer(self.dialogue.answer(&question))),
             Effect::Identify => {
                 self.ids += 1;
@@ -521,6 +535,10 @@ impl<'a> Player<'a> {
                     Err(why) => Input::TlsFailed(why.clone()),
                 })
             }
+            Step::Wait(_) if self.heard < self.seen.sent.len() => {
+                let early = String::from_utf8_lossy(&self.seen.sent[self.heard..]).into_owned();
+                Err(format!("the server said this before the time has passed: {early:?}"))
+            }
             Step::Wait(duration) => self.pass(*duration),
             Step::Drain => self.tell(Input::Drain),
             Step::Logged(wanted) => self.logged(wanted, true),
@@ -532,7 +550,9 @@ impl<'a> Player<'a> {
                 let is = envelope(message);
                 if like(wanted, &is) { Ok(()) } else { Err(format!("expected {wanted:?}, it is {is:?}")) }
             }
-            Step::Trace(_) | Step::Content(_) => Ok(()),
+            Step::NoNotice if self.seen.notices.is_empty() => Ok(()),
+            Step::NoNotice => Err(format!("not expected: {:?}", self.seen.notices)),
+            Step::Notice(_) | Step::Trace(_) | Step::Content(_) => Ok(()),
         }
     }
 
@@ -565,6 +585,17 @@ impl<'a> Player<'a> {
         let escape = |line: &str| line.replace('\r', "\\r").replace('\n', "\\n").replace('\0', "\\0");
         Ok(text.split_terminator("\r\n").map(escape).collect())
     }
+}
+
+/// `classes peer`, and the transcript as `In: …` and `Out: …`.
+fn notice_lines(notice: &Notice) -> Vec<String> {
+    let classes: Vec<&str> = notice.classes.words().collect();
+    let mut lines = vec![format!("{} of {}", classes.join(" "), notice.peer)];
+    lines.extend(notice.transcript.lines().map(|(voice, line)| {
+        let sign = if voice == Voice::Peer { "In" } else { "Out" };
+        format!("{sign}: {}", String::from_utf8_lossy(line))
+    }));
+    lines
 }
 
 /// `a@x -> b@y c@z` and what else is not as usual.
@@ -650,6 +681,17 @@ fn play(dialogue: &Dialogue, cuts: &mut dyn FnMut(usize) -> Vec<usize>) -> Resul
                 } else {
                     Err(format!("expected {wanted:#?}, it is {lines:#?}"))
                 }
+            }
+            Step::Notice(first) => {
+                let mut wanted = vec![first];
+                while let Some((_, Step::Notice(more))) =
+                    steps.next_if(|(_, next)| matches!(next, Step::Notice(_)))
+                {
+                    wanted.push(more);
+                }
+                let is = player.seen.notices.pop_front().unwrap_or_default();
+                let fits = wanted.len() == is.len() && wanted.iter().zip(&is).all(|(w, is)| like(w, is));
+                if fits { Ok(()) } else { Err(format!("expected the notice {wanted:#?}, it is {is:#?}")) }
             }
             step => player.step(step),
         };
@@ -760,4 +802,35 @@ fn the_player_notices_what_is_wrong() {
     assert!(failure("S: 220 ...\nC: QUIT\nS: 221 2.0.0 Bye\nS: 250 ...").contains("heard nothing"));
     assert!(failure("S: 220 ...\nC: QUIT").contains("at the end"));
     assert!(like("a...c", "abcbc") && like("a...", "a") && !like("a...c", "ab") && !like("a", "ab"));
+}
+
+/// The dialogues that show a parameter, with the parameter, as the register in `tests/tests/relay_parameters.rs` has them.
+pub(crate) fn shown_by_dialogues() -> Vec<(String, PathBuf)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let register =
+        std::fs::read_to_string(root.join("tests/tests/relay_parameters.rs")).expect("it is there");
+    let texts: Vec<&str> = register.split('"').skip(1).step_by(2).collect();
+    let rows = texts
+        .windows(2)
+        .filter(|pair| pair[1].starts_with("corpus/dialogues/") && pair[1].ends_with(".smtp"));
+    rows.map(|pair| (pair[0].to_owned(), root.join(pair[1]))).collect()
+}
+
+/// A dialogue without the line that sets the parameter, which then has its default.
+pub(crate) fn without(text: &str, parameter: &str) -> String {
+    let sets = format!("! {parameter} =");
+    text.lines().filter(|line| !line.starts_with(&sets)).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn what_shows_a_parameter_goes_otherwise_without_it() {
+    let shown: Vec<_> = shown_by_dialogues().into_iter().filter(|(_, path)| is_ours(path)).collect();
+    assert!(shown.len() > 50, "is the register read?");
+    let same = |(parameter, path): &(String, PathBuf)| {
+        let text = std::fs::read_to_string(path).expect("the register names dialogues that are there");
+        let dialogue = read(&without(&text, parameter)).expect("a line less is well formed");
+        play(&dialogue, &mut |_| Vec::new()).is_ok()
+    };
+    let same: Vec<_> = shown.iter().filter(|row| same(row)).collect();
+    assert!(same.is_empty(), "these would go the same with the default: {same:#?}");
 }

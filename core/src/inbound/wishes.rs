@@ -39,7 +39,8 @@ impl Wishes {
     /// Does to the envelope what was wished for.
     pub(super) fn apply(&self, envelope: &mut Envelope) {
         if let Some(mailbox) = &self.redirect {
-            envelope.recipients = vec![Recipient::new(mailbox.clone())];
+            let first = envelope.recipients.first();
+            envelope.recipients = vec![Recipient::redirected(mailbox.clone(), first)];
         }
         for mailbox in &self.bcc {
             // Nobody who wrote to us asked for this copy: nobody is told what becomes of it.

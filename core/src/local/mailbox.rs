@@ -78,6 +78,10 @@ fn find(
     facts: &Facts,
 ) -> Result<Option<String>, Pause> {
     let mut keys = vec![address.external()];
+    let plain = format!("{}@{}", address.local(), address.domain());
+    if plain != keys[0] {
+        keys.push(plain);
+    }
     if let (base, Some(_)) = split_extension(address.local(), params) {
         keys.push(Mailbox::new(base, address.domain()).external());
     }

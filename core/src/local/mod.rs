@@ -26,7 +26,9 @@ pub use params::{Allowed, Locks, Params, Patience};
 pub use plain::{discarded, failed};
 pub use walk::decide;
 
-use crate::mail::{Attempt, AttemptRecipient, Diagnosis, Envelope, Outcome, QueueId, Recipient, Sender};
+use crate::mail::{
+    Attempt, AttemptRecipient, Diagnosis, Envelope, Extensions, Outcome, QueueId, Recipient, Sender,
+};
 use crate::time::Duration;
 use crate::wire::{EnhancedStatus, Mailbox, header};
 
@@ -215,18 +217,10 @@ fn trace(job: Job<'_>, original: bool, delivered: bool) -> Vec<u8> {
 
 /// `user+ext` as `user` and `ext` with its delimiter.
 fn split_extension<'a>(local: &'a str, params: &Params) -> (&'a str, Option<&'a str>) {
-    let reserved = ["double-bounce", "mailer-daemon", "postmaster"];
-    if reserved.iter().any(|name| local.eq_ignore_ascii_case(name)) {
-        return (local, None);
-    }
-    let lower = local.to_ascii_lowercase();
-    let list = lower.starts_with("owner-") || lower.ends_with("-request");
-    if params.owner_request_special && list && params.recipient_delimiter.contains('-') {
-        return (local, None);
-    }
-    let is_delimiter = |c: char| params.recipient_delimiter.contains(c);
-    match local.char_indices().find(|(place, c)| *place > 0 && is_delimiter(*c)) {
-        Some((place, _)) => (&local[..place], Some(&local[place..])),
-        None => (local, None),
-    }
+    let extensions = Extensions {
+        delimiters: &params.recipient_delimiter,
+        owner_request_special: params.owner_request_special,
+        double_bounce_sender: &params.double_bounce_sender,
+    };
+    extensions.split(local).map_or((local, None), |(base, extension)| (base, Some(extension)))
 }

@@ -135,6 +135,8 @@ pub struct Params {
     pub expand_owner_alias: bool,
     /// `owner-NAME` aliases change the sender.
     pub owner_request_special: bool,
+    /// `double_bounce_sender`.
+    pub double_bounce_sender: String,
     /// The user who writes files that aliases name.
     pub default_privs: String,
     /// Add `X-Original-To`.
@@ -236,6 +238,7 @@ impl Params {
             delivered_to_forward: has(&delivered, "forward"),
             expand_owner_alias: settings.flag("expand_owner_alias"),
             owner_request_special: settings.flag("owner_request_special"),
+            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             default_privs: settings.text("default_privs").to_owned(),
             enable_original_recipient: settings.flag("enable_original_recipient"),
             propagate_alias: has(&propagate, "alias"),
@@ -278,6 +281,7 @@ impl Default for Params {
             delivered_to_forward: true,
             expand_owner_alias: false,
             owner_request_special: true,
+            double_bounce_sender: "double-bounce".into(),
             default_privs: "nobody".to_owned(),
             enable_original_recipient: true,
             propagate_alias: false,

@@ -51,7 +51,7 @@ pub struct Attempt {
     pub ret: Option<Ret>,
     /// When the message arrived (`delay=` of the log).
     pub arrived: Timestamp,
-    /// More mail waits for this destination, so the connection is worth keeping.
+    /// More mail waits for this destination or flows to it, so the connection is worth keeping.
     pub keep_connection: bool,
 }
 

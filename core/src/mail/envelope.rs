@@ -78,6 +78,24 @@ impl Default for Notify {
 impl Notify {
     /// `NOTIFY=NEVER`.
     pub const NEVER: Self = Self { success: false, failure: false, delay: false, explicit: true };
+
+    /// `never`, or some of `success,failure,delay`, in any case; `None` for anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut notify = Self::NEVER;
+        if text.trim().eq_ignore_ascii_case("never") {
+            return Some(notify);
+        }
+        for word in text.split(',') {
+            match word.trim().to_ascii_lowercase().as_str() {
+                "success" => notify.success = true,
+                "failure" => notify.failure = true,
+                "delay" => notify.delay = true,
+                _ => return None,
+            }
+        }
+        Some(notify)
+    }
 }
 
 /// `ORCPT`: the address that the sender first wrote (RFC 3461 4.2).
@@ -107,6 +125,13 @@ impl Recipient {
     #[must_use]
     pub fn new(address: Mailbox) -> Self {
         Self { address, original: None, orcpt: None, notify: Notify::default() }
+    }
+
+    /// Somebody who gets the message instead of all recipients, of whom the first is remembered.
+    #[must_use]
+    pub fn redirected(address: Mailbox, first: Option<&Self>) -> Self {
+        let original = first.map(|first| first.original.clone().unwrap_or_else(|| first.address.clone()));
+        Self { original: original.filter(|original| *original != address), ..Self::new(address) }
     }
 }
 
@@ -161,4 +186,19 @@ pub struct Envelope {
     pub client: ClientFacts,
     /// `FILTER transport:nexthop` of an access rule: goes there in place of its route.
     pub filter: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notify_is_never_or_a_list() {
+        assert_eq!(Notify::parse("Never"), Some(Notify::NEVER));
+        let wanted = Notify { success: true, delay: true, ..Notify::NEVER };
+        assert_eq!(Notify::parse("delay, SUCCESS"), Some(wanted));
+        for wrong in ["", "never,success", "failure,", "sometimes"] {
+            assert_eq!(Notify::parse(wrong), None, "{wrong}");
+        }
+    }
 }

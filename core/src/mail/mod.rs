@@ -5,7 +5,9 @@
 mod attempt;
 mod content;
 mod envelope;
+mod extension;
 mod ids;
+mod notice;
 mod order;
 mod outcome;
 mod record;
@@ -16,7 +18,9 @@ pub use content::{ContentPlace, Piece, Pieces};
 pub use envelope::{
     BodyType, ClientFacts, Envelope, Notify, OriginalRecipient, Recipient, Ret, Sender, TlsFacts,
 };
+pub use extension::Extensions;
 pub use ids::{AttemptId, QueueId, QueueIds, SessionId};
+pub use notice::{Minutes, Notice, NoticeClass, NoticeClasses, Transcript, Voice};
 pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selection};
 pub use outcome::{Diagnosis, Outcome};
 pub use record::{Change, Loaded, Marks, Message, Origin, Refusal, Settlement, Standing, Summary};

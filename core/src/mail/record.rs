@@ -33,6 +33,8 @@ pub struct Message {
     pub place: ContentPlace,
     /// Octets stored.
     pub stored: u64,
+    /// CRC-32 of the stored octets, if they have a file of their own and whoever staged them has reckoned it; octets in the log are covered by the log's own.
+    pub checksum: Option<u32>,
     /// What made it.
     pub origin: Origin,
     /// The `Message-ID` field, for logs; empty when there is none.

@@ -10,7 +10,7 @@ use crate::manager::active::{Active, Leaving, Wish};
 use crate::manager::index::Queue;
 use crate::manager::{Life, Manager, Output, Params};
 use crate::schedule::Scheduler;
-use crate::time::Now;
+use crate::time::{Duration, Now};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -29,14 +29,14 @@ impl Manager {
         if self.index.get(id).is_some() {
             return self.warn(Some(id), "the same queue id was committed twice".to_owned());
         }
-        let age = now.wall.since(message.envelope.arrived);
         let direct = !message.hold && !self.index.has_incoming() && self.has_room();
         let queue = match (message.hold, direct) {
             (true, _) => Queue::Hold,
             (false, true) => Queue::Active,
             (false, false) => Queue::Incoming,
         };
-        self.index.add(now, id, age, queue);
+        // It is new, whatever the wall clock has done since the client named its recipients.
+        self.index.add(now, id, Duration::ZERO, queue);
         if direct {
             self.activate(now, id);
             self.begin(now, id, Arc::from(message), Vec::new());

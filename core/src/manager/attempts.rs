@@ -138,7 +138,7 @@ impl Manager {
             entry.tried = true;
         }
         let via = Via {
-            program: running.transport,
+            program: self.params.programs.get(&running.transport).cloned().unwrap_or(running.transport),
             started: Some(running.started),
             connect: settled.connect,
             transfer: settled.transfer,

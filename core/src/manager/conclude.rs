@@ -36,7 +36,9 @@ impl Manager {
 
     /// Where it goes when nobody must be told anything.
     pub(super) fn leaving(&mut self, now: Now, id: QueueId) -> Option<Leaving> {
-        let waits = self.active.get(&id)?.waits();
+        let active = self.active.get(&id)?;
+        let all = active.standing.len() == active.count_waiting();
+        let waits = active.waits() && (all || !planted!(SecondRecipientLost));
         Some(if waits { Leaving::Later(self.next_turn(now, id)) } else { Leaving::Gone })
     }
 
@@ -48,7 +50,7 @@ impl Manager {
         let null = message.envelope.sender == Sender::Null;
         active.waits()
             && active.wish != Wish::Hold
-            && self.index.get(id).is_some_and(|entry| entry.tried)
+            && (self.index.get(id).is_some_and(|entry| entry.tried) || planted!(ExpireUntried))
             && self.params.retry.expired(self.age(now, id), null)
     }
 
@@ -138,7 +140,7 @@ impl Manager {
             (None, _) => {}
         }
         active.reporting = true;
-        if active.drafts.len() == 1
+        if (active.drafts.len() == 1 || planted!(GoneBeforeTold))
             && let Some(leaving) = leaving
         {
             active.leaving = Some(leaving);

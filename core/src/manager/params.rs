@@ -4,6 +4,7 @@ use crate::params::Settings;
 use crate::report;
 use crate::schedule::{self, RetryRule};
 use crate::time::Duration;
+use std::collections::BTreeMap;
 
 /// The parameters of the queue manager.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +29,8 @@ pub struct Params {
     pub clog_warning: Duration,
     /// Who hears of what.
     pub reports: report::Params,
+    /// The program that the log names for a transport, where that is not its name: `relay` is an smtp(8).
+    pub programs: BTreeMap<String, String>,
 }
 
 impl Default for Params {
@@ -43,6 +46,7 @@ impl Default for Params {
             transport_retry: Duration::from_secs(60),
             clog_warning: Duration::from_secs(300),
             reports: report::Params::default(),
+            programs: BTreeMap::new(),
         }
     }
 }
@@ -75,6 +79,7 @@ impl Params {
             transport_retry: settings.time("transport_retry_time"),
             clog_warning: settings.time("qmgr_clog_warn_time"),
             reports: report::Params::new(settings),
+            programs: BTreeMap::new(),
         })
     }
 }

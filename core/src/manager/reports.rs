@@ -73,6 +73,7 @@ mod tests {
             origin: Origin::Submitted,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: Vec::new(),
         }
     }

@@ -113,7 +113,9 @@ impl Manager {
             let id = write.messages.first().copied();
             self.outbox.put(Output::Event(Event::Trouble { program: "qmgr", id, text }));
         }
-        self.writer.refused.push_back(write);
+        if !planted!(RefusedWriteDropped) {
+            self.writer.refused.push_back(write);
+        }
         self.writer.retry_at = Some(now.mono.after(self.writer.pause));
     }
 

@@ -14,11 +14,11 @@ mod tests;
 mod wiring;
 
 pub use crate::delivery::Loss;
-pub use wiring::{Config, Outbound};
+pub use wiring::{Config, Outbound, STAGES};
 
 use crate::ask::{Answer, Question};
 use crate::event::Event;
-use crate::mail::{Attempt, Outcome, QueueId, Settled, TlsFacts};
+use crate::mail::{Attempt, Notice, Outcome, QueueId, Settled, TlsFacts};
 use crate::time::Duration;
 use std::net::IpAddr;
 
@@ -137,4 +137,6 @@ pub enum Effect {
     Park(ConnectionKey),
     /// Log this.
     Event(Event),
+    /// Send this to the postmaster ([`crate::report::notice`]): a connection has ended on which there was trouble.
+    Notice(Box<Notice>),
 }

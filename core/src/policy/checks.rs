@@ -5,7 +5,7 @@ use super::names::{is_helo_name, is_host_name, is_literal};
 use super::program::Subject;
 use super::run::{About, Flow, Run};
 use crate::ask::{DnsFailure, DnsRecord, Pause, RecordKind};
-use crate::mail::{RouteClass, Sender};
+use crate::mail::{NoticeClass, RouteClass, Sender};
 use crate::rewrite::Role;
 use crate::wire::Mailbox;
 
@@ -199,7 +199,10 @@ impl Run<'_> {
         let unknown = if role == Role::Sender { "5.1.0" } else { "5.1.1" };
         let status =
             unlisted.status.map_or_else(|| unknown.to_owned(), |status| fitted(&status, about.class));
-        Ok(self.refuse(code, &status, &Self::rejected(&about, &unlisted.why)))
+        let flow = self.refuse(code, &status, &Self::rejected(&about, &unlisted.why));
+        // Mail to nobody would come back: it is refused in place of a bounce.
+        self.class = NoticeClass::Bounce;
+        Ok(flow)
     }
 
     pub(super) fn multi_recipient_bounce(&mut self, about: &About) -> Flow {

@@ -17,7 +17,7 @@ mod tests;
 pub use params::{Codes, Params};
 
 use crate::ask::{Facts, Pause, TableName};
-use crate::mail::{ClientFacts, Sender, TlsFacts};
+use crate::mail::{ClientFacts, NoticeClass, Sender, TlsFacts};
 use crate::params::Settings;
 use crate::rewrite::Rewrite;
 use crate::wire::{Mailbox, Reply};
@@ -103,6 +103,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// In the order in which the rules asked.
     pub actions: Vec<Action>,
+    /// What kind of trouble a refusal is.
+    pub class: NoticeClass,
 }
 
 /// The lists of one service, compiled.
@@ -218,10 +220,13 @@ impl Policy {
         let verdict = match run.stage() {
             Ok(Flow::Refuse(reply)) => Verdict::Refuse(reply),
             Ok(Flow::Dunno | Flow::Permit) => Verdict::Permit,
-            Err(Pause::Broken(_)) => Verdict::Refuse(run.lookup_failure()),
+            Err(Pause::Broken(_)) => {
+                run.class = NoticeClass::Data;
+                Verdict::Refuse(run.lookup_failure())
+            }
             Err(pause @ Pause::Need(_)) => return Err(pause),
         };
-        Ok(Judgement { verdict, actions: run.actions })
+        Ok(Judgement { verdict, actions: run.actions, class: run.class })
     }
 }
 

@@ -6,7 +6,7 @@
 use super::program::{Rule, Subject};
 use super::{Action, Policy, Situation, Stage};
 use crate::ask::{Facts, Pause};
-use crate::mail::Sender;
+use crate::mail::{NoticeClass, Sender};
 use crate::rewrite::Rewrite;
 use crate::wire::{EnhancedStatus, Reply};
 
@@ -55,6 +55,8 @@ pub(super) struct Run<'a> {
     pub(super) checked_recipient: bool,
     /// Whom a table was asked about last.
     asked_about: String,
+    /// What kind of trouble the last refusal is.
+    pub(super) class: NoticeClass,
 }
 
 impl<'a> Run<'a> {
@@ -81,6 +83,7 @@ impl<'a> Run<'a> {
             checked_sender: false,
             checked_recipient: false,
             asked_about: String::new(),
+            class: NoticeClass::Policy,
         }
     }
 
@@ -295,12 +298,14 @@ impl<'a> Run<'a> {
     /// `451 4.3.5 Server configuration error`: final, whatever was said before.
     pub(super) fn server_error(&mut self, why: &str) -> Flow {
         self.actions.push(Action::Log("warn", why.to_owned()));
+        self.class = NoticeClass::Software;
         Flow::Refuse(reply(451, "4.3.5", "Server configuration error"))
     }
 
     /// A refusal, or what becomes of it: a warning, a deferral, a soft bounce.
     pub(super) fn refuse(&mut self, code: u16, status: &str, text: &str) -> Flow {
         let refusal = self.soften(reply(code, status, text));
+        self.class = NoticeClass::Policy;
         if self.warned_at.is_some() {
             self.actions.push(Action::Log("reject_warning", line(&refusal)));
             return Flow::Dunno;

@@ -67,6 +67,13 @@ pub(super) fn checksum<'a>(chunks: impl IntoIterator<Item = &'a [u8]>) -> u32 {
     hasher.finalize()
 }
 
+/// The checksum of octets of which some are in `before` already.
+pub(super) fn checksum_on<'a>(before: u32, chunks: impl IntoIterator<Item = &'a [u8]>) -> u32 {
+    let mut hasher = Hasher::new_with_initial(before);
+    chunks.into_iter().for_each(|chunk| hasher.update(chunk));
+    hasher.finalize()
+}
+
 fn u32_at(octets: &[u8], at: usize) -> u32 {
     octets.get(at..at + 4).and_then(|o| o.try_into().ok()).map_or(0, u32::from_le_bytes)
 }

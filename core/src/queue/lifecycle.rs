@@ -65,7 +65,7 @@ pub const TABLE: &[Row] = &[
     row(
         "a commit that was refused, and no fresh segment yet",
         "451 or 452",
-        "void or incoming: the one case in which refused mail may come back",
+        "void or incoming: the one case in which refused mail may come back; if its content file is removed already, set aside as damage",
     ),
     row("a commit, synced", "250", "incoming"),
     row("and outcomes that defer it", "-", "deferred, tried again at the time that the last one names"),

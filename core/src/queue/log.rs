@@ -144,6 +144,13 @@ impl Log {
         if matches!(self.phase, Phase::Running) { self.writer.room() } else { 0 }
     }
 
+    /// For how many messages more the log holds back what it was given, until [`Machine::next_timeout`] at most; until then it need not be
+    /// told of fewer. 0: it holds nothing back.
+    #[must_use]
+    pub fn missing(&self, now: Now) -> usize {
+        self.writer.missing(now.mono)
+    }
+
     /// Where the stored octets of a message are at this moment. Compaction moves them: ask again for each chunk, and
     /// if the file is missing, ask and read once more. `None`: it is gone.
     #[must_use]
@@ -170,6 +177,9 @@ impl Log {
     }
 
     pub(super) fn start(&mut self, purpose: Purpose, op: Op) {
+        if purpose == Purpose::Recover {
+            self.remember_read(&op);
+        }
         let id = OpId(self.next_operation);
         self.next_operation += 1;
         self.operations.insert(id, purpose);
@@ -190,7 +200,7 @@ impl Log {
 
     pub(super) fn answer(&mut self, ticket: Option<Ticket>, result: Result<(), Refusal>) {
         if let Some(ticket) = ticket {
-            self.outbox.put(Output::Appended { ticket, result });
+            self.outbox.put(Output::Appended { ticket, result, committed: None });
         }
     }
 

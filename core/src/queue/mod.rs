@@ -3,9 +3,12 @@
 //! docs/decisions and design.md 4 say why. [`Log`] decides; the driver only carries out [`Op`]s and says how they went.
 //! Knows nothing of schedules, routes or sessions.
 
+mod company;
+mod contents;
 mod fold;
 mod frame;
 mod index;
+mod item;
 pub mod lifecycle;
 mod load;
 mod log;
@@ -28,7 +31,7 @@ pub use log::{Log, Params, SEGMENT_SIZE_MAX, SEGMENT_SIZE_MIN};
 pub use staging::{Staged, Staging, StagingInput, StagingOutput};
 
 use crate::event::Event;
-use crate::mail::{Change, Loaded, QueueId, Refusal, Summary};
+use crate::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 
 /// Names a request to the log; the asker chooses it and gets it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +193,8 @@ pub enum Output {
         ticket: Ticket,
         /// All of it, or nothing.
         result: Result<(), Refusal>,
+        /// The message that is durable now, if one was committed: given back, for whoever looks after it from here.
+        committed: Option<Box<Message>>,
     },
     /// The answer to a load.
     Loaded {

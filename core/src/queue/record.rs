@@ -47,8 +47,9 @@ mod tag {
     pub(super) const ORIGIN: u64 = 14;
     pub(super) const MESSAGE_ID: u64 = 15;
     pub(super) const HOLD: u64 = 16;
+    pub(super) const CHECKSUM: u64 = 17;
     /// The highest tag that this version knows.
-    pub(super) const LAST: u64 = HOLD;
+    pub(super) const LAST: u64 = CHECKSUM;
 }
 
 /// The octets of some changes.
@@ -157,6 +158,9 @@ fn put_message(out: &mut Vec<u8>, message: &Message) {
     }
     put_named_text(out, tag::MESSAGE_ID, (!message.message_id.is_empty()).then_some(&message.message_id));
     put_flag(out, tag::HOLD, message.hold);
+    if let Some(checksum) = message.checksum {
+        put_field(out, tag::CHECKSUM, |out| put_number(out, u64::from(checksum)));
+    }
     for (unknown, value) in message.unknown.iter().filter(|(unknown, _)| u64::from(*unknown) > tag::LAST) {
         put_number(out, u64::from(*unknown));
         put_octets(out, value);
@@ -206,6 +210,7 @@ fn take_message(cursor: &mut Cursor<'_>, id: QueueId) -> Read<Message> {
         origin: Origin::Submitted,
         message_id: String::new(),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     };
     while !cursor.is_at_end() {
@@ -269,6 +274,7 @@ fn take_storage_field(message: &mut Message, tag: u64, octets: &[u8]) -> Read<()
             message.message_id = whole_text(octets)?;
             return Ok(());
         }
+        tag::CHECKSUM => message.checksum = Some(value.small()?),
         _ => message.hold = true,
     }
     value.end()

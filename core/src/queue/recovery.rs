@@ -7,20 +7,28 @@
 //!
 //! Promise: reads and remembers in proportion to the living messages, and writes nothing into a segment that was there.
 
+use super::contents::Checking;
 use super::fold::Progress;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
-use super::index::{Place, Segment};
+use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
 use super::salvage::{Salvage, Source};
 use super::{DiskError, Done, File, Op, Output};
 use crate::event::Event;
-use crate::mail::{ContentPlace, QueueId, Summary};
+use crate::mail::{QueueId, Summary};
 use crate::time::{Duration, Instant};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Until the spool directory is listed again after that failed.
 const LIST_AGAIN: Duration = Duration::from_secs(1);
+
+/// Pauses of all reads of one recovery together: who waits longer for a disk that does not read waits for ever.
+const PAUSES_MAX: u32 = 30;
+/// Times that one read is tried.
+const TRIES_MAX: u32 = 6;
+/// Between two of them.
+const READ_AGAIN: Duration = Duration::from_millis(500);
 
 /// What recovery waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -36,6 +44,8 @@ pub(super) enum Stage {
     Fold(Reading),
     /// Making durable what was read: it may have been written by a process that was killed, and not be on the disk yet.
     Sync,
+    /// Reading contents that have files of their own.
+    Contents(Checking),
     Salvage,
     Done,
 }
@@ -46,6 +56,10 @@ pub(super) struct Recovery {
     pub(super) stage: Stage,
     pub(super) began: Instant,
     again_at: Option<Instant>,
+    /// The last operation, if it was a read; how often it was tried, and how many pauses that has cost in all.
+    read: Option<Op>,
+    tries: u32,
+    pauses: u32,
     pub(super) sizes: BTreeMap<u64, u64>,
     pub(super) contents: BTreeMap<QueueId, u64>,
     pub(super) corrupt: BTreeMap<(u64, u64), u64>,
@@ -57,6 +71,8 @@ pub(super) struct Recovery {
     blank: BTreeSet<u64>,
     todo: VecDeque<u64>,
     pub(super) progress: BTreeMap<QueueId, Progress>,
+    /// Of contents that have files of their own.
+    pub(super) checksums: BTreeMap<QueueId, u32>,
     pub(super) salvages: VecDeque<Salvage>,
     pub(super) salvage: Option<Salvage>,
 }
@@ -107,11 +123,38 @@ impl Log {
     pub(super) fn recovery_timeout(&mut self) {
         if self.recovery.again_at.is_some_and(|at| at <= self.now.mono) {
             self.recovery.again_at = None;
-            self.start(Purpose::Recover, Op::List);
+            let op = self.recovery.read.clone().unwrap_or(Op::List);
+            self.start(Purpose::Recover, op);
         }
     }
 
+    /// Remembers a read, so that it can be tried again.
+    pub(super) fn remember_read(&mut self, op: &Op) {
+        let recovery = &mut self.recovery;
+        if !matches!(op, Op::Read { .. }) {
+            recovery.read = None;
+        } else if recovery.read.as_ref() != Some(op) {
+            (recovery.read, recovery.tries) = (Some(op.clone()), 0);
+        }
+    }
+
+    /// A read that fails once is no damage: what could be read the next time would be set aside, and mail with it.
+    fn reads_again(&mut self, result: &Result<Done, DiskError>) -> bool {
+        let recovery = &mut self.recovery;
+        let failed = matches!(result, Err(DiskError::Failed(_))) && recovery.read.is_some();
+        if !failed || recovery.tries + 1 >= TRIES_MAX || recovery.pauses >= PAUSES_MAX {
+            return false;
+        }
+        recovery.tries += 1;
+        recovery.pauses += 1;
+        recovery.again_at = Some(self.now.mono.after(READ_AGAIN));
+        true
+    }
+
     pub(super) fn recovery_did(&mut self, result: Result<Done, DiskError>) {
+        if self.reads_again(&result) {
+            return;
+        }
         match std::mem::take(&mut self.recovery.stage) {
             Stage::Listing => self.listed(result),
             Stage::Header(segment) => self.header_read(segment, octets(result)),
@@ -145,6 +188,7 @@ impl Log {
                 }
                 self.check_contents();
             }
+            Stage::Contents(checking) => self.content_read(checking, octets(result)),
             Stage::Salvage => {
                 self.recovery.stage = Stage::Salvage;
                 self.salvage_did(result);
@@ -284,7 +328,8 @@ impl Log {
     }
 
     fn numbered(&mut self) {
-        self.outbox.put(Output::Numbered { last: self.highest });
+        let last = if planted!(IdsRepeat) { QueueId::default() } else { self.highest };
+        self.outbox.put(Output::Numbered { last });
         self.read_segments();
     }
 
@@ -307,39 +352,6 @@ impl Log {
         }
     }
 
-    /// Messages whose content file is not what was synced are damaged; contents of no message are left over from an aborted one.
-    fn check_contents(&mut self) {
-        let contents = &self.recovery.contents;
-        let broken: Vec<(QueueId, Place)> = self
-            .index
-            .iter()
-            .filter(|(id, entry)| {
-                entry.content == ContentPlace::File && contents.get(id) != Some(&entry.length)
-            })
-            .map(|(id, entry)| (id, entry.commit))
-            .collect();
-        for (id, place) in broken {
-            let mut sources = vec![Source {
-                file: File::Segment(place.segment()),
-                offset: place.offset(),
-                length: place.octets(),
-            }];
-            let what = match self.recovery.contents.get(&id) {
-                None => "a message whose content file is missing".to_owned(),
-                Some(size) => {
-                    sources.push(Source { file: File::Content(id), offset: 0, length: *size });
-                    format!("a message whose content file has {size} octets, which is not its length")
-                }
-            };
-            self.index.forget(id);
-            self.recovery.progress.remove(&id);
-            let place = (place.segment(), place.offset());
-            self.recovery.salvages.push_back(Salvage::new(place, Some(id), what, sources));
-        }
-        self.recovery.stage = Stage::Salvage;
-        self.next_salvage();
-    }
-
     /// Everything has been read and set aside: a fresh segment, and mail.
     pub(super) fn recovered(&mut self) {
         self.recovery.stage = Stage::Done;
@@ -354,6 +366,7 @@ impl Log {
         self.recovery.void.clear();
         self.recovery.sizes.clear();
         self.recovery.corrupt.clear();
+        self.recovery.checksums.clear();
         self.epoch += 1;
         self.phase = Phase::Announcing;
         self.spares.begin();

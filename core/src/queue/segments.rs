@@ -10,8 +10,9 @@
 
 use super::frame::{SECTOR, SEGMENT_HEADER, Seal, SegmentHeader, round_up};
 use super::index::Segment;
+use super::item::{Item, Kind};
 use super::log::{Log, PROGRAM, Purpose, refusal, words};
-use super::writer::{Current, Item, Kind};
+use super::writer::Current;
 use super::{DiskError, File, Op};
 use crate::event::Event;
 use crate::mail::Refusal;
@@ -176,7 +177,7 @@ impl Log {
             return;
         };
         match result {
-            Ok(()) if making.named => {
+            Ok(()) if making.named || planted!(SpareUnnamed) => {
                 self.spares.failed = None;
                 self.spares.pause = Duration::ZERO;
                 self.spares.ready.push_back((making.segment, making.size));

@@ -5,6 +5,7 @@
 //!
 //! A crash leaves a file that no record names; the next recovery removes it. Begin staging only after the log has said `Numbered`: what is there before is taken for such a file.
 
+use super::frame::checksum_on;
 use super::log::refusal;
 use super::{DiskError, Done, File, Op, OpId};
 use crate::limits::INLINE_CONTENT_MAX;
@@ -40,6 +41,8 @@ pub struct Staged {
     pub place: ContentPlace,
     /// For [`crate::mail::Message::stored`].
     pub stored: u64,
+    /// For [`crate::mail::Message::checksum`].
+    pub checksum: Option<u32>,
     /// For [`super::Input::Append`]; empty if the content has a file of its own.
     pub content: Vec<Vec<u8>>,
 }
@@ -83,6 +86,8 @@ pub struct Staging {
     kept_octets: u64,
     stored: u64,
     written: u64,
+    /// CRC-32 of what has been written.
+    checksum: u32,
     finished: bool,
     /// Refused or aborted: what remains is to remove the file.
     unwanted: bool,
@@ -101,6 +106,7 @@ impl Staging {
             kept_octets: 0,
             stored: 0,
             written: 0,
+            checksum: 0,
             finished: false,
             unwanted: false,
             outbox: Outbox::new(),
@@ -164,7 +170,12 @@ impl Staging {
                 return self.start(Step::Naming, Op::SyncDirectory);
             }
             (Step::Naming, Ok(_)) if !self.unwanted => {
-                let staged = Staged { place: ContentPlace::File, stored: self.stored, content: Vec::new() };
+                let staged = Staged {
+                    place: ContentPlace::File,
+                    stored: self.stored,
+                    checksum: Some(self.checksum),
+                    content: Vec::new(),
+                };
                 self.outbox.put(StagingOutput::Staged(staged));
                 Step::Staged
             }
@@ -189,7 +200,8 @@ impl Staging {
             Step::Memory if self.finished => {
                 let content = std::mem::take(&mut self.kept);
                 self.step = Step::Gone;
-                let staged = Staged { place: ContentPlace::Inline, stored: self.stored, content };
+                let staged =
+                    Staged { place: ContentPlace::Inline, stored: self.stored, checksum: None, content };
                 self.outbox.put(StagingOutput::Staged(staged));
             }
             Step::Idle if !self.kept.is_empty() => {
@@ -197,6 +209,7 @@ impl Staging {
                 let offset = self.written;
                 self.written += self.kept_octets;
                 self.kept_octets = 0;
+                self.checksum = checksum_on(self.checksum, octets.iter().map(Vec::as_slice));
                 self.start(Step::Writing, Op::Write { file, offset, octets });
             }
             Step::Idle if self.finished => self.start(Step::Syncing, Op::Sync(file)),

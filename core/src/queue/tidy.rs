@@ -9,9 +9,9 @@
 use super::fold::State;
 use super::frame::SECTOR;
 use super::index::{Consequences, Stamp};
+use super::item::{Item, Kind};
 use super::log::{Log, Purpose, words};
 use super::walk::{Depth, Step, Walk};
-use super::writer::{Item, Kind};
 use super::{DiskError, File, Op};
 use crate::mail::QueueId;
 use crate::time::{Duration, Instant};
@@ -70,8 +70,11 @@ impl Log {
         self.tidy.fold.extend(consequences.fold);
     }
 
-    /// After a sync: the removals are durable.
+    /// After a sync: the removals are durable, unless some have to be written again.
     pub(super) fn unlink_contents(&mut self) {
+        if !self.writer.again.is_empty() {
+            return;
+        }
         for id in std::mem::take(&mut self.tidy.contents) {
             self.unlink(File::Content(id));
         }

@@ -43,6 +43,7 @@ impl Packer {
         let id = message.id;
         message.stored = message.pieces.size();
         message.place = ContentPlace::Inline;
+        message.checksum = None;
         message.pieces = whole_of(message.stored);
         let changes = emit_batch(&State::of(loaded).snapshot());
         let mut check = Hasher::new();
@@ -155,29 +156,18 @@ fn renamed(change: Change, id: QueueId) -> Change {
     }
 }
 
-/// What a batch that was made durable brings into the queue.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Arrival {
-    /// A new message.
-    New(Box<Message>),
-    /// One of which something has become already: it was imported.
-    Moved(Summary),
-}
-
-/// Looks for a message in a batch.
+/// How a message stands that comes with a past in the same batch: it was imported. `None` for a new one, and for a batch without a message.
 #[must_use]
-pub fn arrival(changes: &[Change]) -> Option<Arrival> {
+pub fn moved(changes: &[Change]) -> Option<Summary> {
     let message = changes.iter().find_map(|change| match change {
         Change::Commit(message) => Some(message),
         _ => None,
     })?;
     let mut others = changes.iter().filter(|change| change.id() == message.id).skip(1).peekable();
-    if others.peek().is_none() {
-        return Some(Arrival::New(message.clone()));
-    }
+    others.peek()?;
     let mut progress = Progress::new(message);
     others.for_each(|change| progress.apply(change));
-    Some(Arrival::Moved(progress.summary(message.id)))
+    Some(progress.summary(message.id))
 }
 
 /// Why an export can not be read on.

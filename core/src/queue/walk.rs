@@ -60,6 +60,11 @@ impl Walk {
         self.seal
     }
 
+    /// Where the segment ends.
+    pub(super) const fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The octets that [`Step::Need`] asked for; missing ones count as zeros.
     pub(super) fn feed(&mut self, offset: u64, length: u64, mut octets: Vec<u8>) {
         octets.resize(length as usize, 0);

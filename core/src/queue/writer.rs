@@ -3,16 +3,19 @@
 //! A batch is one write of one range, whole sectors, then one sync if a message is in it. A batch without one is answered when it is written
 //! (an outcome must be written before its connection's next command) and synced within 100 ms, by itself or with the next batch.
 //!
+//! A message waits a moment for company, if others are about (`company`).
+//!
 //! Order: frames lie in the order in which their appends came, and take effect in that order. Moved messages come first, so that whatever changes
 //! them in the same batch comes behind.
 
-use super::frame::{ALIGN, FRAME_HEADER, FRAME_MAX, FrameHeader, SECTOR, Seal, checksum, round_up};
-use super::index::{Place, Stamp};
+use super::company::Company;
+use super::frame::{ALIGN, FrameHeader, SECTOR, Seal, checksum, round_up};
+use super::index::Place;
+use super::item::{Item, Kind, fault};
 use super::log::{Log, Purpose, refusal, words};
-use super::record::{emit_batch, pieces_fit};
 use super::segments::Taken;
-use super::{DiskError, File, Op, Ticket};
-use crate::mail::{Change, ContentPlace, QueueId, Refusal};
+use super::{DiskError, File, Op, Output, Ticket};
+use crate::mail::{Change, Refusal};
 use crate::time::{Duration, Instant};
 use std::collections::VecDeque;
 
@@ -26,63 +29,6 @@ const BATCH_MAX: u64 = 4 * 1024 * 1024;
 const MOVED_MAX: u64 = 256 * 1024;
 /// Octets of appends that wait before the driver is asked to hold back.
 const BACKLOG_MAX: u64 = 16 * 1024 * 1024;
-
-/// Why something is appended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
-    /// Somebody asked; it commits a message.
-    Mail,
-    /// Somebody asked; it changes messages.
-    Change,
-    /// A message is written anew; void if it has changed since.
-    Move(QueueId, Stamp),
-    /// It was answered, but its sync failed; it lay here.
-    Again(Place),
-    /// Only says how far the segment is durable.
-    Claim,
-}
-
-/// Something to be appended.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Item {
-    pub(super) ticket: Option<Ticket>,
-    pub(super) kind: Kind,
-    pub(super) changes: Vec<Change>,
-    octets: Vec<u8>,
-    content: Vec<Vec<u8>>,
-    length: u64,
-}
-
-impl Item {
-    pub(super) fn new(
-        ticket: Option<Ticket>,
-        kind: Kind,
-        changes: Vec<Change>,
-        content: Vec<Vec<u8>>,
-    ) -> Self {
-        let octets = emit_batch(&changes);
-        let length = content.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { ticket, kind, changes, octets, content, length }
-    }
-
-    /// Octets of the frame without padding.
-    pub(super) fn size(&self) -> u64 {
-        FRAME_HEADER + self.octets.len() as u64 + self.length
-    }
-
-    fn subject(&self) -> QueueId {
-        let commit = self.changes.iter().find(|change| matches!(change, Change::Commit(_)));
-        commit.or(self.changes.first()).map_or(QueueId::default(), Change::id)
-    }
-
-    pub(super) fn only_removes(&self) -> bool {
-        self.changes.iter().all(|change| matches!(change, Change::Remove(_)))
-    }
-
-    fn has_commit(&self) -> bool {
-        self.changes.iter().any(|change| matches!(change, Change::Commit(_)))
-    }
-}
 
 /// An item that has its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -125,6 +71,7 @@ pub(super) struct Writer {
     pub(super) moves: VecDeque<Item>,
     queue: VecDeque<Item>,
     queued: u64,
+    company: Company,
     flight: Option<Flight>,
     /// Answered, not yet synced.
     unsynced: Vec<(Place, Vec<Change>)>,
@@ -146,12 +93,21 @@ impl Writer {
         if self.flight.is_some() || self.current.is_none() {
             return None;
         }
-        [self.sync_by, self.claim_at].into_iter().flatten().min()
+        [self.sync_by, self.claim_at, self.company.until()].into_iter().flatten().min()
+    }
+
+    /// How many messages are waited for before the next batch is written.
+    pub(super) fn missing(&self, now: Instant) -> usize {
+        let urgent = self.flight.is_some() || !self.again.is_empty() || !self.moves.is_empty();
+        if urgent || self.current.is_none() { 0 } else { self.company.missing(now) }
     }
 
     fn next_queued(&mut self) -> Option<Item> {
         let item = self.queue.pop_front()?;
         self.queued = self.queued.saturating_sub(item.size());
+        if item.kind == Kind::Mail {
+            self.company.went();
+        }
         Some(item)
     }
 }
@@ -171,6 +127,9 @@ impl Log {
         }
         let kind = if item.has_commit() { Kind::Mail } else { Kind::Change };
         self.writer.queued += item.size();
+        if kind == Kind::Mail {
+            self.writer.company.came(self.now.mono);
+        }
         self.writer.queue.push_back(Item { kind, ..item });
     }
 
@@ -179,6 +138,9 @@ impl Log {
         while self.writer.flight.is_none() && self.writer.current.is_some() {
             if self.writer.sync_by.is_some_and(|at| at <= self.now.mono) {
                 return self.start_sync(Vec::new());
+            }
+            if self.writer.missing(self.now.mono) > 0 {
+                return;
             }
             let items = self.choose();
             if !items.is_empty() {
@@ -240,7 +202,7 @@ impl Log {
     fn drop_stale_moves(&mut self) {
         while let Some(Item { kind: Kind::Move(id, stamp), .. }) = self.writer.moves.front() {
             let (id, stamp) = (*id, *stamp);
-            if self.index.stamp(id) == Some(stamp) {
+            if self.index.stamp(id) == Some(stamp) || planted!(StaleMove) {
                 return;
             }
             self.writer.moves.pop_front();
@@ -346,9 +308,13 @@ impl Log {
             return;
         };
         match result {
+            Err(_) if flight.syncing && planted!(SyncRetried) => self.synced(flight.placed),
             Err(error) => self.batch_failed(flight, &error),
             Ok(()) if flight.syncing => self.synced(flight.placed),
-            Ok(()) if flight.placed.iter().any(|placed| placed.item.kind.wants_sync()) => {
+            Ok(())
+                if flight.placed.iter().any(|placed| placed.item.kind.wants_sync())
+                    && !planted!(AckBeforeSync) =>
+            {
                 self.start_sync(flight.placed);
             }
             Ok(()) => self.written(flight.placed),
@@ -365,7 +331,9 @@ impl Log {
             self.answer(item.ticket, Ok(()));
             self.writer.unsynced.push((place, item.changes));
             let by = self.now.mono.after(SYNC_AFTER);
-            self.writer.sync_by.get_or_insert(by);
+            if !planted!(NeverSynced) {
+                self.writer.sync_by.get_or_insert(by);
+            }
         }
     }
 
@@ -379,9 +347,13 @@ impl Log {
         self.writer.unsynced.clear();
         self.writer.sync_by = None;
         self.disk_works();
+        self.writer.company.answered(placed.iter().filter(|placed| placed.item.kind == Kind::Mail).count());
         for Placed { item, place, content_at } in placed {
             self.take_effect(place, content_at, &item);
-            self.answer(item.ticket, Ok(()));
+            if let Some(ticket) = item.ticket {
+                let committed = item.into_message();
+                self.outbox.put(Output::Appended { ticket, result: Ok(()), committed });
+            }
         }
         self.unlink_contents();
     }
@@ -408,7 +380,7 @@ impl Log {
         self.trouble(None, text);
         self.writer.refusing = Some(why);
         let unsynced = std::mem::take(&mut self.writer.unsynced);
-        for (place, changes) in unsynced {
+        for (place, changes) in unsynced.into_iter().filter(|_| !planted!(AgainDropped)) {
             self.writer.again.push_back(Item::new(None, Kind::Again(place), changes, Vec::new()));
         }
         for Placed { item, .. } in flight.placed {
@@ -434,12 +406,6 @@ impl Log {
     }
 }
 
-impl Kind {
-    const fn wants_sync(self) -> bool {
-        matches!(self, Self::Mail | Self::Move(..) | Self::Again(_))
-    }
-}
-
 fn frame_header(item: &Item, current: &Current, end: u64) -> FrameHeader {
     // An append whose size does not fit 32 bits was refused (FRAME_MAX).
     let narrow = |octets: u64| u32::try_from(octets).unwrap_or(u32::MAX);
@@ -453,28 +419,4 @@ fn frame_header(item: &Item, current: &Current, end: u64) -> FrameHeader {
         subject: item.subject(),
         commit: item.has_commit(),
     }
-}
-
-/// What is wrong with an append, if anything: what recovery could not read is not written.
-fn fault(item: &Item) -> Option<&'static str> {
-    let mut commits = item.changes.iter().filter_map(|change| match change {
-        Change::Commit(message) => Some(message),
-        _ => None,
-    });
-    let stored = match (commits.next(), commits.next()) {
-        (None, _) => 0,
-        (Some(message), None) if pieces_fit(message) => match message.place {
-            ContentPlace::Inline => message.stored,
-            ContentPlace::File => 0,
-        },
-        (Some(_), None) => return Some("pieces lie outside the stored content"),
-        (Some(_), Some(_)) => return Some("an append commits two messages"),
-    };
-    if item.changes.is_empty() {
-        return Some("an append changes nothing");
-    }
-    if stored != item.length {
-        return Some("the content is not as long as its message says");
-    }
-    (round_up(item.size(), SECTOR) > FRAME_MAX).then_some("an append is too large")
 }

@@ -185,9 +185,9 @@ fn put_recipient(
     field("Final-Recipient", &format!("{}; {address}", address_type(&address, global)));
     if let Some(orcpt) = &recipient.orcpt {
         field("Original-Recipient", &format!("{};{}", orcpt.kind, orcpt.address));
-    } else if let Some(original) = &recipient.original {
-        let original = original.external();
-        field("Original-Recipient", &format!("{}; {original}", address_type(&original, global)));
+    } else {
+        let original = recipient.original.as_ref().unwrap_or(&recipient.address).external();
+        field("Original-Recipient", &format!("{};{original}", address_type(&original, global)));
     }
     let diagnosis = outcome.diagnosis();
     field("Action", action(kind, outcome));
@@ -220,8 +220,7 @@ fn diagnostic_code(kind: Kind, outcome: &Outcome, ours: &str) -> String {
     let Some(reply) = &outcome.diagnosis().reply else {
         return format!("X-{ours}; {}", account(kind, outcome));
     };
-    let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
-    format!("smtp; {} {status}{}", reply.code, reply.lines.join(" "))
+    format!("smtp; {}", reply.text())
 }
 
 /// RFC 6533 3: `utf-8` for addresses that ASCII can not hold.

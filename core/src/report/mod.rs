@@ -4,12 +4,14 @@
 //! any other and enters at cleanup. Knows nothing of queues and schedules: when a delay is worth a warning is the manager's.
 
 mod compose;
+mod notice;
 mod params;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use compose::{compose, octets_wanted};
+pub use notice::{Allowance, notice};
 pub use params::Params;
 
 use crate::mail::{
@@ -101,6 +103,9 @@ pub fn plan(kind: Kind, message: &Message, recipients: &[(u32, Outcome)], params
         if !told.is_empty() {
             plans.push(one(sender.clone(), false, told));
         }
+    }
+    if planted!(BounceToNull) && message.envelope.sender == Sender::Null && message.origin != Origin::Report {
+        plans.push(one(Mailbox::new("", ""), false, recipients.to_vec()));
     }
     if !recipients.is_empty()
         && let Some(postmaster) = postmaster(kind, message.envelope.sender == Sender::Null, params)

@@ -22,6 +22,8 @@ pub struct Params {
     pub double_bounce_notice_recipient: String,
     /// Who gets `delay` copies.
     pub delay_notice_recipient: String,
+    /// Who gets notices about sessions.
+    pub error_notice_recipient: String,
     /// Sender of mail to the postmaster; it is never reported on.
     pub double_bounce_sender: String,
     /// Octets of a message that is returned whole, and of a header that is returned.
@@ -45,6 +47,7 @@ impl Params {
             bounce_notice_recipient: settings.text("bounce_notice_recipient").to_owned(),
             double_bounce_notice_recipient: settings.text("2bounce_notice_recipient").to_owned(),
             delay_notice_recipient: settings.text("delay_notice_recipient").to_owned(),
+            error_notice_recipient: settings.text("error_notice_recipient").to_owned(),
             double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             bounce_size_limit: settings.number("bounce_size_limit"),
             maximal_queue_lifetime: settings.time("maximal_queue_lifetime"),
@@ -64,6 +67,7 @@ impl Default for Params {
             bounce_notice_recipient: "postmaster".to_owned(),
             double_bounce_notice_recipient: "postmaster".to_owned(),
             delay_notice_recipient: "postmaster".to_owned(),
+            error_notice_recipient: "postmaster".to_owned(),
             double_bounce_sender: "double-bounce".to_owned(),
             bounce_size_limit: 50_000,
             maximal_queue_lifetime: Duration::from_secs(5 * 24 * 3600),

@@ -26,6 +26,7 @@ fn message() -> Message {
         origin: Origin::Submitted,
         message_id: String::new(),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Rewrite;
 use crate::ask::{Facts, Pause, TableName};
+use crate::mail::Extensions;
 use crate::wire::Mailbox;
 
 /// What a lookup found.
@@ -52,16 +53,12 @@ impl Rewrite {
     #[must_use]
     pub fn split_extension<'a>(&self, local: &'a str) -> Option<(&'a str, &'a str)> {
         let params = &self.params;
-        let delimiters = &params.recipient_delimiter;
-        let at = local.find(|c| delimiters.contains(c)).filter(|&at| at > 0)?;
-        let reserved = local.eq_ignore_ascii_case("mailer-daemon")
-            || local.eq_ignore_ascii_case(&params.double_bounce_sender);
-        // owner-list and list-request are names of their own, where the delimiter is `-`.
-        let lower = local.to_ascii_lowercase();
-        let special = params.owner_request_special
-            && local[at..].starts_with('-')
-            && (lower.starts_with("owner-") || lower.ends_with("-request"));
-        (!reserved && !special).then(|| local.split_at(at))
+        let extensions = Extensions {
+            delimiters: &params.recipient_delimiter,
+            owner_request_special: params.owner_request_special,
+            double_bounce_sender: &params.double_bounce_sender,
+        };
+        extensions.split(local)
     }
 
     /// The keys for an address, with `user` and `user+ext` where its domain is ours.

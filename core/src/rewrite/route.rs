@@ -72,7 +72,7 @@ impl Rewrite {
         if resolved.class != RouteClass::VirtualAlias
             && let Some(text) = self.transport_entry(&resolved.mailbox, facts)?
         {
-            override_hop(&mut hop, &text, resolved.mailbox.domain());
+            override_hop(&mut hop, &text, &resolved.mailbox.domain().to_lowercase());
         }
         if let Some(found) = self.find(&self.params.relocated_maps, &resolved.mailbox, facts)? {
             hop.transport = "error".to_owned();
@@ -83,7 +83,8 @@ impl Rewrite {
 
     fn default_hop(&self, sender: &Sender, resolved: &Resolved, facts: &Facts) -> Result<Hop, Pause> {
         let params = &self.params;
-        let domain = resolved.mailbox.domain();
+        // One destination has one queue, however a sender writes it.
+        let domain = &resolved.mailbox.domain().to_lowercase();
         let (service, fallback) = match resolved.class {
             RouteClass::VirtualAlias => {
                 let nexthop = format!("5.1.1 User unknown{}", self.table_name(resolved.class));
@@ -147,6 +148,10 @@ impl Rewrite {
         }
         let domain = mailbox.domain();
         let mut keys = vec![(mailbox.external(), true)];
+        let plain = format!("{}@{domain}", mailbox.local());
+        if plain != keys[0].0 {
+            keys.push((plain, false));
+        }
         if let Some((user, _)) = self.split_extension(mailbox.local()) {
             keys.push((Mailbox::new(user, domain).external(), false));
         }

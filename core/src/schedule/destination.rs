@@ -5,8 +5,46 @@ use crate::schedule::fairness::{Like, Position};
 use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
 use crate::schedule::params::TransportParams;
 use crate::schedule::window::Window;
-use crate::time::Instant;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Two deliveries follow each other when the second begins within this after the end of the first: mail flows, and a connection
+/// that is kept will be used. Postfix's on-demand caching counts in whole seconds, and so as far.
+const BACK_TO_BACK: Duration = Duration::from_secs(1);
+/// Destinations without mail of which it is remembered when they were last delivered to.
+const ENDED_MAX: usize = 1_000;
+
+/// When destinations that have been forgotten were last delivered to: mail that comes in bursts keeps its connections from one
+/// to the next.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Ended {
+    times: BTreeMap<String, Instant>,
+    order: VecDeque<(Instant, String)>,
+}
+
+impl Ended {
+    /// Remembers a destination for as long as it matters.
+    pub(super) fn put(&mut self, now: Instant, destination: Destination) {
+        let stale = |at: Instant| now.since(at) > BACK_TO_BACK;
+        while let Some((at, _)) = self.order.front()
+            && (stale(*at) || self.order.len() >= ENDED_MAX)
+        {
+            let Some((at, key)) = self.order.pop_front() else { return };
+            if self.times.get(&key) == Some(&at) {
+                self.times.remove(&key);
+            }
+        }
+        if let Some(at) = destination.ended.filter(|at| !stale(*at)) {
+            self.order.push_back((at, destination.key.clone()));
+            self.times.insert(destination.key, at);
+        }
+    }
+
+    /// A destination that may have been known before.
+    pub(super) fn restore(&mut self, destination: &mut Destination) {
+        destination.ended = self.times.remove(&destination.key);
+    }
+}
 
 /// Names a destination within its transport while somebody knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +91,10 @@ pub(super) struct Destination {
     pub(super) entries: u32,
     /// Attempts that run.
     pub(super) busy: u32,
+    /// When the last one ended.
+    ended: Option<Instant>,
+    /// Mail flows.
+    flows: bool,
     /// When it was last served, for round robin.
     pub(super) served: u64,
     /// What the transport knows.
@@ -76,6 +118,8 @@ impl Destination {
             classes: BTreeMap::new(),
             entries: 0,
             busy: 0,
+            ended: None,
+            flows: false,
             served: 0,
             shown: None,
             timer: None,
@@ -93,12 +137,21 @@ impl Destination {
     /// An attempt starts.
     pub(super) fn take(&mut self, now: Instant) {
         self.busy += 1;
+        let follows = self.ended.is_some_and(|at| now.since(at) <= BACK_TO_BACK);
+        // A burst alone does not begin it: it may be all there is. Once begun, others under way keep it going.
+        self.flows = follows || self.flows && self.busy > 1;
         self.limiters.iter_mut().for_each(|limiter| limiter.take(now));
+    }
+
+    /// Whether the connection of the attempt that has just started will be of use to another.
+    pub(super) const fn has_more(&self) -> bool {
+        self.entries > 0 || self.flows
     }
 
     /// An attempt has ended; true when the destination counts as dead now.
     pub(super) fn release(&mut self, now: Instant, verdict: Verdict) -> bool {
         self.busy = self.busy.saturating_sub(1);
+        self.ended = Some(now);
         // Every limiter hears of it, also behind one that says dead.
         let mut dead = false;
         for limiter in &mut self.limiters {

@@ -102,7 +102,9 @@ impl Limiter {
                     Verdict::Bad => window.bad(),
                     Verdict::Neutral => false,
                 };
-                window.give_back();
+                if verdict != Verdict::Bad || !planted!(PermitLeaked) {
+                    window.give_back();
+                }
                 dead
             }
             Self::Pace { pause, from: PauseFrom::End, free_at } => {

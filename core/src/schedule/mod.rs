@@ -71,7 +71,7 @@ pub struct Chosen {
     pub nexthop: String,
     /// Numbers in the envelope.
     pub recipients: Vec<u32>,
-    /// More mail waits for this destination.
+    /// More mail waits for this destination, or flows to it: a connection that is kept will be used.
     pub more: bool,
     /// For [`Scheduler::ended`].
     pub place: Place,

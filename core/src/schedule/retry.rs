@@ -43,6 +43,12 @@ impl RetryRule {
     /// The pause before the next attempt of a message of this age.
     pub fn pause(&self, age: Duration, prng: &mut Prng) -> Duration {
         let pause = age.min(self.maximal_backoff).max(self.minimal_backoff);
+        if planted!(RetryAtOnce) {
+            return Duration::ZERO;
+        }
+        if planted!(RetryNever) {
+            return Duration::from_secs(1_000_000_000);
+        }
         pause.saturating_add(self.jitter(pause, prng))
     }
 

@@ -110,6 +110,32 @@ fn an_attempt_takes_no_more_recipients_than_the_limit() {
 }
 
 #[test]
+fn connections_are_kept_while_mail_flows_to_a_destination() {
+    let mut scheduler = scheduler(|_| ());
+    let at = |milliseconds| NOW.after(Duration::from_millis(milliseconds));
+    let start = |scheduler: &mut Scheduler, number, milliseconds| {
+        let target = scheduler.target("smtp", "example.com", &Mailbox::new("a", "x")).expect("known");
+        scheduler.offer(at(milliseconds), id(number), number, &target, &[0]);
+        scheduler.choose(at(milliseconds)).expect("the window is wide enough")
+    };
+    let first = start(&mut scheduler, 1, 0);
+    let second = start(&mut scheduler, 2, 0);
+    assert!(!first.more && !second.more, "a burst that fits the window may be all there is");
+    _ = scheduler.ended(at(10), first.place, &Feedback::Good);
+    let third = start(&mut scheduler, 3, 1_000);
+    assert!(third.more, "it follows the first within a second");
+    let fourth = start(&mut scheduler, 4, 5_000);
+    assert!(fourth.more, "others are still under way");
+    for chosen in [second, third, fourth] {
+        _ = scheduler.ended(at(5_000), chosen.place, &Feedback::Good);
+    }
+    let burst = start(&mut scheduler, 5, 5_900);
+    assert!(burst.more, "bursts follow each other, though nothing waits or runs between them");
+    _ = scheduler.ended(at(5_900), burst.place, &Feedback::Good);
+    assert!(!start(&mut scheduler, 6, 9_000).more, "it has stopped to flow");
+}
+
+#[test]
 fn with_a_recipient_limit_of_one_a_destination_is_a_recipient() {
     let mut scheduler = scheduler(|t| {
         t.recipient_limit = 1;

@@ -6,7 +6,7 @@
 //! whatever waits behind a destination that permits nothing.
 
 use crate::mail::{Diagnosis, QueueId};
-use crate::schedule::destination::{Destination, DestinationId, Health};
+use crate::schedule::destination::{Destination, DestinationId, Ended, Health};
 use crate::schedule::fairness::{Job, Like, Merit, Position, class_of};
 use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
 use crate::schedule::params::TransportParams;
@@ -23,7 +23,7 @@ pub(super) struct Picked {
     pub(super) destination: DestinationId,
     pub(super) nexthop: String,
     pub(super) recipients: Vec<u32>,
-    /// More waits for this destination.
+    /// More waits for this destination, or will soon.
     pub(super) more: bool,
 }
 
@@ -34,6 +34,7 @@ pub(super) struct Transport {
     limiters: Vec<Limiter>,
     names: BTreeMap<String, DestinationId>,
     destinations: BTreeMap<DestinationId, Destination>,
+    ended: Ended,
     jobs: BTreeMap<QueueId, Job>,
     line: BTreeMap<Position, QueueId>,
     heads: BTreeSet<(Position, u64, DestinationId)>,
@@ -58,6 +59,7 @@ impl Transport {
             limiters,
             names: BTreeMap::new(),
             destinations: BTreeMap::new(),
+            ended: Ended::default(),
             jobs: BTreeMap::new(),
             line: BTreeMap::new(),
             heads: BTreeSet::new(),
@@ -87,7 +89,9 @@ impl Transport {
         let id = DestinationId(self.next_destination);
         self.next_destination += 1;
         self.names.insert(key.to_owned(), id);
-        self.destinations.insert(id, Destination::new(key.to_owned(), nexthop, &self.params));
+        let mut destination = Destination::new(key.to_owned(), nexthop, &self.params);
+        self.ended.restore(&mut destination);
+        self.destinations.insert(id, destination);
         id
     }
 
@@ -197,6 +201,7 @@ impl Transport {
         if destination.is_forgettable(now) {
             if let Some(destination) = self.destinations.remove(&id) {
                 self.names.remove(&destination.key);
+                self.ended.put(now, destination);
             }
             return;
         }
@@ -260,7 +265,7 @@ impl Transport {
         destination.served = self.clock;
         destination.entries = destination.entries.saturating_sub(1);
         destination.take(now);
-        let (nexthop, more) = (destination.nexthop.clone(), destination.entries > 0);
+        let (nexthop, more) = (destination.nexthop.clone(), destination.has_more());
         self.limiters.iter_mut().for_each(|limiter| limiter.take(now));
         self.reclass(now, message, before);
         self.refresh(now, id);
@@ -367,6 +372,10 @@ impl Transport {
         while let Some((time, id)) = self.timers.first().copied()
             && time <= now
         {
+            if planted!(DeadForever) {
+                self.timers.remove(&(time, id));
+                continue;
+            }
             self.revive(now, id);
         }
     }

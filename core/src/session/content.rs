@@ -5,7 +5,7 @@
 //! RFC 5321 4.1.1.4, RFC 3030, RFC 1870 6.3.
 
 use super::stage::{Chunks, Pending, Receiving, Stage, Trouble};
-use super::{BareNewline, Output, Session, replies};
+use super::{BareNewline, Output, Refused, Session, replies};
 use crate::time::{Duration, Now};
 use crate::wire::Reply;
 use crate::wire::command;
@@ -164,12 +164,13 @@ impl Session {
 
     /// A refused chunk has passed. Those that the client has under way are discarded up to the last one (RFC 3030 3).
     fn skipped(&mut self, now: Now, last: bool, reply: &Reply) {
+        self.note_refusal(reply);
         if last {
             self.abandon();
         } else {
             self.chunks = Chunks::Failed;
         }
-        self.say(now, reply, false);
+        self.deny(now, reply);
     }
 
     /// Hands decoded content on, unless it will be refused.
@@ -216,27 +217,36 @@ impl Session {
                 let text = format!("{} {}{}", reply.code, super::status_of(&reply), reply.lines.join(" "));
                 let event = self.policy_event("reject", text);
                 self.event(event);
+                self.note_refusal(&reply);
                 self.abandon();
-                self.say(now, &reply, false);
+                self.deny(now, &reply);
             }
             None => self.judge(Pending::EndOfData { chunk }),
         }
     }
 
     /// Cleanup and spool have answered.
-    pub(super) fn finished(&mut self, now: Now, result: Result<(), Reply>) {
+    pub(super) fn finished(&mut self, now: Now, result: Result<(), Refused>) {
         let Stage::Finishing { chunk } = self.stage else { return };
+        if let Err(refused) = &result {
+            self.note_trouble(refused.class);
+        }
         self.stage = Stage::Command;
-        let id =
-            self.transaction.take().and_then(|transaction| transaction.id).unwrap_or_default().to_string();
+        let transaction = self.transaction.take();
+        let stored = transaction.as_ref().map_or(0, |transaction| transaction.stored);
+        let id = transaction.and_then(|transaction| transaction.id).unwrap_or_default().to_string();
+        let taken = result.is_ok();
         match (result, chunk) {
-            (Err(reply), _) => return self.say(now, &reply, false),
+            (Err(refused), _) => self.deny(now, &refused.reply),
             (Ok(()), None) => self.say(now, &replies::QUEUED.with(&[&id]), true),
-            (Ok(()), Some(count)) => {
-                self.say(now, &replies::CHUNKS_QUEUED.with(&[&count.to_string(), &id]), true);
+            (Ok(()), Some(_)) => {
+                self.say(now, &replies::CHUNKS_QUEUED.with(&[&stored.to_string(), &id]), true);
             }
         }
-        self.tally.forgive();
+        if taken {
+            self.tally.forgive();
+        }
+        self.close_long_minutes();
     }
 
     /// Content that comes moves its deadline on: at the least rate with per-request deadlines, as a whole without.

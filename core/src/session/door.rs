@@ -2,7 +2,7 @@
 
 use super::Discarded;
 use crate::event::Event;
-use crate::mail::{QueueId, TlsFacts};
+use crate::mail::{Notice, NoticeClass, QueueId, TlsFacts};
 use crate::wire::Reply;
 use std::net::IpAddr;
 
@@ -24,6 +24,23 @@ pub struct Named {
     pub name: String,
     /// EHLO keywords not to be sent to it; `None` when a table could not say.
     pub discard: Option<Discarded>,
+}
+
+/// A refusal by others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Refused {
+    /// What kind of trouble it is.
+    pub class: NoticeClass,
+    /// What the client hears.
+    pub reply: Reply,
+}
+
+impl Refused {
+    /// Of this class.
+    #[must_use]
+    pub const fn new(class: NoticeClass, reply: Reply) -> Self {
+        Self { class, reply }
+    }
 }
 
 /// When a verdict is asked for.
@@ -59,11 +76,11 @@ pub enum Input<'a> {
     /// The handshake failed: why.
     TlsFailed(String),
     /// The verdict that [`Output::Judge`] asked for.
-    Judged(Result<(), Reply>),
+    Judged(Result<(), Refused>),
     /// The id that [`Output::Identify`] asked for.
     Identified(QueueId),
-    /// The message of [`Output::Finish`] is durable (or was to be thrown away), or the reply that says why not.
-    Finished(Result<(), Reply>),
+    /// The message of [`Output::Finish`] is durable (or was to be thrown away), or why not.
+    Finished(Result<(), Refused>),
     /// Finish the transaction, then 421.
     Drain,
 }
@@ -89,4 +106,6 @@ pub enum Output {
     Finish,
     /// Log this.
     Event(Box<Event>),
+    /// Tell the postmaster.
+    Notice(Box<Notice>),
 }

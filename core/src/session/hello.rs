@@ -56,6 +56,7 @@ impl Session {
         // RFC 5321 4.1.4: as if RSET had been said.
         self.hello = None;
         self.abandon();
+        self.close_long_minutes();
         self.judge(Pending::Hello(Hello { name: printable(arguments), extended }));
     }
 

@@ -13,7 +13,9 @@
 pub mod clients;
 mod content;
 mod door;
+mod ending;
 mod hello;
+mod notice;
 mod params;
 pub(crate) mod replies;
 mod security;
@@ -25,15 +27,15 @@ mod transaction;
 mod view;
 mod words;
 
-pub use door::{Input, Moment, Named, Output, Peer};
+pub use door::{Input, Moment, Named, Output, Peer, Refused};
 pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
-pub use stage::Transaction;
+pub use stage::{STAGES, Transaction};
 pub use words::Words;
 
 use crate::event::Event;
 use crate::limits;
 use crate::machine::{Machine, Outbox};
-use crate::mail::{Sender, TlsFacts};
+use crate::mail::{Minutes, Sender, TlsFacts};
 use crate::time::{Instant, Now};
 use crate::wire::Reply;
 use crate::wire::command::{self, Verb};
@@ -55,6 +57,7 @@ pub struct Session {
     verb: Verb,
     place: &'static str,
     tally: Tally,
+    minutes: Minutes,
     name: String,
     discard: Option<Discarded>,
     hello: Option<Hello>,
@@ -78,6 +81,7 @@ impl Session {
         Self {
             backlog: Backlog::new(params.line_length_limit),
             deadline: now.mono.after(params.timeout),
+            minutes: Minutes::new(params.notify),
             params,
             peer,
             outbox: Outbox::new(),
@@ -167,6 +171,10 @@ impl Session {
     fn obey(&mut self, now: Now, line: Line) {
         self.verb = Verb::Unknown;
         self.place = "UNKNOWN";
+        self.minutes.heard(match &line {
+            Line::Whole(octets) => octets,
+            Line::TooLong => b"[a line that is too long]",
+        });
         let text = match line {
             Line::Whole(octets) => String::from_utf8(octets).map_err(|_| replies::BAD_UTF8),
             Line::TooLong => Err(replies::LINE_TOO_LONG),
@@ -271,13 +279,17 @@ impl Session {
         self.closing = true;
     }
 
-    fn judged(&mut self, now: Now, verdict: Result<(), Reply>) {
+    fn judged(&mut self, now: Now, verdict: Result<(), Refused>) {
         let Stage::Judging(pending) = &self.stage else { return };
         let waits = matches!(pending, Pending::Hello(_) | Pending::Data | Pending::Vrfy(..));
         if waits && self.must_be_last() && !self.backlog.waiting().is_empty() {
             self.stage = Stage::Command;
             return self.out_of_step(now, "");
         }
+        let verdict = verdict.map_err(|refused| {
+            self.note_trouble(refused.class);
+            refused.reply
+        });
         if let Err(reply) = &verdict {
             let text = format!("{} {}{}", reply.code, status_of(reply), reply.lines.join(" "));
             let event = self.policy_event("reject", text);
@@ -294,9 +306,9 @@ impl Session {
             }
             (Pending::EndOfData { .. }, Err(reply)) => {
                 self.abandon();
-                self.say(now, &reply, false);
+                self.deny(now, &reply);
             }
-            (_, Err(reply)) => self.say(now, &reply, false),
+            (_, Err(reply)) => self.deny(now, &reply),
             (Pending::Hello(hello), Ok(())) => self.welcome(now, hello),
             (Pending::Mail(transaction), Ok(())) => {
                 self.transaction = Some(*transaction);
@@ -314,8 +326,15 @@ impl Session {
         if good {
             self.tally.succeeded(self.verb);
         } else {
+            self.note_refusal(reply);
             self.tally.errors += 1;
         }
+    }
+
+    /// The same for a refusal whose trouble is noted already.
+    fn deny(&mut self, now: Now, reply: &Reply) {
+        self.reply(now, reply);
+        self.tally.errors += 1;
     }
 
     /// A reply; delayed when the client has made too many errors.
@@ -327,7 +346,7 @@ impl Session {
             self.flush();
             self.sleep = Some(now.mono.after(self.params.error_sleep_time));
         }
-        replies::emit(reply, &mut self.replies);
+        self.emit(reply);
         self.deadline = now.mono.after(self.params.timeout);
         // RFC 5321 3.8, RFC 7504: these two say that the connection ends.
         if matches!(reply.code, 421 | 521) {
@@ -337,7 +356,8 @@ impl Session {
 
     fn count_junk(&mut self) {
         self.tally.junk += 1;
-        if self.tally.junk > self.params.junk_command_limit {
+        // Postfix compares before it counts.
+        if self.tally.junk - 1 > self.params.junk_command_limit {
             self.tally.errors += 1;
         }
     }
@@ -376,52 +396,6 @@ impl Session {
             self.stage = Stage::Securing { started: true };
             self.outbox.put(Output::StartTls);
         }
-    }
-
-    /// Drops the transaction.
-    fn abandon(&mut self) {
-        self.chunks = Chunks::None;
-        if self.transaction.take().is_some() {
-            self.outbox.put(Output::Abandon);
-        }
-    }
-
-    /// The connection broke off, as the log tells it.
-    fn cut(&mut self, what: &'static str) {
-        let after = match (&self.stage, &self.transaction) {
-            (Stage::Content(_), Some(transaction)) => {
-                format!("{} ({} bytes)", self.place, transaction.stored)
-            }
-            _ => self.place.to_owned(),
-        };
-        let client = self.client();
-        self.event(Event::SessionCut { what, after, client });
-    }
-
-    /// The last outputs.
-    fn end(&mut self) {
-        // A message that cleanup and spool have is theirs, whether or not the client hears of it.
-        if !matches!(self.stage, Stage::Finishing { .. }) {
-            self.abandon();
-        }
-        let (client, counts) = (self.client(), self.tally.line());
-        self.event(Event::Disconnected { client, counts });
-        self.outbox.put(Output::Close);
-        self.stage = Stage::Closed;
-        self.sleep = None;
-        self.backlog.clear();
-    }
-
-    fn timed_out(&mut self, now: Now) {
-        let handshake = matches!(self.stage, Stage::Securing { .. });
-        self.cut("timeout");
-        if !handshake {
-            let host = self.params.host.clone();
-            replies::emit(&replies::TIMEOUT.with(&[&host]), &mut self.replies);
-        }
-        self.deadline = now.mono;
-        self.closing = true;
-        self.flush();
     }
 }
 

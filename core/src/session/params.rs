@@ -1,6 +1,7 @@
 //! The parameters of a session.
 
 use crate::ask::TableName;
+use crate::mail::{NoticeClass, NoticeClasses};
 use crate::params::Settings;
 use crate::session::words::Words;
 use crate::time::Duration;
@@ -93,6 +94,8 @@ pub struct Params {
     pub delay_reject: bool,
     /// `strict_rfc821_envelopes`.
     pub strict_envelopes: bool,
+    /// `allow_min_user`: a local part may begin with `-`.
+    pub allow_min_user: bool,
     /// `smtputf8_enable`.
     pub smtputf8: bool,
     /// `strict_smtputf8`: addresses that are not ASCII need SMTPUTF8. On unless it is switched off: safer than Postfix.
@@ -127,6 +130,12 @@ pub struct Params {
     pub port_logging: bool,
     /// `smtpd_peername_lookup`.
     pub peername_lookup: bool,
+    /// `notify_classes`: the trouble that the postmaster wants to hear of.
+    pub notify: NoticeClasses,
+    /// `smtpd_history_flush_threshold`: lines of minutes that are enough for one notice.
+    pub history_flush_threshold: usize,
+    /// `double_bounce_sender`: who sends notices.
+    pub double_bounce_sender: String,
 }
 
 impl Default for Params {
@@ -152,6 +161,7 @@ impl Default for Params {
             disable_vrfy: false,
             delay_reject: true,
             strict_envelopes: false,
+            allow_min_user: false,
             smtputf8: true,
             strict_smtputf8: true,
             forbid_unauth_pipelining: true,
@@ -170,6 +180,9 @@ impl Default for Params {
             tls_received_header: false,
             port_logging: false,
             peername_lookup: true,
+            notify: NoticeClasses::default().with(NoticeClass::Resource).with(NoticeClass::Software),
+            history_flush_threshold: 100,
+            double_bounce_sender: "double-bounce".into(),
         }
     }
 }
@@ -228,6 +241,7 @@ impl Params {
             disable_vrfy: settings.flag("disable_vrfy_command"),
             delay_reject: settings.flag("smtpd_delay_reject"),
             strict_envelopes: settings.flag("strict_rfc821_envelopes"),
+            allow_min_user: settings.flag("allow_min_user"),
             smtputf8: settings.flag("smtputf8_enable"),
             strict_smtputf8: settings.flag("strict_smtputf8"),
             forbid_unauth_pipelining: settings.flag("smtpd_forbid_unauth_pipelining"),
@@ -244,6 +258,9 @@ impl Params {
             tls_received_header: settings.flag("smtpd_tls_received_header"),
             port_logging: settings.flag("smtpd_client_port_logging"),
             peername_lookup: settings.flag("smtpd_peername_lookup"),
+            notify: NoticeClasses::named(&settings.list("notify_classes")),
+            history_flush_threshold: usize_of(settings.number("smtpd_history_flush_threshold")),
+            double_bounce_sender: settings.text("double_bounce_sender").to_owned(),
             ..Self::default()
         }
     }

@@ -1,5 +1,6 @@
 //! Where a session stands. Each stage owns what only it needs.
 
+use crate::machine::Stages;
 use crate::mail::{BodyType, Envelope};
 use crate::mail::{QueueId, Recipient, Ret, Sender};
 use crate::time::Timestamp;
@@ -32,6 +33,58 @@ pub(crate) enum Stage {
     /// Nothing more is said or heard.
     Closed,
 }
+
+impl Stage {
+    /// Its place in [`STAGES`].
+    pub(super) const fn number(&self) -> u8 {
+        match self {
+            Self::Arriving => 0,
+            Self::Securing { .. } => 1,
+            Self::Command => 2,
+            Self::Judging(_) => 3,
+            Self::Identifying(_) => 4,
+            Self::Content(_) => 5,
+            Self::Finishing { .. } => 6,
+            Self::Closed => 7,
+        }
+    }
+}
+
+/// The stages of a session.
+pub const STAGES: Stages = Stages {
+    machine: "session",
+    names: &["arriving", "securing", "command", "judging", "identifying", "content", "finishing", "closed"],
+    // A driver that answers at once lets a stimulus pass several stages; a client that pipelines does, too.
+    edges: &[
+        ("arriving", "judging"),
+        ("arriving", "command"),
+        ("arriving", "closed"),
+        ("judging", "command"),
+        ("judging", "identifying"),
+        ("judging", "content"),
+        ("judging", "finishing"),
+        ("judging", "closed"),
+        ("command", "judging"),
+        ("command", "identifying"),
+        ("command", "content"),
+        ("command", "securing"),
+        ("command", "closed"),
+        ("securing", "command"),
+        ("securing", "closed"),
+        ("identifying", "command"),
+        ("identifying", "judging"),
+        ("identifying", "content"),
+        ("identifying", "closed"),
+        ("content", "judging"),
+        ("content", "finishing"),
+        ("content", "command"),
+        ("content", "closed"),
+        ("finishing", "command"),
+        ("finishing", "judging"),
+        ("finishing", "identifying"),
+        ("finishing", "closed"),
+    ],
+};
 
 /// What a verdict is awaited for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

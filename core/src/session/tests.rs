@@ -1,7 +1,7 @@
 //! What must hold for any client, however it cuts and whatever it says.
 
 use super::*;
-use crate::mail::QueueId;
+use crate::mail::{NoticeClass, QueueId};
 use crate::time::{Duration, Timestamp};
 use proptest::prelude::*;
 use std::net::IpAddr;
@@ -49,7 +49,7 @@ fn settle(session: &mut Session, seen: &mut Seen) {
                 seen.messages.push(std::mem::take(&mut seen.content));
                 session.handle_input(now(), Input::Finished(Ok(())));
             }
-            Output::StartTls | Output::Event(_) => {}
+            Output::StartTls | Output::Event(_) | Output::Notice(_) => {}
         }
     }
 }
@@ -170,7 +170,10 @@ fn octets_behind_data_that_is_then_refused_are_no_commands() {
     // The client did not wait for 354. Were its content obeyed as commands, a message could hold some.
     session.handle_input(now(), Input::Bytes(b"RSET\r\n"));
     seen.sent.clear();
-    session.handle_input(now(), Input::Judged(Err(Reply::new(450, None, "later"))));
+    session.handle_input(
+        now(),
+        Input::Judged(Err(Refused::new(NoticeClass::Policy, Reply::new(450, None, "later")))),
+    );
     settle(&mut session, &mut seen);
     assert_eq!(seen.sent, b"554 5.5.0 Error: SMTP protocol synchronization\r\n");
     assert!(seen.closed);

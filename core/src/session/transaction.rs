@@ -37,6 +37,9 @@ impl Session {
             .map_err(|error| replies::of_error(&error))?;
         let sender = match path {
             Path::Null => Sender::Null,
+            Path::Mailbox(mailbox) if self.is_option(&mailbox) => {
+                return Err(replies::of_error(&CommandError::BadSender));
+            }
             Path::Mailbox(mailbox) => Sender::Mailbox(mailbox),
         };
         let mut transaction = Transaction {
@@ -127,6 +130,9 @@ impl Session {
     fn read_rcpt(&self, arguments: &str) -> Result<Recipient, Reply> {
         let (mailbox, parameters) = command::rcpt(arguments, self.params.strict_envelopes)
             .map_err(|error| replies::of_error(&error))?;
+        if self.is_option(&mailbox) {
+            return Err(replies::of_error(&CommandError::BadRecipient));
+        }
         if !parameters.is_empty() && self.discards("DSN") {
             return Err(replies::DSN_DISABLED.reply());
         }
@@ -145,6 +151,11 @@ impl Session {
             }
         }
         Ok(recipient)
+    }
+
+    /// A command that is handed such an address could take it for an option.
+    fn is_option(&self, mailbox: &Mailbox) -> bool {
+        mailbox.local().starts_with('-') && !self.params.allow_min_user
     }
 
     fn permits_recipient(&self, mailbox: &Mailbox) -> bool {
@@ -201,6 +212,7 @@ impl Session {
             return self.say(now, &replies::RSET_SYNTAX.reply(), false);
         }
         self.abandon();
+        self.close_long_minutes();
         self.say(now, &replies::OK.reply(), true);
     }
 

@@ -7,6 +7,12 @@ use crate::mail::TlsFacts;
 use crate::wire::Mailbox;
 
 impl Session {
+    /// The place of its stage in [`super::STAGES`].
+    #[must_use]
+    pub const fn stage(&self) -> u8 {
+        self.stage.number()
+    }
+
     /// The transaction, if one is open (or MAIL is being judged).
     #[must_use]
     pub fn transaction(&self) -> Option<&Transaction> {
@@ -74,12 +80,15 @@ impl Session {
         if let Some(transaction) = self.transaction() {
             details.push(format!("from=<{}>", transaction.sender.external()));
         }
-        if let Some(recipient) = self.recipient() {
+        // Behind the envelope it is the only recipient, as in Postfix's log.
+        let only = || match self.transaction()?.recipients.as_slice() {
+            [only] if matches!(self.place, "DATA" | "END-OF-MESSAGE") => Some(&only.address),
+            _ => None,
+        };
+        if let Some(recipient) = self.recipient().or_else(only) {
             details.push(format!("to=<{}>", recipient.external()));
         }
-        if self.helo().is_some() {
-            details.push(format!("proto={}", self.protocol()));
-        }
+        details.push(format!("proto={}", self.protocol()));
         details.extend(self.helo().map(|helo| format!("helo=<{helo}>")));
         Event::Policy {
             id: self.transaction.as_ref().and_then(|transaction| transaction.id),

@@ -78,7 +78,7 @@ impl ContentEncoder {
     /// Appends octets that are no line end.
     fn text(&mut self, mut text: &[u8], out: &mut Vec<u8>) {
         while !text.is_empty() {
-            if self.column == 0 && text[0] == b'.' {
+            if self.column == 0 && text[0] == b'.' && !planted!(DotsUndoubled) {
                 out.push(b'.');
             }
             if self.limit > 0 && self.column >= self.limit {

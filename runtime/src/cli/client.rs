@@ -3,7 +3,7 @@
 use super::{Failure, Setup};
 use crate::control::{Reply, Request, SOCKET};
 use crate::trouble::{told, words};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -19,8 +19,39 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub fn ask(
     setup: &Setup,
     request: &Request,
-    mut take: impl FnMut(Reply) -> Result<(), Failure>,
+    take: impl FnMut(Reply) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let stream = connect(setup, request)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+    hear(stream, take)
+}
+
+/// The same, and sends what `body` has behind the request. Nobody knows how long that takes.
+///
+/// # Errors
+/// As [`ask`].
+pub(super) fn ask_with_body(
+    setup: &Setup,
+    request: &Request,
+    mut body: impl Read + Send + 'static,
+    take: impl FnMut(Reply) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let stream = connect(setup, request)?;
+    let mut sink = stream.try_clone().map_err(broken)?;
+    // The daemon answers while it reads: who only writes, or only reads, would wait for ever. When it has said its last
+    // word nobody waits for this thread.
+    std::thread::spawn(move || {
+        _ = std::io::copy(&mut body, &mut sink);
+        _ = sink.shutdown(std::net::Shutdown::Write);
+    });
+    hear(stream, take)
+}
+
+fn broken(error: std::io::Error) -> Failure {
+    Failure::new(UNAVAILABLE, format!("the daemon's control socket: {}", told(&error)))
+}
+
+fn connect(setup: &Setup, request: &Request) -> Result<UnixStream, Failure> {
     let path = setup.spool().join(SOCKET);
     let connect = UnixStream::connect(&path).map_err(|error| {
         let text = format!(
@@ -31,13 +62,14 @@ pub fn ask(
         Failure::new(UNAVAILABLE, text)
     });
     let mut stream = connect?;
-    let broken =
-        |error: std::io::Error| Failure::new(UNAVAILABLE, format!("{}: {}", path.display(), told(&error)));
-    stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
     let mut line =
         serde_json::to_vec(request).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
     line.push(b'\n');
     stream.write_all(&line).map_err(broken)?;
+    Ok(stream)
+}
+
+fn hear(stream: UnixStream, mut take: impl FnMut(Reply) -> Result<(), Failure>) -> Result<(), Failure> {
     for line in BufReader::new(stream).lines() {
         let line = line.map_err(broken)?;
         let reply = serde_json::from_str(&line);

@@ -25,7 +25,7 @@ postrider: a mail transfer agent
   postrider status|stop|reload [-c DIR]
   postrider check [-c DIR]             read the configuration, say what is wrong
   postrider config [-c DIR] [-d|-n] [-x] [NAME…]
-  postrider queue [-c DIR] [--json] list|show|hold|release|requeue|delete|flush …
+  postrider queue [-c DIR] [--json] list|show|hold|release|requeue|delete|flush|export|import …
   postrider send [-C DIR] [OPTIONS] [RECIPIENT…] < message
   postrider map [-c DIR] [-q KEY|-] [-s] TABLE…   query, dump or check lookup tables
   postrider source|sink …              load generator and sink

@@ -1,17 +1,21 @@
 //! Commands for the queue: `queue`, `postqueue`, `mailq`, `postsuper`, `postcat`.
 
+use super::client::ask_with_body;
 use super::list::{Form, list, list_maildrop};
 use super::show::{Parts, as_json, as_text};
 use super::{Failure, Setup, ask, print};
 use crate::control::{Reply, Request};
+use crate::trouble::told;
 use postrider_core::mail::{Order, QueueId, QueueName, Selection};
+use std::io::{IsTerminal as _, Write as _};
 
 /// EX_USAGE and EX_UNAVAILABLE of sysexits.h.
 const USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 
 const QUEUE_USAGE: &str = "usage: postrider queue [-c DIR] [--json] list [QUEUE] | show ID… | flush [ID|DOMAIN] | \
-                           hold|release|requeue|delete ID…|ALL|QUEUE|-";
+                           hold|release|requeue|delete ID…|ALL|QUEUE|- | \
+                           export [--hold] [ID…|ALL|QUEUE|-] > FILE | import < FILE";
 const POSTQUEUE_USAGE: &str = "postqueue: fatal: usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p | postqueue -s site";
 const POSTSUPER_USAGE: &str = "postsuper: fatal: usage: postsuper [-c config_dir] [-d queue_id (delete)] \
                                [-h queue_id (hold)] [-H queue_id (un-hold)] [-r queue_id (requeue)] [queue...]";
@@ -51,6 +55,8 @@ pub(super) fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
             true => as_json(setup, id(text)?),
             false => as_text(setup, id(text)?, Parts::ALL),
         }),
+        ["export", ref rest @ ..] => export(setup, rest),
+        ["import"] => import(setup, json),
         ["flush"] => order(setup, vec![Order::Flush(Selection::All(None))], "scheduled for delivery", json),
         ["flush", what] => order(setup, vec![Order::Flush(site_or_id(what))], "scheduled for delivery", json),
         [verb @ ("hold" | "release" | "requeue" | "delete"), ref targets @ ..] if !targets.is_empty() => {
@@ -62,6 +68,44 @@ pub(super) fn run(arguments: &[String], setup: &Setup) -> Result<(), Failure> {
         }
         _ => Err(usage(QUEUE_USAGE)),
     }
+}
+
+/// Writes messages to standard output, for `queue import` on another host or later on this one.
+fn export(setup: &Setup, words: &[&str]) -> Result<(), Failure> {
+    let hold = words.contains(&"--hold");
+    let targets: Vec<&str> = words.iter().copied().filter(|word| *word != "--hold").collect();
+    let mut chosen = Vec::new();
+    for target in &targets {
+        chosen.extend(selections(target)?);
+    }
+    if targets.is_empty() {
+        chosen.push(Selection::All(None));
+    }
+    let mut out = std::io::stdout().lock();
+    if out.is_terminal() {
+        return Err(usage("queue export: this is for a file: postrider queue export … > FILE"));
+    }
+    let closed = |error: std::io::Error| Failure::new(74, format!("standard output: {}", told(&error)));
+    ask(setup, &Request::Export(chosen, hold), |reply| {
+        match reply {
+            Reply::Content(octets) => out.write_all(&octets).map_err(closed)?,
+            Reply::Note(text) => eprintln!("queue export: {text}"),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    out.flush().map_err(closed)
+}
+
+/// Takes an export from standard input; tells the old and the new id of each message that is durable here.
+fn import(setup: &Setup, json: bool) -> Result<(), Failure> {
+    ask_with_body(setup, &Request::Import, std::io::stdin(), |reply| match reply {
+        Reply::Imported(before, id) if json => {
+            print(&format!("{{\"from\": \"{before}\", \"queue_id\": \"{id}\"}}\n"))
+        }
+        Reply::Imported(before, id) => print(&format!("{before} {id}\n")),
+        _ => Ok(()),
+    })
 }
 
 const fn one(id: QueueId) -> Selection {

@@ -3,6 +3,7 @@
 use super::{Failure, Setup, author};
 use crate::maildrop::{self, Header};
 use crate::trouble::{told, words};
+use postrider_core::mail::Notify;
 use postrider_core::wire::{Mailbox, address_list};
 use std::io::Read;
 
@@ -131,7 +132,7 @@ impl Options {
         match letter {
             'f' | 'r' => self.header.sender = Some(sender(value)),
             'F' => self.full_name = Some(value.to_owned()),
-            'N' if is_notify(value) => self.header.notify = Some(value.to_owned()),
+            'N' if Notify::parse(value).is_some() => self.header.notify = Some(value.to_owned()),
             'R' if ["full", "hdrs"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
                 self.header.ret = Some(value.to_owned());
             }
@@ -168,11 +169,6 @@ fn sender(value: &str) -> String {
         eprintln!("sendmail: warning: -f option specified malformed sender: {value}");
     }
     found.unwrap_or_default()
-}
-
-fn is_notify(value: &str) -> bool {
-    let words: Vec<String> = value.split(',').map(|word| word.trim().to_ascii_lowercase()).collect();
-    words == ["never"] || words.iter().all(|word| matches!(word.as_str(), "delay" | "failure" | "success"))
 }
 
 fn mode(letter: &str) -> Result<Mode, Failure> {

@@ -136,7 +136,7 @@ fn facility(word: &str) -> u8 {
         "kern" => 0,
         "user" => 1,
         "daemon" => 3,
-        "auth" => 4,
+        "auth" | "security" => 4,
         "syslog" => 5,
         "lpr" => 6,
         "news" => 7,

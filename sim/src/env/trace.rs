@@ -36,7 +36,8 @@ struct Kept {
     hash: u64,
     events: u64,
     lines: Vec<String>,
-    deaf: bool,
+    /// The events of now have no order: their hashes are added up.
+    unordered: Option<u64>,
 }
 
 /// What a run left behind.
@@ -61,18 +62,22 @@ impl Tracing {
     #[must_use]
     pub fn start() -> Self {
         count_panics();
-        let kept = Kept { hash: FNV_START, events: 0, lines: Vec::new(), deaf: false };
+        let kept = Kept { hash: FNV_START, events: 0, lines: Vec::new(), unordered: None };
         let trace = Trace { kept: Arc::new(Mutex::new(kept)) };
         let listener = Listener { trace: trace.clone(), spans: AtomicU64::new(1) };
         Self { trace, _guard: tracing::subscriber::set_default(listener) }
     }
 
-    /// Does something that is not part of the history: the order in which tokio drops the tasks of a dead host is not the same in
-    /// every run, and nobody hears what they say then.
+    /// Does something of which all events count and their order does not: the order in which tokio drops the tasks of a dead host is
+    /// not the same in every run.
     pub fn aside<T>(&self, what: impl FnOnce() -> T) -> T {
-        self.trace.kept.lock().unwrap_or_else(PoisonError::into_inner).deaf = true;
+        let kept = || self.trace.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept().unordered = Some(0);
         let result = what();
-        self.trace.kept.lock().unwrap_or_else(PoisonError::into_inner).deaf = false;
+        let mut kept = kept();
+        if let Some(sum) = kept.unordered.take() {
+            kept.hash = (kept.hash ^ sum).wrapping_mul(FNV_PRIME);
+        }
         result
     }
 
@@ -140,11 +145,13 @@ impl Subscriber for Listener {
         let mut words = Words::default();
         event.record(&mut words);
         let mut kept = self.trace.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.deaf {
-            return;
+        let hash_from = |start: u64| {
+            words.0.bytes().fold(start, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME))
+        };
+        match kept.unordered {
+            Some(sum) => kept.unordered = Some(sum.wrapping_add(hash_from(FNV_START))),
+            None => kept.hash = hash_from(kept.hash),
         }
-        kept.hash =
-            words.0.bytes().fold(kept.hash, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME));
         kept.events += 1;
         if event.metadata().target() == "postrider" {
             kept.lines.push(words.0);

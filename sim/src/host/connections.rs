@@ -2,14 +2,15 @@
 
 use super::spool::Reader;
 use super::{Live, Owner, Who, Work};
+use crate::edges::Machine as Watched;
 use crate::network::{Arrival, Socket};
 use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, AttemptId, Change, Diagnosis, Outcome, QueueId, Settlement};
+use postrider_core::mail::{Attempt, AttemptId, Change, Diagnosis, Outcome, QueueId, Settlement, TlsFacts};
 use postrider_core::manager;
-use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
+use postrider_core::outbound::{self, Effect, Endpoint, Input, Loss, Outbound};
 use postrider_core::time::{Duration, Instant};
 use postrider_core::wire::EnhancedStatus;
 use std::collections::VecDeque;
@@ -23,6 +24,8 @@ enum At {
     /// Something else must come first: an answer, the content, the manager.
     Busy,
     Connecting(Option<Instant>),
+    /// A handshake: what the server has said of it.
+    Securing(Vec<u8>),
     /// The kernel has not taken all octets; then this.
     Writing(Box<Next>),
     Parked,
@@ -43,6 +46,9 @@ pub(super) struct Task {
     trying: bool,
     /// The message of the attempt.
     message: QueueId,
+    /// For the oracle: the line that the server is saying, and the marks of what it has taken and nobody has written down.
+    line: Vec<u8>,
+    marks: Vec<String>,
 }
 
 impl Task {
@@ -50,7 +56,7 @@ impl Task {
         match &self.at {
             At::Busy => None,
             At::Connecting(limit) => *limit,
-            At::Waiting | At::Writing(_) | At::Parked => self.machine.next_timeout(),
+            At::Waiting | At::Writing(_) | At::Parked | At::Securing(_) => self.machine.next_timeout(),
         }
     }
 
@@ -87,6 +93,8 @@ impl Live {
                     destination,
                     trying: false,
                     message: attempt.message,
+                    line: Vec::new(),
+                    marks: Vec::new(),
                 };
                 self.connections.insert(id, task);
                 id
@@ -96,6 +104,7 @@ impl Live {
             task.trying = true;
             task.message = attempt.message;
         }
+        scope.fabric.ledger.attempted(scope.node);
         self.watch_concurrency(scope, &attempt);
         let reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
         self.open_reader(Who::Connection(id), reader);
@@ -107,7 +116,7 @@ impl Live {
         let busy = |task: &&Task| task.trying && task.is_for(&attempt.transport, &attempt.nexthop);
         let count = self.connections.values().filter(busy).count();
         let limit = self.site.concurrency;
-        if count > limit {
+        if count > limit && !self.site.by_recipient.contains(&attempt.transport) {
             let text = format!("{count} attempts at once for {}, {limit} are allowed", attempt.nexthop);
             scope.fabric.ledger.broken(text);
         }
@@ -116,7 +125,9 @@ impl Live {
     fn tell_connection(&mut self, scope: &mut Scope<'_>, id: u64, input: Input<'_>) {
         let Some(task) = self.connections.get_mut(&id) else { return };
         task.at = At::Waiting;
+        let before = (task.machine.stage(), task.machine.delivery_stage());
         task.machine.handle_input(Self::now(scope), input);
+        note_edges(scope, before, &task.machine);
         self.drain_connection(scope, id);
     }
 
@@ -128,13 +139,14 @@ impl Live {
             match effect {
                 Effect::Send(octets) => out.extend(octets),
                 Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
                 effect => next = Some(effect),
             }
         }
         let Some(task) = self.connections.get_mut(&id) else { return };
         match task.socket {
             Some(socket) if !out.is_empty() => {
-                scope.send(socket, &out);
+                scope.send_and_hear(socket, &out);
                 task.at = At::Writing(Box::new(next));
                 self.work.push_back(Work::Wake(Who::Connection(id)));
             }
@@ -155,7 +167,13 @@ impl Live {
             Some(Effect::Ask(question)) => self.ask(scope, who, &question),
             Some(Effect::Connect { endpoint, timeout }) => self.connect(scope, id, &endpoint, timeout),
             Some(Effect::Read { restart, .. }) => self.read_content(scope, who, restart, CHUNK_MAX),
-            Some(Effect::StartTls(demand)) => self.no_tls(scope, id, &demand),
+            Some(Effect::StartTls(_)) => {
+                task.at = At::Securing(Vec::new());
+                match task.socket {
+                    Some(socket) => scope.send(socket, b"\x16HELLO\r\n"),
+                    None => self.tell_connection(scope, id, Input::TlsFailed("no connection".to_owned())),
+                }
+            }
             Some(Effect::Settle(settled)) => {
                 task.trying = false;
                 self.unwritten.insert(settled.id, id);
@@ -178,7 +196,7 @@ impl Live {
                 self.work.push_back(Work::Wake(who));
             }
             Some(Effect::Close) => self.end_connection(scope, id),
-            Some(Effect::Send(_) | Effect::Event(_)) => {}
+            Some(Effect::Send(_) | Effect::Event(_) | Effect::Notice(_)) => {}
         }
     }
 
@@ -193,7 +211,10 @@ impl Live {
     }
 
     /// They are written, or the spool refuses: that costs at most a second copy after a crash.
-    pub(super) fn progress_written(&mut self, scope: &mut Scope<'_>, id: u64) {
+    pub(super) fn progress_written(&mut self, scope: &mut Scope<'_>, id: u64, ok: bool) {
+        if ok {
+            self.marks_written(scope, id);
+        }
         self.tell_connection(scope, id, Input::Written);
     }
 
@@ -222,8 +243,47 @@ impl Live {
         }
     }
 
-    fn no_tls(&mut self, scope: &mut Scope<'_>, id: u64, _: &TlsDemand) {
-        self.tell_connection(scope, id, Input::TlsFailed("no TLS here".to_owned()));
+    /// The server's word on the handshake.
+    fn handshake(&mut self, scope: &mut Scope<'_>, id: u64, octets: &[u8]) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        let At::Securing(said) = &mut task.at else { return };
+        said.extend_from_slice(octets);
+        let Some(who) = said.strip_suffix(b"\r\n") else { return };
+        let Some(who) = who.strip_prefix(b"\x16").map(|who| String::from_utf8_lossy(who).into_owned()) else {
+            return self.tell_connection(scope, id, Input::TlsFailed("handshake failure".to_owned()));
+        };
+        let facts = TlsFacts {
+            protocol: "TLSv1.3".to_owned(),
+            cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
+            cipher_bits: 256,
+            trusted: who == "good",
+            peer_name: Some(who),
+        };
+        self.tell_connection(scope, id, Input::Secured(facts));
+    }
+
+    /// The oracle hears what a server says that it has taken.
+    fn overhear(&mut self, scope: &mut Scope<'_>, id: u64, octets: &[u8]) {
+        const MARK: &[u8] = b"queued as ";
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        task.line.extend_from_slice(octets);
+        while let Some(end) = memchr::memchr(b'\n', &task.line) {
+            let line: Vec<u8> = task.line.drain(..=end).collect();
+            let place = line.windows(MARK.len()).position(|window| window == MARK);
+            let Some(mark) = place.and_then(|at| line.get(at + MARK.len()..)) else { continue };
+            let mark = String::from_utf8_lossy(mark).trim_end().to_owned();
+            scope.fabric.ledger.heard(scope.node, &mark);
+            task.marks.push(mark);
+        }
+    }
+
+    fn marks_written(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let now = scope.fabric.kernel.now();
+        for mark in
+            self.connections.get_mut(&id).map(|task| std::mem::take(&mut task.marks)).unwrap_or_default()
+        {
+            scope.fabric.ledger.written(&mark, now);
+        }
     }
 
     fn end_connection(&mut self, scope: &mut Scope<'_>, id: u64) {
@@ -240,6 +300,10 @@ impl Live {
                 let loss = if *refused { Loss::Refused } else { Loss::TimedOut };
                 task.socket = None;
                 self.tell_connection(scope, id, Input::Lost(loss));
+            }
+            (At::Connecting(_), Arrival::Gone(..) | Arrival::End(_)) => {
+                task.socket = None;
+                self.tell_connection(scope, id, Input::Lost(Loss::Closed));
             }
             (At::Writing(_), Arrival::Drained(_)) => {
                 if let At::Writing(next) = std::mem::replace(&mut task.at, At::Busy) {
@@ -266,11 +330,16 @@ impl Live {
             At::Writing(_) if task.inbox.iter().any(|arrival| matches!(arrival, Arrival::Gone(..))) => {
                 self.write_failed(scope, id);
             }
-            At::Waiting => {
+            At::Waiting | At::Securing(_) => {
+                let securing = matches!(task.at, At::Securing(_));
                 let Some(arrival) = task.inbox.pop_front() else { return };
                 self.work.push_back(Work::Wake(Who::Connection(id)));
                 match arrival {
-                    Arrival::Octets(_, octets) => self.tell_connection(scope, id, Input::Bytes(&octets)),
+                    Arrival::Octets(_, octets) if securing => self.handshake(scope, id, &octets),
+                    Arrival::Octets(_, octets) => {
+                        self.overhear(scope, id, &octets);
+                        self.tell_connection(scope, id, Input::Bytes(&octets));
+                    }
                     Arrival::Gone(_, false) => self.tell_connection(scope, id, Input::Lost(Loss::TimedOut)),
                     _ => self.tell_connection(scope, id, Input::Lost(Loss::Closed)),
                 }
@@ -308,6 +377,7 @@ impl Live {
 
     pub(super) fn written(&mut self, scope: &mut Scope<'_>, attempt: AttemptId) {
         if let Some(id) = self.unwritten.remove(&attempt) {
+            self.marks_written(scope, id);
             self.tell_connection(scope, id, Input::Written);
         }
     }
@@ -329,12 +399,24 @@ impl Live {
                 }
                 At::Writing(_) => self.write_failed(scope, id),
                 At::Parked => self.tell_connection(scope, id, Input::Retire),
-                At::Waiting => {
+                At::Waiting | At::Securing(_) => {
+                    task.at = At::Waiting;
+                    let before = (task.machine.stage(), task.machine.delivery_stage());
                     task.machine.handle_timeout(now);
+                    note_edges(scope, before, &task.machine);
                     self.drain_connection(scope, id);
                 }
                 At::Busy => {}
             }
         }
+    }
+}
+
+/// Which edges of the tables of core the machine has just taken.
+fn note_edges(scope: &mut Scope<'_>, (outbound, delivery): (u8, Option<u8>), machine: &Outbound) {
+    let edges = &mut scope.fabric.edges;
+    edges.note(Watched::Outbound, outbound, machine.stage());
+    if let (Some(from), Some(to)) = (delivery, machine.delivery_stage()) {
+        edges.note(Watched::Delivery, from, to);
     }
 }

@@ -14,16 +14,18 @@ mod spool;
 
 pub use site::{Site, Wrong};
 
+use crate::faults::Class;
 use crate::kernel::Planned;
 use crate::network::{Arrival, Socket};
 use crate::world::{Actor, Scope, Word};
 use postrider_core::ask::{Answer, Question};
-use postrider_core::event::{Event, Severity};
+use postrider_core::event::{DeliveryStatus, Event};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{AttemptId, QueueId, QueueIds, Refusal};
 use postrider_core::manager::{self, Manager};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, DiskError, Done, Log};
+use postrider_core::report::Allowance;
 use postrider_core::time::{Instant, Now};
 use postrider_core::{ask, dns};
 use std::collections::{BTreeMap, VecDeque};
@@ -65,9 +67,6 @@ enum Work {
 pub struct Host {
     site: Arc<Site>,
     live: Option<Box<Live>>,
-    behaves: bool,
-    /// Lines of the log of severity error.
-    pub troubles: u64,
 }
 
 /// Everything that a crash forgets.
@@ -82,6 +81,8 @@ struct Live {
     sessions: BTreeMap<Socket, sessions::Task>,
     connections: BTreeMap<u64, connections::Task>,
     reports: BTreeMap<u64, reports::Task>,
+    /// Notices to the postmaster that may still be sent.
+    allowance: Allowance,
     routings: BTreeMap<u64, office::Routing>,
     owners: BTreeMap<Socket, Owner>,
     names: names::Desk,
@@ -91,14 +92,15 @@ struct Live {
     work: VecDeque<Work>,
     alarm: Option<(Instant, Planned)>,
     last: u64,
-    troubles: u64,
+    /// Lookup tables do not answer.
+    tables_fail: bool,
 }
 
 impl Host {
     /// A host of this configuration.
     #[must_use]
     pub fn new(site: Arc<Site>) -> Self {
-        Self { site, live: None, behaves: false, troubles: 0 }
+        Self { site, live: None }
     }
 
     /// Messages that it answers for; `None` while it is down.
@@ -112,7 +114,6 @@ impl Host {
             act(live, scope);
             live.work_off(scope);
             live.set_alarm(scope);
-            self.troubles += std::mem::take(&mut live.troubles);
         }
     }
 }
@@ -130,6 +131,7 @@ impl Actor for Host {
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             reports: BTreeMap::new(),
+            allowance: Allowance::default(),
             routings: BTreeMap::new(),
             owners: BTreeMap::new(),
             names: names::Desk::default(),
@@ -138,8 +140,11 @@ impl Actor for Host {
             work: VecDeque::new(),
             alarm: None,
             last: 0,
-            troubles: 0,
+            tables_fail: false,
         };
+        let Site { lifetimes, encrypts, relays, size_limit, .. } = &*self.site;
+        scope.fabric.ledger.limit(*size_limit);
+        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays));
         self.live = Some(Box::new(live));
         self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
     }
@@ -164,14 +169,18 @@ impl Actor for Host {
     }
 
     fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
-        match word {
-            Word::Behave => self.behaves = true,
-        }
-        self.with(scope, |live, scope| live.flush(scope));
+        self.with(scope, |live, scope| match word {
+            Word::Behave | Word::Flush => live.flush(scope),
+            Word::Tables(fail) => live.tables_fail = fail,
+            Word::Refuse => {}
+        });
     }
 
     fn pending(&self) -> Option<String> {
         let Some(live) = &self.live else { return Some("down".to_owned()) };
+        if live.ids.is_none() {
+            return Some("recovering".to_owned());
+        }
         let messages = live.manager.messages();
         (messages > 0).then(|| format!("{messages} messages in the queue"))
     }
@@ -187,13 +196,21 @@ impl Live {
         self.last
     }
 
-    fn issue(&mut self, scope: &Scope<'_>) -> QueueId {
+    fn issue(&mut self, scope: &mut Scope<'_>) -> QueueId {
         let wall = Self::now(scope).wall;
-        self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall))
+        let id = self.ids.as_mut().map_or_else(QueueId::default, |ids| ids.issue(wall));
+        scope.fabric.ledger.issued(scope.node, id.0);
+        id
     }
 
     fn event(&mut self, scope: &mut Scope<'_>, event: &Event) {
-        self.troubles += u64::from(event.severity() == Severity::Error);
+        if let Event::Expired { id, .. } = event {
+            let now = scope.fabric.kernel.now();
+            scope.fabric.ledger.expired(scope.node, &id.to_string(), now);
+        }
+        if let Event::Delivery { id, status: DeliveryStatus::Bounced, .. } = event {
+            scope.fabric.ledger.bounced(&id.to_string());
+        }
         let number = event.queue_id().map_or(0, |id| id.0);
         scope.note(4, &[number, crate::kernel::hash(event.name().as_bytes())], || {
             format!("{}: {}", event.program(), event.text())
@@ -241,6 +258,10 @@ impl Live {
     /// Answers a question of a task.
     fn ask(&mut self, scope: &mut Scope<'_>, who: Who, question: &Question) {
         let answer = match question {
+            Question::Lookup { table, .. } if self.tables_fail => {
+                scope.fired(Class::TableFails);
+                Answer::Lookup(Err(broken(table)))
+            }
             Question::Lookup { table, key } => Answer::Lookup(self.site.lookup(table, key)),
             Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
             Question::FreeSpace => Answer::FreeSpace(scope.free()),
@@ -271,7 +292,7 @@ impl Live {
         match who {
             Who::Session(socket) => self.session_committed(scope, socket, result),
             Who::Report(id) => self.report_committed(scope, id, result),
-            Who::Connection(id) => self.progress_written(scope, id),
+            Who::Connection(id) => self.progress_written(scope, id, result.is_ok()),
             Who::Routing(_) => {}
         }
     }

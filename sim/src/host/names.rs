@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 /// What the resolver has under way.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
-    askers: BTreeMap<Ticket, Who>,
+    askers: BTreeMap<Ticket, (Who, String, RecordKind)>,
     ports: BTreeMap<u16, QueryId>,
     queries: BTreeMap<QueryId, Way>,
     last: u64,
@@ -30,7 +30,7 @@ impl Live {
     pub(super) fn resolve(&mut self, scope: &mut Scope<'_>, who: Who, name: &str, kind: RecordKind) {
         self.names.last += 1;
         let ticket = Ticket(self.names.last);
-        self.names.askers.insert(ticket, who);
+        self.names.askers.insert(ticket, (who, name.to_owned(), kind));
         let mut octets = [0; 2 * QUERIES_PER_QUESTION_MAX];
         for chunk in octets.chunks_mut(8) {
             let random = scope.prng().next_u64().to_le_bytes();
@@ -69,12 +69,9 @@ impl Live {
     }
 
     fn resolved(&mut self, scope: &mut Scope<'_>, ticket: Ticket, answer: postrider_core::ask::DnsAnswer) {
-        if let Ok(records) = &answer
-            && records.valid_until < scope.fabric.kernel.now()
-        {
-            scope.fabric.ledger.broken(format!("{} was used past its time to live", records.canonical));
-        }
-        if let Some(who) = self.names.askers.remove(&ticket) {
+        if let Some((who, name, kind)) = self.names.askers.remove(&ticket) {
+            let now = scope.fabric.kernel.now();
+            scope.fabric.ledger.believed(now, scope.node, (&name, kind), &answer);
             self.work.push_back(Work::Answer(who, Answer::Resolve(answer)));
         }
     }

@@ -3,20 +3,22 @@
 
 use super::spool::Reader;
 use super::{Live, Who, Work};
+use crate::oracle::{Ledger, Report};
 use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{QueueId, Refusal};
+use postrider_core::mail::{Notice, QueueId, Refusal};
 use postrider_core::manager;
-use postrider_core::report::{self, Plan};
+use postrider_core::report::{self, Kind, Plan};
 use postrider_core::submission::{Effect, Input, Maker, Start, Submission};
 use std::sync::Arc;
 
 /// A report under way.
 #[derive(Debug)]
 pub(super) struct Task {
-    plan: Box<Plan>,
+    /// `None` of a notice, which is about no message.
+    plan: Option<Box<Plan>>,
     original: Vec<u8>,
     wanted: usize,
     machine: Submission,
@@ -28,11 +30,12 @@ pub(super) struct Task {
 
 impl Live {
     pub(super) fn report(&mut self, scope: &mut Scope<'_>, plan: Box<Plan>) {
+        scope.fabric.ledger.reports(&plan.about.message_id, plan.double_bounce);
         let id = self.next();
         let wanted = usize::try_from(report::octets_wanted(&plan, &self.site.report)).unwrap_or(usize::MAX);
         let reader = Reader::new(plan.about.id, Arc::new(plan.about.pieces.clone()));
         let task = Task {
-            plan,
+            plan: Some(plan),
             original: Vec::new(),
             wanted,
             machine: Submission::new(Arc::clone(&self.site.submission)),
@@ -46,6 +49,31 @@ impl Live {
             return self.work.push_back(Work::Content(Who::Report(id), Ok(Vec::new())));
         }
         self.read_content(scope, Who::Report(id), true, wanted.min(CHUNK_MAX));
+    }
+
+    /// A notice to the postmaster. One that is not taken is lost, as in production.
+    pub(super) fn notice(&mut self, scope: &mut Scope<'_>, notice: &Notice) {
+        let now = Self::now(scope);
+        let site = Arc::clone(&self.site);
+        let Some(withheld) = self.allowance.take(now.mono) else { return };
+        let Some((envelope, content)) = report::notice(notice, &site.report, now, 0, withheld) else {
+            return;
+        };
+        let mut machine = Submission::new(Arc::clone(&site.submission));
+        let start = Start { maker: Maker::Notice, envelope, prepend: Vec::new(), changes: Vec::new() };
+        machine.handle_input(now, Input::Start(Box::new(start)));
+        let id = self.next();
+        let task = Task {
+            plan: None,
+            original: Vec::new(),
+            wanted: 0,
+            machine,
+            content: Some(content),
+            ended: false,
+            staged: Vec::new(),
+        };
+        self.reports.insert(id, task);
+        self.drain_report(scope, id);
     }
 
     pub(super) fn report_content(
@@ -67,7 +95,7 @@ impl Live {
         task.original.truncate(task.wanted);
         let now = Self::now(scope);
         let site = Arc::clone(&self.site);
-        let plan = &task.plan;
+        let Some(plan) = &task.plan else { return };
         let content = report::compose(plan, &site.report, now, 0, &task.original);
         let start = Start {
             maker: Maker::Report { kind: plan.kind, about: plan.about.id, postmaster: plan.double_bounce },
@@ -90,6 +118,9 @@ impl Live {
                 Effect::Unstage => task.staged.clear(),
                 Effect::Ask(question) => return self.ask(scope, who, &question),
                 Effect::Commit(message, changes) => {
+                    if let Some(plan) = &task.plan {
+                        tell(&mut scope.fabric.ledger, plan, &message.message_id);
+                    }
                     let content = std::mem::take(&mut task.staged);
                     return self.commit(scope, who, message, changes, content);
                 }
@@ -104,8 +135,8 @@ impl Live {
 
     fn end_report(&mut self, id: u64, result: Result<(), String>) {
         self.close_reader(Who::Report(id));
-        if let Some(task) = self.reports.remove(&id) {
-            self.work.push_back(Work::Manager(manager::Input::Reported(task.plan.about.id, result)));
+        if let Some(plan) = self.reports.remove(&id).and_then(|task| task.plan) {
+            self.work.push_back(Work::Manager(manager::Input::Reported(plan.about.id, result)));
         }
     }
 
@@ -144,5 +175,17 @@ impl Live {
         let Some(task) = self.reports.get_mut(&id) else { return };
         task.machine.handle_input(Self::now(scope), Input::Committed(result));
         self.drain_report(scope, id);
+    }
+}
+
+/// The ledger learns which failures a report tells of.
+fn tell(ledger: &mut Ledger, plan: &Plan, message_id: &str) {
+    let about = &plan.about;
+    let tells = plan.kind == Kind::Failure && !plan.double_bounce;
+    let address =
+        |(number, _): &(u32, _)| Some(about.envelope.recipients.get(*number as usize)?.address.external());
+    let failed: Vec<String> = plan.recipients.iter().filter(|_| tells).filter_map(address).collect();
+    if let Some(what) = ledger.what(&about.message_id, failed.iter().map(String::as_str)) {
+        ledger.composed(message_id, Report { report: true, ..what });
     }
 }

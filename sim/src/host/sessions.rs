@@ -1,7 +1,8 @@
 //! Drives one inbound joint for each client. What comes while a session waits for something else waits too.
 
 use super::{Live, Owner, Who, Work};
-use crate::network::{Arrival, Socket};
+use crate::edges::Machine as Watched;
+use crate::network::{Arrival, NodeId, Socket};
 use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::inbound::{Effect, Inbound, Input};
@@ -21,6 +22,8 @@ pub(super) struct Task {
     busy: bool,
     inbox: VecDeque<Arrival>,
     staged: Vec<Vec<u8>>,
+    /// Who speaks.
+    pub(super) from: Option<NodeId>,
 }
 
 impl Task {
@@ -36,7 +39,8 @@ impl Live {
         }
         let peer = Peer { address: peer.ip(), port: peer.port(), local: self.site.address };
         let machine = Inbound::new(Self::now(scope), Arc::clone(&self.site.door), peer);
-        let task = Task { machine, busy: false, inbox: VecDeque::new(), staged: Vec::new() };
+        let from = scope.fabric.network.owner(peer.address);
+        let task = Task { machine, busy: false, inbox: VecDeque::new(), staged: Vec::new(), from };
         self.owners.insert(socket, Owner::Session);
         self.sessions.insert(socket, task);
         self.drain_session(scope, socket);
@@ -56,11 +60,13 @@ impl Live {
             }
             let Some(arrival) = task.inbox.pop_front() else { return };
             let now = Self::now(scope);
+            let before = task.machine.stage();
             match arrival {
                 Arrival::Octets(_, octets) => task.machine.handle_input(now, Input::Bytes(&octets)),
                 Arrival::End(_) | Arrival::Gone(..) => task.machine.handle_input(now, Input::Closed),
                 _ => continue,
             }
+            scope.fabric.edges.note(Watched::Session, before, task.machine.stage());
             self.drain_session(scope, socket);
         }
     }
@@ -68,7 +74,9 @@ impl Live {
     fn tell_session(&mut self, scope: &mut Scope<'_>, socket: Socket, input: Input<'_>) {
         let Some(task) = self.sessions.get_mut(&socket) else { return };
         task.busy = false;
+        let before = task.machine.stage();
         task.machine.handle_input(Self::now(scope), input);
+        scope.fabric.edges.note(Watched::Session, before, task.machine.stage());
         self.drain_session(scope, socket);
         self.work.push_back(Work::Wake(Who::Session(socket)));
     }
@@ -82,6 +90,7 @@ impl Live {
                 Effect::Stage(octets) => task.staged.push(octets),
                 Effect::Unstage => task.staged.clear(),
                 Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
                 Effect::Ask(question) => {
                     task.busy = true;
                     self.ask(scope, who, &question);
@@ -107,8 +116,10 @@ impl Live {
     fn end_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
         let Some(mut task) = self.sessions.remove(&socket) else { return };
         while let Some(effect) = task.machine.poll_output() {
-            if let Effect::Event(event) = effect {
-                self.event(scope, &event);
+            match effect {
+                Effect::Event(event) => self.event(scope, &event),
+                Effect::Notice(notice) => self.notice(scope, &notice),
+                _ => {}
             }
         }
         self.owners.remove(&socket);

@@ -5,8 +5,9 @@ use crate::network::NodeId;
 use postrider_core::ask::{TableFailure, TableName};
 use postrider_core::delivery::Protocol;
 use postrider_core::params::master_cf::{Delivery, Role};
-use postrider_core::params::{Config, Host, Severity};
+use postrider_core::params::{Config, Host, Settings, Severity};
 use postrider_core::rewrite::Rewrite;
+use postrider_core::time::Duration;
 use postrider_core::{cleanup, dns, inbound, manager, outbound, queue, report, submission};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,16 @@ pub struct Site {
     pub(super) submission: Arc<submission::Setup>,
     pub(super) report: report::Params,
     pub(super) concurrency: usize,
+    /// Lifetimes of mail and of reports.
+    pub(super) lifetimes: (Duration, Duration),
+    /// Octets of a message; larger ones are refused.
+    pub(super) size_limit: u64,
+    /// Transports that count each recipient as a destination of its own.
+    pub(super) by_recipient: Vec<String>,
+    /// Mail must not leave in the clear.
+    pub(super) encrypts: bool,
+    /// It hands its mail to another host, or tries fewer servers than there may be.
+    pub(super) relays: bool,
     pub(super) node: u16,
     pub(super) address: IpAddr,
     /// Lookup tables by their whole name.
@@ -64,17 +75,17 @@ impl Site {
             return Err(errors);
         }
         let own = config.own_addresses();
+        // No service of the simulation has values of its own: one reading serves all.
         let settings = config.settings(None);
-        let cleanup_settings = config.settings(Some("cleanup"));
-        let mut cleanup = cleanup::Params::new(&cleanup_settings)?;
+        let mut cleanup = cleanup::Params::new(&settings)?;
         cleanup.interfaces.extend(&own);
-        let mut door = inbound::Config::new(&config.settings(Some("smtp")), false)?;
+        let mut door = inbound::Config::new(&settings, false)?;
         door.cleanup = cleanup.clone();
         door.rewrite.add_interfaces(own.iter().copied());
-        let mut submission = submission::Setup::new(&cleanup_settings)?;
+        let mut submission = submission::Setup::new(&settings)?;
         submission.cleanup = cleanup;
         submission.rewrite.add_interfaces(own.iter().copied());
-        let mut rewrite = Rewrite::new(&config.settings(Some("rewrite")))?;
+        let mut rewrite = Rewrite::new(&settings)?;
         rewrite.add_interfaces(own.iter().copied());
         let services: Vec<(String, u32)> = config
             .services()
@@ -82,20 +93,33 @@ impl Site {
             .filter(|service| matches!(service.role, Role::Transport(_)))
             .map(|service| (service.name.clone(), service.limit.unwrap_or(u32::MAX)))
             .collect();
+        let manager = manager::Params::new(&settings, &services)?;
         Ok(Self {
             door: Arc::new(door),
-            manager: manager::Params::new(&config.settings(Some("qmgr")), &services)?,
+            lifetimes: (manager.retry.lifetime, manager.retry.bounce_lifetime),
+            manager,
             dns: dns::Params::new(&settings, "")?,
             queue: queue::Params::new(&settings),
-            transports: transports(&config, &own),
+            transports: transports(&config, &settings, &own),
             rewrite,
             submission: Arc::new(submission),
-            report: report::Params::new(&config.settings(Some("bounce"))),
+            report: report::Params::new(&settings),
             concurrency: usize::try_from(settings.number("default_destination_concurrency_limit"))
                 .unwrap_or(20),
+            size_limit: match settings.number("message_size_limit") {
+                0 => u64::MAX,
+                limit => limit,
+            },
+            by_recipient: ["smtp", "lmtp", "relay"]
+                .map(str::to_owned)
+                .into_iter()
+                .filter(|name| settings.number(&format!("{name}_destination_recipient_limit")) == 1)
+                .collect(),
+            relays: !settings.text("relayhost").is_empty() || settings.number("smtp_mx_address_limit") < 5,
+            encrypts: settings.text("smtp_tls_security_level") == "encrypt",
             node: node.0,
             address,
-            tables: BTreeMap::new(),
+            tables: tables(main),
             sockets: BTreeMap::new(),
         })
     }
@@ -108,13 +132,24 @@ impl Site {
     }
 }
 
-fn transports(config: &Config, own: &[IpAddr]) -> BTreeMap<String, Agent> {
+/// The inline tables of a main.cf: `inline:{ key=value }`.
+fn tables(main: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut tables = BTreeMap::new();
+    for part in main.split("inline:{").skip(1) {
+        let Some((entries, _)) = part.split_once('}') else { continue };
+        let pairs = entries.split_whitespace().filter_map(|entry| entry.split_once('='));
+        let pairs = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        tables.insert(format!("inline:{{{entries}}}"), pairs.collect());
+    }
+    tables
+}
+
+fn transports(config: &Config, settings: &Settings, own: &[IpAddr]) -> BTreeMap<String, Agent> {
     let mut transports = BTreeMap::new();
     for service in config.services() {
         let Role::Transport(delivery) = service.role else { continue };
-        let settings = config.settings(Some(&service.key()));
         let remote =
-            |protocol| Agent::Remote(Arc::new(outbound::Config::new(&settings, protocol, own.to_vec())));
+            |protocol| Agent::Remote(Arc::new(outbound::Config::new(settings, protocol, own.to_vec())));
         let agent = match delivery {
             Delivery::Smtp | Delivery::Lmtp => Protocol::of_command(&service.command).map(remote),
             Delivery::Error => Some(Agent::Error(service.name == "retry")),

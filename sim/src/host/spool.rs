@@ -48,7 +48,8 @@ struct Staging {
 #[derive(Debug, Default)]
 pub(super) struct Desk {
     waiting: VecDeque<Append>,
-    appends: BTreeMap<Ticket, (Asker, Option<Box<Message>>)>,
+    /// Who waits, and the message whose content lies in a file of its own, if one is committed.
+    appends: BTreeMap<Ticket, (Asker, Option<(QueueId, ContentPlace)>)>,
     loads: BTreeMap<Ticket, QueueId>,
     jobs: BTreeMap<u64, Job>,
     readers: BTreeMap<Who, Reader>,
@@ -93,7 +94,9 @@ impl Live {
                     scope.listen(25);
                 }
                 Output::Ready => self.work.push_back(Work::Manager(manager::Input::Ready)),
-                Output::Appended { ticket, result } => self.appended(scope, ticket, result),
+                Output::Appended { ticket, result, committed } => {
+                    self.appended(scope, ticket, result, committed);
+                }
                 Output::Loaded { ticket, loaded } => self.loaded(ticket, loaded),
                 Output::Event(event) => self.event(scope, &event),
             }
@@ -110,7 +113,7 @@ impl Live {
         self.spool.last += 1;
         let ticket = Ticket(self.spool.last);
         let committed = changes.iter().find_map(|change| match change {
-            Change::Commit(message) => Some(message.clone()),
+            Change::Commit(message) => Some((message.id, message.place)),
             _ => None,
         });
         self.spool.appends.insert(ticket, (asker, committed));
@@ -131,13 +134,25 @@ impl Live {
         self.append(Append { asker: Asker::Task(who), changes, content: Vec::new() });
     }
 
-    fn appended(&mut self, scope: &mut Scope<'_>, ticket: Ticket, result: Result<(), Refusal>) {
+    fn appended(
+        &mut self,
+        scope: &mut Scope<'_>,
+        ticket: Ticket,
+        result: Result<(), Refusal>,
+        durable: Option<Box<Message>>,
+    ) {
         let Some((asker, committed)) = self.spool.appends.remove(&ticket) else { return };
-        match (result, committed) {
-            (Ok(()), Some(message)) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
-            (Err(_), Some(message)) if message.place == ContentPlace::File => {
+        if let Some((id, _)) = committed {
+            scope.fabric.ledger.committed(scope.node, &id.to_string(), result.is_ok());
+        }
+        if result.is_ok() {
+            scope.fabric.ledger.log_works(scope.node);
+        }
+        match (result, durable, committed) {
+            (Ok(()), Some(message), _) => self.work.push_back(Work::Manager(manager::Input::Committed(message))),
+            (Err(_), _, Some((id, ContentPlace::File))) => {
                 // Nobody waits for it; what stays is an orphan that the next recovery removes.
-                self.job(scope, Job::Forget, Op::Unlink(File::Content(message.id)));
+                self.job(scope, Job::Forget, Op::Unlink(File::Content(id)));
             }
             _ => {}
         }
@@ -169,6 +184,7 @@ impl Live {
         mut changes: Vec<Change>,
         content: Vec<Vec<u8>>,
     ) {
+        self.tell_ledger(scope, who, &message);
         let size: u64 = content.iter().map(|chunk| chunk.len() as u64).sum();
         if size <= INLINE_CONTENT_MAX {
             message.place = ContentPlace::Inline;
@@ -184,6 +200,21 @@ impl Live {
             Op::SyncDirectory,
         ]);
         self.stage(scope, Box::new(Staging { who, steps, message, changes }));
+    }
+
+    /// The oracle hears what is about to be made durable, and from whom it came.
+    fn tell_ledger(&self, scope: &mut Scope<'_>, who: Who, message: &Message) {
+        let from = match who {
+            Who::Session(socket) => self.sessions.get(&socket).and_then(|task| task.from),
+            _ => None,
+        };
+        let addresses: Vec<String> =
+            message.envelope.recipients.iter().map(|recipient| recipient.address.external()).collect();
+        let now = scope.fabric.kernel.now();
+        let ledger = &mut scope.fabric.ledger;
+        if let Some(what) = ledger.what(&message.message_id, addresses.iter().map(String::as_str)) {
+            ledger.offered(now, &message.id.to_string(), (from, scope.node), what);
+        }
     }
 
     fn stage(&mut self, scope: &mut Scope<'_>, mut staging: Box<Staging>) {
@@ -211,6 +242,8 @@ impl Live {
             Some(Job::Stage(staging)) => match result {
                 Ok(_) => self.stage(scope, staging),
                 Err(error) => {
+                    let id = staging.message.id.to_string();
+                    scope.fabric.ledger.committed(scope.node, &id, false);
                     let refusal = if error == DiskError::Full { Refusal::Full } else { Refusal::Broken };
                     let file = File::Content(staging.message.id);
                     self.work.push_back(Work::Committed(staging.who, Err(refusal)));

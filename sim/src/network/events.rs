@@ -4,6 +4,7 @@ use super::{
     Arrival, CONNECT_PATIENCE, End, NetEvent, Network, NodeId, RESEND, RESEND_MAX, SEND_BUFFER,
     SEND_PATIENCE, Segment, Socket,
 };
+use crate::faults::Class;
 use postrider_core::time::{Duration, Instant};
 use std::net::SocketAddr;
 
@@ -38,7 +39,13 @@ impl Network {
         let dialer = self.ends.get(&socket)?;
         let (node, peer, cutting) = (dialer.node, dialer.address, dialer.cutting);
         let target = self.owner(to.ip());
-        let silent = target.is_none_or(|target| self.silent(node, target) || self.silent(target, node));
+        let silent = match target {
+            Some(target) => self.silent(node, target) || self.silent(target, node),
+            None => {
+                self.fired.note(Class::BlackHole);
+                true
+            }
+        };
         if silent {
             if now.since(since) >= CONNECT_PATIENCE {
                 self.ends.remove(&socket);

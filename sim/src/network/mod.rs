@@ -8,16 +8,21 @@
 //! Knows nothing of what travels. Plans events in [`Network::planned`]; the world puts them into the kernel.
 
 mod events;
+mod facts;
 #[cfg(test)]
 mod tests;
 
+pub use facts::{Arrival, Cutting, Link, NetEvent};
+
+use crate::faults::{Class, Fired};
 use postrider_core::prng::Prng;
 use postrider_core::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 /// A machine of the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeId(pub u16);
 
 /// One end of a connection; the other end differs in the lowest bit.
@@ -43,88 +48,8 @@ const SEND_PATIENCE: Duration = Duration::from_secs(300);
 /// The wait before a lost segment is sent again; doubles up to [`RESEND_MAX`].
 const RESEND: Duration = Duration::from_millis(200);
 const RESEND_MAX: Duration = Duration::from_secs(30);
-
-/// How a path behaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Link {
-    /// Least and most time on the way, in microseconds.
-    pub latency: (u64, u64),
-    /// Segments and datagrams lost, of 1000.
-    pub loss: u16,
-    /// Octets a second; 0: no limit.
-    pub rate: u64,
-}
-
-impl Default for Link {
-    fn default() -> Self {
-        Self { latency: (200, 20_000), loss: 0, rate: 0 }
-    }
-}
-
-/// Where streams are cut into pieces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cutting {
-    /// As written.
-    Whole,
-    /// Pieces of at most this many octets, of random size.
-    Pieces(u16),
-}
-
-/// Something that reaches a machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Arrival {
-    /// Somebody connected to `port`.
-    Accepted {
-        /// Our end.
-        socket: Socket,
-        /// Which listener.
-        port: u16,
-        /// Who.
-        peer: SocketAddr,
-    },
-    /// Our connect succeeded.
-    Connected(Socket),
-    /// Our connect failed: refused, or (false) not answered.
-    NotConnected(Socket, bool),
-    /// Octets came.
-    Octets(Socket, Vec<u8>),
-    /// The peer will send no more.
-    End(Socket),
-    /// The connection is gone: reset, or (false) given up.
-    Gone(Socket, bool),
-    /// What was sent has left our buffer.
-    Drained(Socket),
-    /// A datagram came to a bound port.
-    Datagram {
-        /// Which port.
-        port: u16,
-        /// Who sent it.
-        from: SocketAddr,
-        /// All of it.
-        octets: Vec<u8>,
-    },
-    /// Nobody is bound where our datagram from this port went.
-    Unreachable(u16),
-}
-
-/// An event of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum NetEvent {
-    /// A connect reaches the other machine, or would.
-    Syn(Socket, SocketAddr, Instant),
-    /// The next segment reaches this end, or would.
-    Arrive(Socket),
-    /// A reset reaches this end.
-    Reset(Socket),
-    /// This end sends to one that is gone, since then.
-    Probe(Socket, Instant),
-    /// The buffer of this end has room again.
-    Drained(Socket),
-    /// A datagram arrives.
-    Datagram(SocketAddr, SocketAddr, Vec<u8>),
-    /// "Port unreachable" arrives for a datagram from here.
-    Unreachable(SocketAddr),
-}
+/// What counts as a delay.
+const SLOW: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
 enum Segment {
@@ -189,6 +114,10 @@ pub struct Network {
     pub cutting: Cutting,
     /// Events to be planned.
     pub planned: Vec<(Instant, NetEvent)>,
+    /// The last arrival on each path, and whose it was.
+    latest: BTreeMap<(NodeId, NodeId), (Instant, Socket)>,
+    /// What went wrong so far.
+    pub fired: Fired,
 }
 
 impl Network {
@@ -206,6 +135,8 @@ impl Network {
             next_socket: 0,
             cutting: Cutting::Whole,
             planned: Vec::new(),
+            latest: BTreeMap::new(),
+            fired: Fired::default(),
         }
     }
 
@@ -236,6 +167,12 @@ impl Network {
     /// Silences one direction.
     pub fn cut(&mut self, from: NodeId, to: NodeId) {
         self.cut.insert((from, to));
+    }
+
+    /// Ends the silence between two machines.
+    pub fn mend(&mut self, one: NodeId, other: NodeId) {
+        self.cut.remove(&(one, other));
+        self.cut.remove(&(other, one));
     }
 
     /// Ends all partitions and lets links behave.
@@ -271,9 +208,19 @@ impl Network {
         self.links.get(&(from, to)).copied().unwrap_or(self.usual)
     }
 
-    fn silent(&self, from: NodeId, to: NodeId) -> bool {
+    fn silent(&mut self, from: NodeId, to: NodeId) -> bool {
         let off = self.machines.get(&to).is_none_or(|machine| machine.power == Power::Off);
-        off || self.cut.contains(&(from, to))
+        off || self.is_cut(from, to)
+    }
+
+    /// Something is to pass that does not.
+    fn is_cut(&mut self, from: NodeId, to: NodeId) -> bool {
+        if self.cut.is_empty() || !self.cut.contains(&(from, to)) {
+            return false;
+        }
+        let both = self.cut.contains(&(to, from));
+        self.fired.note(if both { Class::CutBoth } else { Class::CutOneWay });
+        true
     }
 
     /// Time on the way, losses of TCP included.
@@ -283,12 +230,17 @@ impl Network {
         let mut micros = link.latency.0 + self.prng.below(spread + 1);
         if let Some(drip) = (octets as u64).saturating_mul(1_000_000).checked_div(link.rate) {
             micros += drip;
+            self.fired.note(Class::Drip);
         }
         let mut time = Duration::from_micros(micros);
         let mut resend = RESEND;
-        while resend < RESEND_MAX && self.prng.chance(u64::from(link.loss), 1_000) {
+        while link.loss > 0 && resend < RESEND_MAX && self.prng.chance(u64::from(link.loss), 1_000) {
             time += resend;
             resend *= 2;
+            self.fired.note(Class::Loss);
+        }
+        if time > SLOW {
+            self.fired.note(Class::Delay);
         }
         time
     }
@@ -309,8 +261,8 @@ impl Network {
         socket
     }
 
-    /// Sends octets. [`Arrival::Drained`] follows once the buffer has room.
-    pub fn send(&mut self, now: Instant, socket: Socket, octets: &[u8]) {
+    /// Sends octets. With `tell`, [`Arrival::Drained`] follows once the buffer has room.
+    pub fn send(&mut self, now: Instant, socket: Socket, octets: &[u8], tell: bool) {
         let Some(end) = self.ends.get(&socket) else { return };
         let (from, to, cutting) = (end.node, end.other, end.cutting);
         if !self.ends.contains_key(&socket.peer()) {
@@ -333,14 +285,19 @@ impl Network {
             rest = behind;
         }
         let Some(peer) = self.ends.get_mut(&socket.peer()) else { return };
-        peer.peer_waits = peer.octets > SEND_BUFFER;
-        if !peer.peer_waits {
+        peer.peer_waits = tell && peer.octets > SEND_BUFFER;
+        if tell && !peer.peer_waits {
             self.planned.push((now, NetEvent::Drained(socket)));
         }
     }
 
     /// Says that no more octets will come (half-close).
     pub fn finish(&mut self, now: Instant, socket: Socket) {
+        self.fired.note(Class::HalfClose);
+        self.end(now, socket);
+    }
+
+    fn end(&mut self, now: Instant, socket: Socket) {
         let from = match self.ends.get_mut(&socket) {
             Some(end) if !end.ended => {
                 end.ended = true;
@@ -359,17 +316,20 @@ impl Network {
         if unread {
             return self.abort(now, socket);
         }
-        self.finish(now, socket);
+        self.end(now, socket);
         self.ends.remove(&socket);
     }
 
     /// Resets.
     pub fn abort(&mut self, now: Instant, socket: Socket) {
         let Some(end) = self.ends.remove(&socket) else { return };
-        if let Some(to) = self.ends.get(&socket.peer()).map(|peer| peer.node) {
-            let wait = self.travel(end.node, to, 0);
-            self.planned.push((now.after(wait), NetEvent::Reset(socket.peer())));
-        }
+        let Some(peer) = self.ends.get(&socket.peer()) else { return };
+        let (to, accepting) = (peer.node, matches!(peer.queue.front(), Some(Segment::Accept)));
+        let last = peer.last_arrival;
+        // A reset may overtake octets, but it answers a connection that is there.
+        let at = now.after(self.travel(end.node, to, 0));
+        let at = if accepting { at.max(last) } else { at };
+        self.planned.push((at, NetEvent::Reset(socket.peer())));
     }
 
     /// Stops or resumes reading.
@@ -391,6 +351,7 @@ impl Network {
         };
         self.planned.push((now, NetEvent::Reset(socket)));
         self.planned.push((now, NetEvent::Reset(socket.peer())));
+        self.fired.note(Class::Reset);
         true
     }
 
@@ -404,7 +365,14 @@ impl Network {
         // A slow link is slow for each octet, so one segment waits for the one before.
         let start = if drip { now.max(end.last_arrival) } else { now };
         end.last_arrival = end.last_arrival.max(start.after(wait));
-        self.planned.push((end.last_arrival, NetEvent::Arrive(receiver)));
+        let at = end.last_arrival;
+        self.planned.push((at, NetEvent::Arrive(receiver)));
+        let latest = self.latest.entry((from, to)).or_insert((at, receiver));
+        if at < latest.0 && latest.1 != receiver {
+            self.fired.note(Class::Reorder);
+        } else {
+            *latest = (at, receiver);
+        }
     }
 
     /// Sends a datagram.
@@ -413,7 +381,10 @@ impl Network {
         let link = self.link_between(source, target);
         let spread = link.latency.1.saturating_sub(link.latency.0);
         let wait = Duration::from_micros(link.latency.0 + self.prng.below(spread + 1));
-        if !self.prng.chance(u64::from(link.loss), 1_000) && !self.cut.contains(&(source, target)) {
+        if link.loss > 0 && self.prng.chance(u64::from(link.loss), 1_000) {
+            return self.fired.note(Class::Loss);
+        }
+        if !self.is_cut(source, target) {
             self.planned.push((now.after(wait), NetEvent::Datagram(from, to, octets)));
         }
     }

@@ -49,12 +49,12 @@ fn octets_arrive_in_order_however_they_are_cut_and_lost() {
     let (here, there) = addresses();
     let socket = network.connect(Instant(0), HERE, here, there);
     run(&mut network);
-    network.send(Instant(0), socket, b"MAIL FROM:<a@example>\r\n");
+    network.send(Instant(0), socket, b"MAIL FROM:<a@example>\r\n", true);
     network.finish(Instant(0), socket);
     let seen = run(&mut network);
     assert_eq!(octets(&seen, socket.peer()), b"MAIL FROM:<a@example>\r\n");
     assert_eq!(seen.last(), Some(&(THERE, Arrival::End(socket.peer()))));
-    network.send(Instant(0), socket.peer(), b"250 ok\r\n");
+    network.send(Instant(0), socket.peer(), b"250 ok\r\n", true);
     assert_eq!(octets(&run(&mut network), socket), b"250 ok\r\n", "half-closed, still heard");
 }
 
@@ -85,7 +85,7 @@ fn a_kill_resets_and_a_power_loss_is_noticed_by_sending() {
     run(&mut network);
     network.down(Instant(0), THERE, true);
     assert_eq!(run(&mut network), []);
-    network.send(Instant(0), second, b"QUIT\r\n");
+    network.send(Instant(0), second, b"QUIT\r\n", true);
     assert_eq!(run(&mut network), [(HERE, Arrival::Gone(second, false))]);
 }
 
@@ -96,7 +96,7 @@ fn a_partition_delays_and_then_ends_a_connection() {
     let socket = network.connect(Instant(0), HERE, here, there);
     run(&mut network);
     network.cut(HERE, THERE);
-    network.send(Instant(0), socket, b"NOOP\r\n");
+    network.send(Instant(0), socket, b"NOOP\r\n", true);
     let seen = run(&mut network);
     assert_eq!(seen.last(), Some(&(HERE, Arrival::Gone(socket, false))));
 }

@@ -1,12 +1,19 @@
-//! Who is responsible for each recipient: a second, tiny, obviously right model of mail.
+//! Who is responsible for each recipient: a second, small, obviously right model of mail.
 //!
-//! Clients write down what they handed over and what the server promised; servers write down what they took and what reports say.
-//! At the end every recipient that was promised is delivered or reported, nothing was delivered that nobody wrote, nothing changed on
-//! its way, and nothing came twice without a cause: a reply that was lost, a crash, a connection that was cut.
+//! Clients write down what they handed over and what the server promised; servers write down what they took, what they refused for good and
+//! what reports say; hosts what they are about to take (`hops`). At the end every recipient that was promised is delivered or
+//! reported, nothing was delivered that nobody wrote, nothing changed on its way, no failure was reported that nobody caused, and
+//! nothing came twice without a cause.
 //!
 //! Knows nothing of how any of it works.
 
-use std::collections::BTreeMap;
+use super::hops::{Hop, Hops, Report};
+use super::names::Names;
+use crate::network::NodeId;
+use postrider_core::ask::{DnsAnswer, RecordKind};
+use postrider_core::mail::QueueId;
+use postrider_core::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Names a message: it travels in its `Message-ID`.
@@ -25,18 +32,64 @@ pub enum Verdict {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Fate {
-    delivered: u32,
-    failed: u32,
-    lost_replies: u32,
+pub(super) struct Fate {
+    pub(super) recipient: String,
+    /// The client was told that this one is not taken.
+    pub(super) declined: bool,
+    pub(super) delivered: u32,
+    pub(super) failed: u32,
+    /// Somebody refused it for good, or it has nowhere to go.
+    pub(super) hard: bool,
+    /// A host gave it up for its age.
+    pub(super) expired: bool,
+    /// A report on it came to an end that nobody is told of.
+    pub(super) report_ended: bool,
+    /// The host that answers for it, as far as is known.
+    pub(super) at: Option<NodeId>,
 }
 
 #[derive(Debug, Clone)]
-struct Letter {
-    sender: String,
-    verdict: Verdict,
-    fates: BTreeMap<String, Fate>,
-    size: usize,
+pub(super) struct Letter {
+    pub(super) sender: String,
+    pub(super) verdict: Verdict,
+    pub(super) fates: Vec<Fate>,
+    pub(super) size: usize,
+}
+
+/// What a host lives by, as far as it is judged.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Rules {
+    pub(super) lifetime: Duration,
+    pub(super) report_lifetime: Duration,
+    pub(super) encrypts: bool,
+    pub(super) relays: bool,
+    /// Its clock has jumped: ages mean little.
+    pub(super) jumped: bool,
+    /// An attempt was made since it started.
+    pub(super) attempted: bool,
+    /// Bits that changed on its disk.
+    pub(super) rotted: u32,
+    pub(super) off: bool,
+    /// The highest queue id that it has stored, and that of before its start: later ones are higher, so that none repeats.
+    pub(super) highest: u64,
+    pub(super) floor: u64,
+}
+
+/// A server took a message.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken<'a> {
+    /// What it says when it has: one for all recipients, or one for each.
+    pub marks: &'a [String],
+    /// Who handed over.
+    pub from: Option<NodeId>,
+    /// The octets.
+    pub content: &'a [u8],
+    /// Forward-paths.
+    pub recipients: &'a [String],
+    /// They came through TLS.
+    pub secured: bool,
+    /// The server spoke out of turn before: what its replies were taken for is its own fault.
+    pub confused: bool,
 }
 
 /// A rule that was broken.
@@ -50,47 +103,154 @@ impl fmt::Display for Violation {
 }
 
 /// The ledger.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Ledger {
-    letters: BTreeMap<Token, Letter>,
-    next: u64,
-    crashes: u32,
-    disturbances: u32,
-    disk_failures: u32,
+    pub(super) letters: Vec<Letter>,
+    /// Letter and place of each recipient: their names do not repeat.
+    pub(super) recipients: BTreeMap<String, (usize, usize)>,
+    /// What a report is about, by its `Message-ID`.
+    pub(super) reports: BTreeMap<String, Report>,
+    pub(super) hops: Hops,
+    pub(super) names: Names,
+    pub(super) hosts: BTreeMap<NodeId, Rules>,
+    /// Domains that have nowhere to go.
+    pub(super) doomed: BTreeSet<String>,
+    /// Octets of a message that some host does not take.
+    pub(super) size_limit: u64,
+    /// Domains of which an exchanger works again since the world has healed, and since when.
+    pub(super) reachable: (BTreeSet<String>, Instant),
+    /// Letters that came changed or not at all from a host whose disk had rotted.
+    pub(super) spoilt: BTreeMap<NodeId, BTreeSet<usize>>,
+    pub(super) crashes: u32,
     /// Deliveries beyond the first for a recipient, all with a cause.
     pub duplicates: u32,
     /// What went wrong so far.
     pub violations: Vec<Violation>,
 }
 
+/// More than the longest backoff with its jitter.
+const LONG: Duration = Duration::from_secs(6_600);
+/// From the first command of a transaction, with which the age of a message begins, to its commit.
+const RECEIVING: Duration = Duration::from_secs(900);
+/// Octets that headers add to a letter, at most.
+const HEADER_MOST: u64 = 4_096;
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            letters: Vec::new(),
+            recipients: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            hops: Hops::default(),
+            names: Names::default(),
+            hosts: BTreeMap::new(),
+            doomed: BTreeSet::new(),
+            size_limit: u64::MAX,
+            reachable: (BTreeSet::new(), Instant::default()),
+            spoilt: BTreeMap::new(),
+            crashes: 0,
+            duplicates: 0,
+            violations: Vec::new(),
+        }
+    }
+}
+
+/// What clients and the world say.
 impl Ledger {
+    /// Larger messages are refused for good by some host.
+    pub fn limit(&mut self, octets: u64) {
+        self.size_limit = self.size_limit.min(octets);
+    }
+
     /// A client is about to hand a message over.
     pub fn write(&mut self, sender: &str, recipients: &[String], size: usize) -> Token {
-        let token = Token(self.next);
-        self.next += 1;
-        let fates = recipients.iter().map(|recipient| (recipient.clone(), Fate::default())).collect();
-        let letter = Letter { sender: sender.to_owned(), verdict: Verdict::Unknown, fates, size };
-        self.letters.insert(token, letter);
-        token
+        let letter = self.letters.len();
+        let mut fates = Vec::with_capacity(recipients.len());
+        for (place, recipient) in recipients.iter().enumerate() {
+            self.recipients.insert(recipient.clone(), (letter, place));
+            let domain = recipient.rsplit('@').next().unwrap_or_default();
+            let hard = self.doomed.contains(domain) || size as u64 + HEADER_MOST > self.size_limit;
+            fates.push(Fate { recipient: recipient.clone(), hard, ..Fate::default() });
+        }
+        self.letters.push(Letter { sender: sender.to_owned(), verdict: Verdict::Unknown, fates, size });
+        Token(letter as u64)
     }
 
     /// The server did not take this recipient: the client answers for it.
     pub fn declined(&mut self, token: Token, recipient: &str) {
-        if let Some(letter) = self.letters.get_mut(&token) {
-            letter.fates.remove(recipient);
+        let letter = self.letters.get_mut(token.0 as usize);
+        let fate = letter.and_then(|letter| letter.fates.iter_mut().find(|fate| fate.recipient == recipient));
+        if let Some(fate) = fate {
+            fate.declined = true;
         }
     }
 
     /// The server replied to the end of the data, or (unknown) did not.
     pub fn replied(&mut self, token: Token, verdict: Verdict) {
-        if let Some(letter) = self.letters.get_mut(&token) {
+        if let Some(letter) = self.letters.get_mut(token.0 as usize) {
             letter.verdict = verdict;
         }
     }
 
+    /// Mail for this domain fails, and rightly so.
+    pub fn doom(&mut self, domain: &str) {
+        self.doomed.insert(domain.to_owned());
+    }
+
+    /// What a host lives by.
+    pub fn host(
+        &mut self,
+        node: NodeId,
+        (lifetime, report_lifetime): (Duration, Duration),
+        (encrypts, relays): (bool, bool),
+    ) {
+        let before = self.hosts.remove(&node).unwrap_or_default();
+        self.hosts.insert(node, Rules { lifetime, report_lifetime, encrypts, relays, ..before });
+    }
+
+    fn rules(&mut self, node: NodeId) -> &mut Rules {
+        self.hosts.entry(node).or_default()
+    }
+
     /// A machine crashed.
-    pub fn crashed(&mut self) {
+    pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
+        let rules = self.rules(node);
+        rules.attempted = false;
+        rules.floor = rules.highest;
+        let wrong = self.hops.crashed(node, power, now);
+        self.violations.extend(wrong.into_iter().map(Violation));
+    }
+
+    /// A host is down for good: what it answers for stays there.
+    pub fn off(&mut self, node: NodeId) {
+        self.rules(node).off = true;
+    }
+
+    /// A wall clock jumped.
+    pub fn clock_jumped(&mut self, node: NodeId) {
+        self.rules(node).jumped = true;
+    }
+
+    /// A bit on a disk changed.
+    pub fn rotted(&mut self, node: NodeId) {
+        self.rules(node).rotted += 1;
+    }
+
+    /// True when a disk has rotted.
+    #[must_use]
+    pub fn has_rotted(&self, node: NodeId) -> bool {
+        self.hosts.get(&node).is_some_and(|rules| rules.rotted > 0)
+    }
+
+    /// A sync of the log of a host succeeded.
+    pub fn synced(&mut self, node: NodeId) {
+        self.hops.synced(node);
+    }
+
+    /// A disk operation of a host failed.
+    pub fn disk_failed(&mut self, node: NodeId) {
+        self.hops.disk_failed(node);
     }
 
     /// Crashes so far.
@@ -99,254 +259,166 @@ impl Ledger {
         self.crashes
     }
 
-    /// Connections were cut or links silenced.
-    pub fn disturbed(&mut self) {
-        self.disturbances += 1;
-    }
-
-    /// A disk began to fail.
-    pub fn disk_failed(&mut self) {
-        self.disk_failures += 1;
-    }
-
-    /// A server took a message for these recipients. `reply_lost`: it will not tell, or told too late.
-    pub fn delivered(&mut self, content: &[u8], recipients: &[String], reply_lost: bool) {
-        let Some(token) = token_of(content) else {
-            return self.broken(format!("a message that nobody wrote, for {recipients:?}"));
-        };
-        let Some(letter) = self.letters.get_mut(&token) else {
-            return self.broken(format!("a message of unknown name {token:?}"));
-        };
-        let whole = body(token, letter.size);
-        let intact = content.ends_with(&whole) && header_ends_before(content, whole.len());
-        let mut wrong = Vec::new();
-        for recipient in recipients {
-            match letter.fates.get_mut(recipient) {
-                Some(fate) => {
-                    fate.delivered += 1;
-                    fate.lost_replies += u32::from(reply_lost);
-                }
-                None => wrong.push(recipient.clone()),
-            }
-        }
-        if !intact {
-            self.broken(format!("{token:?} came changed or cut ({} octets)", content.len()));
-        }
-        for recipient in wrong {
-            self.broken(format!("{token:?} came for {recipient}, for whom it was not accepted"));
-        }
-    }
-
-    /// A server took a report to the sender of a message. `reply_lost`: it will not tell.
-    pub fn reported(&mut self, to: &str, content: &[u8], reply_lost: bool) {
-        let text = String::from_utf8_lossy(content);
-        let Some(token) = token_of(content) else {
-            return self.broken(format!("a report to {to} that names no message"));
-        };
-        let Some(letter) = self.letters.get_mut(&token) else {
-            return self.broken(format!("a report on {token:?}, which nobody wrote"));
-        };
-        let mut recipient = String::new();
-        let mut wrong = Vec::new();
-        if letter.sender != to {
-            wrong.push(format!("a report on {token:?} of {} went to {to}", letter.sender));
-        }
-        for line in text.lines() {
-            if let Some(address) = line.strip_prefix("Final-Recipient: rfc822; ") {
-                address.trim().clone_into(&mut recipient);
-            }
-            if line.trim_end() == "Action: failed" {
-                match letter.fates.get_mut(&recipient) {
-                    Some(fate) => {
-                        fate.failed += 1;
-                        fate.lost_replies += u32::from(reply_lost);
-                    }
-                    None => wrong.push(format!("{token:?} was reported for {recipient}, a stranger")),
-                }
-            }
-        }
-        for text in wrong {
-            self.broken(text);
-        }
-    }
-
     /// A rule was broken.
     pub fn broken(&mut self, what: String) {
         self.violations.push(Violation(what));
     }
 
-    /// Messages handed over, and those that were promised.
-    #[must_use]
-    pub fn counts(&self) -> (usize, usize) {
-        let promised = self.letters.values().filter(|letter| letter.verdict == Verdict::Promised).count();
-        (self.letters.len(), promised)
+    /// A name server answered.
+    pub fn named(&mut self, to: NodeId, name: &str, kind: RecordKind, until: Instant) {
+        self.names.said(to, name, kind, until);
     }
 
-    /// The first promised recipient that has neither been delivered nor reported, in words.
-    #[must_use]
-    pub fn open(&self) -> Option<String> {
-        self.letters.iter().find_map(|(token, letter)| {
-            let promised = letter.verdict == Verdict::Promised;
-            letter
-                .fates
-                .iter()
-                .find(|(_, fate)| promised && !letter.is_settled(fate))
-                .map(|(recipient, _)| format!("{token:?} from <{}> for {recipient}", letter.sender))
-        })
+    /// A host goes by an answer.
+    pub fn believed(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        (name, kind): (&str, RecordKind),
+        answer: &DnsAnswer,
+    ) {
+        self.violations.extend(self.names.judge(now, node, name, kind, answer).map(Violation));
+    }
+}
+
+/// What hosts say.
+impl Ledger {
+    /// A host is about to make a message durable that it will name so.
+    pub fn offered(&mut self, now: Instant, mark: &str, (from, to): (Option<NodeId>, NodeId), what: Report) {
+        let from = from.filter(|node| self.hosts.contains_key(node));
+        self.hops.begin(mark, Hop::new(what, from, Some(to), now));
     }
 
-    /// Judges the end of the world: everything has settled or should have.
-    pub fn close(&mut self) {
-        let mut wrong = Vec::new();
-        for (token, letter) in &self.letters {
-            for (recipient, fate) in &letter.fates {
-                let name = format!("{token:?} for {recipient}");
-                self.duplicates += fate.delivered.saturating_sub(1);
-                let causes = self.crashes + self.disturbances;
-                // A sync that failed may have kept the record: the refusal was true when it was said.
-                let may_revive = self.crashes + self.disk_failures > 0;
-                wrong.extend(letter.judge(fate, causes, may_revive).map(|what| format!("{name} {what}")));
+    /// What a message is, by its `Message-ID` and recipients.
+    #[must_use]
+    pub fn what<'a>(&self, message_id: &str, recipients: impl Iterator<Item = &'a str>) -> Option<Report> {
+        let Some(token) = super::token_in(message_id) else { return self.reports.get(message_id).cloned() };
+        let letter = token.0 as usize;
+        let fates = &self.letters.get(letter)?.fates;
+        let place = |recipient: &str| fates.iter().position(|fate| fate.recipient == recipient);
+        Some(Report { letter, places: recipients.filter_map(place).collect(), report: false })
+    }
+
+    /// A host has composed a report.
+    pub fn composed(&mut self, message_id: &str, what: Report) {
+        self.reports.insert(message_id.to_owned(), what);
+    }
+
+    /// The log of a host has answered: the message is durable, or refused.
+    pub fn committed(&mut self, node: NodeId, mark: &str, ok: bool) {
+        let Some(hop) = self.hops.committed(node, mark, ok) else { return };
+        let what = hop.what.clone();
+        if ok {
+            let id = mark.parse::<QueueId>().map_or(0, |id| id.0);
+            let rules = self.rules(node);
+            rules.highest = rules.highest.max(id);
+        }
+        if ok && let Some(letter) = self.letters.get_mut(what.letter) {
+            for place in what.places {
+                letter.fates[place].at = Some(node);
             }
         }
-        self.violations.extend(wrong.into_iter().map(Violation));
-    }
-}
-
-impl Letter {
-    /// A failure of a message without a sender is told to nobody, so its end can not be seen from outside: recipients of such messages are
-    /// always good ones (see peers).
-    fn is_settled(&self, fate: &Fate) -> bool {
-        fate.delivered + fate.failed > 0
     }
 
-    /// What is wrong with the end of a recipient.
-    fn judge(&self, fate: &Fate, causes: u32, may_revive: bool) -> Option<String> {
-        let Fate { delivered, failed, lost_replies } = *fate;
-        let causes = causes + lost_replies;
-        if self.verdict == Verdict::Promised && !self.is_settled(fate) {
-            return Some("is LOST: promised, and neither delivered nor reported".to_owned());
+    /// The log of a host has taken something.
+    pub fn log_works(&mut self, node: NodeId) {
+        self.hops.log_works(node);
+    }
+
+    /// A host read a reply that says so.
+    pub fn heard(&mut self, node: NodeId, mark: &str) {
+        self.hops.heard(node, mark);
+    }
+
+    /// A host was told that the outcome of what it heard is written.
+    pub fn written(&mut self, mark: &str, now: Instant) {
+        self.hops.written(mark, now);
+    }
+
+    /// A host tries to deliver something.
+    pub fn attempted(&mut self, node: NodeId) {
+        self.rules(node).attempted = true;
+    }
+
+    /// A host gives a message up for its age.
+    pub fn expired(&mut self, node: NodeId, mark: &str, now: Instant) {
+        let Some(hop) = self.hops.find(mark) else { return };
+        let (what, at) = (hop.what.clone(), hop.at);
+        let rules = self.hosts.get(&node).cloned().unwrap_or_default();
+        let letter = self.letters.get(what.letter);
+        // A notice to the postmaster has a sender, a report has none.
+        let lifetime = match letter {
+            _ if what.report => rules.report_lifetime.min(rules.lifetime),
+            Some(letter) if !letter.sender.is_empty() => rules.lifetime,
+            _ => rules.report_lifetime,
+        };
+        if !rules.attempted {
+            self.broken(format!("{mark} expired before anything was tried since the start"));
         }
-        if self.verdict == Verdict::Refused && delivered + failed > 0 && !may_revive {
-            return Some("was refused, and yet delivered or reported".to_owned());
+        if !rules.jumped && now.since(at) + RECEIVING < lifetime {
+            self.broken(format!("{mark} expired after {} s", now.since(at).as_secs()));
         }
-        if delivered.saturating_sub(1) > causes {
-            return Some(format!("came {delivered} times without a cause"));
+        self.judge_effort(node, &what, now);
+        self.end(&what, |fate| fate.expired = true);
+    }
+
+    /// Mail must not expire when an exchanger of its domain has worked for long.
+    fn judge_effort(&mut self, node: NodeId, what: &Report, now: Instant) {
+        let hopeful = self.hosts.get(&node).is_some_and(|rules| !rules.relays && !rules.encrypts);
+        if what.report || !hopeful || now.since(self.reachable.1) < LONG || self.reachable.0.is_empty() {
+            return;
         }
-        if delivered > 0 && failed > 0 && causes == 0 {
-            return Some("was delivered and reported as failed".to_owned());
+        let Some(letter) = self.letters.get(what.letter) else { return };
+        let idle = what.places.iter().filter_map(|place| letter.fates.get(*place)).find(|fate| {
+            let domain = fate.recipient.rsplit('@').next().unwrap_or_default();
+            fate.delivered == 0
+                && !fate.hard
+                && !fate.recipient.starts_with("bad")
+                && self.reachable.0.contains(domain)
+        });
+        if let Some(fate) = idle {
+            self.broken(format!("mail for {} expired, though a server takes it", fate.recipient));
         }
-        (failed > 1 && causes == 0).then(|| format!("was reported {failed} times"))
     }
-}
 
-/// The octets of a message as a client sends it, before dot-stuffing.
-#[must_use]
-pub fn message(token: Token, sender: &str, recipients: &[String], size: usize) -> Vec<u8> {
-    let mut content = format!(
-        "From: <{sender}>\r\nTo: {}\r\nSubject: letter {}\r\nMessage-ID: <t{}@sim>\r\n\
-         Date: Thu, 1 Jan 2026 00:00:00 +0000\r\n",
-        recipients.first().map_or("undisclosed-recipients:;", String::as_str),
-        token.0,
-        token.0
-    )
-    .into_bytes();
-    content.extend(body(token, size));
-    content
-}
+    /// From now on these domains have an exchanger that works.
+    pub fn reachable(&mut self, domains: BTreeSet<String>, now: Instant) {
+        self.reachable = (domains, now);
+    }
 
-/// The empty line and the body that belong to a token: lines of all lengths, with dots at their beginning.
-#[must_use]
-pub fn body(token: Token, size: usize) -> Vec<u8> {
-    let mut octets = b"\r\n".to_vec();
-    let mut state = token.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    while octets.len() < size {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        let length = (state >> 8) % 78;
-        if state.is_multiple_of(5) {
-            octets.push(b'.');
+    /// A host gives a message a name.
+    pub fn issued(&mut self, node: NodeId, id: u64) {
+        let rules = self.rules(node);
+        let floor = rules.floor;
+        if id <= floor && rules.rotted == 0 {
+            self.broken(format!("machine {} gives queue id {id}, and had {floor} before it started", node.0));
         }
-        octets.extend((0..length).map(|place| b'a' + ((state >> (place % 32)) % 26) as u8));
-        octets.extend(b"\r\n");
-    }
-    octets.extend(format!("end of letter {}\r\n", token.0).into_bytes());
-    octets
-}
-
-fn token_of(content: &[u8]) -> Option<Token> {
-    const MARK: &[u8] = b"Message-ID: <t";
-    // The last one: a report has its own in front, and not of this form.
-    let text = content.windows(MARK.len()).enumerate().rfind(|(_, window)| *window == MARK)?;
-    let digits: String = content[text.0 + MARK.len()..]
-        .iter()
-        .take_while(|o| o.is_ascii_digit())
-        .map(|&o| char::from(o))
-        .collect();
-    digits.parse().ok().map(Token)
-}
-
-/// The header, which relays may add to, ends where the body of the writer begins.
-fn header_ends_before(content: &[u8], body: usize) -> bool {
-    let header = &content[..content.len() - body];
-    header.ends_with(b"\r\n") && !header.windows(4).any(|window| window == b"\r\n\r\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn promised(ledger: &mut Ledger) -> (Token, Vec<String>) {
-        let recipients = vec!["a@x.sim".to_owned(), "b@x.sim".to_owned()];
-        let token = ledger.write("s@y.sim", &recipients, 500);
-        ledger.replied(token, Verdict::Promised);
-        (token, recipients)
     }
 
-    fn relayed(token: Token, recipients: &[String]) -> Vec<u8> {
-        let mut content = b"Received: from here\r\n\tby there\r\n".to_vec();
-        content.extend(message(token, "s@y.sim", recipients, 500));
-        content
+    /// A host makes a report.
+    pub fn reports(&mut self, message_id: &str, postmaster: bool) {
+        let null = super::token_in(message_id)
+            .and_then(|token| self.letters.get(token.0 as usize))
+            .is_some_and(|letter| letter.sender.is_empty());
+        if null && !postmaster {
+            self.broken(format!("{message_id} has no sender, and a report is made"));
+        }
     }
 
-    #[test]
-    fn a_promise_that_is_kept_is_no_violation() {
-        let mut ledger = Ledger::default();
-        let (token, recipients) = promised(&mut ledger);
-        ledger.delivered(&relayed(token, &recipients), &recipients, false);
-        ledger.close();
-        assert_eq!(ledger.violations, []);
+    /// A host heard a refusal for good. Where that is of a report, nobody is told.
+    pub fn bounced(&mut self, mark: &str) {
+        if let Some(what) = self.hops.find(mark).map(|hop| hop.what.clone()).filter(|what| what.report) {
+            self.end(&what, |_| {});
+        }
     }
 
-    #[test]
-    fn a_report_settles_a_recipient() {
-        let mut ledger = Ledger::default();
-        let (token, recipients) = promised(&mut ledger);
-        ledger.delivered(&relayed(token, &recipients), &recipients[..1], false);
-        let mut report =
-            b"Message-ID: <1@host>\r\n\r\nFinal-Recipient: rfc822; b@x.sim\r\nAction: failed\r\n\r\n"
-                .to_vec();
-        report.extend(relayed(token, &recipients));
-        ledger.reported("s@y.sim", &report, false);
-        assert_eq!(ledger.open(), None);
-        ledger.close();
-        assert_eq!(ledger.violations, []);
-    }
-
-    #[test]
-    fn losses_changes_and_duplicates_are_seen() {
-        let mut ledger = Ledger::default();
-        let (token, recipients) = promised(&mut ledger);
-        let mut content = relayed(token, &recipients);
-        ledger.delivered(&content, &recipients[..1], false);
-        ledger.delivered(&content, &recipients[..1], false);
-        let last = content.len() - 3;
-        content[last] ^= 1;
-        ledger.delivered(&content, &recipients[..1], true);
-        ledger.close();
-        let texts: Vec<String> = ledger.violations.iter().map(ToString::to_string).collect();
-        assert!(texts[0].contains("changed"), "{texts:?}");
-        assert!(texts[1].contains("3 times without a cause"), "{texts:?}");
-        assert!(texts[2].contains("LOST"), "{texts:?}");
+    fn end(&mut self, what: &Report, also: impl Fn(&mut Fate)) {
+        let Some(letter) = self.letters.get_mut(what.letter) else { return };
+        for place in &what.places {
+            if let Some(fate) = letter.fates.get_mut(*place) {
+                also(fate);
+                fate.report_ended |= what.report;
+            }
+        }
     }
 }

@@ -1,5 +1,17 @@
-//! What must hold, whatever happens.
+//! Judges that know nothing of how a machine works: they see what goes in and what comes out.
+//!
+//! [`ledger`] knows who answers for each recipient; [`hops`] why a copy may be a second one; [`names`] what name servers said.
 
+mod content;
+mod hops;
+mod judge;
 mod ledger;
+mod names;
+mod taking;
+#[cfg(test)]
+mod tests;
 
-pub use ledger::{Ledger, Token, Verdict, Violation, body, message};
+pub use content::{message, token_in};
+pub use hops::{Hop, Report};
+pub use ledger::{Ledger, Taken, Token, Verdict, Violation};
+pub(crate) use names::FORGED;

@@ -4,10 +4,13 @@
 //! reply. It never hands a letter in twice, so a letter that comes twice is not its doing.
 
 use super::take_line;
+use crate::faults::Class;
+use crate::kernel::Planned;
 use crate::network::{Arrival, Socket};
 use crate::oracle::{Token, Verdict, message};
 use crate::world::{Actor, Scope, Word};
 use postrider_core::time::Duration;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -15,10 +18,10 @@ use std::net::SocketAddr;
 const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A letter to be handed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
-    /// How long after the one before.
-    pub wait: Duration,
+    /// Milliseconds after the one before.
+    pub wait: u64,
     /// Reverse-path; empty for none.
     pub sender: String,
     /// Forward-paths.
@@ -28,7 +31,8 @@ pub struct Plan {
 }
 
 /// How a client behaves; odds are of 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Habits {
     /// Sends MAIL, RCPT and DATA at once.
     pub pipelines: bool,
@@ -38,6 +42,8 @@ pub struct Habits {
     pub vanishes: u16,
     /// Says RSET and begins again.
     pub dithers: u16,
+    /// Sends its end behind the dot, and waits for the reply.
+    pub half_closes: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +77,7 @@ pub struct Client {
     buffer: Vec<u8>,
     /// Counts what happens, so that an old timer is known as old.
     step: u64,
-    /// Letters that ended without a promise.
-    pub unlucky: u64,
+    alarm: Option<Planned>,
 }
 
 impl Client {
@@ -88,22 +93,20 @@ impl Client {
             expected: VecDeque::new(),
             buffer: Vec::new(),
             step: 0,
-            unlucky: 0,
+            alarm: None,
         }
-    }
-
-    fn odds(scope: &mut Scope<'_>, of_thousand: u16) -> bool {
-        of_thousand > 0 && scope.prng().chance(u64::from(of_thousand), 1_000)
     }
 
     fn wait(&mut self, scope: &mut Scope<'_>, time: Duration) {
         self.step += 1;
-        scope.timer(time, self.step);
+        if let Some(before) = self.alarm.replace(scope.timer(time, self.step)) {
+            scope.cancel(before);
+        }
     }
 
     fn next_letter(&mut self, scope: &mut Scope<'_>) {
         if let Some(plan) = self.plans.front() {
-            let time = plan.wait;
+            let time = Duration::from_millis(plan.wait);
             self.wait(scope, time);
         } else {
             self.step += 1;
@@ -123,7 +126,6 @@ impl Client {
         self.expected.clear();
         self.buffer.clear();
         if let Some(letter) = self.letter.take() {
-            self.unlucky += 1;
             scope.fabric.ledger.replied(letter.token, verdict);
         }
         if !self.plans.is_empty() {
@@ -156,7 +158,7 @@ impl Client {
         let mut text = format!("MAIL FROM:<{}>\r\n", letter.plan.sender);
         let recipients = letter.plan.recipients.clone();
         self.expected.push_back(Expect::Mail);
-        if Self::odds(scope, self.habits.dithers) {
+        if self.habits.dithers > 0 && scope.prng().chance(u64::from(self.habits.dithers), 1_000) {
             text = format!("{text}RSET\r\n{text}");
             self.expected.push_back(Expect::Reset);
             self.expected.push_back(Expect::Mail);
@@ -175,7 +177,7 @@ impl Client {
     fn reply(&mut self, scope: &mut Scope<'_>, code: u16) {
         let Some(expected) = self.expected.pop_front() else { return };
         self.wait(scope, PATIENCE);
-        if Self::odds(scope, self.habits.hangs_up) {
+        if scope.odds(self.habits.hangs_up, Class::ClientHangsUp) {
             return self.drop_connection(scope, self.hopeless_after(&expected));
         }
         let good = matches!(code, 200..=399);
@@ -252,7 +254,7 @@ impl Client {
             }
             stuffed.extend_from_slice(line);
         }
-        if Self::odds(scope, self.habits.hangs_up) {
+        if scope.odds(self.habits.hangs_up, Class::ClientHangsUp) {
             stuffed.truncate(stuffed.len() / 2);
             scope.send(socket, &stuffed);
             return self.drop_connection(scope, Verdict::Refused);
@@ -260,15 +262,17 @@ impl Client {
         stuffed.extend_from_slice(b".\r\n");
         scope.send(socket, &stuffed);
         self.expected.push_back(Expect::Dot);
-        if Self::odds(scope, self.habits.vanishes) {
-            self.drop_connection(scope, Verdict::Unknown);
+        if scope.odds(self.habits.vanishes, Class::ClientVanishes) {
+            return self.drop_connection(scope, Verdict::Unknown);
+        }
+        if self.habits.half_closes > 0 && scope.prng().chance(u64::from(self.habits.half_closes), 1_000) {
+            scope.finish(socket);
         }
     }
 
     fn end(&mut self, scope: &mut Scope<'_>, verdict: Verdict) {
         if let Some(letter) = self.letter.take() {
             let verdict = if letter.accepted == 0 { Verdict::Refused } else { verdict };
-            self.unlucky += u64::from(verdict != Verdict::Promised);
             scope.note(6, &[letter.token.0, verdict as u64], || format!("{:?} {verdict:?}", letter.token));
             scope.fabric.ledger.replied(letter.token, verdict);
         }
@@ -323,6 +327,7 @@ impl Actor for Client {
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
         match word {
             Word::Behave => self.habits = Habits { pipelines: self.habits.pipelines, ..Habits::default() },
+            Word::Refuse | Word::Flush | Word::Tables(_) => {}
         }
     }
 

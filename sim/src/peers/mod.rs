@@ -3,10 +3,12 @@
 //! Written plainly and from the RFCs, without a line of core, so that core's mistakes are not theirs.
 
 mod client;
+mod manners;
 mod server;
 
 pub use client::{Client, Habits, Plan};
-pub use server::{Manners, Server};
+pub use manners::{Manners, Tls};
+pub use server::Server;
 
 /// Takes the first whole line out of a buffer, without its end.
 fn take_line(buffer: &mut Vec<u8>) -> Option<Vec<u8>> {

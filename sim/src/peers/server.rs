@@ -4,71 +4,14 @@
 //! again after a while; all others are taken. Its manners decide the rest: whether it greets, hangs up at some stage,
 //! is slow, loses the reply after the dot, speaks only HELO, or lies in LMTP. It tells the ledger what it took and which reports came.
 
-use super::take_line;
-use crate::network::{Arrival, Socket};
+use super::{Manners, Tls};
+use crate::faults::Class;
+use crate::network::{Arrival, Cutting, NodeId, Socket};
+use crate::oracle::Taken;
 use crate::world::{Actor, Scope, Word};
 use postrider_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
-
-/// How a server behaves; odds are of 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Manners {
-    /// Port that it listens on.
-    pub port: u16,
-    /// LMTP: a reply for each recipient after the dot.
-    pub lmtp: bool,
-    /// Knows EHLO.
-    pub extended: bool,
-    /// Offers PIPELINING.
-    pub pipelining: bool,
-    /// Greets with 421 or 554.
-    pub rude: u16,
-    /// Closes or resets instead of answering a command.
-    pub hangs_up: u16,
-    /// Says 451 to a command.
-    pub soft: u16,
-    /// Takes the message and loses the connection before its reply is out.
-    pub loses_reply: u16,
-    /// Never answers a command.
-    pub sleeps: u16,
-    /// Most microseconds before a reply.
-    pub slowness: u64,
-    /// Says something that is no reply.
-    pub babbles: u16,
-    /// LMTP: fewer replies than recipients, then hangs up.
-    pub lies: u16,
-    /// Connections at once, beyond which it says 421; 0: any.
-    pub connections: u32,
-}
-
-impl Default for Manners {
-    fn default() -> Self {
-        Self {
-            port: 25,
-            lmtp: false,
-            extended: true,
-            pipelining: true,
-            rude: 0,
-            hangs_up: 0,
-            soft: 0,
-            loses_reply: 0,
-            sleeps: 0,
-            slowness: 1_000,
-            babbles: 0,
-            lies: 0,
-            connections: 0,
-        }
-    }
-}
-
-impl Manners {
-    /// The same server on a good day.
-    #[must_use]
-    pub fn good(self) -> Self {
-        let Self { port, lmtp, extended, pipelining, .. } = self;
-        Self { port, lmtp, extended, pipelining, ..Self::default() }
-    }
-}
+use std::net::SocketAddr;
 
 #[derive(Debug, Default)]
 struct Session {
@@ -79,13 +22,39 @@ struct Session {
     /// Until then it is busy with earlier replies.
     busy: Instant,
     asleep: bool,
+    /// Replies that leave together.
+    out: Vec<u8>,
+    /// Which machine it speaks with.
+    from: Option<NodeId>,
+    secured: bool,
+    /// It has said more than it was asked.
+    confused: bool,
+}
+
+impl Session {
+    /// Takes content off the buffer from `used` on; says how many octets, and whether it was the end.
+    fn take_content(&mut self, used: usize) -> (usize, bool) {
+        let rest = self.buffer.get(used..).unwrap_or_default();
+        let Some(content) = &mut self.content else { return (0, false) };
+        let mut taken = 0;
+        while let Some(end) = memchr::memchr(b'\n', &rest[taken..]) {
+            let line = &rest[taken..=taken + end];
+            taken += end + 1;
+            if line == b".\r\n" {
+                return (taken, true);
+            }
+            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+        }
+        (taken, false)
+    }
 }
 
 /// What a timer of this server does.
 #[derive(Debug)]
 enum Later {
-    Say(Socket, Vec<u8>),
-    Close(Socket, bool),
+    Say(Vec<u8>),
+    Finish,
+    Close(bool),
 }
 
 /// A mail server.
@@ -95,13 +64,11 @@ pub struct Server {
     sessions: BTreeMap<Socket, Session>,
     /// When a sender and recipient were first seen.
     grey: BTreeMap<(String, String), Instant>,
-    later: BTreeMap<u64, Later>,
+    later: BTreeMap<u64, (Socket, Later)>,
     next: u64,
     behaves: bool,
     /// Messages taken.
     pub taken: u64,
-    /// Most connections that were open at once.
-    pub most: usize,
 }
 
 impl Server {
@@ -116,94 +83,180 @@ impl Server {
             next: 0,
             behaves: false,
             taken: 0,
-            most: 0,
         }
     }
 
-    fn odds(scope: &mut Scope<'_>, of_thousand: u16) -> bool {
-        of_thousand > 0 && scope.prng().chance(u64::from(of_thousand), 1_000)
-    }
-
     fn plan(&mut self, scope: &mut Scope<'_>, socket: Socket, later: Later) {
-        let wait = Duration::from_micros(scope.prng().below(self.manners.slowness + 1));
+        let slowness = self.manners.slowness;
         let Some(session) = self.sessions.get_mut(&socket) else { return };
-        session.busy = session.busy.max(scope.fabric.kernel.now()).after(wait);
-        self.later.insert(self.next, later);
+        let now = scope.fabric.kernel.now();
+        if slowness == 0 && session.busy <= now {
+            return self.act(scope, socket, later);
+        }
+        let wait = Duration::from_micros(scope.prng().below(slowness + 1));
+        session.busy = session.busy.max(now).after(wait);
+        self.later.insert(self.next, (socket, later));
         scope.timer_at(session.busy, self.next);
         self.next += 1;
     }
 
-    fn say(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
-        self.plan(scope, socket, Later::Say(socket, format!("{line}\r\n").into_bytes()));
+    fn act(&mut self, scope: &mut Scope<'_>, socket: Socket, later: Later) {
+        match later {
+            Later::Say(octets) => {
+                if let Some(session) = self.sessions.get_mut(&socket) {
+                    session.out.extend(octets);
+                }
+            }
+            Later::Finish => {
+                self.flush(scope, socket);
+                scope.finish(socket);
+            }
+            Later::Close(reset) => {
+                self.flush(scope, socket);
+                self.sessions.remove(&socket);
+                if reset { scope.abort(socket) } else { scope.close(socket) }
+            }
+        }
     }
 
-    fn accept(&mut self, scope: &mut Scope<'_>, socket: Socket) {
-        self.sessions.insert(socket, Session::default());
-        self.most = self.most.max(self.sessions.len());
-        let crowded = self.manners.connections > 0 && self.sessions.len() > self.manners.connections as usize;
-        if crowded || Self::odds(scope, self.manners.rude) {
-            let line = if crowded || scope.prng().chance(3, 4) { "421 4.3.2 not now" } else { "554 go away" };
-            self.say(scope, socket, line);
-            return self.plan(scope, socket, Later::Close(socket, false));
+    /// Replies of one moment leave together.
+    fn flush(&mut self, scope: &mut Scope<'_>, socket: Socket) {
+        if let Some(session) = self.sessions.get_mut(&socket)
+            && !session.out.is_empty()
+        {
+            let out = std::mem::take(&mut session.out);
+            scope.send(socket, &out);
         }
-        self.say(scope, socket, "220 peer.sim ESMTP");
+    }
+
+    fn say(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
+        self.plan(scope, socket, Later::Say(format!("{line}\r\n").into_bytes()));
+    }
+
+    /// Says what belongs here, and perhaps once too often: then nobody knows what the next reply is taken for.
+    fn say_and_more(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
+        if !scope.odds(self.manners.out_of_turn, Class::OutOfTurn) {
+            return self.say(scope, socket, line);
+        }
+        self.say(scope, socket, &format!("{line}\r\n250 2.0.0 and by the way"));
+        // In one piece, to a client that has nothing under way, it can not be taken for an answer.
+        let clear = !self.manners.pipelining && scope.fabric.network.cutting == Cutting::Whole;
+        if let Some(session) = self.sessions.get_mut(&socket).filter(|_| !clear) {
+            session.confused = true;
+            for recipient in &session.recipients {
+                scope.fabric.ledger.refused(recipient);
+            }
+        }
+    }
+
+    fn accept(&mut self, scope: &mut Scope<'_>, socket: Socket, peer: SocketAddr) {
+        let from = scope.fabric.network.owner(peer.ip());
+        self.sessions.insert(socket, Session { from, ..Session::default() });
+        if scope.odds(self.manners.silent, Class::Silent) {
+            return self.fall_asleep(socket);
+        }
+        if scope.odds(self.manners.hangs_up, Class::CloseGreeting) {
+            return self.hang_up(scope, socket);
+        }
+        let most = self.manners.connections as usize;
+        let crowded = most > 0 && self.sessions.len() > most;
+        if crowded {
+            scope.fired(Class::Crowded);
+        }
+        if crowded || self.manners.refuses || scope.odds(self.manners.rude, Class::Rude) {
+            let soft = crowded || self.manners.refuses || scope.prng().chance(3, 4);
+            self.say(scope, socket, if soft { "421 4.3.2 not now" } else { "554 go away" });
+            return self.plan(scope, socket, Later::Close(false));
+        }
+        self.say_and_more(scope, socket, "220 peer.sim ESMTP");
+        self.flush(scope, socket);
+    }
+
+    fn fall_asleep(&mut self, socket: Socket) {
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.asleep = true;
+        }
+    }
+
+    fn hang_up(&mut self, scope: &mut Scope<'_>, socket: Socket) {
+        self.fall_asleep(socket);
+        let reset = scope.prng().chance(1, 2);
+        self.plan(scope, socket, Later::Close(reset));
     }
 
     fn octets(&mut self, scope: &mut Scope<'_>, socket: Socket, octets: &[u8]) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.buffer.extend_from_slice(octets);
+        let mut used = 0;
         while let Some(session) = self.sessions.get_mut(&socket) {
             if session.asleep {
                 return;
             }
-            let Some(line) = take_line(&mut session.buffer) else { return };
             if session.content.is_some() {
-                self.content_line(scope, socket, &line);
-            } else {
-                self.command(scope, socket, &line);
+                let (more, ended) = session.take_content(used);
+                used += more;
+                if ended {
+                    self.end_of_data(scope, socket);
+                    continue;
+                }
+                break;
             }
+            let rest = session.buffer.get(used..).unwrap_or_default();
+            let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else { break };
+            let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+            used += end + 2;
+            self.command(scope, socket, &line);
         }
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.buffer.drain(..used.min(session.buffer.len()));
+        }
+        self.flush(scope, socket);
     }
 
     /// True when its manners answered in place of the protocol.
-    fn misbehaves(&mut self, scope: &mut Scope<'_>, socket: Socket) -> bool {
-        if Self::odds(scope, self.manners.hangs_up) {
-            let reset = scope.prng().chance(1, 2);
-            if let Some(session) = self.sessions.get_mut(&socket) {
-                session.asleep = true;
-            }
-            self.plan(scope, socket, Later::Close(socket, reset));
+    fn misbehaves(&mut self, scope: &mut Scope<'_>, socket: Socket, verb: &str) -> bool {
+        let class = match verb {
+            "EHLO" | "HELO" | "LHLO" | "STARTTLS" => Class::CloseHello,
+            "RCPT" => Class::CloseRcpt,
+            "DATA" => Class::CloseData,
+            _ => Class::CloseMail,
+        };
+        if scope.odds(self.manners.hangs_up, class) {
+            self.hang_up(scope, socket);
             return true;
         }
-        if Self::odds(scope, self.manners.sleeps) {
-            if let Some(session) = self.sessions.get_mut(&socket) {
-                session.asleep = true;
-            }
+        if scope.odds(self.manners.sleeps, Class::Sleeps) {
+            self.fall_asleep(socket);
             return true;
         }
-        if Self::odds(scope, self.manners.babbles) {
+        if scope.odds(self.manners.babbles, Class::Babble) {
             self.say(scope, socket, "hello? I am not a mail server");
             return true;
         }
         false
     }
 
-    fn command(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &[u8]) {
-        let line = String::from_utf8_lossy(line).into_owned();
+    fn command(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
         let verb = line.split([' ', ':']).next().unwrap_or("").to_ascii_uppercase();
-        if verb != "QUIT" && self.misbehaves(scope, socket) {
+        if verb != "QUIT" && self.misbehaves(scope, socket, &verb) {
             return;
         }
-        let soft = matches!(verb.as_str(), "MAIL" | "RCPT" | "DATA") && Self::odds(scope, self.manners.soft);
-        if soft {
+        if verb == "RCPT" && self.sessions.get(&socket).is_some_and(|session| session.confused) {
+            // Whatever becomes of this one, it is the server's fault.
+            scope.fabric.ledger.refused(&address(line));
+        }
+        let step = matches!(verb.as_str(), "MAIL" | "RCPT" | "DATA");
+        if step && scope.odds(self.manners.soft, Class::Soft) {
             return self.say(scope, socket, "451 4.3.0 try again later");
         }
         match verb.as_str() {
             "EHLO" if self.manners.extended && !self.manners.lmtp => self.hello(scope, socket),
             "LHLO" if self.manners.lmtp => self.hello(scope, socket),
-            "HELO" if !self.manners.lmtp => self.say(scope, socket, "250 peer.sim"),
-            "MAIL" => self.mail(scope, socket, &line),
-            "RCPT" => self.recipient(scope, socket, &line),
+            "HELO" if !self.manners.lmtp => self.say_and_more(scope, socket, "250 peer.sim"),
+            "STARTTLS" if self.manners.tls != Tls::None => self.say(scope, socket, "220 2.0.0 go ahead"),
+            "\u{16}HELLO" => self.handshake(scope, socket),
+            "MAIL" => self.mail(scope, socket, line),
+            "RCPT" => self.recipient(scope, socket, line),
             "DATA" => self.data(scope, socket),
             "RSET" => {
                 self.reset(socket);
@@ -212,7 +265,10 @@ impl Server {
             "NOOP" => self.say(scope, socket, "250 2.0.0 yes"),
             "QUIT" => {
                 self.say(scope, socket, "221 2.0.0 bye");
-                self.plan(scope, socket, Later::Close(socket, false));
+                if scope.odds(self.manners.half_closes, Class::HalfClose) {
+                    return self.plan(scope, socket, Later::Finish);
+                }
+                self.plan(scope, socket, Later::Close(false));
             }
             _ => self.say(scope, socket, "502 5.5.1 what?"),
         }
@@ -220,8 +276,39 @@ impl Server {
 
     fn hello(&mut self, scope: &mut Scope<'_>, socket: Socket) {
         let pipelining = if self.manners.pipelining { "250-PIPELINING\r\n" } else { "" };
-        let text = format!("250-peer.sim\r\n{pipelining}250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES");
-        self.say(scope, socket, &text);
+        let secured = self.sessions.get(&socket).is_some_and(|session| session.secured);
+        let tls = if self.manners.tls == Tls::None || secured { "" } else { "250-STARTTLS\r\n" };
+        let text =
+            format!("250-peer.sim\r\n{pipelining}{tls}250-8BITMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES");
+        self.say_and_more(scope, socket, &text);
+    }
+
+    /// What TLS comes to, in one line each way: who it is, or that it failed.
+    fn handshake(&mut self, scope: &mut Scope<'_>, socket: Socket) {
+        let fails = self.manners.tls == Tls::Broken;
+        if fails {
+            scope.fired(Class::TlsHandshake);
+        }
+        if fails || scope.odds(self.manners.tls_fails, Class::TlsHandshake) {
+            self.say(scope, socket, "\u{15}");
+            return self.plan(scope, socket, Later::Close(false));
+        }
+        let who = match self.manners.tls {
+            Tls::WrongName => {
+                scope.fired(Class::TlsWrongName);
+                "other.sim"
+            }
+            Tls::Expired => {
+                scope.fired(Class::TlsExpired);
+                "expired"
+            }
+            _ => "good",
+        };
+        self.say(scope, socket, &format!("\u{16}{who}"));
+        if let Some(session) = self.sessions.get_mut(&socket) {
+            session.secured = true;
+        }
+        self.reset(socket);
     }
 
     fn mail(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
@@ -230,7 +317,7 @@ impl Server {
         if let Some(session) = self.sessions.get_mut(&socket) {
             session.mail = Some(sender);
         }
-        self.say(scope, socket, "250 2.1.0 ok");
+        self.say_and_more(scope, socket, "250 2.1.0 ok");
     }
 
     fn recipient(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
@@ -240,21 +327,25 @@ impl Server {
         let Some(sender) = session.mail.clone() else {
             return self.say(scope, socket, "503 5.5.1 whose mail?");
         };
+        let greylists = recipient.starts_with("grey") || self.manners.greylists;
         let greylisted = || {
             let first = *self.grey.entry((sender, recipient.clone())).or_insert(now);
             now.since(first) < Duration::from_secs(60)
         };
-        let answer = if recipient.starts_with("bad") {
-            "550 5.1.1 no such user"
-        } else if recipient.starts_with("full") && !self.behaves {
-            "452 4.2.2 mailbox full"
-        } else if recipient.starts_with("grey") && greylisted() {
-            "450 4.7.1 greylisted, come again"
-        } else {
-            session.recipients.push(recipient);
-            "250 2.1.5 ok"
-        };
-        self.say(scope, socket, answer);
+        if recipient.starts_with("bad") {
+            scope.fabric.ledger.refused(&recipient);
+            return self.say_and_more(scope, socket, "550 5.1.1 no such user");
+        }
+        if recipient.starts_with("full") && !self.behaves {
+            scope.fired(Class::RecipientLater);
+            return self.say_and_more(scope, socket, "452 4.2.2 mailbox full");
+        }
+        if greylists && greylisted() {
+            scope.fired(Class::Greylisted);
+            return self.say_and_more(scope, socket, "450 4.7.1 greylisted, come again");
+        }
+        session.recipients.push(recipient);
+        self.say_and_more(scope, socket, "250 2.1.5 ok");
     }
 
     fn data(&mut self, scope: &mut Scope<'_>, socket: Socket) {
@@ -264,16 +355,8 @@ impl Server {
         }
         session.content = Some(Vec::new());
         self.say(scope, socket, "354 go on");
-    }
-
-    fn content_line(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &[u8]) {
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        if line == b"." {
-            return self.end_of_data(scope, socket);
-        }
-        if let Some(content) = &mut session.content {
-            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
-            content.extend_from_slice(b"\r\n");
+        if scope.odds(self.manners.cuts_content, Class::CloseBody) {
+            self.hang_up(scope, socket);
         }
     }
 
@@ -281,47 +364,59 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         let content = session.content.take().unwrap_or_default();
         let recipients = std::mem::take(&mut session.recipients);
-        let sender = session.mail.take().unwrap_or_default();
-        if Self::odds(scope, self.manners.soft) {
-            let line = "451 4.3.0 no room for content";
-            for _ in 0..if self.manners.lmtp { recipients.len() } else { 1 } {
-                self.say(scope, socket, line);
+        session.mail = None;
+        let confused = session.confused;
+        if scope.odds(self.manners.hangs_up, Class::CloseDot) {
+            return self.hang_up(scope, socket);
+        }
+        let count = if self.manners.lmtp { recipients.len() } else { 1 };
+        if !confused && scope.odds(self.manners.soft, Class::SoftDot) {
+            for _ in 0..count {
+                self.say(scope, socket, "451 4.3.0 no room for content");
             }
             return;
         }
-        let lost = Self::odds(scope, self.manners.loses_reply);
-        let lies = self.manners.lmtp && Self::odds(scope, self.manners.lies);
+        let marks: Vec<String> =
+            (0..count).map(|number| format!("S{}x{}y{number}", scope.node.0, self.taken)).collect();
         self.taken += 1;
-        self.record(scope, &sender, &content, &recipients, lost || lies);
-        if lost {
-            if let Some(session) = self.sessions.get_mut(&socket) {
-                session.asleep = true;
-            }
-            return self.plan(scope, socket, Later::Close(socket, true));
+        self.record(scope, socket, &content, (&recipients, &marks));
+        if scope.odds(self.manners.loses_reply, Class::ReplyLost) {
+            self.fall_asleep(socket);
+            return self.plan(scope, socket, Later::Close(true));
         }
-        let replies = if self.manners.lmtp { recipients.len() - usize::from(lies) } else { 1 };
-        for _ in 0..replies {
-            self.say(scope, socket, "250 2.0.0 taken");
+        let few = self.manners.lmtp && scope.odds(self.manners.lies, Class::LmtpFew);
+        for mark in marks.iter().take(marks.len() - usize::from(few)) {
+            self.say(scope, socket, &format!("250 2.0.0 Ok: queued as {mark}"));
         }
-        if lies {
-            self.plan(scope, socket, Later::Close(socket, false));
+        if self.manners.lmtp && scope.odds(self.manners.brags, Class::LmtpMany) {
+            self.say(scope, socket, "250 2.0.0 Ok: and for somebody else");
+        }
+        if few {
+            self.plan(scope, socket, Later::Close(false));
         }
     }
 
-    fn record(&self, scope: &mut Scope<'_>, sender: &str, content: &[u8], recipients: &[String], lost: bool) {
-        let numbers = [crate::kernel::hash(content), recipients.len() as u64, u64::from(lost)];
-        scope.note(5, &numbers, || format!("took {} octets for {recipients:?} lost={lost}", content.len()));
-        let report = sender.is_empty()
-            && content.windows(16).any(|window| window.eq_ignore_ascii_case(b"multipart/report"));
-        if !report {
-            return scope.fabric.ledger.delivered(content, recipients, lost);
-        }
-        for recipient in recipients {
-            // A postmaster's copy is told to him, not to the sender: it settles nothing.
-            if !recipient.starts_with("postmaster") {
-                scope.fabric.ledger.reported(recipient, content, lost);
-            }
-        }
+    fn record(
+        &self,
+        scope: &mut Scope<'_>,
+        socket: Socket,
+        content: &[u8],
+        (recipients, marks): (&[String], &[String]),
+    ) {
+        let Some(session) = self.sessions.get(&socket) else { return };
+        let numbers = [crate::kernel::hash(content), recipients.len() as u64];
+        scope.note(5, &numbers, || format!("took {} octets for {recipients:?}", content.len()));
+        let now = scope.fabric.kernel.now();
+        let taken = Taken {
+            marks,
+            from: session.from,
+            content,
+            recipients,
+            // LMTP has a policy of its own.
+            secured: session.secured || self.manners.lmtp,
+            confused: session.confused,
+        };
+        scope.fabric.ledger.took(now, &taken);
     }
 
     fn reset(&mut self, socket: Socket) {
@@ -339,22 +434,18 @@ impl Actor for Server {
 
     fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
         match arrival {
-            Arrival::Accepted { socket, .. } => self.accept(scope, socket),
+            Arrival::Accepted { socket, peer, .. } => self.accept(scope, socket, peer),
             Arrival::Octets(socket, octets) => self.octets(scope, socket, &octets),
-            Arrival::End(socket) => self.plan(scope, socket, Later::Close(socket, false)),
+            Arrival::End(socket) => self.plan(scope, socket, Later::Close(false)),
             Arrival::Gone(socket, _) => _ = self.sessions.remove(&socket),
             _ => {}
         }
     }
 
     fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
-        match self.later.remove(&tag) {
-            Some(Later::Say(socket, octets)) => scope.send(socket, &octets),
-            Some(Later::Close(socket, reset)) => {
-                self.sessions.remove(&socket);
-                if reset { scope.abort(socket) } else { scope.close(socket) }
-            }
-            None => {}
+        if let Some((socket, later)) = self.later.remove(&tag) {
+            self.act(scope, socket, later);
+            self.flush(scope, socket);
         }
     }
 
@@ -365,6 +456,11 @@ impl Actor for Server {
 
     fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
         match word {
+            Word::Refuse => {
+                self.manners.refuses = true;
+                scope.fired(Class::Lasting);
+            }
+            Word::Flush | Word::Tables(_) => {}
             Word::Behave => {
                 self.behaves = true;
                 self.manners = self.manners.good();

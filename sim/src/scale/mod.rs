@@ -262,6 +262,7 @@ impl World {
             origin,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: Vec::new(),
         }
     }

@@ -96,7 +96,7 @@ impl World {
             Output::Do(op, what) => self.spool.ops.push_back((op, what)),
             Output::Recovered(summary) => self.facts.push_back(Input::Recovered(summary)),
             Output::Ready => self.facts.push_back(Input::Ready),
-            Output::Appended { ticket, result } => {
+            Output::Appended { ticket, result, .. } => {
                 let Some(Waiter { manager, message }) = self.spool.appends.remove(&ticket) else { return };
                 result.expect("the disk of this world never fails");
                 self.facts.extend(manager.map(|ticket| Input::Appended(ticket, result)));

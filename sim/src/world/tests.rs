@@ -3,6 +3,8 @@
 use super::*;
 use crate::network::Cutting;
 use crate::peers::{Client, Habits, Manners, Plan, Server};
+use postrider_core::time::Duration;
+use std::net::SocketAddr;
 
 enum Peer {
     Server(Box<Server>),
@@ -48,9 +50,9 @@ fn peers_alone(seed: u64, manners: Manners, habits: Habits) -> World<Peer> {
     world.add(server, None, Peer::Server(Box::new(Server::new(manners))));
     for number in 0..3u8 {
         let plan = |place: u64| Plan {
-            wait: Duration::from_secs(1),
+            wait: 1_000,
             sender: "s@a.sim".into(),
-            recipients: vec![format!("u{place}@x.sim"), "bad@x.sim".into(), "grey@x.sim".into()],
+            recipients: ["u", "bad", "grey"].map(|user| format!("{user}-{number}-{place}@x.sim")).into(),
             size: 40 * place as usize,
         };
         let client = Client::new(SocketAddr::new(server, 25), (0..30).map(plan).collect(), habits);
@@ -77,7 +79,7 @@ fn peers_understand_each_other() {
 fn peers_at_their_worst_keep_their_own_books_right() {
     let manners =
         Manners { hangs_up: 30, soft: 50, loses_reply: 100, rude: 100, sleeps: 5, ..Manners::default() };
-    let habits = Habits { pipelines: true, hangs_up: 10, vanishes: 50, dithers: 50 };
+    let habits = Habits { pipelines: true, hangs_up: 10, vanishes: 50, dithers: 50, half_closes: 50 };
     for seed in 0..20 {
         let world = peers_alone(seed, manners, habits);
         assert_eq!(world.fabric.ledger.violations, [], "seed {seed}");

@@ -1,6 +1,7 @@
 //! Many messages: bounds, fairness, cost, and one fate for each.
 
 use super::*;
+use crate::params::Settings;
 use std::collections::BTreeSet;
 
 #[test]
@@ -60,6 +61,46 @@ fn those_set_aside_for_a_destination_that_dies_are_deferred() {
     toy.release("hole.example", Manner::IsDead);
     let reason = |stored: &Stored| matches!(stored.standing[0], Standing::Waiting(Some(_)));
     assert_eq!(toy.disk.values().filter(|stored| reason(stored)).count(), 100);
+}
+
+/// A manager of a main.cf with these lines: `DOMAIN.lmtp` is delivered by lmtp, other domains by smtp.
+fn configured(lines: &[(&str, &str)]) -> Toy {
+    let transports = ["smtp", "lmtp"].map(|name| (name.to_owned(), 100));
+    Toy::new(Params::new(&Settings::of(lines), &transports).expect("well formed"))
+}
+
+#[test]
+fn a_destination_has_no_more_attempts_at_once_than_its_transport_may() {
+    // Without these lines it would be 20, of which the first window allows 5.
+    let lines = [("smtp_destination_concurrency_limit", "3"), ("lmtp_destination_concurrency_limit", "2")];
+    for (domain, limit) in [("hub.example", 3), ("store.lmtp", 2)] {
+        let mut toy = configured(&lines);
+        toy.manner(domain, Manner::Hangs);
+        (1..=50).for_each(|n| toy.send(n, &[&format!("b@{domain}")]));
+        assert_eq!(toy.running.len(), limit, "{domain}");
+        while let Some(attempt) = (!toy.running.is_empty()).then(|| toy.running.remove(0)) {
+            toy.end(&attempt, Manner::Takes);
+            toy.answer();
+            assert!(toy.running.len() <= limit, "success opens the window no further: {domain}");
+        }
+        assert!(toy.disk.is_empty(), "{domain}");
+    }
+}
+
+#[test]
+fn an_attempt_has_no_more_recipients_than_its_transport_may() {
+    // Without these lines it would be 50.
+    let lines = [("smtp_destination_recipient_limit", "4"), ("lmtp_destination_recipient_limit", "3")];
+    for (domain, sizes) in [("hub.example", [4, 4, 2].as_slice()), ("store.lmtp", &[3, 3, 3, 1])] {
+        let mut toy = configured(&lines);
+        toy.manner(domain, Manner::Hangs);
+        let recipients: Vec<String> = (0..10).map(|n| format!("b{n}@{domain}")).collect();
+        toy.send(1, &recipients.iter().map(String::as_str).collect::<Vec<_>>());
+        let counts: Vec<usize> = toy.running.iter().map(|attempt| attempt.recipients.len()).collect();
+        assert_eq!(counts, sizes, "{domain}");
+        toy.release(domain, Manner::Takes);
+        assert!(toy.disk.is_empty(), "{domain}");
+    }
 }
 
 #[test]

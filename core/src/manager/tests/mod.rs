@@ -144,6 +144,7 @@ impl Toy {
             origin: Origin::Submitted,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: Vec::new(),
         }
     }
@@ -392,6 +393,7 @@ fn route(envelope: &Envelope, number: u32) -> Route {
     match recipient.domain() {
         "missing.example" => to("uucp"),
         "here.example" => to("local"),
+        domain if domain.ends_with(".lmtp") => to("lmtp"),
         "nowhere.example" => Route::Nowhere(Diagnosis::ours(
             EnhancedStatus::new(5, 1, 1),
             "User unknown in virtual alias table",

@@ -74,6 +74,21 @@ fn a_wall_clock_that_jumps_while_we_run_expires_nothing_and_sticks_nothing() {
 }
 
 #[test]
+fn a_wall_clock_that_jumps_while_a_message_comes_in_makes_it_no_older() {
+    let mut toy = Toy::new(params());
+    toy.manner("later.example", Manner::Defers);
+    let message = toy.message(1, &["b@later.example"]);
+    toy.now.wall = Timestamp::from_seconds(START + 1_000_000_000);
+    toy.commit(message);
+    toy.pass(seconds(300));
+    assert_eq!(
+        (toy.started, toy.reports.len()),
+        (2, 0),
+        "it is tried again, and nobody is told that it expired"
+    );
+}
+
+#[test]
 fn a_message_that_is_gone_is_named_and_forgotten() {
     let mut toy = Toy::stopped(params());
     toy.tell(Input::Recovered(Summary { id: QueueId(9), waiting: 1, ..Summary::default() }));

@@ -3,35 +3,42 @@
 //! ```text
 //! % nexthop example.net           the attempt and the world (see `Script::set`)
 //! ! name = value                  a line of main.cf, read as the daemon reads it
-//! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, any other words)
+//! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, any other words; silence: nothing comes)
 //! S: 220 mx                       the server says a line          S& …: in the same segment as the line before
 //! C: EHLO client.example          we must say exactly this, and nothing more before the server's next line
 //! S! close                        the server closes
+//! % stuck                         a long content, of which the kernel takes nothing
 //! ?: starttls ok                  we start TLS; it works (or: why not)
-//! +300s                           time passes
+//! +300s                           time passes; before it everything that happened must have been looked at
 //! =: b@example.net sent 2.0.0 (…) the outcome of a recipient
 //! ?: feedback good                what the scheduler is told
 //! ?: park / ?: close              what becomes of the connection
 //! ?: again b@example.net          another attempt on the kept connection
 //! ?: hand over local example.net  to another transport, which delivers (best_mx_transport)
 //! ?: log text                     the log has such a line
+//! N: protocol of mx[192.0.2.1]:25 a notice to the postmaster; its lines follow: N: In: …, N: Out: …   N: [none]  none was sent
 //! ```
 
 use super::{Seen, World, attempt, loss, mailbox, outcome_text, tls_facts};
 use crate::ask::DnsFailure;
 use crate::delivery::{Params, Protocol};
+use crate::inbound::dialogues::{shown_by_dialogues, without};
 use crate::mail::{
-    Attempt, BodyType, Diagnosis, Feedback, Notify, OriginalRecipient, Outcome, Ret, Sender, Settled,
+    Attempt, BodyType, Diagnosis, Feedback, Notice, Notify, OriginalRecipient, Outcome, Ret, Sender, Settled,
+    Voice,
 };
 use crate::outbound::Input;
 use crate::params::Settings;
 use crate::time::Duration;
 use crate::wire::EnhancedStatus;
+use std::collections::VecDeque;
 
 struct Script {
     protocol: Protocol,
     attempt: Attempt,
     settled: Option<Settled>,
+    /// What is left of the notice that is being looked at.
+    notice: VecDeque<String>,
 }
 
 impl Script {
@@ -53,6 +60,10 @@ impl Script {
             "lmtp" => self.protocol = Protocol::Lmtp,
             "lookup" => _ = world.tables.insert((words[1].into(), words[2].into()), words[3].into()),
             "keep" => self.attempt.keep_connection = true,
+            "stuck" => {
+                world.stuck = true;
+                world.content = "0123456789\r\n".repeat(10_000).into_bytes();
+            }
             "size" => self.attempt.size = words[1].parse().unwrap(),
             "8bit" => self.attempt.body = BodyType::EightBitMime,
             "smtputf8" => self.attempt.smtputf8 = true,
@@ -98,6 +109,14 @@ impl Script {
                 assert_eq!(String::from_utf8_lossy(&said), format!("{rest}\r\n"));
             }
             "?:" => self.ask(world, rest),
+            "N:" if rest == "[none]" => assert_eq!(world.notices, []),
+            "N:" => {
+                if self.notice.is_empty() {
+                    assert!(!world.notices.is_empty(), "no notice before {line}");
+                    self.notice = notice_lines(&world.notices.remove(0));
+                }
+                assert_eq!(self.notice.pop_front().as_deref(), Some(rest));
+            }
             "=:" => {
                 let settled = self.settled.get_or_insert_with(|| world.settled());
                 let (address, expected) = rest.split_once(' ').unwrap();
@@ -108,6 +127,8 @@ impl Script {
                 assert_eq!(outcome_text(&mine[0].1), expected);
             }
             time if time.starts_with('+') => {
+                assert_eq!(String::from_utf8_lossy(&world.said), "", "we say this already before {line}");
+                assert_eq!(world.seen, [], "this happened already before {line}");
                 let seconds = time.trim_matches(['+', 's']).parse().unwrap();
                 world.pass(Duration::from_secs(seconds));
             }
@@ -128,7 +149,11 @@ impl Script {
                     world.tell(Input::Written);
                 }
                 assert_eq!(next(world), Some(Seen::Connect(endpoint.to_owned())));
-                world.tell(if how == "ok" { Input::Connected } else { Input::Lost(loss(how)) });
+                match how {
+                    "ok" => world.tell(Input::Connected),
+                    "silence" => {}
+                    how => world.tell(Input::Lost(loss(how))),
+                }
             }
             "starttls" => {
                 assert_eq!(next(world), Some(Seen::StartTls));
@@ -174,6 +199,15 @@ impl Script {
     }
 }
 
+fn notice_lines(notice: &Notice) -> VecDeque<String> {
+    let classes: Vec<&str> = notice.classes.words().collect();
+    let said = notice.transcript.lines().map(|(voice, line)| {
+        let sign = if voice == Voice::Peer { "In" } else { "Out" };
+        format!("{sign}: {}", String::from_utf8_lossy(line))
+    });
+    std::iter::once(format!("{} of {}", classes.join(" "), notice.peer)).chain(said).collect()
+}
+
 /// The parameters of a main.cf with these lines.
 fn params(lines: &[&str], protocol: Protocol) -> Params {
     let mut pairs = vec![("myhostname", "client.example")];
@@ -187,6 +221,7 @@ fn play(text: &str, octet_by_octet: bool) {
         protocol: Protocol::Smtp,
         attempt: attempt("example.net", &["b@example.net"]),
         settled: None,
+        notice: VecDeque::new(),
     };
     let mut world = World::new(Params::default());
     let lines: Vec<&str> =
@@ -200,7 +235,8 @@ fn play(text: &str, octet_by_octet: bool) {
     }
     let zone = std::mem::take(&mut world.zone);
     let (content, tables) = (std::mem::take(&mut world.content), std::mem::take(&mut world.tables));
-    world = World { zone, content, tables, ..World::new(params(&lines, script.protocol)) };
+    let stuck = world.stuck;
+    world = World { zone, content, tables, stuck, ..World::new(params(&lines, script.protocol)) };
     world.tell(Input::Attempt(Box::new(script.attempt.clone())));
     let mut steps = lines.iter().filter(|line| !line.starts_with(['%', '!'])).peekable();
     while let Some(line) = steps.next() {
@@ -213,6 +249,11 @@ fn play(text: &str, octet_by_octet: bool) {
     }
     assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than the dialogue has");
     assert_eq!(world.seen, [], "more happened than the dialogue has");
+    assert_eq!(
+        (world.notices, script.notice),
+        (Vec::new(), VecDeque::new()),
+        "more notices than the dialogue has"
+    );
     if let Some(settled) = &script.settled {
         assert_eq!(settled.outcomes.len(), script.attempt.recipients.len());
     }
@@ -242,4 +283,19 @@ fn every_dialogue_of_the_client_goes_as_written() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_shows_a_parameter_goes_otherwise_without_it() {
+    let is_ours = |path: &std::path::Path| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("client-"))
+    };
+    let shown: Vec<_> = shown_by_dialogues().into_iter().filter(|(_, path)| is_ours(path)).collect();
+    assert!(shown.len() > 40, "is the register read?");
+    let same = |(parameter, path): &(String, std::path::PathBuf)| {
+        let text = std::fs::read_to_string(path).unwrap();
+        std::panic::catch_unwind(|| play(&without(&text, parameter), false)).is_ok()
+    };
+    let same: Vec<_> = shown.iter().filter(|row| same(row)).collect();
+    assert!(same.is_empty(), "these would go the same with the default: {same:#?}");
 }

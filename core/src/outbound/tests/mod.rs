@@ -19,6 +19,9 @@ use crate::wire::Mailbox;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Octets that are content for sure: nothing else that we say is so long.
+const PIECE: usize = 10_000;
+
 /// What a stimulus led to, but for what the world answers by itself.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Seen {
@@ -42,6 +45,11 @@ pub(super) struct World {
     pub(super) said: Vec<u8>,
     pub(super) seen: Vec<Seen>,
     pub(super) log: Vec<String>,
+    pub(super) notices: Vec<crate::mail::Notice>,
+    /// When a driver gives up the connection that is being made, if it was told to.
+    pub(super) gives_up: Option<Instant>,
+    /// The kernel takes no content: nobody reads at the other end.
+    pub(super) stuck: bool,
 }
 
 pub(super) fn mailbox(text: &str) -> Mailbox {
@@ -88,6 +96,9 @@ impl World {
             said: Vec::new(),
             seen: Vec::new(),
             log: Vec::new(),
+            notices: Vec::new(),
+            gives_up: None,
+            stuck: false,
         }
     }
 
@@ -151,6 +162,9 @@ impl World {
 
     /// Brings an input, and answers what the world answers by itself until nothing more moves.
     pub(super) fn tell(&mut self, input: Input<'_>) {
+        if matches!(input, Input::Connected | Input::Lost(_)) {
+            self.gives_up = None;
+        }
         self.outbound.handle_input(self.now, input);
         self.settle_down();
     }
@@ -163,7 +177,12 @@ impl World {
                 assert!(answer.is_none(), "a question is the last output of a drain");
                 match effect {
                     Effect::Ask(question) => answer = Some(self.resolve(&question)),
-                    Effect::Connect { endpoint, .. } => self.seen.push(Seen::Connect(name_of(&endpoint))),
+                    Effect::Connect { endpoint, timeout } => {
+                        let limited = timeout > Duration::ZERO;
+                        self.gives_up = limited.then(|| self.now.mono.after(timeout));
+                        self.seen.push(Seen::Connect(name_of(&endpoint)));
+                    }
+                    Effect::Send(octets) if self.stuck && octets.len() > PIECE => {}
                     Effect::Send(octets) => {
                         sent = true;
                         self.said.extend(octets);
@@ -176,6 +195,7 @@ impl World {
                     Effect::HandOver(attempt) => self.seen.push(Seen::HandOver(attempt)),
                     Effect::Park(_) => self.seen.push(Seen::Park),
                     Effect::Event(event) => self.log.push(event.text()),
+                    Effect::Notice(notice) => self.notices.push(*notice),
                 }
             }
             if let Some(answer) = answer {
@@ -202,10 +222,15 @@ impl World {
     /// Lets time pass, and calls at each moment that the machine asked for.
     pub(super) fn pass(&mut self, duration: Duration) {
         let end = self.now.mono.after(duration);
-        while let Some(at) = self.outbound.next_timeout().filter(|at| *at <= end) {
+        let own = |world: &Self| world.outbound.next_timeout();
+        while let Some(at) = [own(self), self.gives_up].into_iter().flatten().min().filter(|at| *at <= end) {
             self.now = self.now.after(at.since(self.now.mono));
-            self.outbound.handle_timeout(self.now);
-            self.settle_down();
+            if self.gives_up.is_some_and(|given_up| given_up <= at) {
+                self.tell(Input::Lost(Loss::TimedOut));
+            } else {
+                self.outbound.handle_timeout(self.now);
+                self.settle_down();
+            }
         }
         self.now = self.now.after(end.since(self.now.mono));
     }

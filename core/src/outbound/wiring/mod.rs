@@ -7,6 +7,9 @@
 //! ```
 
 mod seek;
+mod stages;
+
+pub use stages::STAGES;
 
 use super::job::Job;
 use super::{ConnectionKey, Effect, Endpoint, Input, TlsDemand};
@@ -159,7 +162,12 @@ impl Outbound {
         let fits = |c: &Connection| {
             c.transport == job.attempt.transport && c.nexthop == job.attempt.nexthop && c.delivery.is_ready()
         };
-        let kept = self.connection.take().filter(fits);
+        let kept = if self.connection.as_ref().is_some_and(fits) {
+            self.connection.take()
+        } else {
+            self.part();
+            None
+        };
         let transaction = job.transaction();
         self.job = Some(job);
         if let TlsLevel::Unsupported(level) = &self.config.params.tls {
@@ -238,7 +246,7 @@ impl Outbound {
             // In the clear, on a connection that nobody tampered with yet (postconf(5), smtp_tls_security_level = may).
             let (peer, host) = (connection.delivery.peer().clone(), connection.host.clone());
             let endpoint = connection.endpoint.clone();
-            self.connection = None;
+            self.part();
             return self.connect(now, peer, host, endpoint, TlsLevel::None);
         }
         let reused = connection.uses > 0;
@@ -306,6 +314,14 @@ impl Outbound {
         self.out.put(Effect::Park(key));
     }
 
+    /// The connection is no more; the postmaster hears of its troubles.
+    fn part(&mut self) {
+        let connection = self.connection.take();
+        if let Some(notice) = connection.and_then(|mut connection| connection.delivery.take_notice()) {
+            self.out.put(Effect::Notice(notice));
+        }
+    }
+
     /// Says QUIT where that can be said, then goes on.
     fn leave(&mut self, now: Now, then: AfterQuit) {
         self.stage = Stage::Leaving { then };
@@ -327,7 +343,7 @@ impl Outbound {
 
     /// The delivery is over, whoever ended it.
     fn closed(&mut self, now: Now) {
-        self.connection = None;
+        self.part();
         match self.stage {
             Stage::Leaving { then: AfterQuit::NextHost } => self.next_host(now),
             Stage::Leaving { then: AfterQuit::Idle } | Stage::Parked(_) => {

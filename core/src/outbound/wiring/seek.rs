@@ -19,7 +19,7 @@ const LOOP: EnhancedStatus = EnhancedStatus::new(5, 4, 6);
 impl Outbound {
     /// Connects to the next host, or looks for the hosts of the next site, or ends.
     pub(super) fn next_host(&mut self, now: Now) {
-        self.connection = None;
+        self.part();
         let Some(job) = &mut self.job else { return };
         if job.remaining().is_empty() {
             return self.settle(now);

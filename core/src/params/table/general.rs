@@ -63,8 +63,8 @@ rows! { GENERAL:
     "dont_remove" number(0, INT_MAX) = "0", Every, Moot;
     /// The key under which local_login_sender_maps is asked for the null sender.
     "empty_address_local_login_sender_maps_lookup_key" TEXT = "<>", Commands, NotYet;
-    /// Who is told of the faults that notify_classes lists and that concern no other recipient.
-    "error_notice_recipient" TEXT = "postmaster", Smtpd, NotYet;
+    /// Who gets notices about connections on which there was trouble, under notify_classes.
+    "error_notice_recipient" TEXT = "postmaster", Bounce, Works;
     "error_service_name" TEXT = "error", Every, Moot;
     /// Domains whose mail ETRN may flush.
     "fast_flush_domains" MATCHES = "$relay_domains", Flush, NotYet;

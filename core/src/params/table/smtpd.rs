@@ -149,7 +149,7 @@ rows! { SMTPD:
     /// Which names a client may give with HELO or EHLO.
     "smtpd_helo_restrictions" RESTRICTIONS = "", Smtpd, Works;
     /// Lines of a session's history that are kept for a report to the postmaster.
-    "smtpd_history_flush_threshold" COUNT = "100", Smtpd, NotYet;
+    "smtpd_history_flush_threshold" COUNT = "100", Smtpd, Works;
     /// NOOP, VRFY, RSET and such since the last message, beyond which each counts as an error.
     "smtpd_junk_command_limit" number(1, INT_MAX) = "${stress?{1}:{100}}", Smtpd, Works;
     /// Restrictions whose permission is logged.

@@ -2,10 +2,11 @@
 
 use super::super::Params;
 use super::disk::Fault;
-use super::world::{World, params};
+use super::world::{Errand, World, params};
 use crate::machine::Machine;
-use crate::mail::Refusal;
+use crate::mail::{Change, ContentPlace, Diagnosis, Outcome, Refusal, Settlement};
 use crate::time::Duration;
+use crate::wire::EnhancedStatus;
 
 /// A day with faults at these operations; then the power fails, and what comes back is compared.
 fn day_with_faults(seed: u64, faults: &[(u64, Fault)], steps: u64) -> World {
@@ -194,4 +195,36 @@ fn a_disk_too_small_for_one_segment_says_so_and_waits() {
     let id = world.commit();
     world.settle();
     assert_eq!(world.lives[&id].answer, Some(Ok(())));
+}
+
+#[test]
+fn a_content_stays_until_the_removal_that_had_to_be_written_again_is_durable() {
+    // More outcomes than one write carries come before the removal, and their sync fails.
+    let params = Params { segment_size: 8 * 1024 * 1024, reserve: 0 };
+    let mut world = World::new(1, params);
+    world.settle();
+    let large = world.commit_sized(5000, ContentPlace::File);
+    let other = world.commit();
+    world.settle();
+    for _ in 0..4 {
+        let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 1), "x".repeat(1_200_000));
+        let outcomes = vec![(0, Outcome::Deferred(diagnosis))];
+        let settlement = Settlement { id: other, at: world.now.wall, outcomes, retry_at: None };
+        world.append(Errand::Other, vec![Change::Settle(settlement)], Vec::new());
+    }
+    world.remove(large);
+    while !world.pending.is_empty() {
+        world.complete(0);
+    }
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.pass(Duration::from_millis(50));
+    let mut steps = 0;
+    while !world.pending.is_empty() {
+        world.complete(0);
+        steps += 1;
+        let mut next = world.reborn(steps, params);
+        next.check(&world.lives);
+        assert_eq!(next.troubles, Vec::<String>::new(), "after {steps} operations");
+    }
+    assert!(world.lives[&large].removed && steps > 5, "{steps}");
 }

@@ -54,15 +54,16 @@ fn origin() -> impl Strategy<Value = Origin> {
 }
 
 fn message() -> impl Strategy<Value = Message> {
-    let unknown = prop::collection::vec((17u16.., any::<Vec<u8>>()), 0..3);
-    let rest = (origin(), text(), any::<bool>(), unknown);
+    let unknown = prop::collection::vec((18u16.., any::<Vec<u8>>()), 0..3);
+    let rest = (of(any::<u32>()), origin(), text(), any::<bool>(), unknown);
     (any::<u64>(), envelope(), prop::collection::vec(piece(), 0..4), any::<bool>(), 2000u64.., rest).prop_map(
-        |(id, envelope, pieces, file, stored, (origin, message_id, hold, unknown))| Message {
+        |(id, envelope, pieces, file, stored, (checksum, origin, message_id, hold, unknown))| Message {
             id: QueueId(id),
             envelope,
             pieces: Pieces(pieces),
             place: if file { ContentPlace::File } else { ContentPlace::Inline },
             stored,
+            checksum,
             origin,
             message_id,
             hold,
@@ -164,6 +165,7 @@ fn a_small_message_takes_less_than_300_octets() {
         origin: Origin::Submitted,
         message_id: "<20261121.0123456789@mail-out-7.example.com>".into(),
         hold: false,
+        checksum: None,
         unknown: Vec::new(),
     };
     let octets = emit_batch(&[Change::Commit(Box::new(message))]);

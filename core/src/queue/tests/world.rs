@@ -114,7 +114,7 @@ impl World {
                 Output::Recovered(summary) => self.recovered.push(summary),
                 Output::Numbered { last } => self.numbered = Some(last),
                 Output::Ready => self.ready = Some(self.log.highest),
-                Output::Appended { ticket, result } => self.answered(ticket, result),
+                Output::Appended { ticket, result, .. } => self.answered(ticket, result),
                 Output::Loaded { ticket, loaded } => {
                     _ = self.loaded.insert(ticket, loaded.unwrap_or_default())
                 }
@@ -251,6 +251,7 @@ impl World {
             origin: Origin::Submitted,
             message_id: String::new(),
             hold: false,
+            checksum: None,
             unknown: vec![(500, id.0.to_le_bytes().to_vec())],
         }
     }

@@ -83,6 +83,7 @@ impl SpoolDirectory {
             make_directory(&path, 0o700).map_err(|error| fault(&path, &error))?;
         }
         let lock = SpoolLock::take(&directory)?;
+        sync_names(&directory)?;
         Ok(Self { directory, open: Mutex::default(), _lock: lock })
     }
 
@@ -108,13 +109,13 @@ impl SpoolDirectory {
         let handle = OpenOptions::new().read(true).write(true).create_new(true).open(self.path(file))?;
         if size > 0 {
             let length = i64::try_from(size).unwrap_or(i64::MAX);
-            match fallocate(&handle, FallocateFlags::empty(), 0, length) {
-                // A file system that can not preallocate grows the file instead.
-                Ok(()) | Err(Errno::EOPNOTSUPP) => {}
-                Err(error) => {
-                    _ = fs::remove_file(self.path(file));
-                    return Err(error.into());
-                }
+            let allocated = match fallocate(&handle, FallocateFlags::empty(), 0, length) {
+                Err(Errno::EOPNOTSUPP) => write_zeros(&handle, size),
+                other => other.map_err(io::Error::from),
+            };
+            if let Err(error) = allocated {
+                _ = fs::remove_file(self.path(file));
+                return Err(error);
             }
         }
         self.handles().keep(file, &Arc::new(handle));
@@ -233,6 +234,32 @@ impl SpoolLock {
 /// Makes a directory and what lies above it.
 pub(crate) fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// Makes the names of the spool's own directories durable, up to the one that holds the queue directory: mail in a directory whose name a power failure takes
+/// is lost. At every start, because whoever made them may have been killed before this.
+fn sync_names(directory: &Path) -> Result<(), Fault> {
+    let wrong = |error: io::Error| fault(directory, &error);
+    fs::File::open(directory).and_then(|open| open.sync_all()).map_err(wrong)?;
+    for above in directory.ancestors().skip(1).take(2) {
+        // Those above may not be ours to read; then we have not made what is in them either.
+        if let Ok(open) = fs::File::open(if above.as_os_str().is_empty() { Path::new(".") } else { above }) {
+            open.sync_all().map_err(wrong)?;
+        }
+    }
+    Ok(())
+}
+
+/// Really allocates a file on a file system that can not be asked to.
+fn write_zeros(file: &fs::File, mut left: u64) -> io::Result<()> {
+    let zeros = [0; 64 * 1024];
+    let mut file = file;
+    while left > 0 {
+        let count = zeros.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        io::Write::write_all(&mut file, &zeros[..count])?;
+        left -= count as u64;
+    }
+    Ok(())
 }
 
 fn fault(path: &Path, error: &io::Error) -> Fault {

@@ -1,0 +1,88 @@
+//! Bugs on purpose, one at a time, to see whether the simulator's oracle has eyes (`postrider-sim canary`).
+//!
+//! Only with the feature `planted`, which no shipped program has: without it each site is the constant false, and this file is a
+//! macro. tests/tests/purity.rs shows that the daemon knows nothing of it.
+
+/// True when this bug is planted.
+macro_rules! planted {
+    ($bug:ident) => {{
+        #[cfg(feature = "planted")]
+        let planted = $crate::planted::is($crate::planted::Bug::$bug);
+        #[cfg(not(feature = "planted"))]
+        let planted = false;
+        planted
+    }};
+}
+
+#[cfg(feature = "planted")]
+macro_rules! bugs {
+    ($($variant:ident $words:literal,)*) => {
+        /// A bug.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs)] // The words beside each say it.
+        pub enum Bug { $($variant,)* }
+
+        impl Bug {
+            /// All of them.
+            pub const ALL: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$variant, stringify!($variant), $words),)*];
+        }
+    };
+}
+
+#[cfg(feature = "planted")]
+bugs! {
+    StaleMove "a message that changed while it was read is moved as it was",
+    SnapshotForgetsDone "compaction forgets who is done",
+    RefusedCounts "a refused recipient counts as accepted at the dot",
+    SpareUnnamed "a segment is used before its name is durable",
+    AnyAnswer "a DNS answer with another id is believed",
+    ClockSticks "a stored time far in the future is believed",
+    OutOfTurn "a reply that nobody asked for answers the next command",
+    HalfContent "a content that can not be read on ends in a dot",
+    ExpireUntried "mail is returned for its age before it was tried",
+    AgainDropped "outcomes whose sync failed are not written again",
+    GoneBeforeTold "a message goes with the first of its reports",
+    AckBeforeSync "mail is acknowledged when it is written, not synced",
+    NeverSynced "outcomes are written and never synced",
+    SyncRetried "a sync that failed is taken for done",
+    IdsRepeat "after a restart the highest id is forgotten",
+    EndIgnored "recovery reads on behind the durable end of a segment",
+    RefusedWriteDropped "an outcome that the disk refused is forgotten",
+    SecondRecipientLost "one recipient done is all recipients done",
+    BounceToNull "mail without a sender is bounced",
+    RetryAtOnce "deferred mail is tried again at once",
+    RetryNever "deferred mail waits for ever",
+    OneTooMany "the concurrency window lets one more in",
+    DeadForever "a destination that rests is not woken",
+    PermitLeaked "a permit is kept when a delivery went wrong",
+    SoftIsHard "4xx counts as 5xx",
+    HardIsSoft "5xx counts as 4xx",
+    LostIsDone "a reply that was lost counts as delivered",
+    LmtpAnsweredAgain "who was answered by LMTP is tried again when the rest is not",
+    ClearAfterHandshake "after a failed handshake mail goes in the clear, though it must not",
+    ClearIfNotOffered "where TLS is not offered mail goes in the clear, though it must not",
+    DotsUndoubled "a dot at the start of a line is not doubled",
+    LowerMxSkipped "only the best exchangers are tried",
+    ServfailIsNxdomain "SERVFAIL means that there is no such domain",
+    TtlIgnored "an answer is kept for ever",
+    TruncatedTaken "a truncated answer is taken for whole",
+    SaysYes "250 is said although the disk refused",
+}
+
+/// The bug of this process: chosen once, before anything runs.
+#[cfg(feature = "planted")]
+static BUG: std::sync::OnceLock<Bug> = std::sync::OnceLock::new();
+
+/// Plants a bug; false when there is one already.
+#[cfg(feature = "planted")]
+pub fn plant(bug: Bug) -> bool {
+    BUG.set(bug).is_ok()
+}
+
+/// True when this bug is planted.
+#[cfg(feature = "planted")]
+#[must_use]
+pub fn is(bug: Bug) -> bool {
+    BUG.get() == Some(&bug)
+}

@@ -1,0 +1,101 @@
+//! One append: why, what it changes, and its octets.
+
+use super::Ticket;
+use super::frame::{FRAME_HEADER, FRAME_MAX, SECTOR, round_up};
+use super::index::{Place, Stamp};
+use super::record::{emit_batch, pieces_fit};
+use crate::mail::{Change, ContentPlace, Message, QueueId};
+
+/// Why something is appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// Somebody asked; it commits a message.
+    Mail,
+    /// Somebody asked; it changes messages.
+    Change,
+    /// A message is written anew; void if it has changed since.
+    Move(QueueId, Stamp),
+    /// It was answered, but its sync failed; it lay here.
+    Again(Place),
+    /// Only says how far the segment is durable.
+    Claim,
+}
+
+/// Something to be appended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Item {
+    pub(super) ticket: Option<Ticket>,
+    pub(super) kind: Kind,
+    pub(super) changes: Vec<Change>,
+    pub(super) octets: Vec<u8>,
+    pub(super) content: Vec<Vec<u8>>,
+    pub(super) length: u64,
+}
+
+impl Item {
+    pub(super) fn new(
+        ticket: Option<Ticket>,
+        kind: Kind,
+        changes: Vec<Change>,
+        content: Vec<Vec<u8>>,
+    ) -> Self {
+        let octets = emit_batch(&changes);
+        let length = content.iter().map(|chunk| chunk.len() as u64).sum();
+        Self { ticket, kind, changes, octets, content, length }
+    }
+
+    /// Octets of the frame without padding.
+    pub(super) fn size(&self) -> u64 {
+        FRAME_HEADER + self.octets.len() as u64 + self.length
+    }
+
+    pub(super) fn subject(&self) -> QueueId {
+        let commit = self.changes.iter().find(|change| matches!(change, Change::Commit(_)));
+        commit.or(self.changes.first()).map_or(QueueId::default(), Change::id)
+    }
+
+    pub(super) fn only_removes(&self) -> bool {
+        self.changes.iter().all(|change| matches!(change, Change::Remove(_)))
+    }
+
+    pub(super) fn into_message(self) -> Option<Box<Message>> {
+        self.changes.into_iter().find_map(|change| match change {
+            Change::Commit(message) => Some(message),
+            _ => None,
+        })
+    }
+
+    pub(super) fn has_commit(&self) -> bool {
+        self.changes.iter().any(|change| matches!(change, Change::Commit(_)))
+    }
+}
+
+impl Kind {
+    pub(super) const fn wants_sync(self) -> bool {
+        matches!(self, Self::Mail | Self::Move(..) | Self::Again(_))
+    }
+}
+
+/// What is wrong with an append, if anything: what recovery could not read is not written.
+pub(super) fn fault(item: &Item) -> Option<&'static str> {
+    let mut commits = item.changes.iter().filter_map(|change| match change {
+        Change::Commit(message) => Some(message),
+        _ => None,
+    });
+    let stored = match (commits.next(), commits.next()) {
+        (None, _) => 0,
+        (Some(message), None) if pieces_fit(message) => match message.place {
+            ContentPlace::Inline => message.stored,
+            ContentPlace::File => 0,
+        },
+        (Some(_), None) => return Some("pieces lie outside the stored content"),
+        (Some(_), Some(_)) => return Some("an append commits two messages"),
+    };
+    if item.changes.is_empty() {
+        return Some("an append changes nothing");
+    }
+    if stored != item.length {
+        return Some("the content is not as long as its message says");
+    }
+    (round_up(item.size(), SECTOR) > FRAME_MAX).then_some("an append is too large")
+}

@@ -1,0 +1,57 @@
+//! `postrider-sim canary`: bugs are planted one at a time, and the oracle must notice each.
+//!
+//! A bug is chosen once for a process, so each has a process of its own: this program, with the name of the bug. Only in a build with the
+//! feature `planted`.
+
+use postrider_core::planted::{Bug, plant};
+use postrider_sim::story::{Wish, draw, tell};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// How long a bug may live.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Plants all bugs, or the one that is named; true when each was caught.
+pub(crate) fn canary(name: Option<&str>) -> bool {
+    let chosen = Bug::ALL.iter().filter(|(_, other, _)| name.is_none_or(|name| name == *other));
+    let program = std::env::current_exe().ok();
+    let (mut caught, mut count) = (0, 0);
+    for (_, name, words) in chosen {
+        let output =
+            program.as_ref().and_then(|program| Command::new(program).args(["caught", name]).output().ok());
+        let said = output.as_ref().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        let dead = output.is_some_and(|output| output.status.success());
+        count += 1;
+        caught += usize::from(dead);
+        let verdict = if dead { "caught" } else { "SURVIVED" };
+        println!("{verdict:8} {name:20} {words}");
+        println!("         {}", said.unwrap_or_default().trim_end());
+    }
+    println!("{caught} of {count} caught");
+    caught == count
+}
+
+/// Plants one bug and tells stories until a rule is broken; false when none is.
+pub(crate) fn caught(name: &str) -> bool {
+    let Some((bug, ..)) = Bug::ALL.iter().find(|(_, other, _)| *other == name) else { return false };
+    if !plant(*bug) {
+        return false;
+    }
+    let began = Instant::now();
+    let mut seed = 0;
+    while began.elapsed() < PATIENCE {
+        // A bug may break a machine so that it panics: that is noticed as well.
+        let told = std::panic::catch_unwind(|| tell(&draw(seed, Wish::default()), false));
+        let violation = match &told {
+            Ok(ending) => ending.violations.first().map(ToString::to_string),
+            Err(_) => Some("a machine panicked".to_owned()),
+        };
+        seed += 1;
+        if let Some(violation) = violation {
+            println!("after {seed} seeds, {:.1} s: {violation}", began.elapsed().as_secs_f64());
+            return true;
+        }
+    }
+    println!("{seed} seeds, {:.0} s, and nobody noticed", began.elapsed().as_secs_f64());
+    false
+}

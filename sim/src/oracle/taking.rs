@@ -1,0 +1,120 @@
+//! What servers say: what they took, what they refused, and what reports say that they took.
+
+use super::content::{is_intact, token_of};
+use super::hops::{Hop, Report};
+use super::ledger::{Ledger, Taken, Token};
+use crate::network::NodeId;
+use postrider_core::time::Instant;
+
+/// What servers say.
+impl Ledger {
+    /// A server said 5xx about this recipient.
+    pub fn refused(&mut self, recipient: &str) {
+        if let Some(&(letter, place)) = self.recipients.get(recipient)
+            && let Some(fate) = self.letters.get_mut(letter).and_then(|letter| letter.fates.get_mut(place))
+        {
+            fate.hard = true;
+        }
+    }
+
+    /// A server took a message.
+    pub fn took(&mut self, now: Instant, taken: &Taken<'_>) {
+        let encrypts = |node| self.hosts.get(node).is_some_and(|rules| rules.encrypts);
+        if !taken.secured && taken.from.as_ref().is_some_and(encrypts) {
+            self.broken("mail came in the clear from a host that has to encrypt".to_owned());
+        }
+        let is_report = taken.content.windows(16).take(4_000).any(|window| window == b"multipart/report");
+        let Some(letter) = token_of(taken.content).map(|token| token.0 as usize) else {
+            return self.broken(format!("a message that nobody wrote, for {:?}", taken.recipients));
+        };
+        if letter >= self.letters.len() {
+            return self.broken(format!("a message of unknown name {letter}"));
+        }
+        let whats = if is_report { self.read_report(letter, taken) } else { self.read_letter(letter, taken) };
+        for (what, mark) in whats.into_iter().zip(taken.marks) {
+            let mut hop = Hop::new(what, taken.from, None, now);
+            hop.taken = true;
+            self.hops.begin(mark, if taken.confused { hop.excused() } else { hop });
+        }
+    }
+
+    /// A letter: one hop for all, or one for each recipient where each has a mark.
+    fn read_letter(&mut self, letter: usize, taken: &Taken<'_>) -> Vec<Report> {
+        let mut places = Vec::new();
+        let mut wrong = Vec::new();
+        let Some(known) = self.letters.get_mut(letter) else { return Vec::new() };
+        for recipient in taken.recipients {
+            let found = known.fates.iter().position(|fate| fate.recipient == *recipient && !fate.declined);
+            match found.and_then(|place| Some((place, known.fates.get_mut(place)?))) {
+                Some((place, fate)) => {
+                    fate.delivered += 1;
+                    places.push(place);
+                }
+                None => {
+                    wrong.push(format!("letter {letter} came for {recipient}, for whom it was not accepted"))
+                }
+            }
+        }
+        if !is_intact(taken.content, Token(letter as u64), known.size) {
+            let octets = taken.content.len();
+            wrong.push(format!("letter {letter} came changed or cut ({octets} octets)"));
+        }
+        self.wrong(letter, taken.from, wrong);
+        if taken.marks.len() > 1 {
+            let one = |place| Report { letter, places: vec![place], report: false };
+            return places.into_iter().map(one).collect();
+        }
+        vec![Report { letter, places, report: false }]
+    }
+
+    fn read_report(&mut self, letter: usize, taken: &Taken<'_>) -> Vec<Report> {
+        let mut all = Vec::new();
+        let text = String::from_utf8_lossy(taken.content);
+        for to in taken.recipients {
+            // A postmaster's copy is told to him, not to the sender: it settles nothing.
+            let counts = !to.starts_with("postmaster");
+            let places = if counts { self.read_failures(letter, taken.from, to, &text) } else { Vec::new() };
+            all.push(Report { letter, places, report: true });
+        }
+        all
+    }
+
+    /// Rules that were broken about a letter, unless a bit of it changed on the disk of the host that it came from.
+    fn wrong(&mut self, letter: usize, from: Option<NodeId>, wrong: Vec<String>) {
+        if wrong.is_empty() {
+            return;
+        }
+        // A relay may have handed on what had changed before it came.
+        let rotten = |node: &NodeId| self.has_rotted(*node);
+        match from.filter(rotten).or_else(|| self.hosts.keys().copied().find(rotten)) {
+            Some(node) => _ = self.spoilt.entry(node).or_default().insert(letter),
+            None => wrong.into_iter().for_each(|text| self.broken(text)),
+        }
+    }
+
+    fn read_failures(&mut self, letter: usize, from: Option<NodeId>, to: &str, text: &str) -> Vec<usize> {
+        let Some(known) = self.letters.get_mut(letter) else { return Vec::new() };
+        let mut wrong = Vec::new();
+        let mut places = Vec::new();
+        if known.sender != to {
+            wrong.push(format!("a report on letter {letter} of <{}> went to <{to}>", known.sender));
+        }
+        let mut recipient = "";
+        for line in text.lines() {
+            if let Some(address) = line.strip_prefix("Final-Recipient: rfc822; ") {
+                recipient = address.trim();
+            }
+            if line.trim_end() == "Action: failed" {
+                match known.fates.iter().position(|fate| fate.recipient == recipient) {
+                    Some(place) => places.push(place),
+                    None => wrong.push(format!("letter {letter} was reported for {recipient}, a stranger")),
+                }
+            }
+        }
+        for place in &places {
+            known.fates[*place].failed += 1;
+        }
+        self.wrong(letter, from, wrong);
+        places
+    }
+}

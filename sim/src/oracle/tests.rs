@@ -1,0 +1,141 @@
+//! The ledger sees what it must see, and lets pass what has a cause.
+
+use super::{Ledger, Report, Taken, Token, Verdict, message};
+use crate::network::NodeId;
+use postrider_core::time::{Duration, Instant};
+
+const HOST: NodeId = NodeId(7);
+
+fn promised(ledger: &mut Ledger) -> (Token, Vec<String>) {
+    let recipients = vec!["a@x.sim".to_owned(), "b@x.sim".to_owned()];
+    ledger.host(HOST, (Duration::from_secs(1_000), Duration::from_secs(1_000)), (false, false));
+    let token = ledger.write("s@y.sim", &recipients, 500);
+    ledger.replied(token, Verdict::Promised);
+    (token, recipients)
+}
+
+fn relayed(token: Token, recipients: &[String]) -> Vec<u8> {
+    let mut content = b"Received: from here\r\n\tby there\r\n".to_vec();
+    content.extend(message(token, "s@y.sim", recipients, 500));
+    content
+}
+
+fn take(ledger: &mut Ledger, content: &[u8], recipients: &[String], mark: &str) {
+    let marks = [mark.to_owned()];
+    let taken =
+        Taken { marks: &marks, from: Some(HOST), content, recipients, secured: false, confused: false };
+    ledger.took(Instant(1), &taken);
+}
+
+fn broken(mut ledger: Ledger) -> Vec<String> {
+    ledger.close();
+    ledger.violations.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_promise_that_is_kept_is_no_violation() {
+    let mut ledger = Ledger::default();
+    let (token, recipients) = promised(&mut ledger);
+    take(&mut ledger, &relayed(token, &recipients), &recipients, "m1");
+    ledger.heard(HOST, "m1");
+    assert_eq!(broken(ledger), Vec::<String>::new());
+}
+
+#[test]
+fn a_report_settles_a_recipient_that_somebody_refused_and_no_other() {
+    let report = |refused: bool| {
+        let mut ledger = Ledger::default();
+        let (token, recipients) = promised(&mut ledger);
+        take(&mut ledger, &relayed(token, &recipients), &recipients[..1], "m1");
+        ledger.heard(HOST, "m1");
+        if refused {
+            ledger.refused("b@x.sim");
+        }
+        let mut report = b"Content-Type: multipart/report\r\nMessage-ID: <1@host>\r\n\r\n\
+            Final-Recipient: rfc822; b@x.sim\r\nAction: failed\r\n\r\n"
+            .to_vec();
+        report.extend(relayed(token, &recipients));
+        take(&mut ledger, &report, &["s@y.sim".to_owned()], "m2");
+        ledger.heard(HOST, "m2");
+        broken(ledger)
+    };
+    assert_eq!(report(true), Vec::<String>::new());
+    assert!(report(false)[0].contains("nobody has refused it"));
+}
+
+#[test]
+fn losses_changes_and_duplicates_are_seen() {
+    let mut ledger = Ledger::default();
+    let (token, recipients) = promised(&mut ledger);
+    let mut content = relayed(token, &recipients);
+    take(&mut ledger, &content, &recipients[..1], "m1");
+    ledger.heard(HOST, "m1");
+    let last = content.len() - 3;
+    content[last] ^= 1;
+    take(&mut ledger, &content, &recipients[..1], "m2");
+    ledger.heard(HOST, "m2");
+    let texts = broken(ledger);
+    assert!(texts[0].contains("changed"), "{texts:?}");
+    assert!(texts[1].contains("with 0 causes"), "{texts:?}");
+    assert!(texts[2].contains("LOST"), "{texts:?}");
+}
+
+#[test]
+fn a_second_copy_is_excused_by_a_lost_reply_an_unwritten_or_an_unsynced_outcome_alone() {
+    let twice = |between: &dyn Fn(&mut Ledger)| {
+        let mut ledger = Ledger::default();
+        let (token, recipients) = promised(&mut ledger);
+        let content = relayed(token, &recipients);
+        take(&mut ledger, &content, &recipients, "m1");
+        between(&mut ledger);
+        take(&mut ledger, &content, &recipients, "m2");
+        ledger.heard(HOST, "m2");
+        broken(ledger).len()
+    };
+    let ms = |ms: u64| Instant(ms * 1_000_000);
+    assert_eq!(twice(&|_| ()), 0, "the reply was lost");
+    assert_eq!(twice(&|ledger| ledger.heard(HOST, "m1")), 2, "it was heard");
+    let killed = |ledger: &mut Ledger| {
+        ledger.heard(HOST, "m1");
+        ledger.crashed(HOST, false, ms(5));
+    };
+    assert_eq!(twice(&killed), 0, "it was not written");
+    let written = |power: bool, at: u64, synced: bool| {
+        twice(&move |ledger| {
+            ledger.heard(HOST, "m1");
+            ledger.written("m1", ms(1));
+            if synced {
+                ledger.synced(HOST);
+            }
+            ledger.crashed(HOST, power, ms(at));
+        })
+    };
+    assert_eq!(written(true, 50, false), 0, "power was lost before the sync");
+    assert_eq!(written(false, 50, false), 2, "a killed process leaves what it wrote");
+    assert_eq!(written(true, 50, true), 2, "it was synced");
+    assert_eq!(written(true, 5_000, false), 1, "it should have been synced long ago: that is what is wrong");
+}
+
+#[test]
+fn what_was_refused_comes_back_only_from_a_disk_that_failed_and_a_crash() {
+    let refused = |crash: bool| {
+        let mut ledger = Ledger::default();
+        let (token, recipients) = promised(&mut ledger);
+        ledger.offered(
+            Instant(1),
+            "q1",
+            (None, HOST),
+            Report { letter: token.0 as usize, places: vec![0, 1], report: false },
+        );
+        ledger.committed(HOST, "q1", false);
+        ledger.replied(token, Verdict::Refused);
+        if crash {
+            ledger.crashed(HOST, true, Instant(2));
+        } else {
+            ledger.log_works(HOST);
+        }
+        take(&mut ledger, &relayed(token, &recipients), &recipients, "m1");
+        broken(ledger).len()
+    };
+    assert_eq!((refused(true), refused(false)), (0, 2));
+}

@@ -1,0 +1,220 @@
+//! One story: who lives in the world, what they want, what goes wrong, and how it ends.
+//!
+//! A [`Scenario`] is data: drawn from a seed, or read from a file, or made smaller. Telling it has two phases. In the safety phase
+//! anything may happen. Then the world heals, but for what stays broken for good, and within days of simulated time
+//! everything must have settled. The ledger judges both.
+
+mod draw;
+mod params;
+mod scenario;
+mod troubles;
+
+pub use draw::{Wish, draw};
+pub use scenario::{ClientPlan, HostPlan, Lasting, Scenario, Trouble};
+
+use crate::edges::Edges;
+use crate::faults::Fired;
+use crate::host::{Host, Site};
+use crate::inhabitant::Inhabitant;
+use crate::names::NameServer;
+use crate::network::NodeId;
+use crate::oracle::Violation;
+use crate::peers::{Client, Server};
+use crate::world::{Fault, Word, World};
+use postrider_core::queue;
+use postrider_core::time::{Duration, Instant};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// Events after which a story that has not ended goes in circles.
+const EVENTS_MAX: u64 = 3_000_000;
+/// Simulated time in which everything settles once the world has healed: more than the longest backoff, less than the shortest
+/// patience of an operator; and the lifetimes of mail and reports where something stays broken.
+const SETTLING: Duration = Duration::from_secs(2 * 86_400);
+/// Octets that no story fills.
+const AMPLE: u64 = u64::MAX / 4;
+
+/// How a story ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Hash of all that happened.
+    pub trace: u64,
+    /// Events.
+    pub events: u64,
+    /// Seconds of simulated time.
+    pub seconds: u64,
+    /// Messages handed in, and those promised.
+    pub letters: (usize, usize),
+    /// Deliveries beyond the first, with a cause.
+    pub duplicates: u32,
+    /// Times that a machine crashed.
+    pub crashes: u32,
+    /// How often each class of faults did harm.
+    pub fired: Fired,
+    /// Edges of state tables that were taken.
+    pub edges: Edges,
+    /// Rules that were broken; the last may say that the world did not settle.
+    pub violations: Vec<Violation>,
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (letters, promised) = self.letters;
+        write!(
+            f,
+            "{} events, {} s, {letters} letters, {promised} promised, {} duplicates, {} crashes, trace {:016x}",
+            self.events, self.seconds, self.duplicates, self.crashes, self.trace
+        )
+    }
+}
+
+/// The address of a machine: 0 name servers, 1 servers, 2 hosts, 3 clients, 9 nobody.
+fn address(class: u8, number: usize) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 0, class, u8::try_from(number + 1).unwrap_or(u8::MAX)))
+}
+
+/// Tells a story to its end.
+#[must_use]
+pub fn tell(scenario: &Scenario, spoken: bool) -> Ending {
+    let mut world = World::new(scenario.seed, spoken);
+    populate(&mut world, scenario);
+    for trouble in &scenario.troubles {
+        world.plan(Instant(trouble.at.saturating_mul(1_000)), trouble.fault.clone());
+        if let Some((until, end)) = &trouble.end {
+            world.plan(Instant(until.saturating_mul(1_000)), end.clone());
+        }
+    }
+    let calm_at = Instant::default().after(Duration::from_secs(scenario.safety));
+    let mut fast_enough = world.run(calm_at, EVENTS_MAX);
+    heal(&mut world, scenario);
+    let patience = if scenario.lasting.is_empty() { SETTLING } else { SETTLING * 4 };
+    let end = calm_at.after(patience);
+    while fast_enough && world.fabric.kernel.now() < end {
+        let step = world.fabric.kernel.now().after(Duration::from_secs(300));
+        fast_enough = world.run(step, EVENTS_MAX);
+        if !world.somebody_is_down() && world.pending().is_none() {
+            break;
+        }
+    }
+    conclude(world, fast_enough)
+}
+
+fn conclude(mut world: World<Inhabitant>, fast_enough: bool) -> Ending {
+    let pending = world.pending();
+    let fabric = &mut world.fabric;
+    if !fast_enough {
+        fabric.ledger.broken(format!("{EVENTS_MAX} events without an end: it goes in circles"));
+    } else if let Some(why) = pending {
+        fabric.ledger.broken(format!("not settled: {why}"));
+    }
+    fabric.ledger.close();
+    for edge in fabric.edges.strange() {
+        fabric.ledger.broken(format!("an edge that is in no table: {edge}"));
+    }
+    Ending {
+        trace: fabric.kernel.trace.hash(),
+        events: fabric.kernel.taken,
+        seconds: fabric.kernel.now().0 / 1_000_000_000,
+        letters: fabric.ledger.counts(),
+        duplicates: fabric.ledger.duplicates,
+        crashes: fabric.ledger.crashes(),
+        fired: fabric.all_fired(),
+        edges: fabric.edges.clone(),
+        violations: std::mem::take(&mut fabric.ledger.violations),
+    }
+}
+
+fn populate(world: &mut World<Inhabitant>, scenario: &Scenario) {
+    for domain in ["nowhere.sim", "nomail.sim"] {
+        world.fabric.ledger.doom(domain);
+    }
+    let zones = Arc::new(scenario.zones.clone());
+    for (number, humour) in scenario.names.iter().enumerate() {
+        let actor = Inhabitant::Names(Box::new(NameServer::new(Arc::clone(&zones), *humour)));
+        world.add(address(0, number), None, actor);
+    }
+    for (number, manners) in scenario.servers.iter().enumerate() {
+        world.add(address(1, number), None, Inhabitant::Server(Box::new(Server::new(*manners))));
+    }
+    for (number, plan) in scenario.hosts.iter().enumerate() {
+        let actor = Inhabitant::Host(Box::new(Host::new(Arc::new(site(number, plan)))));
+        world.add(address(2, number), Some(plan.disk), actor);
+    }
+    for (number, plan) in scenario.clients.iter().enumerate() {
+        let server = SocketAddr::new(address(2, plan.host), 25);
+        let client = Client::new(server, plan.letters.clone(), plan.habits);
+        world.add(address(3, number), None, Inhabitant::Client(Box::new(client)));
+    }
+    world.fabric.network.cutting = scenario.cutting;
+    world.fabric.network.usual = scenario.usual;
+    for (from, to, link) in &scenario.links {
+        world.fabric.network.link(*from, *to, *link);
+    }
+    if scenario.lying_disks {
+        world.let_disks_lie();
+    }
+}
+
+const MASTER: &str = "smtp inet n - y - - smtpd\nsmtp unix - - y - - smtp\nrelay unix - - y - - smtp\n\
+    lmtp unix - - y - - lmtp\nerror unix - - y - - error\nretry unix - - y - - error\n\
+    discard unix - - y - - discard\ncleanup unix n - y - 0 cleanup\nrewrite unix - - y - - trivial-rewrite\n\
+    bounce unix - - y - 0 bounce\nqmgr unix n - n 300 1 qmgr\n";
+
+fn site(number: usize, plan: &HostPlan) -> Site {
+    let name = format!("host{number}.sim");
+    let node = NodeId(u16::try_from(number).unwrap_or(0));
+    let made = Site::new(&name, address(2, number), node, &plan.main.join("\n"), MASTER);
+    let mut site = made.unwrap_or_else(|wrong| panic!("the scenario's configuration is wrong: {wrong:?}"));
+    // Smaller than the parameter allows: more segments, more compaction, more to go wrong.
+    site.queue = queue::Params { segment_size: plan.segment, reserve: plan.segment };
+    site
+}
+
+/// Faults end, but for those that last; everybody who can is on best behaviour.
+fn heal(world: &mut World<Inhabitant>, scenario: &Scenario) {
+    let now = world.fabric.kernel.now();
+    world.plan(now, Fault::Heal);
+    let hosts = scenario.host_nodes();
+    for &host in &hosts {
+        for fault in [
+            Fault::Disarm(host),
+            Fault::Moods(host, crate::disk::Moods::default()),
+            Fault::Capacity(host, AMPLE),
+            Fault::Tell(host, Word::Tables(false)),
+        ] {
+            world.plan(now, fault);
+        }
+        if world.fabric.ledger.has_rotted(host) {
+            // What can not be read stays so until a restart has set it aside.
+            world.plan(now, Fault::Crash(host, false));
+        }
+        if scenario.flush {
+            world.plan(now, Fault::Tell(host, Word::Flush));
+        }
+    }
+    for node in (0..scenario.machines()).map(NodeId) {
+        if !hosts.contains(&node) && !scenario.lasting.contains(&Lasting::Refuses(node)) {
+            world.plan(now, Fault::Tell(node, Word::Behave));
+        }
+    }
+    if !scenario.lasting.is_empty() {
+        world.fabric.ledger.reachable(scenario.reachable(), now);
+    }
+    for lasting in &scenario.lasting {
+        match *lasting {
+            Lasting::Off(node) => {
+                if hosts.contains(&node) {
+                    world.fabric.ledger.off(node);
+                }
+                world.plan(now, Fault::Off(node));
+            }
+            Lasting::Refuses(node) => world.plan(now, Fault::Tell(node, Word::Refuse)),
+            Lasting::Unreachable(node) => {
+                for &host in &hosts {
+                    world.plan(now, Fault::Cut(host, node, true));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What goes wrong, drawn: each class of troubles is missing from every second story, so that the others reach further.
+
+use super::scenario::{Lasting, Scenario, Trouble};
+use crate::disk::Moods;
+use crate::network::NodeId;
+use crate::world::{Fault, Word};
+use postrider_core::prng::Prng;
+
+/// Kinds of troubles that are drawn apart.
+const KINDS: u64 = 11;
+
+/// Draws a number of 1000 that is often zero.
+pub(super) fn odds(prng: &mut Prng, calm: bool, most: u16) -> u16 {
+    let missing = calm || prng.chance(1, 2);
+    let drawn = prng.below(u64::from(most) + 1) as u16;
+    if missing { 0 } else { drawn }
+}
+
+fn any(prng: &mut Prng, of: &[NodeId]) -> NodeId {
+    of[prng.below(of.len() as u64) as usize]
+}
+
+/// Draws what goes wrong in the safety phase.
+pub(super) fn troubles(prng: &mut Prng, scenario: &Scenario) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    let everybody: Vec<NodeId> = (0..scenario.machines()).map(NodeId).collect();
+    let (hosts, servers) = (scenario.host_nodes(), scenario.server_nodes());
+    for kind in 0..KINDS {
+        if prng.chance(1, 2) {
+            continue;
+        }
+        for _ in 0..1 + prng.below(5) {
+            let at = prng.below(scenario.safety * 1_000_000);
+            let host = any(prng, &hosts);
+            let fault = match kind {
+                0 => Fault::Crash(host, prng.chance(1, 2)),
+                1 => Fault::CrashAtOperation(host, prng.below(200)),
+                2 => Fault::CrashAtEffect(host, prng.below(1_000), prng.chance(1, 2)),
+                3 => Fault::Cut(any(prng, &everybody), any(prng, &everybody), prng.chance(1, 2)),
+                4 => Fault::Reset(prng.next_u64()),
+                5 => Fault::Moods(host, moods(prng)),
+                6 => Fault::Capacity(host, prng.below(2_000_000)),
+                7 => Fault::Skew(host, prng.below(2 * 86_400_000_000) as i64 - 86_400_000_000),
+                8 => Fault::Tell(host, Word::Tables(true)),
+                9 if prng.chance(1, 3) => Fault::Rot(host, prng.next_u64()),
+                _ => Fault::Crash(any(prng, &servers), prng.chance(1, 2)),
+            };
+            let until = at + prng.below(1_800_000_000);
+            troubles.push(Trouble { at, end: end_of(&fault).map(|end| (until, end)), fault });
+        }
+    }
+    troubles
+}
+
+fn end_of(fault: &Fault) -> Option<Fault> {
+    match *fault {
+        Fault::Cut(one, other, _) => Some(Fault::Mend(one, other)),
+        Fault::Moods(host, _) => Some(Fault::Moods(host, Moods::default())),
+        Fault::Capacity(host, _) => Some(Fault::Capacity(host, super::AMPLE)),
+        Fault::Tell(host, Word::Tables(true)) => Some(Fault::Tell(host, Word::Tables(false))),
+        _ => None,
+    }
+}
+
+fn moods(prng: &mut Prng) -> Moods {
+    Moods {
+        full: odds(prng, false, 200),
+        fails: odds(prng, false, 50),
+        reads_fail: odds(prng, false, 100),
+        sync_fails: odds(prng, false, 100),
+        careless: prng.chance(1, 2),
+    }
+}
+
+/// Draws what stays broken for good. The first server, to which reports go, and one name server always recover.
+pub(super) fn lasting(prng: &mut Prng, scenario: &Scenario) -> Vec<Lasting> {
+    let mut lasting = Vec::new();
+    for &server in scenario.server_nodes().iter().skip(1) {
+        match prng.below(6) {
+            0 => lasting.push(Lasting::Off(server)),
+            1 => lasting.push(Lasting::Refuses(server)),
+            2 => lasting.push(Lasting::Unreachable(server)),
+            _ => {}
+        }
+    }
+    for &names in scenario.name_nodes().iter().skip(1) {
+        if prng.chance(1, 3) {
+            lasting.push(Lasting::Off(names));
+        }
+    }
+    let hosts = scenario.host_nodes();
+    if hosts.len() > 1 && prng.chance(1, 4) {
+        lasting.push(Lasting::Off(any(prng, &hosts)));
+    }
+    lasting
+}

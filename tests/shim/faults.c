@@ -1,0 +1,330 @@
+/* What goes wrong between the daemon and the kernel, on demand.
+ *
+ * Preloaded into the daemon by tests/src/faults.rs. Counts calls below a directory, lets the k-th of a kind fail or kill the process, moves
+ * the wall clock, and writes down what was done to files and which replies were sent. The test changes its mind while the daemon runs: both
+ * have the same file mapped. Everything else passes through untouched.
+ *
+ * Calls that are written down are carried out one at a time, so that their order in the record is the order in which they happened.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SYNC, WRITE, RENAME, OPEN, UNLINK, ALLOCATE, ACCEPT, READ, KINDS };
+
+/* Actions below this are error numbers; from here on, a signal; then what is not done at all, with success. */
+enum { SIGNALS = 1000, NOTHING = 2000 };
+
+struct kind {
+  uint64_t count;  /* calls so far */
+  uint64_t from;   /* the first that fails; 0: none */
+  uint64_t length; /* how many fail */
+  uint64_t action;
+  uint64_t fired;
+};
+
+struct control {
+  struct kind kinds[KINDS];
+  int64_t clock_offset; /* seconds */
+  uint64_t recording;
+  char below[1024]; /* calls elsewhere are not counted */
+};
+
+static struct control *control;
+static int record_fd = -1;
+static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
+
+__attribute__((constructor)) static void begin(void) {
+  const char *path = getenv("POSTRIDER_FAULTS");
+  if (!path) return;
+  int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC, 0);
+  if (fd < 0) abort();
+  void *at = mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) abort();
+  syscall(SYS_close, fd);
+  control = at;
+  const char *record = getenv("POSTRIDER_RECORD");
+  if (!record) return;
+  record_fd = (int)syscall(SYS_openat, AT_FDCWD, record, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+  if (record_fd < 0) abort();
+}
+
+static int is_below(const char *path) {
+  size_t length = strlen(control->below);
+  return length > 0 && strncmp(path, control->below, length) == 0;
+}
+
+/* The path of an open file; false for what is none. */
+static int path_of(int fd, char *path, size_t size) {
+  char link[64];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  ssize_t length = syscall(SYS_readlinkat, AT_FDCWD, link, path, size - 1);
+  if (length <= 0 || path[0] != '/') return 0;
+  path[length] = 0;
+  return 1;
+}
+
+/* Returns -1 when the call is to be carried out, else its result. */
+static int decide(int number, const char *path) {
+  if (!control || !is_below(path)) return -1;
+  struct kind *kind = &control->kinds[number];
+  uint64_t count = __atomic_add_fetch(&kind->count, 1, __ATOMIC_SEQ_CST);
+  uint64_t from = __atomic_load_n(&kind->from, __ATOMIC_SEQ_CST);
+  if (from == 0 || count < from || count - from >= kind->length) return -1;
+  __atomic_add_fetch(&kind->fired, 1, __ATOMIC_SEQ_CST);
+  if (kind->action == NOTHING) return 0;
+  if (kind->action >= SIGNALS) {
+    kill(getpid(), (int)(kind->action - SIGNALS));
+    return -1;
+  }
+  errno = (int)kind->action;
+  return 1;
+}
+
+static int decide_fd(int number, int fd) {
+  char path[4096];
+  if (!control || !path_of(fd, path, sizeof path)) return -1;
+  return decide(number, path);
+}
+
+/* Kind, length of the path, offset, length of the octets; then both. */
+static void record(char kind, const char *path, uint64_t offset, const struct iovec *parts, int count, size_t size) {
+  uint64_t head[4] = {(uint64_t)kind, strlen(path), offset, size};
+  struct iovec all[1026] = {{head, sizeof head}, {(void *)path, head[1]}};
+  int used = 2;
+  for (int part = 0; part < count && used < 1026 && size > 0; part++) {
+    size_t length = parts[part].iov_len < size ? parts[part].iov_len : size;
+    all[used].iov_base = parts[part].iov_base;
+    all[used++].iov_len = length;
+    size -= length;
+  }
+  if (syscall(SYS_writev, record_fd, all, used) < 0) abort();
+}
+
+static int is_recorded(const char *path) {
+  return control && record_fd >= 0 && __atomic_load_n(&control->recording, __ATOMIC_SEQ_CST) && is_below(path);
+}
+
+static ssize_t record_write(int fd, const struct iovec *parts, int count, off_t offset, int positioned) {
+  char path[4096];
+  if (!control || !path_of(fd, path, sizeof path) || !is_recorded(path)) {
+    return positioned ? syscall(SYS_pwritev, fd, parts, count, (long)offset, 0L) : syscall(SYS_writev, fd, parts, count);
+  }
+  pthread_mutex_lock(&order);
+  off_t at = positioned ? offset : lseek(fd, 0, SEEK_CUR);
+  ssize_t result = syscall(SYS_pwritev, fd, parts, count, (long)at, 0L);
+  if (result > 0 && !positioned) lseek(fd, at + result, SEEK_SET);
+  int error = errno;
+  if (result > 0) record('w', path, (uint64_t)at, parts, count, (size_t)result);
+  pthread_mutex_unlock(&order);
+  errno = error;
+  return result;
+}
+
+ssize_t write(int fd, const void *octets, size_t size) {
+  if (decide_fd(WRITE, fd) == 1) return -1;
+  struct iovec part = {(void *)octets, size};
+  return record_write(fd, &part, 1, 0, 0);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+  if (decide_fd(WRITE, fd) == 1) return -1;
+  return record_write(fd, parts, count, 0, 0);
+}
+
+ssize_t pwrite64(int fd, const void *octets, size_t size, off64_t offset) {
+  if (decide_fd(WRITE, fd) == 1) return -1;
+  struct iovec part = {(void *)octets, size};
+  return record_write(fd, &part, 1, offset, 1);
+}
+
+ssize_t pwrite(int fd, const void *octets, size_t size, off_t offset) { return pwrite64(fd, octets, size, offset); }
+
+ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
+  if (decide_fd(WRITE, fd) == 1) return -1;
+  return record_write(fd, parts, count, offset, 1);
+}
+
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
+  return pwritev(fd, parts, count, offset);
+}
+
+ssize_t pread(int fd, void *octets, size_t size, off_t offset) {
+  if (decide_fd(READ, fd) == 1) return -1;
+  return syscall(SYS_pread64, fd, octets, size, offset);
+}
+
+ssize_t pread64(int fd, void *octets, size_t size, off64_t offset) { return pread(fd, octets, size, offset); }
+
+static int synced(int fd, long call) {
+  int decision = decide_fd(SYNC, fd);
+  if (decision >= 0) return -decision;
+  char path[4096];
+  if (!control || !path_of(fd, path, sizeof path) || !is_recorded(path)) return (int)syscall(call, fd);
+  pthread_mutex_lock(&order);
+  int result = (int)syscall(call, fd), error = errno;
+  if (result == 0) record('s', path, 0, NULL, 0, 0);
+  pthread_mutex_unlock(&order);
+  errno = error;
+  return result;
+}
+
+int fsync(int fd) { return synced(fd, SYS_fsync); }
+
+int fdatasync(int fd) { return synced(fd, SYS_fdatasync); }
+
+static int opened(int directory, const char *path, int flags, mode_t mode) {
+  if (decide(OPEN, path) == 1) return -1;
+  if (!(flags & O_CREAT) || !is_recorded(path)) return (int)syscall(SYS_openat, directory, path, flags, mode);
+  pthread_mutex_lock(&order);
+  struct stat before;
+  int is_new = syscall(SYS_newfstatat, directory, path, &before, 0) < 0;
+  int result = (int)syscall(SYS_openat, directory, path, flags, mode), error = errno;
+  if (result >= 0 && is_new) record('c', path, 0, NULL, 0, 0);
+  pthread_mutex_unlock(&order);
+  errno = error;
+  return result;
+}
+
+#define MODE_OF(flags, mode)                                                                                          \
+  mode_t mode = 0;                                                                                                    \
+  if ((flags) & (O_CREAT | O_TMPFILE)) {                                                                              \
+    va_list rest;                                                                                                     \
+    va_start(rest, flags);                                                                                            \
+    mode = va_arg(rest, mode_t);                                                                                      \
+    va_end(rest);                                                                                                     \
+  }
+
+int open(const char *path, int flags, ...) {
+  MODE_OF(flags, mode)
+  return opened(AT_FDCWD, path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...) {
+  MODE_OF(flags, mode)
+  return opened(AT_FDCWD, path, flags, mode);
+}
+
+int openat(int directory, const char *path, int flags, ...) {
+  MODE_OF(flags, mode)
+  return opened(directory, path, flags, mode);
+}
+
+int openat64(int directory, const char *path, int flags, ...) {
+  MODE_OF(flags, mode)
+  return opened(directory, path, flags, mode);
+}
+
+int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
+  if (decide_fd(ALLOCATE, fd) == 1) return -1;
+  char path[4096];
+  if (!control || !path_of(fd, path, sizeof path) || !is_recorded(path)) {
+    return (int)syscall(SYS_fallocate, fd, mode, offset, length);
+  }
+  pthread_mutex_lock(&order);
+  int result = (int)syscall(SYS_fallocate, fd, mode, offset, length), error = errno;
+  if (result == 0) record('a', path, (uint64_t)(offset + length), NULL, 0, 0);
+  pthread_mutex_unlock(&order);
+  errno = error;
+  return result;
+}
+
+int fallocate(int fd, int mode, off_t offset, off_t length) { return fallocate64(fd, mode, offset, length); }
+
+int ftruncate64(int fd, off64_t length) {
+  if (decide_fd(ALLOCATE, fd) == 1) return -1;
+  return (int)syscall(SYS_ftruncate, fd, length);
+}
+
+int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
+
+int unlink(const char *path) {
+  if (decide(UNLINK, path) == 1) return -1;
+  if (!is_recorded(path)) return (int)syscall(SYS_unlink, path);
+  pthread_mutex_lock(&order);
+  int result = (int)syscall(SYS_unlink, path), error = errno;
+  if (result == 0) record('u', path, 0, NULL, 0, 0);
+  pthread_mutex_unlock(&order);
+  errno = error;
+  return result;
+}
+
+int rename(const char *from, const char *to) {
+  if (decide(RENAME, from) == 1) return -1;
+  return (int)syscall(SYS_rename, from, to);
+}
+
+int link(const char *from, const char *to) {
+  if (decide(RENAME, from) == 1) return -1;
+  return (int)syscall(SYS_link, from, to);
+}
+
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+  if (control) {
+    struct kind *kind = &control->kinds[ACCEPT];
+    uint64_t count = __atomic_add_fetch(&kind->count, 1, __ATOMIC_SEQ_CST);
+    uint64_t from = __atomic_load_n(&kind->from, __ATOMIC_SEQ_CST);
+    if (from && count >= from && count - from < kind->length) {
+      __atomic_add_fetch(&kind->fired, 1, __ATOMIC_SEQ_CST);
+      errno = (int)kind->action;
+      return -1;
+    }
+  }
+  return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
+
+/* Replies that take responsibility. */
+static ssize_t sent(int fd, const void *octets, size_t size, int flags) {
+  static const char promise[] = "250 2.0.0 Ok: queued as ";
+  int counts = control && record_fd >= 0 && control->recording && memmem(octets, size, promise, sizeof promise - 1);
+  if (!counts) return syscall(SYS_sendto, fd, octets, size, flags, NULL, 0);
+  pthread_mutex_lock(&order);
+  struct iovec part = {(void *)octets, size};
+  record('+', "", 0, &part, 1, size);
+  ssize_t result = syscall(SYS_sendto, fd, octets, size, flags, NULL, 0);
+  int error = errno;
+  pthread_mutex_unlock(&order);
+  errno = error;
+  return result;
+}
+
+ssize_t send(int fd, const void *octets, size_t size, int flags) { return sent(fd, octets, size, flags); }
+
+int clock_gettime(clockid_t clock, struct timespec *at) {
+  int result = (int)syscall(SYS_clock_gettime, clock, at);
+  if (result == 0 && control && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) {
+    at->tv_sec += __atomic_load_n(&control->clock_offset, __ATOMIC_SEQ_CST);
+  }
+  return result;
+}
+
+int gettimeofday(struct timeval *restrict at, void *restrict zone) {
+  (void)zone;
+  struct timespec now;
+  int result = clock_gettime(CLOCK_REALTIME, &now);
+  at->tv_sec = now.tv_sec;
+  at->tv_usec = now.tv_nsec / 1000;
+  return result;
+}
+
+time_t time(time_t *at) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (at) *at = now.tv_sec;
+  return now.tv_sec;
+}

@@ -1,0 +1,361 @@
+//! The attacks and faults that Postrider is held against, row by row: where each is shown, or why it can not be shown yet.
+//!
+//! S: a client attacks the server. C: a server or name server attacks the client. D: disk, time, processes.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// A row: its name, what it is, and what shows it: dialogues below `corpus/dialogues`, or tests as `FILE::TEST`.
+struct Row(&'static str, &'static str, &'static [&'static str]);
+
+const SHOWN: &[Row] = &[
+    Row(
+        "S1",
+        "SMTP smuggling: ends of data that are none",
+        &[
+            "tests/tests/smuggling.rs::no_end_of_data_but_the_true_one_ends_the_data",
+            "tests/tests/smuggling.rs::a_true_end_of_data_is_seen_by_the_same_judge",
+            "core/src/wire/content.rs::nothing_but_crlf_dot_crlf_ends_the_data",
+            "smuggling/end-of-data-01.smtp",
+        ],
+    ),
+    Row(
+        "S2",
+        "smuggling across the edges of buffers",
+        &[
+            "tests/tests/smuggling.rs::a_dot_at_the_edge_of_a_buffer_is_a_dot",
+            "core/src/wire/content.rs::cuts_do_not_matter_and_the_model_agrees",
+            "core/src/inbound/dialogues.rs::every_dialogue_goes_as_written_however_it_is_cut",
+        ],
+    ),
+    Row(
+        "S3",
+        "BDAT: counts that lie, overflow, commands inside",
+        &[
+            "tests/tests/smuggling.rs::a_chunk_is_its_count_and_no_line_in_it_is_a_command",
+            "bdat/smuggling.smtp",
+            "bdat/bad-count-forms.smtp",
+            "bdat/bad-count-negative.smtp",
+            "bdat/bad-count-overflow.smtp",
+            "bdat/all-recipients-refused.smtp",
+            "bdat/null-chunk.smtp",
+            "bdat/mixed-with-data.smtp",
+            "bdat/huge-chunk.smtp",
+        ],
+    ),
+    Row(
+        "S4",
+        "pipelining that nobody authorised",
+        &[
+            "attacks/pipelined-data.smtp",
+            "attacks/pipelined-ehlo.smtp",
+            "core/src/session/tests.rs::octets_before_the_greeting_are_not_obeyed",
+            "core/src/session/tests.rs::octets_behind_data_that_is_then_refused_are_no_commands",
+        ],
+    ),
+    Row("S5", "commands injected before STARTTLS", &["tls/injection.smtp", "tls/state-is-forgotten.smtp"]),
+    Row(
+        "S8",
+        "a browser speaks to us",
+        &["attacks/browser-post.smtp", "attacks/tls-to-plain-port.smtp", "attacks/header-as-command.smtp"],
+    ),
+    Row(
+        "S9",
+        "lines without an end",
+        &[
+            "tests/tests/limits.rs::a_line_without_an_end_costs_no_memory",
+            "attacks/endless-line.smtp",
+            "attacks/long-line.smtp",
+            "core/src/wire/line.rs::a_line_over_the_limit_is_dropped_whole_wherever_it_is_cut",
+        ],
+    ),
+    Row(
+        "S10",
+        "NUL, 8 bits, broken UTF-8, characters that hide",
+        &[
+            "attacks/nul-and-controls.smtp",
+            "attacks/invalid-utf8.smtp",
+            "attacks/look-alikes.smtp",
+            "hello/control-characters.smtp",
+            "core/src/event.rs::no_control_octet_reaches_the_log",
+        ],
+    ),
+    Row(
+        "S11",
+        "lines injected into logs, queue and reports",
+        &[
+            "attacks/xtext-injection.smtp",
+            "core/src/wire/xtext.rs::what_would_forge_a_line_is_refused",
+            "core/src/queue/tests/record.rs::what_is_emitted_parses_back",
+            "core/src/report/tests.rs::no_text_of_a_peer_breaks_the_report",
+        ],
+    ),
+    Row(
+        "S12",
+        "addresses that two programs read differently",
+        &[
+            "tests/tests/differential.rs::ten_thousand_addresses_are_read_as_postfix_reads_them_or_refused",
+            "core/src/wire/path.rs::what_two_programs_could_read_differently_is_refused",
+            "core/src/wire/path.rs::what_is_emitted_parses_back_to_the_same",
+        ],
+    ),
+    Row("S13", "addresses that a shell would obey", &["attacks/shell-characters.smtp"]),
+    Row(
+        "S14",
+        "open relay",
+        &[
+            "tests/tests/open_relay.rs::nothing_of_168_forms_leaves_for_a_stranger_and_a_friend_gets_through",
+            "attacks/relay-forms.smtp",
+            "attacks/relay-forms-judged.smtp",
+        ],
+    ),
+    Row(
+        "S15",
+        "parameters that lie",
+        &[
+            "mail/parameters.smtp",
+            "data/too-big.smtp",
+            "bdat/expansion-over-limit.smtp",
+            "tests/tests/differential.rs::addresses_and_commands_are_read_alike",
+        ],
+    ),
+    Row(
+        "S16",
+        "limits on what a client may ask for",
+        &[
+            "limits/thousand-recipients.smtp",
+            "limits/hard-errors.smtp",
+            "limits/junk-default.smtp",
+            "tests/tests/relay_effects.rs::one_client_may_have_so_many_connections",
+            "tests/tests/limits.rs::the_51st_connection_of_one_client_is_sent_away",
+            "core/src/wire/address_list.rs::tokens_beyond_the_limit_are_not_looked_at",
+            "core/src/cleanup/tests.rs::an_oversized_field_loses_its_excess",
+            "core/src/wire/seven_bit.rs::nesting_and_headers_are_bounded",
+        ],
+    ),
+    Row(
+        "S17",
+        "clients that are slow on purpose",
+        &[
+            "time/slow-command.smtp",
+            "time/slow-content.smtp",
+            "time/slow-content-without-deadline.smtp",
+            "time/steady-content.smtp",
+            "time/idle.smtp",
+            "tls/handshake-hangs.smtp",
+        ],
+    ),
+    Row("S20", "who exists here?", &["other/vrfy-disabled.smtp", "other/vrfy.smtp"]),
+    Row(
+        "S21",
+        "nesting and header bombs",
+        &[
+            "core/src/wire/header.rs::a_million_lines_are_read_in_one_pass",
+            "core/src/wire/header.rs::a_header_beyond_the_bound_is_cut_before_a_field",
+            "core/src/wire/seven_bit.rs::nesting_and_headers_are_bounded",
+            "core/src/cleanup/tests.rs::a_header_beyond_the_bound_is_handed_on_unread",
+        ],
+    ),
+    Row(
+        "S22",
+        "mail that goes round",
+        &[
+            "core/src/cleanup/tests.rs::a_message_that_went_round_too_often_is_refused",
+            "core/src/cleanup/tests.rs::an_expansion_without_end_is_refused_for_now",
+            "client-loop-by-name.smtp",
+            "client-loop-best-mx.smtp",
+            "tests/tests/differential.rs::recipients_are_known_and_rewritten_alike",
+        ],
+    ),
+    Row(
+        "S23",
+        "backscatter and double bounces",
+        &[
+            "core/src/report/tests.rs::null_sender_never_gets_a_report",
+            "core/src/report/tests.rs::who_asked_for_nothing_is_told_nothing",
+            "core/src/manager/tests/life.rs::mail_for_the_sender_of_double_bounces_is_thrown_away",
+            "tests/tests/differential.rs::reports_differ_in_their_wording_only",
+        ],
+    ),
+    Row(
+        "S24",
+        "a spool that somebody damaged",
+        &[
+            "core/src/queue/tests/damage.rs::a_flipped_bit_touches_one_message_at_most_and_is_reported",
+            "core/src/queue/tests/damage.rs::a_spool_that_was_cut_off_says_so_and_loses_only_what_was_cut",
+            "core/src/queue/tests/record.rs::damaged_records_never_panic_and_never_read_back_longer_than_they_were",
+        ],
+    ),
+    Row(
+        "C1",
+        "smuggling out of us",
+        &[
+            "client-stray-octets.smtp",
+            "client-long-line.smtp",
+            "core/src/wire/content_out.rs::the_known_ends_of_data_of_others_do_not_leave_us",
+            "core/src/wire/content_out.rs::whatever_is_stored_leaves_us_well_formed_and_independent_of_chunks",
+            "tests/tests/smuggling.rs::a_chunk_is_its_count_and_no_line_in_it_is_a_command",
+        ],
+    ),
+    Row("C2", "replies injected before STARTTLS", &["client-starttls-injection.smtp"]),
+    Row(
+        "C3",
+        "STARTTLS taken away, refused, broken",
+        &[
+            "client-starttls-fails.smtp",
+            "client-starttls-refused.smtp",
+            "client-tls-required-not-offered.smtp",
+            "client-tls-required-refused.smtp",
+            "client-tls-required-handshake-fails.smtp",
+            "client-tls-unsupported-level.smtp",
+        ],
+    ),
+    Row(
+        "C4",
+        "replies that are hostile",
+        &[
+            "core/src/wire/reply.rs::a_million_lines_and_an_endless_line_are_bounded",
+            "core/src/wire/reply.rs::no_control_octet_gets_through",
+            "core/src/wire/reply.rs::a_code_that_changes_is_two_replies_torn_into_each_other",
+            "core/src/outbound/tests/hostile.rs::whatever_a_server_does_each_recipient_has_one_outcome_of_its_class",
+            "client-pipelining-mail-refused-rest-granted.smtp",
+            "tests/tests/differential.rs::next_hops_that_answer_oddly_are_understood_alike",
+        ],
+    ),
+    Row(
+        "C5",
+        "servers that die at each point",
+        &[
+            "tests/tests/sink_faults.rs::every_fault_of_smtp_sink_has_its_outcome",
+            "core/src/outbound/tests/matrix.rs::each_step_and_each_way_to_go_wrong_with_pipelining",
+            "core/src/outbound/tests/matrix.rs::each_step_and_each_way_to_go_wrong_without_pipelining",
+            "tests/tests/dying_peers.rs::next_hop_dies_with_the_reply_unsaid",
+        ],
+    ),
+    Row(
+        "C6",
+        "mail exchangers that are traps",
+        &[
+            "client-null-mx.smtp",
+            "client-loop-backup-mx.smtp",
+            "core/src/delivery/hosts/tests.rs::every_way_to_name_ourselves_is_a_loop",
+            "core/src/delivery/hosts/tests.rs::a_thousand_exchangers_are_not_all_looked_up",
+            "core/src/delivery/hosts/tests.rs::no_host_is_ours_or_worse_than_we_are",
+            "tests/tests/differential.rs::mail_goes_the_same_way",
+        ],
+    ),
+    Row(
+        "C7",
+        "name servers that fail or lie",
+        &[
+            "core/src/dns/tests.rs::what_does_not_answer_this_query_changes_nothing",
+            "core/src/dns/tests.rs::guessing_drives_the_question_to_tcp",
+            "core/src/dns/tests.rs::a_truncated_answer_is_fetched_by_tcp",
+            "core/src/dns/tests.rs::a_server_without_edns_is_asked_without_it",
+            "core/src/dns/tests.rs::servers_that_fail_are_passed_over_and_then_it_is_try_again",
+            "core/src/dns/tests.rs::chains_that_loop_or_never_end_are_try_again",
+            "core/src/dns/tests.rs::absence_is_told_apart_and_kept_by_the_minimum_of_the_soa",
+            "core/src/outbound/tests/hostile.rs::a_resolver_that_fails_never_makes_mail_fail",
+        ],
+    ),
+    Row(
+        "D1",
+        "power cuts",
+        &[
+            "core/src/queue/tests/crash.rs::nothing_promised_is_lost_whenever_the_power_fails",
+            "tests/tests/crash.rs::what_was_accepted_survives_every_kill",
+        ],
+    ),
+    Row(
+        "D2",
+        "a sync that fails",
+        &[
+            "core/src/queue/tests/faults.rs::a_failed_sync_is_not_tried_again_and_what_it_held_is_refused",
+            "core/src/queue/tests/faults.rs::outcomes_whose_sync_failed_are_written_again",
+        ],
+    ),
+    Row(
+        "D3",
+        "disks that are full or broken",
+        &[
+            "core/src/queue/tests/faults.rs::a_full_disk_refuses_mail_and_can_still_be_drained",
+            "tests/tests/crash.rs::a_full_disk_is_a_reason_to_wait",
+        ],
+    ),
+    Row(
+        "D5",
+        "processes that are killed",
+        &[
+            "tests/tests/crash.rs::what_was_accepted_survives_every_kill",
+            "tests/tests/crash.rs::the_helper_goes_when_the_daemon_is_killed",
+        ],
+    ),
+    Row(
+        "D6",
+        "clocks that jump",
+        &[
+            "core/src/manager/tests/trouble.rs::a_wall_clock_that_jumps_while_we_run_expires_nothing_and_sticks_nothing",
+            "core/src/mail/ids.rs::a_clock_set_back_repeats_no_id",
+        ],
+    ),
+];
+
+/// Rows that can not be shown yet, and what they wait for.
+const WAITING: &[(&str, &str)] = &[
+    ("S6", "attacks on TLS itself: they need testssl and sslyze, which Debian does not package together"),
+    ("S7", "wrong ALPN: the server names no protocol yet"),
+    ("S18", "floods, descriptors and memory used up: the black-box faults of descriptors are D3's tests"),
+    ("S19", "SASL does not work yet"),
+    ("C8", "DANE does not work yet"),
+    ("C9", "MTA-STS does not work yet"),
+    ("C10", "the level verify and above do not work yet"),
+    ("C11", "levels and credentials by destination do not work yet"),
+    ("N1", "milters do not work yet"),
+    ("N2", "policy servers do not work yet"),
+    ("N3", "SASL does not work yet"),
+    ("D4", "allocation failures end the process; what is left then is D5"),
+    ("D7", "descriptors used up: the black-box faults of descriptors are D3's tests"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").to_owned()
+}
+
+/// Why this is no evidence, if it is none.
+fn fault(shown: &str) -> Option<String> {
+    let Some((file, test)) = shown.split_once("::") else {
+        let dialogue = root().join("corpus/dialogues").join(shown);
+        return (!dialogue.exists()).then(|| format!("{shown} is not there"));
+    };
+    let Ok(text) = std::fs::read_to_string(root().join(file)) else {
+        return Some(format!("{file} is not there"));
+    };
+    (!text.contains(&format!("fn {test}("))).then(|| format!("{file} has no test {test}"))
+}
+
+#[test]
+fn what_shows_an_attack_exists() {
+    let faults: Vec<String> = SHOWN
+        .iter()
+        .flat_map(|Row(name, _, shown)| {
+            shown.iter().filter_map(move |one| fault(one).map(|f| format!("{name}: {f}")))
+        })
+        .collect();
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn every_row_is_shown_or_waits_for_something() {
+    let mut wanted: BTreeSet<String> = (1..=24).map(|number| format!("S{number}")).collect();
+    wanted.extend((1..=11).map(|number| format!("C{number}")));
+    wanted.extend((1..=3).map(|number| format!("N{number}")));
+    wanted.extend((1..=7).map(|number| format!("D{number}")));
+    let rows = SHOWN.iter().map(|Row(name, ..)| *name).chain(WAITING.iter().map(|(name, _)| *name));
+    let names: Vec<String> = rows.map(str::to_owned).collect();
+    let listed: BTreeSet<String> = names.iter().cloned().collect();
+    assert_eq!(listed.len(), names.len(), "a row stands twice");
+    assert_eq!(listed, wanted);
+    for Row(name, about, shown) in SHOWN {
+        assert!(!about.is_empty() && !shown.is_empty(), "{name}");
+    }
+}

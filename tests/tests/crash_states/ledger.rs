@@ -1,0 +1,150 @@
+//! What was promised of each message, and whether a recovered spool keeps it.
+
+use postrider_core::mail::{Loaded, Message, QueueId, Standing, Summary};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A promise, or something that makes one void.
+#[derive(Debug, Clone)]
+pub(crate) enum Note {
+    /// Somebody is submitting this, with these stored octets. Of mail that the daemon made we do not know the record.
+    Begun(QueueId, Option<Box<Message>>, Vec<u8>),
+    /// 250.
+    Accepted(QueueId),
+    /// 451 or 452.
+    Refused(QueueId),
+    /// The log took mail again: what was refused before must not come back.
+    Recovered,
+    /// A final outcome of a recipient is on its way to the log.
+    Settling(QueueId, u32),
+    /// The log has taken it, and syncs it soon.
+    Settled(QueueId, u32),
+    /// A removal is on its way.
+    Removing(QueueId),
+    /// The log has taken it, and syncs it soon.
+    Removed(QueueId),
+}
+
+#[derive(Debug, Clone)]
+struct Life {
+    id: QueueId,
+    message: Option<Box<Message>>,
+    content: Vec<u8>,
+    accepted: Option<bool>,
+    void: bool,
+    removing: bool,
+    removed: bool,
+    settling: BTreeSet<u32>,
+    settled: BTreeSet<u32>,
+}
+
+/// All promises.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Ledger {
+    lives: BTreeMap<QueueId, Life>,
+    /// Taken and not yet synced, and the segment that has to be.
+    soft: Vec<(Note, Option<u64>)>,
+    pub(crate) writes_to: Option<u64>,
+}
+
+impl Ledger {
+    pub(crate) fn note(&mut self, note: &Note) {
+        match note {
+            Note::Begun(id, message, content) => {
+                let life = Life {
+                    id: *id,
+                    message: message.clone(),
+                    content: content.clone(),
+                    accepted: None,
+                    void: false,
+                    removing: false,
+                    removed: false,
+                    settling: BTreeSet::new(),
+                    settled: BTreeSet::new(),
+                };
+                self.lives.insert(*id, life);
+            }
+            Note::Accepted(id) => self.change(*id, |life| life.accepted = Some(true)),
+            Note::Refused(id) => self.change(*id, |life| life.accepted = Some(false)),
+            Note::Recovered => {
+                self.lives.values_mut().for_each(|life| life.void |= life.accepted == Some(false));
+            }
+            Note::Settling(id, index) => self.change(*id, |life| _ = life.settling.insert(*index)),
+            Note::Removing(id) => self.change(*id, |life| life.removing = true),
+            Note::Settled(..) | Note::Removed(_) => self.soft.push((note.clone(), self.writes_to)),
+        }
+    }
+
+    fn change(&mut self, id: QueueId, change: impl FnOnce(&mut Life)) {
+        if let Some(life) = self.lives.get_mut(&id) {
+            change(life);
+        }
+    }
+
+    /// A segment has been synced: what was written to it is promised now.
+    pub(crate) fn synced(&mut self, segment: u64) {
+        for (note, written) in std::mem::take(&mut self.soft) {
+            match note {
+                _ if written != Some(segment) => self.soft.push((note, written)),
+                Note::Settled(id, index) => self.change(id, |life| _ = life.settled.insert(index)),
+                Note::Removed(id) => self.change(id, |life| life.removed = true),
+                _ => {}
+            }
+        }
+    }
+
+    /// A write or a sync failed: nobody knows what of it is durable.
+    pub(crate) fn failed(&mut self) {
+        self.soft.iter_mut().for_each(|(_, written)| *written = None);
+    }
+
+    /// Messages that must be there.
+    pub(crate) fn promised(&self) -> impl Iterator<Item = QueueId> {
+        self.lives.values().filter(|life| life.accepted == Some(true) && !life.removing).map(|life| life.id)
+    }
+
+    /// Whether a line of the log is about a message that was refused.
+    pub(crate) fn is_refused(&self, line: &str) -> bool {
+        let id = line.split(':').next().and_then(|word| word.parse().ok());
+        id.and_then(|id: QueueId| self.lives.get(&id)).is_some_and(|life| life.accepted == Some(false))
+    }
+
+    /// Compares what recovery found of one message.
+    pub(crate) fn judge(&self, summary: &Summary, loaded: &Loaded, content: &[u8]) -> Result<(), String> {
+        let id = summary.id;
+        let life = self.lives.get(&id).ok_or_else(|| format!("{id} is invented"))?;
+        let wrong = |what: &str| Err(format!("{id}: {what}"));
+        if life.removed {
+            return wrong("its removal was durable, and it is back");
+        }
+        if life.void {
+            return wrong("it was refused, and it is back");
+        }
+        let same = life.message.as_ref().is_none_or(|message| **message == loaded.message);
+        if !same || content != life.content {
+            return wrong("it is not what was submitted");
+        }
+        for (index, standing) in (0..).zip(&loaded.standing) {
+            let waiting = matches!(standing, Standing::Waiting(_));
+            if waiting && life.settled.contains(&index) {
+                return wrong("an outcome that was durable is gone");
+            }
+            if !waiting && !life.settling.contains(&index) {
+                return wrong("an outcome is invented");
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares which messages recovery found.
+    pub(crate) fn judge_all(&self, found: &BTreeSet<QueueId>, last: QueueId) -> Result<(), String> {
+        for id in self.promised() {
+            if !found.contains(&id) {
+                return Err(format!("{id} was accepted, and is lost"));
+            }
+            if last < id {
+                return Err(format!("the id {id} would be given again"));
+            }
+        }
+        Ok(())
+    }
+}

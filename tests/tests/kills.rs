@@ -1,0 +1,235 @@
+//! The daemon is killed at each call that it makes, while it recovers and while it works; what it said 250 to is there at the next start.
+
+use nix::sys::signal::Signal;
+use postrider_tests::daemon::Daemon;
+use postrider_tests::faults::{Action, Faults, Kind};
+use postrider_tests::server::{Answer, Server};
+use postrider_tests::wait_for;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// More calls of one kind than a start needs.
+const CALLS_MAX: u64 = 1_000;
+
+/// Kinds that change the spool, and one that reads it.
+const KINDS: [Kind; 6] = [Kind::Sync, Kind::Write, Kind::Open, Kind::Unlink, Kind::Allocate, Kind::Read];
+
+/// A daemon that dies on demand; mail for `stay` waits for ever, all other goes.
+struct Mortal {
+    daemon: Daemon,
+    faults: Faults,
+    server: Server,
+    next: AtomicU64,
+}
+
+impl Mortal {
+    fn new(name: &str) -> Self {
+        let server = Server::scripted(|line, _| match line {
+            _ if line.contains("<stay") => Answer::Say("450 4.2.0 not now\r\n".to_owned()),
+            _ => Answer::Usual,
+        });
+        let lines = format!(
+            "relayhost = [127.0.0.1]:{}\nspool_segment_size = 65536\nspool_reserve = 65536\nmaximal_queue_lifetime = 100d",
+            server.address.port()
+        );
+        let mut daemon = Daemon::prepare(name, &lines, "");
+        let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
+        daemon.environment = faults.environment();
+        Self { daemon, faults, server, next: AtomicU64::new(0) }
+    }
+
+    /// Clients submit until the daemon is gone, or so many messages are accepted: their queue ids.
+    fn load(&self, clients: u64, most: u64) -> BTreeMap<String, String> {
+        let (accepted, done) = (std::sync::Mutex::new(BTreeMap::new()), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            for _ in 0..clients {
+                scope.spawn(|| {
+                    while !done.load(Ordering::SeqCst) {
+                        let number = self.next.fetch_add(1, Ordering::SeqCst);
+                        let Some((name, id)) = self.session(number) else { return };
+                        let mut accepted = accepted.lock().expect("no client panics");
+                        accepted.insert(name, id);
+                        done.store(accepted.len() as u64 >= most, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        accepted.into_inner().expect("no client panics")
+    }
+
+    /// One message: its name and queue id, or `None` when the daemon is gone.
+    fn session(&self, number: u64) -> Option<(String, String)> {
+        let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.daemon.port)).ok()?);
+        let name = format!("m{number}");
+        let user = if number % 5 == 0 { "stay" } else { "go" };
+        // Now and then one that lies in a file of its own.
+        let lines = if number % 11 == 10 { 6_000 } else { 30 };
+        say(&mut stream, b"")?;
+        say(&mut stream, b"EHLO client.test\r\n")?;
+        say(&mut stream, format!("MAIL FROM:<{name}@origin.test>\r\n").as_bytes())?;
+        say(&mut stream, format!("RCPT TO:<{user}{number}@far.test>\r\n").as_bytes())?;
+        say(&mut stream, b"DATA\r\n")?;
+        let text = format!("Subject: {name}\r\n\r\n{}.\r\n", "A line of this message.\r\n".repeat(lines));
+        let reply = say(&mut stream, text.as_bytes())?;
+        let id = reply.trim_end().strip_prefix("250 2.0.0 Ok: queued as ")?;
+        Some((name, id.to_owned()))
+    }
+
+    fn listed(&self) -> BTreeSet<String> {
+        let list = self.daemon.command(&["queue", "list", "--json"]);
+        assert!(list.status.success(), "{list:?}");
+        let text = String::from_utf8_lossy(&list.stdout).into_owned();
+        text.lines()
+            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+            .filter_map(|entry| entry["queue_id"].as_str().map(str::to_owned))
+            .collect()
+    }
+
+    fn arrived(&self) -> BTreeSet<String> {
+        let name = |mail: &str| mail.trim_start_matches('<').split('@').next().unwrap_or_default().to_owned();
+        let taken = self.server.taken();
+        // A client that pipelines ends a transaction that has no recipients with an empty one.
+        taken
+            .iter()
+            .filter(|message| !message.recipients.is_empty())
+            .map(|message| name(&message.mail))
+            .collect()
+    }
+
+    /// Everything that was accepted has arrived or is in the queue.
+    fn compare(&self, accepted: &BTreeMap<String, String>, when: &str) {
+        let (listed, arrived) = (self.listed(), self.arrived());
+        let lost: Vec<_> =
+            accepted.iter().filter(|(name, id)| !arrived.contains(*name) && !listed.contains(*id)).collect();
+        assert!(lost.is_empty(), "{when}: lost {lost:?}, of {listed:?} and {arrived:?}");
+    }
+
+    fn corrupt(&self) -> usize {
+        let path: PathBuf = self.daemon.path().join("spool/postrider/corrupt");
+        std::fs::read_dir(path).expect("the spool").count()
+    }
+}
+
+fn say(stream: &mut BufReader<TcpStream>, words: &[u8]) -> Option<String> {
+    stream.get_mut().write_all(words).ok()?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return line.starts_with(['2', '3']).then_some(line);
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_each_call_of_a_recovery_loses_nothing() {
+    let mut mortal = Mortal::new("kill-recovery");
+    mortal.daemon.run();
+    let mut accepted = mortal.load(2, 120);
+    let mut killed = 0;
+    for kind in KINDS {
+        // Each start leaves one more segment to read, until the daemon has lived long enough to tidy up: so ever larger steps.
+        let mut at = 1;
+        loop {
+            assert!(at < CALLS_MAX, "{kind:?}: {at}");
+            mortal.daemon.kill();
+            // Something to clean up: a content that belongs to no message.
+            let orphan = mortal.daemon.path().join("spool/postrider/contents/4jWkjn1H7Gz0000");
+            std::fs::write(&orphan, b"nobody's").expect("a spool");
+            mortal.faults.arm(kind, at, 1, Action::Signal(Signal::SIGKILL));
+            let started = mortal.daemon.try_run();
+            // First disarmed: what is called later must not kill it while we look.
+            mortal.faults.disarm(kind);
+            let fired = mortal.faults.fired(kind);
+            if fired == 0 {
+                assert!(started.is_ok() && at > 1, "{kind:?}: {started:?}, {at}");
+                println!("{kind:?}: killed at calls up to {}", at - 1);
+                break;
+            }
+            killed += 1;
+            at += 1 + at / 10;
+        }
+        mortal.compare(&accepted, "after recoveries");
+    }
+    assert!(killed > 30, "{killed}");
+    accepted.append(&mut mortal.load(1, 3));
+    mortal.compare(&accepted, "and it works on");
+    assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
+}
+
+#[test]
+fn a_kill_at_each_call_under_load_and_compaction_loses_nothing() {
+    let mut mortal = Mortal::new("kill-compaction");
+    let mut accepted = BTreeMap::new();
+    let mut killed = 0;
+    mortal.daemon.run();
+    for kind in [Kind::Sync, Kind::Write, Kind::Unlink, Kind::Open, Kind::Allocate, Kind::Read] {
+        // Each kill falls a little later; rare calls take longer to come.
+        let (step, rounds) = match kind {
+            Kind::Unlink | Kind::Allocate | Kind::Open => (1, 8),
+            _ => (7, 8),
+        };
+        for round in 0..rounds {
+            mortal.faults.arm(kind, 1 + round * step, 1, Action::Signal(Signal::SIGKILL));
+            accepted.append(&mut mortal.load(3, 400));
+            wait_for("the blow", || (mortal.faults.fired(kind) > 0).then_some(()));
+            killed += 1;
+            mortal.faults.disarm(kind);
+            mortal.daemon.kill();
+            mortal.daemon.run();
+            mortal.compare(&accepted, &format!("{kind:?}, round {round}"));
+        }
+    }
+    println!("{killed} kills, {} messages accepted, {} arrived", accepted.len(), mortal.arrived().len());
+    assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
+    let log = std::fs::read_dir(mortal.daemon.path().join("spool/postrider/log")).expect("the spool");
+    let oldest = log.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).min().unwrap_or_default();
+    assert!(
+        u64::from_str_radix(&oldest, 16).is_ok_and(|oldest| oldest > 1),
+        "segments were given up: {oldest}"
+    );
+}
+
+#[test]
+fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
+    let mut mortal = Mortal::new("signals");
+    mortal.daemon.run();
+    let accepted = mortal.load(2, 60);
+    for signal in [Signal::SIGHUP, Signal::SIGTERM] {
+        for at in (1..40).step_by(3) {
+            mortal.daemon.kill();
+            mortal.faults.arm(Kind::Open, at, 1, Action::Signal(signal));
+            let started = mortal.daemon.try_run();
+            mortal.faults.disarm(Kind::Open);
+            if mortal.faults.fired(Kind::Open) == 0 {
+                assert!(at > 10, "{signal}: a start opens more than {at} files");
+                break;
+            }
+            if started.is_err() {
+                mortal.daemon.run();
+            } else if signal == Signal::SIGTERM {
+                // It came before the daemon listened for signals, or it is stopping.
+                mortal.daemon.kill();
+                mortal.daemon.run();
+            }
+            mortal.compare(&accepted, &format!("{signal} at {at}"));
+        }
+    }
+    // And in the middle of work.
+    mortal.faults.arm(Kind::Write, 5, 1, Action::Signal(Signal::SIGHUP));
+    let mut more = mortal.load(2, 40);
+    assert!(mortal.faults.fired(Kind::Write) > 0);
+    assert!(more.len() >= 40, "a reload turns nobody away: {}", more.len());
+    mortal.faults.arm(Kind::Write, 5, 1, Action::Signal(Signal::SIGTERM));
+    more.append(&mut mortal.load(2, 400));
+    assert!(mortal.faults.fired(Kind::Write) > 0);
+    assert_eq!(mortal.daemon.wait(), Some(0), "it stops in order");
+    mortal.daemon.run();
+    more.extend(accepted);
+    mortal.compare(&more, "after all");
+}

@@ -1,0 +1,274 @@
+//! What lies around the daemon gives way: file names and descriptors run out, the disk becomes read-only, the clock jumps. It waits, and goes on by itself.
+
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use postrider_tests::daemon::{Daemon, owner};
+use postrider_tests::faults::{Action, Faults, Kind};
+use postrider_tests::server::{Answer, Server};
+use postrider_tests::{program, run, wait_for};
+use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+const YEAR: i64 = 365 * 24 * 3600;
+
+/// A file system of memory in place of the spool; goes with its owner.
+struct Memory(PathBuf);
+
+impl Memory {
+    fn mount(at: &Path, options: &str) -> Self {
+        fs::create_dir_all(at).expect("a scratch folder");
+        let (uid, gid) = owner();
+        let options = format!("uid={uid},gid={gid},mode=755,{options}");
+        run(Command::new(program("mount", "mount")).args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at));
+        Self(at.to_owned())
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        _ = Command::new(program("umount", "mount")).arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The reply to a message: to its end, or to the first command that was refused.
+fn submit(daemon: &Daemon, lines: usize, recipient: &str) -> String {
+    let mut client = daemon.client();
+    let text = format!("Subject: x\r\n\r\n{}", "A line of this message.\r\n".repeat(lines));
+    let mut reply = String::new();
+    let recipient = format!("RCPT TO:<{recipient}>");
+    for command in ["EHLO client.test", "MAIL FROM:<me@here.test>", &recipient, "DATA"] {
+        reply = client.say(command);
+        if !reply.starts_with(['2', '3']) {
+            return reply;
+        }
+    }
+    assert!(reply.starts_with("354"), "{reply}");
+    client.send(text.as_bytes());
+    client.say(".")
+}
+
+fn is_empty(daemon: &Daemon) -> bool {
+    _ = daemon.command(&["queue", "flush"]);
+    String::from_utf8_lossy(&daemon.command(&["queue", "list"]).stdout).contains("is empty")
+}
+
+#[test]
+fn without_free_inodes_large_mail_is_refused_and_small_mail_goes_on() {
+    let mut daemon = Daemon::prepare("inodes", "spool_segment_size = 65536\nspool_reserve = 65536", "");
+    let disk = Memory::mount(&daemon.path().join("spool"), "size=16m,nr_inodes=40");
+    daemon.run();
+    let fillers = daemon.path().join("spool/fillers");
+    fs::create_dir(&fillers).expect("an inode");
+    let mut count = 0;
+    while fs::write(fillers.join(count.to_string()), b"").is_ok() {
+        count += 1;
+    }
+    assert!(count > 5, "{count}");
+    let reply = submit(&daemon, 8_000, "you@here.test");
+    assert!(reply.starts_with("452 4.3.1"), "a content of its own needs a name: {reply}");
+    let mut accepted = 0;
+    // Small mail has room until no more segments can be made.
+    let refusal = loop {
+        let reply = submit(&daemon, 400, "you@here.test");
+        if !reply.starts_with("250") {
+            break reply;
+        }
+        accepted += 1;
+        assert!(accepted < 500, "{accepted} messages without an inode");
+        if accepted > 40 {
+            break "452 4.3.1".to_owned();
+        }
+    };
+    assert!(refusal.starts_with("452 4.3.1") && accepted > 3, "{accepted}, then {refusal}");
+    _ = daemon.wait_for_mail("you", accepted);
+    fs::remove_dir_all(&fillers).expect("our own files");
+    wait_for("large mail to be taken again", || {
+        submit(&daemon, 8_000, "you@here.test").starts_with("250").then_some(())
+    });
+    _ = daemon.wait_for_mail("you", accepted + 1);
+    daemon.kill();
+    drop(disk);
+}
+
+#[test]
+fn a_spool_that_becomes_read_only_refuses_mail_and_takes_it_again_when_it_can() {
+    let server = Server::start();
+    let lines = format!(
+        "relayhost = [127.0.0.1]:{}\nspool_segment_size = 65536\nspool_reserve = 65536",
+        server.address.port()
+    );
+    let mut daemon = Daemon::prepare("read-only", &lines, "");
+    let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
+    daemon.environment = faults.environment();
+    daemon.run();
+    assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));
+    _ = server.wait(1);
+    wait_for("the queue to run empty", || is_empty(&daemon).then_some(()));
+    // As a file system does that has met an error: the kernel allows no remount while we have files open.
+    let kinds = [Kind::Write, Kind::Sync, Kind::Open, Kind::Unlink, Kind::Allocate];
+    kinds.iter().for_each(|kind| faults.arm(*kind, 1, u64::MAX, Action::Fail(Errno::EROFS)));
+    for lines in [3, 8_000, 3, 8_000] {
+        let reply = submit(&daemon, lines, "you@far.test");
+        assert!(reply.starts_with("451 4.3.0"), "{reply}");
+    }
+    assert!(faults.fired(Kind::Write) > 0 && faults.fired(Kind::Open) > 0);
+    kinds.iter().for_each(|kind| faults.disarm(*kind));
+    for (count, lines) in [(2, 3), (3, 8_000)] {
+        wait_for("mail to be taken again", || {
+            submit(&daemon, lines, "you@far.test").starts_with("250").then_some(())
+        });
+        _ = server.wait(count);
+    }
+    wait_for("the queue to run empty", || is_empty(&daemon).then_some(()));
+    assert_eq!(server.count(), 3, "what was refused did not arrive");
+}
+
+#[test]
+fn a_start_on_a_read_only_spool_says_what_is_wrong_and_changes_nothing() {
+    let mut daemon = Daemon::prepare("read-only-start", "relayhost = [127.0.0.1]:1", "");
+    let spool = daemon.path().join("spool");
+    let disk = Memory::mount(&spool, "size=128m");
+    daemon.run();
+    assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));
+    daemon.kill();
+    let remount = |way: &str| {
+        let options = format!("remount,{way}");
+        run(Command::new(program("mount", "mount")).args(["-o", &options]).arg(&spool));
+    };
+    remount("ro");
+    assert!(daemon.try_run().is_err(), "nobody can keep mail here");
+    let said = format!("{}{}", daemon.stderr(), daemon.log());
+    assert!(said.contains("Read-only file system") && said.contains("mount it for writing"), "{said}");
+    daemon.kill();
+    remount("rw");
+    daemon.run();
+    let list = daemon.command(&["queue", "list"]);
+    assert!(String::from_utf8_lossy(&list.stdout).contains("you@far.test"), "{list:?}");
+    daemon.kill();
+    drop(disk);
+}
+
+/// Seconds of processor time that a process has used.
+fn processor_seconds(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let ticks: f64 = fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime");
+    ticks / 100.0
+}
+
+#[test]
+fn without_file_descriptors_clients_wait_and_nothing_spins() {
+    const LIMIT: usize = 48;
+    let mut daemon = Daemon::prepare("descriptors", "smtpd_client_connection_count_limit = 0", "");
+    daemon.starter =
+        vec![program("prlimit", "util-linux").into(), format!("--nofile={LIMIT}:{LIMIT}").into()];
+    daemon.run();
+    assert!(submit(&daemon, 3, "you@here.test").starts_with("250"));
+    let process = daemon.process();
+    let mut clients: Vec<TcpStream> = Vec::new();
+    for _ in 0..LIMIT + 20 {
+        clients.push(TcpStream::connect(("127.0.0.1", daemon.port)).expect("the kernel queues it"));
+    }
+    let line = daemon.wait_for_log("Too many open files");
+    assert!(line.contains("accept"), "{line}");
+    let (before, start) = (processor_seconds(process), Instant::now());
+    // The time that is measured, not one that is waited for.
+    while start.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let share = (processor_seconds(process) - before) / start.elapsed().as_secs_f64();
+    let lines = daemon.log().matches("Too many open files").count();
+    assert!(lines <= 3, "nor does the log fill: {lines} lines");
+    println!("without descriptors it uses {:.1} % of a core", share * 100.0);
+    assert!(share < 0.05, "it spins: {share}");
+    // Who was served before is still served, and when they leave, the others are.
+    let first = &mut clients[0];
+    first.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+    let mut greeting = [0; 4];
+    first.read_exact(&mut greeting).expect("a greeting");
+    assert_eq!(&greeting, b"220 ");
+    drop(clients);
+    wait_for("mail to be taken again", || {
+        submit(&daemon, 3, "you@here.test").starts_with("250").then_some(())
+    });
+    _ = daemon.wait_for_mail("you", 2);
+}
+
+/// A daemon whose clock can be set, and a next hop that takes mail only when it is told to.
+fn with_clock(name: &str) -> (Daemon, Faults, Server, Arc<AtomicBool>) {
+    let open = Arc::new(AtomicBool::new(false));
+    let is_open = Arc::clone(&open);
+    let server =
+        Server::scripted(move |line, _| match line.starts_with("RCPT") && !is_open.load(Ordering::SeqCst) {
+            true => Answer::Say("450 4.2.0 not now\r\n".to_owned()),
+            false => Answer::Usual,
+        });
+    let lines = format!(
+        "relayhost = [127.0.0.1]:{}\nminimal_backoff_time = 2s\nmaximal_backoff_time = 2s\n\
+         maximal_queue_lifetime = 5d\ndelay_warning_time = 0",
+        server.address.port()
+    );
+    let mut daemon = Daemon::prepare(name, &lines, "");
+    let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
+    daemon.environment = faults.environment();
+    daemon.run();
+    (daemon, faults, server, open)
+}
+
+/// Messages that went to somebody: a client that pipelines ends a transaction that has no recipients with an empty one.
+fn taken(server: &Server) -> usize {
+    server.taken().iter().filter(|message| !message.recipients.is_empty()).count()
+}
+
+#[test]
+fn a_clock_that_jumps_while_the_daemon_runs_bounces_nothing_and_stops_nothing() {
+    let (daemon, faults, server, open) = with_clock("clock-running");
+    for jump in [-10 * YEAR, 10 * YEAR, 0, YEAR, -YEAR] {
+        open.store(false, Ordering::SeqCst);
+        assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));
+        let deferrals = || daemon.log().matches("status=deferred").count();
+        let before = deferrals();
+        wait_for("the first attempt", || (deferrals() > before || before > 0).then_some(()));
+        faults.set_clock(jump);
+        // It is tried again, by the clock that does not jump.
+        let now = deferrals();
+        wait_for("another attempt", || (deferrals() > now).then_some(()));
+        open.store(true, Ordering::SeqCst);
+        let count = taken(&server);
+        wait_for("the message to arrive without help", || (taken(&server) > count).then_some(()));
+        let list =
+            || String::from_utf8_lossy(&daemon.command(&["queue", "list"]).stdout).contains("is empty");
+        wait_for("the queue to run empty", || list().then_some(()));
+    }
+    assert_eq!(taken(&server), 5, "each arrived once");
+    let log = daemon.log();
+    assert!(!log.contains("status=bounced") && !log.contains("status=expired"), "nothing was returned");
+}
+
+#[test]
+fn a_clock_that_jumped_while_the_daemon_was_down_returns_nothing_untried() {
+    let (mut daemon, faults, server, open) = with_clock("clock-down");
+    for jump in [-10 * YEAR, 10 * YEAR] {
+        open.store(false, Ordering::SeqCst);
+        faults.set_clock(0);
+        assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));
+        _ = daemon.wait_for_log("status=deferred");
+        daemon.signal(Signal::SIGTERM);
+        assert_eq!(daemon.wait(), Some(0));
+        faults.set_clock(jump);
+        // The next hop works: the first attempt since the start is made before anything is returned for its age.
+        open.store(true, Ordering::SeqCst);
+        let count = taken(&server);
+        daemon.run();
+        wait_for("the message to arrive without help", || (taken(&server) > count).then_some(()));
+        assert!(submit(&daemon, 3, "you@far.test").starts_with("250"), "ids are found in any year");
+        wait_for("the new message to arrive", || (taken(&server) == count + 2).then_some(()));
+    }
+    assert!(!daemon.log().contains("status=bounced") && !daemon.log().contains("status=expired"));
+}
