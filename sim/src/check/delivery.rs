@@ -408,10 +408,10 @@ impl Model for Delivery {
             Property::sometimes("a kept connection is used again", |_, state: &State| state.reused),
         ];
         if self.crashes > 0 {
-            properties
-                .push(Property::sometimes("a crash before the write costs a second copy", |_, state| {
-                    state.crashes > 0 && state.copies.iter().any(|copies| *copies > 1)
-                }));
+            properties.push(Property::sometimes(
+                "a crash before the write costs a second copy",
+                |_, state: &State| state.crashes > 0 && state.copies.iter().any(|copies| *copies > 1),
+            ));
         }
         properties
     }

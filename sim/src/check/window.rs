@@ -93,8 +93,10 @@ impl Model for Windows {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no more run at once than the limit", |_, state| state.running <= LIMIT),
-            Property::always("the window counts what runs", |_, state| state.window.busy() == state.running),
+            Property::always("no more run at once than the limit", |_, state: &State| state.running <= LIMIT),
+            Property::always("the window counts what runs", |_, state: &State| {
+                state.window.busy() == state.running
+            }),
             Property::always(
                 "it is never wider than the limit, nor closed while alive",
                 |_, state: &State| {
@@ -102,11 +104,11 @@ impl Model for Windows {
                         && (state.dead || state.window.width() >= 1 || state.running > 0)
                 },
             ),
-            Property::always("who has nothing running may start, unless it rests", |_, state| {
+            Property::always("who has nothing running may start, unless it rests", |_, state: &State| {
                 state.dead || state.running > 0 || state.window.permits()
             }),
-            Property::sometimes("it fills", |_, state| state.running == LIMIT),
-            Property::sometimes("it dies", |_, state| state.dead),
+            Property::sometimes("it fills", |_, state: &State| state.running == LIMIT),
+            Property::sometimes("it dies", |_, state: &State| state.dead),
         ]
     }
 }
