@@ -68,5 +68,5 @@ fn ten_thousand_addresses_are_read_as_postfix_reads_them_or_refused() {
     println!("delivered by Postfix {}, by Postrider {}", reference.len(), ours.len());
     assert!(wrong.is_empty(), "{} of 10,000:\n{}", wrong.len(), wrong.join("\n"));
     // Without this a server that refuses all would pass.
-    assert!(ours.len() > 2_000, "{} addresses were taken", ours.len());
+    assert!(ours.len() > 1_000, "{} addresses were taken", ours.len());
 }

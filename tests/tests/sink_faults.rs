@@ -11,7 +11,12 @@ struct Sink(Child, u16);
 impl Sink {
     fn start(options: &[&str]) -> Self {
         let port = free_port();
-        let child = Command::new(program("smtp-sink", "postfix"))
+        let mut command = Command::new(program("smtp-sink", "postfix"));
+        if nix::unistd::Uid::effective().is_root() {
+            // It insists on being somebody else.
+            command.args(["-u", "nobody"]);
+        }
+        let child = command
             .args(options)
             .arg(format!("127.0.0.1:{port}"))
             .arg("100")

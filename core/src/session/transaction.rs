@@ -37,7 +37,7 @@ impl Session {
             .map_err(|error| replies::of_error(&error))?;
         let sender = match path {
             Path::Null => Sender::Null,
-            Path::Mailbox(mailbox) if self.is_option(&mailbox) => {
+            Path::Mailbox(mailbox) if self.is_doubtful(&mailbox) => {
                 return Err(replies::of_error(&CommandError::BadSender));
             }
             Path::Mailbox(mailbox) => Sender::Mailbox(mailbox),
@@ -130,7 +130,7 @@ impl Session {
     fn read_rcpt(&self, arguments: &str) -> Result<Recipient, Reply> {
         let (mailbox, parameters) = command::rcpt(arguments, self.params.strict_envelopes)
             .map_err(|error| replies::of_error(&error))?;
-        if self.is_option(&mailbox) {
+        if self.is_doubtful(&mailbox) {
             return Err(replies::of_error(&CommandError::BadRecipient));
         }
         if !parameters.is_empty() && self.discards("DSN") {
@@ -153,9 +153,11 @@ impl Session {
         Ok(recipient)
     }
 
-    /// A command that is handed such an address could take it for an option.
-    fn is_option(&self, mailbox: &Mailbox) -> bool {
-        mailbox.local().starts_with('-') && !self.params.allow_min_user
+    /// Whether a command that is handed the address could take it for an option, or whoever swaps `%` for `@` finds no domain.
+    fn is_doubtful(&self, mailbox: &Mailbox) -> bool {
+        let local = mailbox.local();
+        (local.starts_with('-') && !self.params.allow_min_user)
+            || (mailbox.domain().is_empty() && local.ends_with('%'))
     }
 
     fn permits_recipient(&self, mailbox: &Mailbox) -> bool {
