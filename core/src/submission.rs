@@ -16,7 +16,7 @@ use crate::limits::QUESTIONS_PER_DECISION_MAX;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{Change, Envelope, Message, Origin, QueueId, Refusal, Sender};
 use crate::params::Settings;
-use crate::report::Kind;
+use crate::report::{Kind, Unmade};
 use crate::rewrite::Rewrite;
 use crate::time::{Instant, Now, Timestamp};
 use crate::wire::{EnhancedStatus, Reply, date};
@@ -108,6 +108,21 @@ pub enum Failure {
     Spool(Refusal),
     /// The driver gave up.
     Aborted,
+}
+
+impl From<Failure> for Unmade {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(reply) => {
+                // RFC 3463: X.3.X is about the state of our own system, such as a table that does not answer.
+                let ours = reply.status.is_some_and(|status| (status.class, status.subject) == (4, 3));
+                let why = format!("{} {}", reply.code, reply.lines.join(" "));
+                if ours { Self::Trouble(why) } else { Self::Refused(why) }
+            }
+            Failure::Spool(refusal) => Self::Trouble(format!("the spool refuses it: {refusal:?}")),
+            Failure::Aborted => Self::Trouble("it could not be composed".to_owned()),
+        }
+    }
 }
 
 /// What a submission works with; shared by all of one configuration.

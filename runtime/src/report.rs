@@ -6,16 +6,16 @@ use crate::inbound::Shared;
 use crate::limits::REPORT_CHUNK;
 use crate::site::Site;
 use crate::submit::{Whole, submit};
-use postrider_core::report::{self, Plan};
-use postrider_core::submission::{Failure, Maker, Start};
+use postrider_core::report::{self, Plan, Unmade};
+use postrider_core::submission::{Maker, Start};
 use std::sync::Arc;
 
 /// Makes it; durable when this returns well.
 ///
 /// # Errors
 /// Why not; the manager tries again.
-pub async fn make<E: Environment>(shared: &Shared<E>, site: &Site<E>, plan: Plan) -> Result<(), String> {
-    let original = read_original(shared, site, &plan).await?;
+pub async fn make<E: Environment>(shared: &Shared<E>, site: &Site<E>, plan: Plan) -> Result<(), Unmade> {
+    let original = read_original(shared, site, &plan).await.map_err(Unmade::Trouble)?;
     let now = shared.env.now();
     let content = report::compose(&plan, &site.report, now, shared.env.utc_offset(now.wall), &original);
     drop(original);
@@ -25,12 +25,8 @@ pub async fn make<E: Environment>(shared: &Shared<E>, site: &Site<E>, plan: Plan
         prepend: Vec::new(),
         changes: plan.changes,
     };
-    match submit(shared, site, start, &mut Whole(Some(content))).await {
-        Ok(_) => Ok(()),
-        Err(Failure::Refused(reply)) => Err(format!("{} {}", reply.code, reply.lines.join(" "))),
-        Err(Failure::Spool(refusal)) => Err(format!("the spool refuses it: {refusal:?}")),
-        Err(Failure::Aborted) => Err("it could not be composed".to_owned()),
-    }
+    submit(shared, site, start, &mut Whole(Some(content))).await?;
+    Ok(())
 }
 
 /// The start of the message that the report returns, as far as it returns it.

@@ -1,14 +1,18 @@
-//! A name server on loopback, for `dns_servers`.
+//! A name server on loopback, for `dns_servers`: over UDP as far as an answer fits, and over TCP (RFC 7766).
 
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many aliases one answer follows.
 const ALIASES_MAX: usize = 20;
+/// How many ports are tried before one is free for UDP and TCP.
+const PORTS_MAX: usize = 100;
 
 /// What a name server answers.
 #[derive(Debug, Clone)]
@@ -28,6 +32,8 @@ pub struct Names {
     pub address: SocketAddr,
     zones: Arc<Mutex<BTreeMap<(String, RecordType), Zone>>>,
     rule: Arc<Mutex<Option<Rule>>>,
+    truncated: Arc<AtomicUsize>,
+    by_tcp: Arc<AtomicUsize>,
 }
 
 /// Answers for names that nobody was told of, such as fifty thousand of one pattern.
@@ -40,7 +46,13 @@ impl Names {
     /// When loopback has no free port.
     #[must_use]
     pub fn start() -> Self {
-        Self::start_at("127.0.0.1:0")
+        let both = || {
+            let udp = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+            let tcp = TcpListener::bind(udp.local_addr().ok()?).ok()?;
+            Some((udp, tcp))
+        };
+        let (udp, tcp) = (0..PORTS_MAX).find_map(|_| both()).expect("a port is free for UDP and TCP");
+        Self::serve(udp, tcp)
     }
 
     /// The same, at an address and port of this host.
@@ -49,21 +61,75 @@ impl Names {
     /// When it is not free.
     #[must_use]
     pub fn start_at(address: &str) -> Self {
-        let socket = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        let address = socket.local_addr().expect("a bound socket has an address");
-        let names = Self { address, zones: Arc::default(), rule: Arc::default() };
+        let udp = UdpSocket::bind(address).unwrap_or_else(|error| panic!("{address}, UDP: {error}"));
+        let tcp = TcpListener::bind(address).unwrap_or_else(|error| panic!("{address}, TCP: {error}"));
+        Self::serve(udp, tcp)
+    }
+
+    fn serve(udp: UdpSocket, tcp: TcpListener) -> Self {
+        let names = Self {
+            address: udp.local_addr().expect("a bound socket has an address"),
+            zones: Arc::default(),
+            rule: Arc::default(),
+            truncated: Arc::default(),
+            by_tcp: Arc::default(),
+        };
         let inside = names.clone();
         std::thread::spawn(move || {
             let mut buffer = [0; 4096];
-            while let Ok((count, from)) = socket.recv_from(&mut buffer) {
-                if let Some(reply) =
-                    Message::from_bytes(&buffer[..count]).ok().and_then(|m| inside.answer(&m))
-                {
-                    _ = socket.send_to(&reply.to_bytes().expect("our own records encode"), from);
+            while let Ok((count, from)) = udp.recv_from(&mut buffer) {
+                if let Some(reply) = inside.datagram(&buffer[..count]) {
+                    _ = udp.send_to(&reply, from);
                 }
             }
         });
+        let inside = names.clone();
+        std::thread::spawn(move || {
+            for stream in tcp.incoming().flatten() {
+                let inside = inside.clone();
+                std::thread::spawn(move || while inside.converse(&stream).is_some() {});
+            }
+        });
         names
+    }
+
+    /// The answer over UDP. One that is longer than the asker takes comes without records and says so (RFC 2181 9).
+    fn datagram(&self, octets: &[u8]) -> Option<Vec<u8>> {
+        let query = Message::from_bytes(octets).ok()?;
+        let mut reply = self.answer(&query)?;
+        let whole = reply.to_bytes().expect("our own records encode");
+        if whole.len() <= usize::from(query.max_payload()) {
+            return Some(whole);
+        }
+        self.truncated.fetch_add(1, Ordering::SeqCst);
+        reply.answers.clear();
+        reply.metadata.truncation = true;
+        Some(reply.to_bytes().expect("our own records encode"))
+    }
+
+    /// One question and its answer over TCP, each behind its length; `None` when the asker has gone.
+    fn converse(&self, mut stream: &TcpStream) -> Option<()> {
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).ok()?;
+        let mut octets = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut octets).ok()?;
+        self.by_tcp.fetch_add(1, Ordering::SeqCst);
+        let Some(reply) = self.answer(&Message::from_bytes(&octets).ok()?) else { return Some(()) };
+        let reply = reply.to_bytes().expect("our own records encode");
+        let length = u16::try_from(reply.len()).expect("an answer fits into a message").to_be_bytes();
+        stream.write_all(&[&length[..], &reply].concat()).ok()
+    }
+
+    /// How many answers were too long for UDP.
+    #[must_use]
+    pub fn truncated(&self) -> usize {
+        self.truncated.load(Ordering::SeqCst)
+    }
+
+    /// How many questions came over TCP.
+    #[must_use]
+    pub fn asked_by_tcp(&self) -> usize {
+        self.by_tcp.load(Ordering::SeqCst)
     }
 
     /// Tells it of a name.

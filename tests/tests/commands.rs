@@ -296,6 +296,25 @@ fn postmap_answers_as_the_daemon_would() {
 }
 
 #[test]
+fn commands_about_tables_need_no_master_cf() {
+    let daemon = Daemon::prepare("postmap-alone", "alias_database = inline:{me=you}\n", "");
+    std::fs::remove_file(daemon.config().join("master.cf")).expect("it was written");
+    let table = "inline:{a=b}";
+    assert_eq!(done(daemon.command(&["postmap", "-q", "a", table]), 0).0, "b\n");
+    assert_eq!(done(daemon.command(&["map", "-q", "a", table]), 0).0, "b\n");
+    assert_eq!(done(daemon.command(&["postalias", "-q", "a", table]), 0).0, "b\n");
+    done(daemon.command(&["newaliases"]), 0);
+    // Others do, and without main.cf nothing goes.
+    assert!(done(daemon.command(&["queue", "list"]), 78).1.contains("master.cf: No such file"));
+    std::fs::remove_file(daemon.config().join("main.cf")).expect("it was written");
+    let (_, error) = done(daemon.command(&["postmap", "-q", "a", table]), 78);
+    assert!(
+        error.contains("main.cf: No such file or directory; name the directory of main.cf with"),
+        "{error}"
+    );
+}
+
+#[test]
 fn where_postfix_compiles_a_table_its_text_is_checked() {
     let daemon = Daemon::prepare("postmap-checks", "", "");
     let file = |name: &str, text: &str| -> String {

@@ -1,6 +1,7 @@
 //! Parameters whose effect only the whole daemon shows.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::server::{Answer, Server};
 use postrider_tests::smtp::Client;
 use postrider_tests::{PATIENCE, binary, program, wait_for};
 use std::fs;
@@ -234,4 +235,25 @@ fn without_best_mx_transport_such_mail_is_a_loop() {
     let report = String::from_utf8_lossy(&daemon.wait_for_mail("me", 1)[0]).into_owned();
     assert!(report.contains("mail for best.test loops back to myself"), "{report}");
     assert_eq!(daemon.delivered("one").len(), 0);
+}
+
+/// An answer too long for UDP comes truncated, and is asked for again over TCP (RFC 7766 4): nothing else tells where mail goes.
+#[test]
+fn a_truncated_answer_is_asked_for_over_tcp_and_mail_goes_to_the_exchanger_in_it() {
+    let server = Server::scripted_at("127.0.0.2:0", |_, _| Answer::Usual);
+    let lines = format!(
+        "transport_maps = inline:{{big.test=smtp:big.test:{}}}\nmaximal_queue_lifetime = 0",
+        server.address.port()
+    );
+    let daemon = Daemon::start("dns-over-tcp", &lines);
+    let others: Vec<String> = (0..80).map(|n| format!("exchanger-number-{n}.far.big.test.")).collect();
+    let mut exchangers: Vec<(u16, &str)> = others.iter().map(|name| (20, name.as_str())).collect();
+    exchangers.push((10, "best.big.test."));
+    daemon.names.mail("big.test", &exchangers);
+    daemon.names.host("best.big.test", "127.0.0.2");
+    _ = daemon.client().deliver("me@here.test", &["you@big.test"], "Subject: far\r\n\r\nbody\r\n");
+    let line = daemon.wait_for_log("to=<you@big.test>");
+    assert!(line.contains("relay=best.big.test[127.0.0.2]:") && line.contains("status=sent"), "{line}");
+    assert_eq!(server.wait(1).len(), 1);
+    assert_eq!((daemon.names.truncated(), daemon.names.asked_by_tcp()), (1, 1));
 }

@@ -401,6 +401,9 @@ struct Player<'a> {
     staged: Vec<u8>,
     handshake: bool,
     ids: u64,
+    /// Who said what, line by line, and how many octets of `seen.sent` are in it.
+    script: Vec<String>,
+    scripted: usize,
 }
 
 impl<'a> Player<'a> {
@@ -420,8 +423,11 @@ impl<'a> Player<'a> {
             staged: Vec::new(),
             handshake: false,
             ids: 0,
+            script: Vec::new(),
+            scripted: 0,
         };
         player.drain()?;
+        player.take_down();
         Ok(player)
     }
 
@@ -473,12 +479,20 @@ impl<'a> Player<'a> {
         None
     }
 
+    /// Takes down what the server said since the last time.
+    fn take_down(&mut self) {
+        let said = text_lines(&self.seen.sent[self.scripted..]);
+        self.scripted = self.seen.sent.len();
+        self.script.extend(said.into_iter().map(|line| format!("S: {line}")));
+    }
+
     /// The client says octets, in pieces that end at the cuts.
     fn say(&mut self, octets: &[u8], cuts: &[usize]) -> Result<(), Failure> {
         if self.heard < self.seen.sent.len() {
             let unheard = String::from_utf8_lossy(&self.seen.sent[self.heard..]).into_owned();
             return Err(format!("the server said more than it should: {unheard:?}"));
         }
+        self.script.extend(text_lines(octets).into_iter().map(|line| format!("C: {line}")));
         let mut from = 0;
         for &to in cuts.iter().chain([&octets.len()]) {
             while from < to {
@@ -491,6 +505,7 @@ impl<'a> Player<'a> {
                 from = end;
             }
         }
+        self.take_down();
         Ok(())
     }
 
@@ -520,6 +535,21 @@ impl<'a> Player<'a> {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), Failure> {
+        match step {
+            Step::Leave => self.script.push("C: [close]".to_owned()),
+            Step::Closed => self.script.push("S: [close]".to_owned()),
+            Step::Secured(Ok(facts)) => self.script.push(format!("T: {} {}", facts.protocol, facts.cipher)),
+            Step::Secured(Err(why)) => self.script.push(format!("T: failed {why}")),
+            Step::Wait(duration) => self.script.push(format!("+{}s", duration.as_secs())),
+            Step::Drain => self.script.push("D:".to_owned()),
+            _ => {}
+        }
+        let result = self.act(step);
+        self.take_down();
+        result
+    }
+
+    fn act(&mut self, step: &Step) -> Result<(), Failure> {
         match step {
             Step::Say(_) => Ok(()),
             Step::Leave => self.tell(Input::Closed),
@@ -568,23 +598,34 @@ impl<'a> Player<'a> {
     /// Lines of the literal part (`trace`), or of the stored content, of the last message.
     fn lines(&self, trace: bool) -> Result<Vec<String>, Failure> {
         let (message, stored) = self.seen.messages.last().ok_or("no message")?;
-        let mut literal = Vec::new();
-        for piece in &message.pieces.0 {
-            if let Piece::Literal(octets) = piece {
-                literal.extend_from_slice(octets);
-            }
-        }
         if message.stored != stored.len() as u64 {
             return Err(format!("{} octets are stored, {} were staged", message.stored, stored.len()));
         }
+        let literal = literal(message);
         let octets = if trace { &literal } else { stored };
         if !octets.is_empty() && !octets.ends_with(b"\r\n") {
             return Err("the last line is not ended".to_owned());
         }
-        let text = String::from_utf8_lossy(octets).into_owned();
-        let escape = |line: &str| line.replace('\r', "\\r").replace('\n', "\\n").replace('\0', "\\0");
-        Ok(text.split_terminator("\r\n").map(escape).collect())
+        Ok(text_lines(octets))
     }
+}
+
+/// The octets of a message that are no stored content.
+fn literal(message: &Message) -> Vec<u8> {
+    let mut literal = Vec::new();
+    for piece in &message.pieces.0 {
+        if let Piece::Literal(octets) = piece {
+            literal.extend_from_slice(octets);
+        }
+    }
+    literal
+}
+
+/// Lines, with what does not show in them shown.
+fn text_lines(octets: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(octets).into_owned();
+    let escape = |line: &str| line.replace('\r', "\\r").replace('\n', "\\n").replace('\0', "\\0");
+    text.split_terminator("\r\n").map(escape).collect()
 }
 
 /// `classes peer`, and the transcript as `In: …` and `Out: …`.
@@ -652,8 +693,29 @@ fn like(pattern: &str, line: &str) -> bool {
     }
 }
 
-/// Plays a dialogue. `cuts` says where a burst of so many octets is cut.
+/// Plays a dialogue, and gives all that was to be seen.
 fn play(dialogue: &Dialogue, cuts: &mut dyn FnMut(usize) -> Vec<usize>) -> Result<Transcript, Failure> {
+    Ok(play_to_end(dialogue, cuts)?.seen)
+}
+
+/// A play as a text: who said what, what was logged, and the messages with their envelopes.
+fn transcript(dialogue: &Dialogue) -> Result<String, Failure> {
+    let player = play_to_end(dialogue, &mut |_| Vec::new())?;
+    let mut lines = player.script;
+    lines.extend(player.seen.logged.iter().map(|line| format!("log: {line}")));
+    for (message, stored) in &player.seen.messages {
+        lines.push(format!("@: {}", envelope(message)));
+        lines.extend(text_lines(&literal(message)).into_iter().map(|line| format!("H: {line}")));
+        lines.extend(text_lines(stored).into_iter().map(|line| format!("=: {line}")));
+    }
+    Ok(lines.join("\n"))
+}
+
+/// `cuts` says where a burst of so many octets is cut.
+fn play_to_end<'a>(
+    dialogue: &'a Dialogue,
+    cuts: &mut dyn FnMut(usize) -> Vec<usize>,
+) -> Result<Player<'a>, Failure> {
     let mut player = Player::new(dialogue)?;
     let mut steps = dialogue.steps.iter().peekable();
     while let Some((at, step)) = steps.next() {
@@ -701,7 +763,7 @@ fn play(dialogue: &Dialogue, cuts: &mut dyn FnMut(usize) -> Vec<usize>) -> Resul
         let unheard = String::from_utf8_lossy(&player.seen.sent[player.heard..]).into_owned();
         return Err(format!("at the end: the server said more than it should: {unheard:?}"));
     }
-    Ok(player.seen)
+    Ok(player)
 }
 
 /// Octets that the client says in all, in bursts.
@@ -778,6 +840,29 @@ fn every_dialogue_goes_as_written_however_it_is_cut() {
     }
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), all.len(), failures.join("\n"));
     assert!(all.len() >= 60, "only {} dialogues: is the corpus complete?", all.len());
+}
+
+/// Whole transcripts: whoever changes a word that we say or log sees it here as a difference.
+#[test]
+fn these_sessions_sound_and_are_logged_like_this() {
+    for name in [
+        "mail/transaction",
+        "mail/parameters",
+        "mail/smtputf8",
+        "other/pipelining",
+        "other/vrfy",
+        "bdat/chunks",
+        "tls/starttls",
+        "limits/hard-errors",
+        "attacks/relay-forms-judged",
+        "data/bare-newlines-rejected",
+        "limits/hop-count",
+        "time/idle",
+    ] {
+        let text = std::fs::read_to_string(corpus().join(format!("{name}.smtp"))).expect("it is there");
+        let dialogue = read(&text).expect("it is well formed");
+        insta::assert_snapshot!(name.replace('/', "-"), transcript(&dialogue).expect("it goes as written"));
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::manager::index::Queue;
 use crate::manager::reports::{self, Draft};
 use crate::manager::writing::Write;
 use crate::manager::{Manager, Output};
-use crate::report::Kind;
+use crate::report::{Kind, Unmade};
 use crate::time::{Duration, Instant, Now};
 use crate::wire::EnhancedStatus;
 
@@ -129,7 +129,7 @@ impl Manager {
     }
 
     /// Has the first of its reports made. What it settles is written with it; the end of the turn with the last.
-    fn report_next(&mut self, now: Now, id: QueueId) {
+    pub(super) fn report_next(&mut self, now: Now, id: QueueId) {
         let leaving = self.leaving(now, id);
         let Some(active) = self.active.get_mut(&id) else { return };
         let Some(draft) = active.drafts.front() else { return };
@@ -149,28 +149,36 @@ impl Manager {
         self.outbox.put(Output::Report(plan));
     }
 
-    /// A report is on disk, or it was refused: then the message waits and still owes it.
-    pub(super) fn reported(&mut self, now: Now, id: QueueId, result: Result<(), String>) {
+    /// A report is on disk, or it was refused: then the message waits and still owes it, for as long as a report lives.
+    pub(super) fn reported(&mut self, now: Now, id: QueueId, result: Result<(), Unmade>) {
         let Some(active) = self.active.get_mut(&id) else { return };
         if !std::mem::take(&mut active.reporting) {
             return;
         }
         if let Err(why) = result {
-            active.drafts.clear();
-            active.leaving = None;
-            self.warn(Some(id), format!("a report could not be made, it is tried again later: {why}"));
-            if self.active.get(&id).is_some_and(|active| active.wish == Wish::Delete) {
-                return self.conclude(now, id);
-            }
-            let due = self.next_turn(now, id);
-            return self.leave(now, id, Leaving::Later(due));
+            return self.unmade(now, id, &why);
         }
         if let Some(Draft { plan, settles: Some(numbers) }) = active.drafts.pop_front() {
-            match plan.kind {
-                Kind::Delay => _ = self.index.get_mut(id).map(|entry| entry.warned = true),
-                _ => active.done(&numbers),
-            }
+            _ = self.settle_report(now, id, plan.kind, numbers);
         }
+        self.report_rest(now, id);
+    }
+
+    /// Nothing more is owed for these; the change that says so.
+    pub(super) fn settle_report(&mut self, now: Now, id: QueueId, kind: Kind, numbers: Vec<u32>) -> Change {
+        self.index.report_settled(id);
+        if kind == Kind::Delay {
+            _ = self.index.get_mut(id).map(|entry| entry.warned = true);
+            return Change::Warned(id, now.wall);
+        }
+        if let Some(active) = self.active.get_mut(&id) {
+            active.done(&numbers);
+        }
+        Change::Reported(id, numbers)
+    }
+
+    /// The next report, or the end of the turn.
+    pub(super) fn report_rest(&mut self, now: Now, id: QueueId) {
         if self.active.get(&id).is_some_and(|active| active.drafts.is_empty()) {
             self.conclude(now, id);
         } else {

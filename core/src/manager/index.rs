@@ -100,6 +100,8 @@ pub(super) struct Index {
     entries: BTreeMap<QueueId, Entry>,
     incoming: BTreeSet<QueueId>,
     due: BTreeSet<(Instant, QueueId)>,
+    /// Since when a message's report has been refused: few have one.
+    refused: BTreeMap<QueueId, Instant>,
     /// The other queue has the next turn.
     turn: bool,
     walked: u64,
@@ -187,9 +189,20 @@ impl Index {
 
     /// A message has ended.
     pub(super) fn forget(&mut self, id: QueueId) {
+        self.refused.remove(&id);
         if let Some(entry) = self.entries.remove(&id) {
             self.dequeue(id, entry.queue);
         }
+    }
+
+    /// A report of this message was refused; since when.
+    pub(super) fn report_refused(&mut self, id: QueueId, now: Instant) -> Instant {
+        *self.refused.entry(id).or_insert(now)
+    }
+
+    /// It is refused no longer, or given up.
+    pub(super) fn report_settled(&mut self, id: QueueId) {
+        self.refused.remove(&id);
     }
 
     /// The next message to be admitted: one from incoming, then one from deferred.

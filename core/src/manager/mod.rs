@@ -15,6 +15,7 @@ mod orders;
 mod params;
 mod reports;
 mod routing;
+mod unmade;
 mod writing;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use crate::mail::{
 };
 use crate::prng::Prng;
 use crate::queue::Ticket;
+use crate::report::Unmade;
 use crate::schedule::Scheduler;
 use crate::time::{Instant, Now};
 use active::{Active, Attempts};
@@ -56,7 +58,7 @@ pub enum Input {
     /// The answer to [`Output::Append`].
     Appended(Ticket, Result<(), Refusal>),
     /// The answer to [`Output::Report`]: the report and its changes are durable, or why not.
-    Reported(QueueId, Result<(), String>),
+    Reported(QueueId, Result<(), Unmade>),
     /// An operator's order; `ticket` comes back with the result.
     Order(Ticket, Order),
     /// The configuration was read again. Windows start afresh; what runs goes on.

@@ -2,7 +2,7 @@
 //!
 //! The report room says who gets one; here they are put in order. Knows nothing of what a report looks like.
 
-use crate::mail::{Message, Outcome, Standing};
+use crate::mail::{Message, Outcome, Sender, Standing};
 use crate::report::{self, Kind, Plan};
 
 /// A report that is to be made.
@@ -37,6 +37,19 @@ pub(super) fn drafts(
     drafts
 }
 
+/// An undeliverable report to the sender, as the postmaster gets it: if he wants to, and once.
+pub(super) fn for_the_postmaster(params: &report::Params, draft: &Draft) -> Option<Draft> {
+    if draft.plan.double_bounce || draft.plan.kind != Kind::Failure {
+        return None;
+    }
+    let mut orphan = (*draft.plan.about).clone();
+    orphan.envelope.sender = Sender::Null;
+    let plans = report::plan(Kind::Failure, &orphan, &draft.plan.recipients, params);
+    let plan = plans.into_iter().find(|plan| plan.double_bounce)?;
+    let about = draft.plan.about.clone();
+    Some(Draft { plan: Plan { about, ..plan }, settles: draft.settles.clone() })
+}
+
 /// The recipients that a report of this kind may be about; `NOTIFY` is the report room's business.
 fn about(kind: Kind, standing: &[Standing], late: bool) -> Vec<(u32, Outcome)> {
     let numbered = (0u32..).zip(standing);
@@ -57,9 +70,7 @@ fn about(kind: Kind, standing: &[Standing], late: bool) -> Vec<(u32, Outcome)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{
-        ContentPlace, Diagnosis, Envelope, Notify, Origin, Pieces, QueueId, Recipient, Sender,
-    };
+    use crate::mail::{ContentPlace, Diagnosis, Envelope, Notify, Origin, Pieces, QueueId, Recipient};
     use crate::wire::{EnhancedStatus, Mailbox};
 
     fn message(sender: Sender, notify: Notify) -> Message {

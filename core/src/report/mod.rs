@@ -60,6 +60,24 @@ pub struct Plan {
     pub changes: Vec<Change>,
 }
 
+/// Why a report was not made.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Unmade {
+    /// Its addressee can not be taken: what cleanup says. It may never be otherwise.
+    Refused(String),
+    /// Our disk or a table does not work: it will.
+    Trouble(String),
+}
+
+impl Unmade {
+    /// What happened, in words.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        let (Self::Refused(why) | Self::Trouble(why)) = self;
+        why
+    }
+}
+
 /// The report that an outcome owes to somebody, as far as `NOTIFY` goes. A delay only once the manager thinks it long.
 ///
 /// A failure for the null sender is still owed: [`plan`] may send it to the postmaster, or to nobody.

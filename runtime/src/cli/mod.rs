@@ -135,7 +135,13 @@ fn run(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure
         "check" => return start::check(directory),
         _ => {}
     }
-    let setup = Setup::find(directory.or_else(|| by_name.then(|| "/etc/postfix".to_owned())))?;
+    let directory = directory.or_else(|| by_name.then(|| "/etc/postfix".to_owned()));
+    match command {
+        "map" | "postmap" => return map::run("postmap", &rest, &Setup::find_main(directory)?),
+        "postalias" => return map::run("postalias", &rest, &Setup::find_main(directory)?),
+        _ => {}
+    }
+    let setup = Setup::find(directory)?;
     match command {
         "status" => start::status(&setup),
         "stop" => start::order(&setup, &crate::control::Request::Stop, "stopping"),
@@ -146,8 +152,6 @@ fn run(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure
         "postqueue" => queue::postqueue(&rest, &setup),
         "postsuper" => queue::postsuper(&rest, &setup),
         "postcat" => queue::postcat(&rest, &setup),
-        "map" | "postmap" => map::run("postmap", &rest, &setup),
-        "postalias" => map::run("postalias", &rest, &setup),
         unknown => Err(Failure::new(
             64,
             format!("postrider: there is no command {unknown}; `postrider help` lists them"),

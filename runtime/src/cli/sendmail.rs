@@ -48,7 +48,9 @@ pub(super) fn run(called: &str, arguments: &[String], directory: Option<String>)
     if options.mode == Mode::List && !options.header.recipients.is_empty() {
         return Err(usage("display queue mode requires no recipient"));
     }
-    let setup = Setup::find(options.directory.take().or(directory))?;
+    let directory = options.directory.take().or(directory);
+    let aliases = options.mode == Mode::Aliases;
+    let setup = if aliases { Setup::find_main(directory)? } else { Setup::find(directory)? };
     let postqueue = |words: [&str; 2]| {
         let words: Vec<String> =
             words.iter().filter(|word| !word.is_empty()).map(ToString::to_string).collect();

@@ -35,13 +35,26 @@ impl Setup {
     /// # Errors
     /// It cannot be read.
     pub fn find(directory: Option<String>) -> Result<Self, Failure> {
+        Self::read(&Self::place(directory))
+    }
+
+    /// The same for commands about tables, which need no master.cf and do not look at it.
+    ///
+    /// # Errors
+    /// main.cf cannot be read.
+    pub fn find_main(directory: Option<String>) -> Result<Self, Failure> {
+        let directory = Self::place(directory);
+        let main_cf = text(&directory, "main.cf", "main.cf")?;
+        Ok(Self::of(&directory, &main_cf, ""))
+    }
+
+    fn place(directory: Option<String>) -> PathBuf {
         let embedded = Path::new(EMBEDDED).join("config");
-        let directory = directory
+        directory
             .or_else(|| std::env::var("MAIL_CONFIG").ok())
             .map(PathBuf::from)
             .or_else(|| embedded.join("main.cf").exists().then_some(embedded))
-            .unwrap_or_else(|| PathBuf::from("/etc/postfix"));
-        Self::read(&directory)
+            .unwrap_or_else(|| PathBuf::from("/etc/postfix"))
     }
 
     /// Reads a directory.
@@ -49,24 +62,18 @@ impl Setup {
     /// # Errors
     /// main.cf or master.cf cannot be read.
     pub fn read(directory: &Path) -> Result<Self, Failure> {
-        let text = |name: &str| {
-            let path = directory.join(name);
-            fs::read(&path).map(|octets| String::from_utf8_lossy(&octets).into_owned()).map_err(|error| {
-                let text = format!(
-                    "{}: {}; name the directory of main.cf and master.cf with -c DIR",
-                    path.display(),
-                    words(&error)
-                );
-                Failure::new(CONFIGURATION, text)
-            })
-        };
-        let (main_cf, master_cf) = (text("main.cf")?, text("master.cf")?);
+        let needed = "main.cf and master.cf";
+        let main_cf = text(directory, "main.cf", needed)?;
+        Ok(Self::of(directory, &main_cf, &text(directory, "master.cf", needed)?))
+    }
+
+    fn of(directory: &Path, main_cf: &str, master_cf: &str) -> Self {
         let absolute = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
         let mut host = host_facts(&absolute);
-        let (first, _) = Config::read(&main_cf, &master_cf, host.clone());
+        let (first, _) = Config::read(main_cf, master_cf, host.clone());
         let mut more = Vec::new();
         host.names = addresses(&first, &mut more);
-        let (mut config, mut problems) = Config::read(&main_cf, &master_cf, host);
+        let (mut config, mut problems) = Config::read(main_cf, master_cf, host);
         problems.append(&mut more);
         if let Some(file) = config.origin_file() {
             match fs::read(&file) {
@@ -80,7 +87,7 @@ impl Setup {
         problems.extend(routes::judge(&config));
         problems.extend(tables::judge(&config));
         let settings = config.settings(None);
-        Ok(Self { directory: absolute, config, problems, settings })
+        Self { directory: absolute, config, problems, settings }
     }
 
     /// `queue_directory`.
@@ -94,6 +101,16 @@ impl Setup {
     pub fn spool(&self) -> PathBuf {
         self.queue_directory().join("postrider")
     }
+}
+
+/// A file of the directory in which `needed` are looked for.
+fn text(directory: &Path, name: &str, needed: &str) -> Result<String, Failure> {
+    let path = directory.join(name);
+    fs::read(&path).map(|octets| String::from_utf8_lossy(&octets).into_owned()).map_err(|error| {
+        let why = words(&error);
+        let text = format!("{}: {why}; name the directory of {needed} with -c DIR", path.display());
+        Failure::new(CONFIGURATION, text)
+    })
 }
 
 /// What this host is, for the defaults that depend on it.

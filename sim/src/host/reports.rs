@@ -10,7 +10,7 @@ use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Notice, QueueId, Refusal};
 use postrider_core::manager;
-use postrider_core::report::{self, Kind, Plan};
+use postrider_core::report::{self, Kind, Plan, Unmade};
 use postrider_core::submission::{Effect, Input, Maker, Start, Submission};
 use std::sync::Arc;
 
@@ -85,7 +85,7 @@ impl Live {
         let Some(task) = self.reports.get_mut(&id) else { return };
         let octets = match content {
             Ok(octets) => octets,
-            Err(why) => return self.end_report(id, Err(why)),
+            Err(why) => return self.end_report(id, Err(Unmade::Trouble(why))),
         };
         task.original.extend_from_slice(&octets);
         if !octets.is_empty() && task.original.len() < task.wanted {
@@ -125,7 +125,7 @@ impl Live {
                     return self.commit(scope, who, message, changes, content);
                 }
                 Effect::Done(result) => {
-                    let result = result.map(|_| ()).map_err(|failure| format!("{failure:?}"));
+                    let result = result.map(|_| ()).map_err(Unmade::from);
                     return self.end_report(id, result);
                 }
                 Effect::Event(event) => self.event(scope, &event),
@@ -133,7 +133,7 @@ impl Live {
         }
     }
 
-    fn end_report(&mut self, id: u64, result: Result<(), String>) {
+    fn end_report(&mut self, id: u64, result: Result<(), Unmade>) {
         self.close_reader(Who::Report(id));
         if let Some(plan) = self.reports.remove(&id).and_then(|task| task.plan) {
             self.work.push_back(Work::Manager(manager::Input::Reported(plan.about.id, result)));

@@ -10,7 +10,7 @@ use crate::mail::{
     ContentPlace, Diagnosis, Envelope, Feedback, Notify, Origin, Outcome, Pieces, Recipient, RouteClass,
     Sender, Standing,
 };
-use crate::report::{Kind, Plan};
+use crate::report::{Kind, Plan, Unmade};
 use crate::schedule::TransportParams;
 use crate::time::{Duration, Timestamp};
 use crate::wire::{EnhancedStatus, Mailbox};
@@ -50,6 +50,8 @@ pub(super) struct Toy {
     pub(super) taken: BTreeMap<(QueueId, u32), u32>,
     pub(super) disk_refuses: bool,
     pub(super) reports_refused: bool,
+    /// Cleanup refuses reports to these.
+    pub(super) untakable: Vec<&'static str>,
     pub(super) tables_broken: bool,
     pub(super) drained: bool,
     pub(super) written: Vec<AttemptId>,
@@ -95,6 +97,7 @@ impl Toy {
             taken: BTreeMap::new(),
             disk_refuses: false,
             reports_refused: false,
+            untakable: Vec::new(),
             tables_broken: false,
             drained: false,
             written: Vec::new(),
@@ -239,7 +242,13 @@ impl Toy {
             Output::Written(attempt) => self.written.push(attempt),
             Output::Report(plan) => {
                 let id = plan.about.id;
-                let result = if self.reports_refused { Err("452".to_owned()) } else { Ok(()) };
+                let result = if self.reports_refused {
+                    Err(Unmade::Trouble("452".to_owned()))
+                } else if self.untakable.contains(&plan.to.external().as_str()) {
+                    Err(Unmade::Refused("451 Alias expansion error".to_owned()))
+                } else {
+                    Ok(())
+                };
                 if result.is_ok() {
                     plan.changes.iter().cloned().for_each(|change| self.fold(change));
                     self.reports.push(*plan);

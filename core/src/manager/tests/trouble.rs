@@ -32,6 +32,95 @@ fn a_report_that_is_refused_is_owed_until_it_is_made() {
     assert_eq!((toy.reports.len(), toy.disk.len(), toy.started), (1, 0, 1));
 }
 
+/// A message whose sender can not be told.
+fn orphan(classes: impl FnOnce(&mut crate::report::Params)) -> Toy {
+    let mut params = params();
+    classes(&mut params.reports);
+    let mut toy = Toy::new(params);
+    toy.manner("no.example", Manner::Refuses);
+    toy.untakable = vec!["alice@example.com"];
+    toy.send(1, &["c@no.example"]);
+    toy.pass(DAY * 5 - seconds(600));
+    assert_eq!((toy.reports.len(), toy.disk.len()), (0, 1), "it is tried for as long as a report lives");
+    assert!(toy.logged("a report could not be made, it is tried again later: 451 Alias") > 100);
+    toy
+}
+
+#[test]
+fn a_report_whose_addressee_is_never_taken_is_dropped_and_the_log_says_so_once() {
+    let mut toy = orphan(|_| ());
+    toy.pass(DAY);
+    assert_eq!((toy.reports.len(), toy.disk.len(), toy.started), (0, 0, 1));
+    let line =
+        "error: a report to alice@example.com can not be made, it is dropped: 451 Alias expansion error";
+    assert_eq!(toy.logged(line), 1);
+}
+
+#[test]
+fn a_report_whose_addressee_is_never_taken_goes_to_a_postmaster_who_wants_it() {
+    let mut toy = orphan(|reports| reports.notify_2bounce = true);
+    toy.pass(DAY);
+    let told: Vec<_> = toy.reports.iter().map(|plan| (plan.to.external(), plan.double_bounce)).collect();
+    assert_eq!(told, [("postmaster".to_owned(), true)]);
+    assert_eq!(toy.reports[0].about.envelope.sender, alice(), "it says whose mail it was");
+    assert!(toy.disk.is_empty());
+    assert_eq!(toy.logged("error: "), 0);
+}
+
+#[test]
+fn neither_is_a_postmaster_who_can_not_be_taken_asked_for_ever() {
+    let mut toy = orphan(|reports| reports.notify_2bounce = true);
+    toy.untakable.push("postmaster");
+    toy.pass(DAY);
+    assert_eq!((toy.reports.len(), toy.disk.len()), (0, 0));
+    assert_eq!(toy.logged("error: a report to postmaster can not be made, it is dropped"), 1);
+}
+
+#[test]
+fn a_copy_that_is_never_taken_costs_the_sender_nothing_but_time() {
+    let mut params = params();
+    params.reports.notify_bounce = true;
+    let mut toy = Toy::new(params);
+    toy.manner("no.example", Manner::Refuses);
+    toy.untakable = vec!["postmaster"];
+    toy.send(1, &["c@no.example"]);
+    toy.pass(DAY * 6);
+    let told: Vec<_> = toy.reports.iter().map(|plan| (plan.to.external(), plan.double_bounce)).collect();
+    assert_eq!(told, [("alice@example.com".to_owned(), false)]);
+    assert!(toy.disk.is_empty());
+}
+
+#[test]
+fn a_disk_that_takes_no_report_is_waited_for_without_end() {
+    let mut toy = Toy::new(params());
+    toy.manner("no.example", Manner::Refuses);
+    toy.reports_refused = true;
+    toy.send(1, &["c@no.example"]);
+    toy.pass(DAY * 30);
+    toy.reports_refused = false;
+    toy.pass(seconds(5_000));
+    assert_eq!(
+        (toy.reports.len(), toy.disk.len()),
+        (1, 0),
+        "a full disk must not cost the sender his report"
+    );
+}
+
+#[test]
+fn what_cannot_be_told_now_keeps_nobody_else_from_his_mail() {
+    let mut toy = Toy::new(params());
+    toy.manner("no.example", Manner::Refuses);
+    toy.manner("later.example", Manner::Defers);
+    toy.untakable = vec!["alice@example.com"];
+    toy.send(1, &["c@no.example", "d@later.example"]);
+    toy.pass(seconds(1_000));
+    toy.manner("later.example", Manner::Takes);
+    toy.pass(DAY);
+    assert_eq!((toy.taken.len(), toy.disk.len()), (1, 1));
+    toy.pass(DAY * 5);
+    assert!(toy.disk.is_empty());
+}
+
 #[test]
 fn broken_tables_defer_and_expire_nothing() {
     let mut toy = Toy::new(params());

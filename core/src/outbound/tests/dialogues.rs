@@ -1,10 +1,11 @@
-//! Plays `corpus/dialogues/client-*.smtp`: each is played as written, and again with the server's octets one by one.
+//! Plays `corpus/dialogues/client-*.smtp`: each as written, and again with what the server says cut at every octet, octet by
+//! octet, and in many random ways; always with the same result.
 //!
 //! ```text
 //! % nexthop example.net           the attempt and the world (see `Script::set`)
 //! ! name = value                  a line of main.cf, read as the daemon reads it
 //! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, any other words; silence: nothing comes)
-//! S: 220 mx                       the server says a line          S& …: in the same segment as the line before
+//! S: 220 mx                       the server says a line          S& …: in the same segment as the line before, never cut
 //! C: EHLO client.example          we must say exactly this, and nothing more before the server's next line
 //! S! close                        the server closes
 //! % stuck                         a long content, of which the kernel takes nothing
@@ -20,7 +21,7 @@
 //! ```
 
 use super::{Seen, World, attempt, loss, mailbox, outcome_text, tls_facts};
-use crate::ask::DnsFailure;
+use crate::ask::{DnsAnswer, DnsFailure, RecordKind};
 use crate::delivery::{Params, Protocol};
 use crate::inbound::dialogues::{shown_by_dialogues, without};
 use crate::mail::{
@@ -29,16 +30,35 @@ use crate::mail::{
 };
 use crate::outbound::Input;
 use crate::params::Settings;
+use crate::prng::Prng;
 use crate::time::Duration;
 use crate::wire::EnhancedStatus;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+/// Where a segment of so many octets is cut.
+type Cuts<'a> = &'a mut dyn FnMut(usize) -> Vec<usize>;
+
+#[derive(Clone)]
 struct Script {
     protocol: Protocol,
     attempt: Attempt,
     settled: Option<Settled>,
     /// What is left of the notice that is being looked at.
     notice: VecDeque<String>,
+    /// All that was said and settled.
+    transcript: Vec<String>,
+}
+
+/// A dialogue, read once: it is played many times.
+struct Dialogue {
+    script: Script,
+    params: Params,
+    zone: BTreeMap<(String, RecordKind), DnsAnswer>,
+    tables: BTreeMap<(String, String), String>,
+    content: Vec<u8>,
+    stuck: bool,
+    /// Lines, and whether each is of several that come in one segment whatever happens.
+    steps: Vec<(String, bool)>,
 }
 
 impl Script {
@@ -90,23 +110,37 @@ impl Script {
         }
     }
 
-    fn step(&mut self, world: &mut World, line: &str, octet_by_octet: bool) {
+    /// The server says this, in pieces. Before the last of them we have not heard a whole line, and say and do nothing.
+    fn hear(&mut self, world: &mut World, text: &str, cuts: &[usize]) {
+        assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than we may before {text}");
+        self.transcript.extend(text.split_terminator("\r\n").map(|line| format!("S: {line}")));
+        let (before, mut from) = (world.seen.clone(), 0);
+        for &to in cuts {
+            world.tell(Input::Bytes(&text.as_bytes()[from..to]));
+            assert_eq!(String::from_utf8_lossy(&world.said), "", "we speak after {to} octets of {text}");
+            assert_eq!(world.seen, before, "we act after {to} octets of {text}");
+            from = to;
+        }
+        world.tell(Input::Bytes(&text.as_bytes()[from..]));
+    }
+
+    fn step(&mut self, world: &mut World, line: &str, cuts: Option<Cuts<'_>>) {
         let (mark, rest) = line.split_once(' ').unwrap_or((line, ""));
+        if !matches!(mark, "S:" | "C:" | "=:" | "N:") {
+            self.transcript.push(line.to_owned());
+        }
         match mark {
             "S:" => {
-                assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than we may before {line}");
                 let text = format!("{rest}\r\n");
-                if octet_by_octet {
-                    text.bytes().for_each(|octet| world.tell(Input::Bytes(&[octet])));
-                } else {
-                    world.server(&text);
-                }
+                self.hear(world, &text, &cuts.map_or_else(Vec::new, |cuts| cuts(text.len())));
             }
             "S!" => world.tell(Input::Lost(loss("reset"))),
             "C:" => {
                 let end = world.said.iter().position(|octet| *octet == b'\n').map(|at| at + 1);
                 let said: Vec<u8> = world.said.drain(..end.unwrap_or(0)).collect();
-                assert_eq!(String::from_utf8_lossy(&said), format!("{rest}\r\n"));
+                let said = String::from_utf8_lossy(&said);
+                assert_eq!(said, format!("{rest}\r\n"));
+                self.transcript.push(format!("C: {}", said.trim_end_matches("\r\n")));
             }
             "?:" => self.ask(world, rest),
             "N:" if rest == "[none]" => assert_eq!(world.notices, []),
@@ -114,6 +148,7 @@ impl Script {
                 if self.notice.is_empty() {
                     assert!(!world.notices.is_empty(), "no notice before {line}");
                     self.notice = notice_lines(&world.notices.remove(0));
+                    self.transcript.extend(self.notice.iter().map(|line| format!("N: {line}")));
                 }
                 assert_eq!(self.notice.pop_front().as_deref(), Some(rest));
             }
@@ -124,7 +159,9 @@ impl Script {
                     self.attempt.recipients.iter().find(|r| r.address.external() == address).unwrap();
                 let mine: Vec<_> = settled.outcomes.iter().filter(|(i, _)| *i == recipient.index).collect();
                 assert_eq!(mine.len(), 1, "one outcome for {address}");
-                assert_eq!(outcome_text(&mine[0].1), expected);
+                let is = outcome_text(&mine[0].1);
+                assert_eq!(is, expected);
+                self.transcript.push(format!("=: {address} {is}"));
             }
             time if time.starts_with('+') => {
                 assert_eq!(String::from_utf8_lossy(&world.said), "", "we say this already before {line}");
@@ -216,12 +253,13 @@ fn params(lines: &[&str], protocol: Protocol) -> Params {
     Params::new(&Settings::of(&pairs), protocol)
 }
 
-fn play(text: &str, octet_by_octet: bool) {
+fn read(text: &str) -> Dialogue {
     let mut script = Script {
         protocol: Protocol::Smtp,
         attempt: attempt("example.net", &["b@example.net"]),
         settled: None,
         notice: VecDeque::new(),
+        transcript: Vec::new(),
     };
     let mut world = World::new(Params::default());
     let lines: Vec<&str> =
@@ -233,19 +271,38 @@ fn play(text: &str, octet_by_octet: bool) {
         world.mx("example.net", 10, "mx.example.net");
         world.address("mx.example.net", "192.0.2.1");
     }
-    let zone = std::mem::take(&mut world.zone);
-    let (content, tables) = (std::mem::take(&mut world.content), std::mem::take(&mut world.tables));
-    let stuck = world.stuck;
-    world = World { zone, content, tables, stuck, ..World::new(params(&lines, script.protocol)) };
-    world.tell(Input::Attempt(Box::new(script.attempt.clone())));
-    let mut steps = lines.iter().filter(|line| !line.starts_with(['%', '!'])).peekable();
-    while let Some(line) = steps.next() {
-        let mut line = (*line).to_owned();
-        let whole = steps.peek().is_some_and(|next| next.starts_with("S& "));
-        while let Some(more) = steps.next_if(|next| next.starts_with("S& ")) {
-            line = format!("{line}\r\n{}", &more[3..]);
+    let mut steps: Vec<(String, bool)> = Vec::new();
+    for line in lines.iter().filter(|line| !line.starts_with(['%', '!'])) {
+        match (line.strip_prefix("S& "), steps.last_mut()) {
+            (Some(more), Some((before, whole))) => {
+                *before = format!("{before}\r\n{more}");
+                *whole = true;
+            }
+            _ => steps.push(((*line).to_owned(), false)),
         }
-        script.step(&mut world, &line, octet_by_octet && !whole);
+    }
+    let params = params(&lines, script.protocol);
+    let World { zone, tables, content, stuck, .. } = world;
+    Dialogue { script, params, zone, tables, content, stuck, steps }
+}
+
+/// Plays it, and gives all that was said, settled and logged.
+fn play(dialogue: &Dialogue, cuts: Cuts<'_>) -> Vec<String> {
+    let mut script = dialogue.script.clone();
+    let mut world = World {
+        zone: dialogue.zone.clone(),
+        tables: dialogue.tables.clone(),
+        content: dialogue.content.clone(),
+        stuck: dialogue.stuck,
+        ..World::new(dialogue.params.clone())
+    };
+    world.tell(Input::Attempt(Box::new(script.attempt.clone())));
+    for (line, whole) in &dialogue.steps {
+        if *whole {
+            script.step(&mut world, line, None);
+        } else {
+            script.step(&mut world, line, Some(&mut *cuts));
+        }
     }
     assert_eq!(String::from_utf8_lossy(&world.said), "", "we say more than the dialogue has");
     assert_eq!(world.seen, [], "more happened than the dialogue has");
@@ -257,12 +314,46 @@ fn play(text: &str, octet_by_octet: bool) {
     if let Some(settled) = &script.settled {
         assert_eq!(settled.outcomes.len(), script.attempt.recipients.len());
     }
+    script.transcript.extend(world.log.iter().map(|line| format!("log: {line}")));
+    script.transcript
+}
+
+/// Plays it in every way, and compares with how it goes as written.
+fn play_all_ways(dialogue: &Dialogue) {
+    let mut total = 0;
+    let whole = play(dialogue, &mut |length| {
+        total += length;
+        Vec::new()
+    });
+    let check = |way: &str, cuts: Cuts<'_>| assert_eq!(play(dialogue, cuts), whole, "{way}");
+    check("octet by octet", &mut |length| (1..length).collect());
+    // What is long is cut at enough places; what is short at all.
+    for cut in (1..total).step_by(1 + total / CUTS_MAX) {
+        let mut before = 0;
+        check(&format!("cut before octet {cut}"), &mut |length| {
+            let here = cut.checked_sub(before).filter(|here| *here > 0 && *here < length);
+            before += length;
+            here.into_iter().collect()
+        });
+    }
+    for seed in 0..8 {
+        let mut prng = Prng::new(seed);
+        check(&format!("random cuts of seed {seed}"), &mut |length| {
+            (1..length).filter(|_| prng.next_u64().is_multiple_of(7)).collect()
+        });
+    }
+}
+
+/// How many single cuts a dialogue gets.
+const CUTS_MAX: usize = 600;
+
+fn corpus() -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../corpus/dialogues")
 }
 
 #[test]
-fn every_dialogue_of_the_client_goes_as_written() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../corpus/dialogues");
-    let mut files: Vec<_> = std::fs::read_dir(folder)
+fn every_dialogue_of_the_client_goes_as_written_however_it_is_cut() {
+    let mut files: Vec<_> = std::fs::read_dir(corpus())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("client-"))
@@ -273,16 +364,31 @@ fn every_dialogue_of_the_client_goes_as_written() {
     for path in &files {
         let text = std::fs::read_to_string(path).unwrap();
         assert!(text.starts_with("# "), "{path:?} says first what it is about");
-        for octet_by_octet in [false, true] {
-            let result = std::panic::catch_unwind(|| play(&text, octet_by_octet));
-            if let Err(panic) = result {
-                let words = panic.downcast_ref::<String>().cloned();
-                let words = words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-                wrong.push(format!("{} (octet by octet: {octet_by_octet}): {words:?}", path.display()));
-            }
+        if let Err(panic) = std::panic::catch_unwind(|| play_all_ways(&read(&text))) {
+            let words = panic.downcast_ref::<String>().cloned();
+            let words = words.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            wrong.push(format!("{}: {words:?}", path.display()));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whole transcripts: whoever changes a word that we say or log sees it here as a difference.
+#[test]
+fn these_deliveries_sound_and_are_logged_like_this() {
+    for name in [
+        "plain",
+        "pipelining",
+        "starttls",
+        "lmtp",
+        "esmtp-parameters",
+        "lost-after-dot",
+        "greylisted-then-next",
+    ] {
+        let text = std::fs::read_to_string(corpus().join(format!("client-{name}.smtp"))).unwrap();
+        let transcript = play(&read(&text), &mut |_| Vec::new()).join("\n");
+        insta::assert_snapshot!(format!("client-{name}"), transcript);
+    }
 }
 
 #[test]
@@ -294,7 +400,7 @@ fn what_shows_a_parameter_goes_otherwise_without_it() {
     assert!(shown.len() > 40, "is the register read?");
     let same = |(parameter, path): &(String, std::path::PathBuf)| {
         let text = std::fs::read_to_string(path).unwrap();
-        std::panic::catch_unwind(|| play(&without(&text, parameter), false)).is_ok()
+        std::panic::catch_unwind(|| play(&read(&without(&text, parameter)), &mut |_| Vec::new())).is_ok()
     };
     let same: Vec<_> = shown.iter().filter(|row| same(row)).collect();
     assert!(same.is_empty(), "these would go the same with the default: {same:#?}");
