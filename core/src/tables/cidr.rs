@@ -204,7 +204,7 @@ mod tests {
         assert_eq!(problems, []);
         assert_eq!(table.lookup("10.2.0.1"), Ok(Some("outer".into())));
         assert_eq!(table.lookup("10.1.0.1"), Ok(Some("inner".into())));
-        assert_eq!(table.lookup("11.0.0.1"), Ok(Some("rest".into())));
+        assert_eq!(table.lookup("11.0.0.1"), Ok(None), "the last rule is about the other family");
         assert_eq!(table.lookup("::1"), Ok(None));
     }
 
