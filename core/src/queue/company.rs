@@ -36,6 +36,12 @@ impl Company {
         }
     }
 
+    /// Nobody is waited for any longer: enough have come, or it took too long. What then keeps them from being written (a segment that is
+    /// being made) ends by itself, and no timer may ask for it meanwhile.
+    pub(super) const fn enough(&mut self) {
+        self.since = None;
+    }
+
     /// A group of so many is durable.
     pub(super) fn answered(&mut self, messages: usize) {
         if messages > 0 {
@@ -106,6 +112,18 @@ mod tests {
         company.went();
         company.went();
         assert_eq!(company.until(), None);
+    }
+
+    #[test]
+    fn who_has_waited_long_enough_is_waited_for_no_more_even_if_something_else_holds_it_up() {
+        let mut company = Company::default();
+        company.answered(3);
+        company.came(at(0));
+        assert_eq!((company.missing(at(0)), company.missing(at(1_000))), (2, 0));
+        company.enough();
+        assert_eq!(company.until(), None, "a time that has passed would be asked for again and again");
+        company.came(at(5_000));
+        assert_eq!(company.until(), Some(at(6_000)));
     }
 
     #[test]

@@ -142,6 +142,7 @@ impl Log {
             if self.writer.missing(self.now.mono) > 0 {
                 return;
             }
+            self.writer.company.enough();
             let items = self.choose();
             if !items.is_empty() {
                 return self.start_write(items);
