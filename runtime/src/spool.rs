@@ -12,7 +12,7 @@ use postrider_core::queue::transfer::moved;
 use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
 use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{Notify, oneshot};
@@ -55,10 +55,10 @@ const RECENT_MAX: usize = 1_024;
 /// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
 #[derive(Debug)]
 struct Gate {
-    /// Messages in the channel.
-    waiting: AtomicUsize,
+    /// Messages in the channel. Below zero for a moment, when one is taken out before it was counted.
+    waiting: AtomicIsize,
     /// So many wake it.
-    wanted: AtomicUsize,
+    wanted: AtomicIsize,
     come: Notify,
 }
 
@@ -73,6 +73,7 @@ impl Gate {
 
     /// Waits for so many; false when they have not come in time.
     async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+        let wanted = isize::try_from(wanted).unwrap_or(isize::MAX);
         self.wanted.store(wanted, Ordering::SeqCst);
         let come = async {
             while self.waiting.load(Ordering::SeqCst) < wanted {
@@ -80,7 +81,7 @@ impl Gate {
             }
         };
         let in_time = tokio::time::timeout(patience, come).await.is_ok();
-        self.wanted.store(usize::MAX, Ordering::SeqCst);
+        self.wanted.store(isize::MAX, Ordering::SeqCst);
         in_time
     }
 }
@@ -126,7 +127,7 @@ impl Spool {
         let (requests, incoming) = unbounded_channel();
         let disk = env.disk();
         let gate =
-            Gate { waiting: AtomicUsize::new(0), wanted: AtomicUsize::new(usize::MAX), come: Notify::new() };
+            Gate { waiting: AtomicIsize::new(0), wanted: AtomicIsize::new(isize::MAX), come: Notify::new() };
         let gate = Arc::new(gate);
         let recent = Arc::new(Mutex::default());
         let keeper = Keeper {
