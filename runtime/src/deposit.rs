@@ -237,9 +237,7 @@ impl<E: Environment> Desk<'_, E> {
         match submit(self.shared, self.site, start, &mut stored).await {
             Ok(Some(id)) => local::forwarded_as(id),
             Ok(None) => local::forwarded_as(of),
-            Err(Failure::Refused(reply)) => {
-                deferred((4, 3, 0), format!("cannot forward: {}", reply.lines.join(" ")), "local")
-            }
+            Err(Failure::Refused(reply)) => local::not_forwarded(&reply),
             Err(_) => deferred((4, 3, 0), "cannot forward: queue file write error".to_owned(), "local"),
         }
     }

@@ -65,7 +65,7 @@ impl<E: Environment> Doors<E> {
                     self.admit(&service, &seats, accepted);
                 }
                 Err(error) => {
-                    if failures % FAILURES_A_LINE == 0 {
+                    if failures.is_multiple_of(FAILURES_A_LINE) {
                         observe::warn(format!("accept on {service}: {}; clients wait", told(&error)));
                     }
                     failures += 1;

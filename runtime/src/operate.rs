@@ -65,14 +65,14 @@ impl Stage {
         // Everybody may knock; the kernel says who it is.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).map_err(fail)?;
         let start = Instant::now();
-        let (listening, configuration) = (house.listening(), setup.directory.display().to_string());
+        let (listening, configuration) = (house.listening_then(), setup.directory.display().to_string());
         let sessions = house.session_counter();
         let status = move || Status {
             process: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime: start.elapsed().as_secs(),
             sessions: sessions(),
-            listening: listening.clone(),
+            listening: listening(),
             configuration: configuration.clone(),
         };
         let desk = Desk {

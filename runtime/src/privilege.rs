@@ -22,7 +22,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// The argument that makes this program the helper.
@@ -212,7 +212,7 @@ fn take_dot_lock(path: &Path, stale: u64) -> io::Result<bool> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&lock) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let age = crate::env::wall_clock().seconds() - fs::symlink_metadata(&lock)?.mtime();
+            let age = crate::env::wall_clock().seconds().saturating_sub(fs::symlink_metadata(&lock)?.mtime());
             if age <= i64::try_from(stale).unwrap_or(i64::MAX) {
                 return Err(io::Error::new(io::ErrorKind::WouldBlock, format!("{} is held", lock.display())));
             }
@@ -274,11 +274,18 @@ fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
 pub enum Agent {
     /// We do it ourselves.
     Ourselves,
-    /// The helper does it.
-    Helper(Mutex<OwnedFd>),
+    /// The helper does it; and the helper itself, for [`Agent::wait`].
+    Helper(Mutex<OwnedFd>, Mutex<Option<Child>>),
 }
 
 impl Agent {
+    /// Waits until the helper has ended, as it never should: true then. False when there is none, or somebody waits already.
+    pub fn wait(&self) -> bool {
+        let Self::Helper(_, helper) = self else { return false };
+        let helper = helper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        helper.is_some_and(|mut helper| helper.wait().is_ok())
+    }
+
     /// Has a request carried out.
     ///
     /// # Errors
@@ -286,7 +293,7 @@ impl Agent {
     pub fn request(&self, request: &Request) -> io::Result<Option<OwnedFd>> {
         match self {
             Self::Ourselves => carry_out(request),
-            Self::Helper(socket) => {
+            Self::Helper(socket, _) => {
                 let socket = socket.lock().unwrap_or_else(PoisonError::into_inner);
                 let packet = serde_json::to_vec(request)?;
                 sendmsg::<()>(
@@ -349,13 +356,13 @@ pub fn start() -> Result<Agent, String> {
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
         // /proc/self/exe: the very program that runs, even after an upgrade has replaced it.
-        Command::new("/proc/self/exe")
+        let helper = Command::new("/proc/self/exe")
             .arg0("postrider")
             .arg(HELPER_ARGUMENT)
             .stdin(Stdio::from(theirs))
             .stdout(Stdio::null())
             .spawn()?;
-        Ok(Agent::Helper(Mutex::new(ours)))
+        Ok(Agent::Helper(Mutex::new(ours), Mutex::new(Some(helper))))
     };
     start().map_err(|error| format!("the helper that keeps root cannot be started: {}", told(&error)))
 }

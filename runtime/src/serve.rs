@@ -29,6 +29,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// Open doors, by service and address; what is sent to one closes it.
+type Listening = Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>;
+
 /// A daemon that serves.
 pub struct House<E: Environment> {
     /// World, spool, ids.
@@ -44,7 +47,7 @@ pub struct House<E: Environment> {
     provider: Arc<CryptoProvider>,
     draining: watch::Sender<bool>,
     drained: watch::Receiver<bool>,
-    listening: Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>,
+    listening: Arc<Listening>,
 }
 
 /// What is wrong, one line each, with the file and line of the parameter.
@@ -147,7 +150,7 @@ async fn furnish<E: Environment>(
         seats: Mutex::default(),
         draining: drain,
     });
-    let listening = Mutex::default();
+    let listening = Arc::default();
     Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening })
 }
 
@@ -265,8 +268,13 @@ impl<E: Environment> House<E> {
     /// Where it listens.
     #[must_use]
     pub fn listening(&self) -> Vec<String> {
-        let listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
-        listening.keys().map(|(_, address)| address.to_string()).collect()
+        addresses(&self.listening)
+    }
+
+    /// The same, for who asks later.
+    pub fn listening_then(&self) -> impl Fn() -> Vec<String> + Send + Sync + 'static {
+        let listening = Arc::clone(&self.listening);
+        move || addresses(&listening)
     }
 
     /// What is set and does not work yet, and everything that a person should correct in the tables.
@@ -278,6 +286,11 @@ impl<E: Environment> House<E> {
         problems.extend(table_problems(&site));
         problems
     }
+}
+
+fn addresses(listening: &Listening) -> Vec<String> {
+    let listening = listening.lock().unwrap_or_else(PoisonError::into_inner);
+    listening.keys().map(|(_, address)| address.to_string()).collect()
 }
 
 fn cannot_listen(config: &Config, service: &str, address: SocketAddr, error: &io::Error) -> Fault {
@@ -307,13 +320,14 @@ mod production {
     use crate::cli::Setup;
     use crate::control::Request;
     use crate::env::real::Real;
+    use crate::privilege::Agent;
     use crate::trouble::{Cause, Fault, told};
     use crate::{observe, operate, pickup, site};
     use postrider_core::params::{Config, Severity};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::signal::unix::{SignalKind, signal};
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, oneshot};
 
     /// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
     const DRAIN_MAX: Duration = Duration::from_secs(30);
@@ -322,7 +336,13 @@ mod production {
     ///
     /// # Errors
     /// It cannot start.
-    pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log) -> Result<(), Fault> {
+    pub async fn daemon(
+        env: Arc<Real>,
+        setup: Setup,
+        log: observe::Log,
+        agent: Arc<Agent>,
+    ) -> Result<(), Fault> {
+        let mut helper = watch(agent);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         // Before anybody can know that we are here: a signal that nobody waits for would kill us without a drain.
         let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
@@ -345,9 +365,15 @@ mod production {
             setup.directory.display(),
             house.listening().join(", ")
         ));
+        let mut lost = false;
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
+                Ok(()) = &mut helper => {
+                    lost = true;
+                    observe::warn("the helper that keeps root has ended: mailboxes of users can not be written; stopping");
+                    break;
+                }
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => drop(reload(&house, &setup, &log).await),
                 wish = wished.recv() => match wish {
@@ -373,7 +399,22 @@ mod production {
         }
         observe::note("stopped");
         _ = std::fs::remove_file(setup.spool().join(crate::control::SOCKET));
+        if lost {
+            let text = "the helper that keeps root has ended; start the daemon again";
+            return Err(Fault::new(Cause::System, text));
+        }
         Ok(())
+    }
+
+    /// Says when the helper has ended: root is given up, so nobody here could start another.
+    fn watch(agent: Arc<Agent>) -> oneshot::Receiver<()> {
+        let (ended, told) = oneshot::channel();
+        std::thread::spawn(move || {
+            if agent.wait() {
+                _ = ended.send(());
+            }
+        });
+        told
     }
 
     async fn reload(house: &House<Real>, setup: &Setup, log: &observe::Log) -> Result<(), String> {

@@ -55,7 +55,7 @@ const RECENT_MAX: usize = 1_024;
 /// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
 #[derive(Debug)]
 struct Gate {
-    /// Messages in the channel. Below zero for a moment, when one is taken out before it was counted.
+    /// Messages in the channel; for a moment one less, when the keeper takes a message before who brought it has counted it.
     waiting: AtomicIsize,
     /// So many wake it.
     wanted: AtomicIsize,

@@ -138,7 +138,7 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
 
 /// Every model check, with its states.
 fn check() -> bool {
-    let checked = postrider_sim::check::all();
+    let checked = postrider_sim::check::all(2);
     for scope in &checked {
         println!("{:60} {:>9} states {:>7.1} s", scope.name, scope.states, scope.seconds);
         scope.faults.iter().for_each(|fault| println!("  {fault}"));

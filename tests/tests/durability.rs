@@ -153,6 +153,14 @@ fn check(calls: &[Call], spool: &str) -> (Vec<String>, usize, usize) {
     (wrong, small, large)
 }
 
+/// Every fifth has a content of its own.
+fn send(daemon: &Daemon, number: usize) {
+    let lines = if number % 5 == 4 { 16_000 } else { 10 };
+    let text = format!("Subject: {number}\r\n\r\n{}", "A line of it.\r\n".repeat(lines));
+    let reply = daemon.client().deliver("me@origin.test", &["you@far.test"], &text);
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
 /// Clients submit under the eyes of strace: what it saw, and the spool's path.
 fn load(name: &str, lies: bool) -> (Vec<Call>, String) {
     let mut daemon = Daemon::prepare(name, "relayhost = [127.0.0.1]:1\nspool_segment_size = 262144", "");
@@ -165,17 +173,8 @@ fn load(name: &str, lies: bool) -> (Vec<Call>, String) {
     daemon.run();
     let trace = Trace::attach(&daemon);
     std::thread::scope(|scope| {
-        for client in 0..CLIENTS {
-            let daemon = &daemon;
-            scope.spawn(move || {
-                for number in 0..MESSAGES {
-                    let lines = if number % 5 == 4 { 8_000 } else { 5 };
-                    let text = format!("Subject: {client}\r\n\r\n{}", "A line of it.\r\n".repeat(lines * 2));
-                    let reply = daemon.client().deliver("me@origin.test", &["you@far.test"], &text);
-                    assert!(reply.starts_with("250"), "{reply}");
-                }
-            });
-        }
+        (0..CLIENTS)
+            .for_each(|_| drop(scope.spawn(|| (0..MESSAGES).for_each(|number| send(&daemon, number)))));
     });
     assert!(!lies || faults.fired(Kind::Sync) > 0);
     (trace.end(), spool.display().to_string())

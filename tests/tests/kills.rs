@@ -44,19 +44,16 @@ impl Mortal {
     /// Clients submit until the daemon is gone, or so many messages are accepted: their queue ids.
     fn load(&self, clients: u64, most: u64) -> BTreeMap<String, String> {
         let (accepted, done) = (std::sync::Mutex::new(BTreeMap::new()), AtomicBool::new(false));
-        std::thread::scope(|scope| {
-            for _ in 0..clients {
-                scope.spawn(|| {
-                    while !done.load(Ordering::SeqCst) {
-                        let number = self.next.fetch_add(1, Ordering::SeqCst);
-                        let Some((name, id)) = self.session(number) else { return };
-                        let mut accepted = accepted.lock().expect("no client panics");
-                        accepted.insert(name, id);
-                        done.store(accepted.len() as u64 >= most, Ordering::SeqCst);
-                    }
-                });
+        let client = || {
+            while !done.load(Ordering::SeqCst) {
+                let number = self.next.fetch_add(1, Ordering::SeqCst);
+                let Some((name, id)) = self.session(number) else { return };
+                let mut accepted = accepted.lock().expect("no client panics");
+                accepted.insert(name, id);
+                done.store(accepted.len() as u64 >= most, Ordering::SeqCst);
             }
-        });
+        };
+        std::thread::scope(|scope| (0..clients).for_each(|_| drop(scope.spawn(client))));
         accepted.into_inner().expect("no client panics")
     }
 
@@ -64,7 +61,7 @@ impl Mortal {
     fn session(&self, number: u64) -> Option<(String, String)> {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.daemon.port)).ok()?);
         let name = format!("m{number}");
-        let user = if number % 5 == 0 { "stay" } else { "go" };
+        let user = if number.is_multiple_of(5) { "stay" } else { "go" };
         // Now and then one that lies in a file of its own.
         let lines = if number % 11 == 10 { 6_000 } else { 30 };
         say(&mut stream, b"")?;

@@ -150,3 +150,40 @@ fn a_list_is_read_with_the_rights_of_whoever_names_it_and_a_pipe_holds_nobody_up
     });
     assert!(!log.contains("top-secret-word"), "{log}");
 }
+
+#[test]
+fn what_can_never_be_forwarded_fails_and_is_not_written_again() {
+    let scratch = Scratch::new("rights-forward");
+    let daemon = delivering(
+        "rights-forward",
+        &format!(
+            "hopcount_limit = 4\nalias_maps = inline:{{ {{ both = {}/box, far@elsewhere.test }} }}",
+            scratch.path().display()
+        ),
+    );
+    let (uid, gid) = (user("nobody").uid.as_raw(), user("nobody").gid.as_raw());
+    chown(scratch.path(), Some(uid), Some(gid)).expect("we are root");
+    let mut client = daemon.client();
+    let hops = "Received: from a by b\r\n".repeat(2);
+    let reply =
+        client.deliver("a@here.test", &["both@here.test"], &format!("{hops}Subject: far\r\n\r\nbody\r\n"));
+    assert!(reply.starts_with("250"), "{reply}");
+    let log = daemon.wait_for_log("to=<both@here.test>");
+    assert!(log.contains("dsn=5.4.0, status=bounced (unable to forward message: "), "{log}");
+    let mailbox = fs::read_to_string(scratch.path().join("box")).expect("the mailbox");
+    assert_eq!(mailbox.matches("Subject: far").count(), 1, "{mailbox}");
+}
+
+#[test]
+fn a_daemon_whose_helper_has_ended_stops_and_says_so() {
+    let mut daemon = delivering("rights-helper", "");
+    let status = String::from_utf8_lossy(&daemon.command(&["status"]).stdout).into_owned();
+    assert!(status.contains(&format!("127.0.0.1:{}", daemon.port)), "{status}");
+    let children = format!("/proc/{0}/task/{0}/children", daemon.process());
+    let helper = fs::read_to_string(children).expect("a daemon that was started as root has a helper");
+    let helper: i32 = helper.trim().parse().expect("one helper");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(helper), nix::sys::signal::Signal::SIGKILL)
+        .expect("it runs");
+    assert_eq!(daemon.wait(), Some(71));
+    assert!(daemon.log().contains("the helper that keeps root has ended"), "{}", daemon.log());
+}

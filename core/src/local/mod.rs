@@ -30,7 +30,7 @@ use crate::mail::{
     Attempt, AttemptRecipient, Diagnosis, Envelope, Extensions, Outcome, QueueId, Recipient, Sender,
 };
 use crate::time::Duration;
-use crate::wire::{EnhancedStatus, Mailbox, header};
+use crate::wire::{EnhancedStatus, Mailbox, Reply, header};
 
 /// One recipient of an attempt, and what of its message is needed.
 #[derive(Debug, Clone, Copy)]
@@ -173,6 +173,18 @@ pub fn fault(deposit: &Deposit, fault: &Fault, relay: &str) -> Outcome {
 #[must_use]
 pub fn forwarded_as(id: QueueId) -> Outcome {
     Outcome::Expanded(diagnosis((2, 0, 0), format!("forwarded as {id}"), "local"))
+}
+
+/// The outcome of a recipient whose forwarded copy cleanup refused: for good where its reply says so (too many hops, a rule that
+/// rejects). To defer that would write the other destinations of the alias again and again until the message is too old.
+#[must_use]
+pub fn not_forwarded(reply: &Reply) -> Outcome {
+    let text = format!("unable to forward message: {}", reply.lines.join(" "));
+    let class = if reply.code >= 500 { 5 } else { 4 };
+    let status =
+        reply.status.filter(|status| status.class == class).unwrap_or(EnhancedStatus::new(class, 3, 0));
+    let why = diagnosis((status.class, status.subject, status.detail), text, "local");
+    if class == 5 { Outcome::Failed(why) } else { Outcome::Deferred(why) }
 }
 
 /// The values of the `Delivered-To` fields of a header, lower case: delivery loops are found by them.

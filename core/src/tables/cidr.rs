@@ -47,6 +47,12 @@ impl Network {
         Ok(network)
     }
 
+    /// What a rule about this network, negated or not, says of an address; a rule about the other family says nothing.
+    fn applies(&self, address: IpAddr, wanted: bool) -> bool {
+        let address = if self.base.is_ipv4() { address.to_canonical() } else { address };
+        address.is_ipv4() == self.base.is_ipv4() && self.contains(address) == wanted
+    }
+
     /// Whether the address lies in it.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
@@ -144,10 +150,10 @@ impl Rules {
         while let Some(step) = self.steps.get(at) {
             at += 1;
             match step {
-                Step::Match { network, wanted, result } if network.contains(address) == *wanted => {
+                Step::Match { network, wanted, result } if network.applies(address, *wanted) => {
                     return Ok(Some(result.clone()));
                 }
-                Step::If { network, wanted, otherwise } if network.contains(address) != *wanted => {
+                Step::If { network, wanted, otherwise } if !network.applies(address, *wanted) => {
                     at = *otherwise;
                 }
                 Step::Broken(why) => return Err(why.clone()),
@@ -216,6 +222,19 @@ mod tests {
         assert!(problems[0].fatal);
         assert_eq!(table.lookup("9.9.9.9"), Ok(Some("first".into())));
         assert!(table.lookup("1.1.1.1").is_err());
+    }
+
+    #[test]
+    fn a_rule_says_nothing_of_the_other_family_negated_or_not() {
+        let (table, _) = table("!127.0.0.0/8 not loopback\n!2001:db8::/32 not documentation\n");
+        assert_eq!(table.lookup("::1"), Ok(Some("not documentation".to_owned())));
+        assert_eq!(table.lookup("2001:db8::1"), Ok(None));
+        assert_eq!(table.lookup("10.0.0.1"), Ok(Some("not loopback".to_owned())));
+        assert_eq!(table.lookup("127.0.0.1"), Ok(None));
+        let (table, _) = self::table("if !127.0.0.0/8\n0.0.0.0/0 four\n::/0 six inside\nendif\n::/0 six\n");
+        assert_eq!(table.lookup("::1"), Ok(Some("six".to_owned())));
+        assert_eq!(table.lookup("10.0.0.1"), Ok(Some("four".to_owned())));
+        assert_eq!(table.lookup("127.0.0.1"), Ok(None));
     }
 
     #[test]

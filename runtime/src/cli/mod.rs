@@ -71,17 +71,34 @@ pub fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
+/// The names of Postfix's commands that this program answers to.
+const NAMES: &[&str] = &[
+    "sendmail",
+    "mailq",
+    "newaliases",
+    "postfix",
+    "postconf",
+    "postqueue",
+    "postsuper",
+    "postcat",
+    "postmap",
+    "postalias",
+    "smtp-source",
+    "smtp-sink",
+];
+
 /// Runs a command line; the exit status.
 #[must_use]
 pub fn main(arguments: &[String]) -> u8 {
     let name = arguments.first().map(String::as_str).unwrap_or_default();
     let name = name.rsplit('/').next().unwrap_or(name);
     let result = match name {
-        "postrider" | "" => match arguments.get(1) {
+        called if NAMES.contains(&called) => run(called, &arguments[1..], true),
+        // However the file is called: an upgrade that is tried beside the old one is postrider too.
+        _ => match arguments.get(1) {
             Some(command) => run(command, &arguments[2..], false),
             None => print(HELP),
         },
-        called => run(called, &arguments[1..], true),
     };
     match result {
         Ok(()) => 0,

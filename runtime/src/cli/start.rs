@@ -56,7 +56,7 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Fault::new(Cause::System, format!("no runtime: {}", told(&error))))?;
-    let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone()));
+    let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent));
     log.flush();
     result.map_err(Failure::from)
 }

@@ -18,14 +18,12 @@ use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// Attempts, and crashes, of one history.
-const ATTEMPTS: u8 = 2;
-
 #[derive(Debug, Clone)]
 pub(super) struct Delivery {
     config: Arc<outbound::Config>,
     pipelining: bool,
     crashes: u8,
+    attempts: u8,
 }
 
 /// What a server has been told and not answered.
@@ -64,6 +62,8 @@ pub(super) struct State {
     asked: VecDeque<Asked>,
     /// The server has said 354: octets are content.
     content: bool,
+    /// The server has accepted MAIL.
+    open: bool,
     /// Recipients that the server has accepted in this transaction.
     accepted: Vec<u8>,
     /// Copies that servers have taken, and causes for a second one.
@@ -96,12 +96,13 @@ pub(super) enum Action {
 
 const NOW: Now = Now { mono: Instant(1_000_000_000), wall: Timestamp(1_767_225_600_000_000) };
 
-pub(super) fn scopes() -> Vec<(&'static str, Delivery)> {
+pub(super) fn scopes(attempts: u8) -> Vec<(&'static str, Delivery)> {
     let main = "compatibility_level = 3.6\nsmtp_tls_security_level = none\ninet_protocols = ipv4\n\
         smtp_randomize_addresses = no\nsmtp_host_lookup = dns\n";
     let (config, _) = params::Config::read(main, "smtp unix - - n - - smtp\n", Host::default());
     let config = outbound::Config::new(&config.settings(None), Protocol::Smtp, Vec::new());
-    let model = |pipelining, crashes| Delivery { config: Arc::new(config.clone()), pipelining, crashes };
+    let model =
+        |pipelining, crashes| Delivery { config: Arc::new(config.clone()), pipelining, crashes, attempts };
     vec![
         ("delivery: one command at a time, a crash", model(false, 1)),
         ("delivery: pipelined, no crash", model(true, 0)),
@@ -141,6 +142,7 @@ impl State {
             waits: Waits::Nothing,
             asked: VecDeque::new(),
             content: false,
+            open: false,
             accepted: Vec::new(),
             copies: [0; 2],
             causes: [0; 2],
@@ -206,6 +208,7 @@ impl State {
         self.asked.clear();
         self.accepted.clear();
         self.content = false;
+        self.open = false;
     }
 
     fn sent(&mut self, octets: &[u8]) {
@@ -240,6 +243,7 @@ impl State {
         let text = match (action, asked) {
             (Action::Good, Asked::Hello) if pipelining => "250-mx\r\n250 PIPELINING\r\n",
             (Action::Good, Asked::Greeting) => "220 mx ESMTP\r\n",
+            (Action::Good, Asked::Rcpt(_)) if !self.open => "503 5.5.1 whose mail?\r\n",
             (Action::Good, Asked::Data) if self.accepted.is_empty() => "554 5.5.1 nobody\r\n",
             (Action::Good, Asked::Data) => {
                 self.content = true;
@@ -251,9 +255,16 @@ impl State {
             (Action::Closing, _) => "421 4.3.2 bye\r\n",
             _ => return None,
         };
+        if action == Action::Hard && asked == Asked::Mail {
+            self.refused = [true; 2];
+        }
         match (action, asked) {
-            (Action::Good, Asked::Mail) => self.accepted.clear(),
-            (Action::Good, Asked::Rcpt(place)) => self.accepted.push(place),
+            (_, Asked::Mail | Asked::Other) => {
+                self.accepted.clear();
+                self.open = action == Action::Good && asked == Asked::Mail;
+            }
+            (Action::Good, Asked::Rcpt(place)) if self.open => self.accepted.push(place),
+            (Action::Good, Asked::Rcpt(place)) => self.refused[usize::from(place)] = true,
             (Action::Hard, Asked::Rcpt(place)) => self.refused[usize::from(place)] = true,
             (Action::Hard, _) => self.refused = [true; 2],
             (Action::Good, Asked::Dot) => {
@@ -322,7 +333,7 @@ impl Model for Delivery {
                     _ => {}
                 }
             }
-            Waits::Nothing if state.attempts < ATTEMPTS && !state.left().is_empty() => {
+            Waits::Nothing if state.attempts < self.attempts && !state.left().is_empty() => {
                 actions.push(Action::Again);
             }
             Waits::Nothing => {}
@@ -405,8 +416,12 @@ impl Model for Delivery {
             Property::sometimes("a second copy after a lost reply", |_, state: &State| {
                 state.copies[0] > 1 && state.crashes == 0
             }),
-            Property::sometimes("a kept connection is used again", |_, state: &State| state.reused),
         ];
+        if self.attempts > 1 {
+            properties.push(Property::sometimes("a kept connection is used again", |_, state: &State| {
+                state.reused
+            }));
+        }
         if self.crashes > 0 {
             properties.push(Property::sometimes(
                 "a crash before the write costs a second copy",

@@ -93,10 +93,8 @@ impl Model for Windows {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("no more run at once than the limit", |_, state: &Self::State| {
-                state.running <= LIMIT
-            }),
-            Property::always("the window counts what runs", |_, state: &Self::State| {
+            Property::always("no more run at once than the limit", |_, state: &State| state.running <= LIMIT),
+            Property::always("the window counts what runs", |_, state: &State| {
                 state.window.busy() == state.running
             }),
             Property::always(
@@ -106,12 +104,11 @@ impl Model for Windows {
                         && (state.dead || state.window.width() >= 1 || state.running > 0)
                 },
             ),
-            Property::always(
-                "who has nothing running may start, unless it rests",
-                |_, state: &Self::State| state.dead || state.running > 0 || state.window.permits(),
-            ),
-            Property::sometimes("it fills", |_, state: &Self::State| state.running == LIMIT),
-            Property::sometimes("it dies", |_, state: &Self::State| state.dead),
+            Property::always("who has nothing running may start, unless it rests", |_, state: &State| {
+                state.dead || state.running > 0 || state.window.permits()
+            }),
+            Property::sometimes("it fills", |_, state: &State| state.running == LIMIT),
+            Property::sometimes("it dies", |_, state: &State| state.dead),
         ]
     }
 }

@@ -61,7 +61,8 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
     for number in 0..hosts {
         let frame = Frame { number, hosts, name_servers, servers, hurried, calm };
         let disk = 20 * 1024 * 1024 + prng.below(64 * 1024 * 1024);
-        let segment = 16_384 << prng.below(6);
+        // Small ones: more segments, more compaction, more to go wrong, and less to copy.
+        let segment = 16_384 << if prng.chance(1, 8) { prng.below(6) } else { prng.below(3) };
         scenario.hosts.push(HostPlan { main: main_cf(prng, frame), disk, segment });
     }
     let encrypts = |host: &HostPlan| host.main.iter().any(|line| line == "smtp_tls_security_level = encrypt");

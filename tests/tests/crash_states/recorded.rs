@@ -62,6 +62,25 @@ fn text(number: u64) -> String {
     format!("Subject: {number}\r\n\r\n{}", "A line of this message.\r\n".repeat(lines as usize))
 }
 
+/// Submits a message; most are deleted again, some are held.
+fn send(daemon: &Daemon, record: &Path, contents: &Mutex<BTreeMap<QueueId, Vec<u8>>>, number: u64) {
+    let text = text(number);
+    let reply = daemon.client().deliver("me@origin.test", &["you@far.test"], &text);
+    let id = reply.trim_end().strip_prefix("250 2.0.0 Ok: queued as ").expect("accepted");
+    let known: QueueId = id.parse().expect("an id");
+    contents.lock().expect("no client panics").insert(known, text.into_bytes());
+    let order = |verb: &str| assert!(daemon.command(&["queue", verb, id]).status.success(), "{verb} {id}");
+    match number % 8 {
+        0 => {}
+        1 => order("hold"),
+        _ => {
+            mark(record, &format!("removing {id}"));
+            order("delete");
+            mark(record, &format!("removed {id}"));
+        }
+    }
+}
+
 /// A day of the daemon: its record, and the stored octets of each message.
 fn day(name: &str, lies: bool) -> (Vec<Entry>, BTreeMap<QueueId, Vec<u8>>, String) {
     let lines =
@@ -80,23 +99,7 @@ fn day(name: &str, lies: bool) -> (Vec<Entry>, BTreeMap<QueueId, Vec<u8>>, Strin
         for client in 0..CLIENTS {
             let (daemon, contents, record) = (&daemon, &contents, faults.record());
             scope.spawn(move || {
-                for number in 0..MESSAGES {
-                    let text = text(client * MESSAGES + number);
-                    let reply = daemon.client().deliver("me@origin.test", &["you@far.test"], &text);
-                    let id = reply.trim_end().strip_prefix("250 2.0.0 Ok: queued as ").expect("accepted");
-                    let known: QueueId = id.parse().expect("an id");
-                    contents.lock().expect("no client panics").insert(known, text.into_bytes());
-                    let order = |verb: &str| daemon.command(&["queue", verb, id]).status.success();
-                    match number % 8 {
-                        1 => assert!(order("hold")),
-                        2..=7 => {
-                            mark(record, &format!("removing {id}"));
-                            assert!(order("delete"));
-                            mark(record, &format!("removed {id}"));
-                        }
-                        _ => {}
-                    }
-                }
+                (0..MESSAGES).for_each(|number| send(daemon, record, contents, client * MESSAGES + number));
             });
         }
     });

@@ -240,7 +240,7 @@ impl Day {
             match output {
                 Output::Do(id, op) => self.pending.push((Who::Log, id, op)),
                 Output::Ready => self.ready = true,
-                Output::Appended { ticket, result } => self.answered(ticket, result),
+                Output::Appended { ticket, result, .. } => self.answered(ticket, result),
                 Output::Event(Event::Note { text, .. }) if text.contains("takes mail again") => {
                     self.note(Note::Recovered);
                 }
