@@ -99,7 +99,11 @@ const SHOWN: &[Row] = &[
             "core/src/wire/path.rs::what_is_emitted_parses_back_to_the_same",
         ],
     ),
-    Row("S13", "addresses that a shell would obey", &["attacks/shell-characters.smtp", "attacks/doubtful-addresses.smtp"]),
+    Row(
+        "S13",
+        "addresses that a shell would obey",
+        &["attacks/shell-characters.smtp", "attacks/doubtful-addresses.smtp"],
+    ),
     Row(
         "S14",
         "open relay",
