@@ -314,7 +314,9 @@ fn header_rules_act_and_are_logged() {
     assert!(world.text(b"Subject: edit\r\n\r\n").contains("Subject: edited\r\n"));
     assert_eq!(world.run(b"Subject: gone\r\n\r\n").0, Finished::Discarded);
     let (moved, _) = world.message(b"Subject: move\r\n\r\n");
-    let [to] = &moved.envelope.recipients[..] else { panic!("one recipient: {:?}", moved.envelope.recipients) };
+    let [to] = &moved.envelope.recipients[..] else {
+        panic!("one recipient: {:?}", moved.envelope.recipients)
+    };
     assert_eq!((&to.address, &to.original), (&mailbox("x@y.example"), &Some(mailbox("ann@b.example"))));
     assert_eq!(world.message(b"Subject: copy\r\n\r\n").0.envelope.recipients.len(), 2);
     let (held, events) = world.message(b"Subject: hold\r\n\r\n");
