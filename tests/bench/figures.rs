@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The middle of some figures; 0 of none.
 #[must_use]
@@ -47,9 +48,27 @@ struct Row {
     met: bool,
 }
 
+/// The part of the processors that somebody used within the next two seconds, as Linux counts.
+fn used() -> f64 {
+    let read = || {
+        let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default();
+        let ticks: Vec<f64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // user nice system idle iowait …: the fourth and fifth are of nobody.
+        (ticks.iter().sum::<f64>(), ticks.iter().skip(3).take(2).sum::<f64>())
+    };
+    let (all, idle) = read();
+    std::thread::sleep(Duration::from_secs(2));
+    let (all_after, idle_after) = read();
+    1.0 - (idle_after - idle) / (all_after - all).max(1.0)
+}
+
 /// All rows of a run.
 pub(crate) struct Report {
     about: String,
+    started: Instant,
+    /// The part of the processors that others used, before the row where it was largest.
+    others: f64,
     path: PathBuf,
     raw: String,
     rows: Vec<Row>,
@@ -60,7 +79,16 @@ impl Report {
     #[must_use]
     pub(crate) fn new(path: &Path, about: &str) -> Self {
         let raw = about.lines().map(|line| format!("# {line}\n")).collect();
-        Self { about: about.to_owned(), path: path.to_owned(), raw, rows: Vec::new() }
+        let (started, rows) = (Instant::now(), Vec::new());
+        Self { about: about.to_owned(), started, others: 0.0, path: path.to_owned(), raw, rows }
+    }
+
+    /// A row begins: what else goes on is noted, because it makes rates and latencies meaningless.
+    pub(crate) fn begin(&mut self, row: &str) {
+        let others = used();
+        self.others = self.others.max(others);
+        let seconds = self.started.elapsed().as_secs();
+        eprintln!("bench: {row}, after {seconds} s; others use {:.0} % of the processors", others * 100.0);
     }
 
     /// Keeps the figures of one round.
@@ -106,6 +134,17 @@ impl Report {
             };
             println!("| {what} | {measured} | {wanted} | {verdict} |");
         }
-        println!("\nraw figures: {}", self.path.display());
+        let wanted: Vec<&Row> = self.rows.iter().filter(|row| !row.wanted.is_empty()).collect();
+        let missed: Vec<&str> = wanted.iter().filter(|row| !row.met).map(|row| row.what.as_str()).collect();
+        println!("\n{} of {} figures reached", wanted.len() - missed.len(), wanted.len());
+        for what in missed {
+            println!("MISSED: {what}");
+        }
+        println!(
+            "took {} s; before the rows others used at most {:.0} % of the processors\nraw figures: {}",
+            self.started.elapsed().as_secs(),
+            self.others * 100.0,
+            self.path.display()
+        );
     }
 }

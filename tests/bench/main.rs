@@ -48,7 +48,7 @@ fn options() -> Result<Options, String> {
     let target = beside.parent().and_then(|folder| folder.parent()).ok_or("no target folder")?.to_owned();
     let mut options = Options {
         rounds: 5,
-        messages: 5_000,
+        messages: 10_000,
         directory: PathBuf::from(format!("/var/tmp/postrider-bench-{}", std::process::id())),
         raw: target.join("bench.tsv"),
         rows: Vec::new(),
@@ -87,7 +87,7 @@ fn main() -> ExitCode {
     let mut report = Report::new(&options.raw, &rig.about());
     for (name, measure) in ROWS {
         if options.rows.is_empty() || options.rows.iter().any(|row| row == name) {
-            eprintln!("bench: {name}");
+            report.begin(name);
             measure(&rig, &options, &mut report);
         }
     }

@@ -56,13 +56,15 @@ fn cpus(figures: &[Figures]) -> Vec<f64> {
 fn judge(report: &mut Report, what: &str, both: &Both, times: f64) {
     let (theirs, ours) = (rates(&both.postfix), rates(&both.postrider));
     let ratio = median(&ours) / median(&theirs);
+    let by_round: Vec<f64> = ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect();
     let told = format!(
-        "{} messages/s ({}), Postfix {} ({}): {} times",
+        "{} messages/s ({}), Postfix {} ({}): {} times ({} by round)",
         short(median(&ours)),
         spread(&ours),
         short(median(&theirs)),
         spread(&theirs),
-        short(ratio)
+        short(ratio),
+        spread(&by_round)
     );
     report.judge(what, told, &format!("{times} times"), ratio >= times);
 }
