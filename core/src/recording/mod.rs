@@ -69,6 +69,17 @@ pub struct Setting {
     pub utc_offset_minutes: i32,
 }
 
+impl Setting {
+    /// What [`Setting::digest`] is of these texts.
+    #[must_use]
+    pub fn digest_of(main_cf: &str, master_cf: &str) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(main_cf.as_bytes());
+        hasher.update(master_cf.as_bytes());
+        hasher.finalize()
+    }
+}
+
 /// A session begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Opened {
