@@ -83,6 +83,7 @@ impl<E: Environment> Doors<E> {
     ) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
+        let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
         self.sessions.fetch_add(1, Ordering::Relaxed);
         let count = seats.fetch_add(1, Ordering::Relaxed);
@@ -118,6 +119,7 @@ impl<E: Environment> Doors<E> {
                         machine: Inbound::new(now, Arc::clone(&door.config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
+                        tape: doors.shared.recorder.session(now, &service, peer),
                     };
                     session.run().await;
                     if !excepted {

@@ -8,6 +8,7 @@ use crate::inbound::Shared;
 use crate::listen::Doors;
 use crate::manager::{Office, Orders};
 use crate::outbound::{Links, Pool, Unwritten};
+use crate::record::Recorder;
 use crate::resolve::Resolver;
 use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
@@ -126,7 +127,15 @@ async fn furnish<E: Environment>(
     let ids = Mutex::new(QueueIds::new(node, opened.last));
     let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
     let notices = Mutex::default();
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget, notices });
+    let shared = Arc::new(Shared {
+        env: Arc::clone(&env),
+        spool,
+        ids,
+        budget,
+        notices,
+        recorder: Recorder::default(),
+    });
+    shared.recorder.follow(&env, &site.read().unwrap_or_else(PoisonError::into_inner));
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),
@@ -232,6 +241,7 @@ impl<E: Environment> House<E> {
         }
         self.shared.budget.set_limit(config.settings(None).number("content_memory_limit"));
         self.resolver.reload(dns);
+        self.shared.recorder.follow(env, &self.site());
         _ = self.facts.send(Input::Reload(Box::new(params)));
         Ok(())
     }
@@ -332,6 +342,9 @@ mod production {
     /// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
     const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+    /// The writer of a recording has so long to come to its end.
+    const RECORDING_END_MAX: Duration = Duration::from_secs(2);
+
     /// Serves until it is told to stop.
     ///
     /// # Errors
@@ -397,6 +410,7 @@ mod production {
         if tokio::time::timeout(DRAIN_MAX, house.drain()).await.is_err() {
             observe::note("stopped while some were still open; their mail is in the queue");
         }
+        house.shared.recorder.finish(RECORDING_END_MAX);
         observe::note("stopped");
         _ = std::fs::remove_file(setup.spool().join(crate::control::SOCKET));
         if lost {

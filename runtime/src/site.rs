@@ -3,6 +3,7 @@
 use crate::answers::Answers;
 use crate::env::Environment;
 use crate::manager::deliberate;
+use crate::record::Ring;
 use crate::resolve::Resolver;
 use crate::tables::{self, Tables};
 use crate::tls;
@@ -77,6 +78,8 @@ pub struct Site<E: Environment> {
     pub report: report::Params,
     /// Doors by service.
     pub doors: BTreeMap<String, Door>,
+    /// What is recorded where.
+    pub record: Option<Ring>,
     /// Transports by name.
     pub transports: BTreeMap<String, Agent>,
 }
@@ -120,7 +123,7 @@ impl<E: Environment> Site<E> {
         let mut doors = BTreeMap::new();
         for listener in config.listeners() {
             let service = config.settings(Some(&listener.settings));
-            match door(env, provider, &config, &service, &cleanup_settings, &listener.host, listener.port) {
+            match door(env, provider, &config, &service, &listener.host, listener.port) {
                 Ok(mut door) => {
                     door.sessions = listener.sessions;
                     doors.insert(listener.service, door);
@@ -135,8 +138,11 @@ impl<E: Environment> Site<E> {
         });
         let rewrite = take(rewrite, &mut errors);
         let submission = take(submission_setup(env, &cleanup_settings, &own, &ours), &mut errors);
+        let record = take(Ring::new(&settings), &mut errors);
         let report = report::Params::new(&config.settings(Some("bounce")));
-        let (Some(rewrite), Some(submission), true) = (rewrite, submission, errors.is_empty()) else {
+        let (Some(rewrite), Some(submission), Some(record), true) =
+            (rewrite, submission, record, errors.is_empty())
+        else {
             return Err(errors);
         };
         let aliases = alias_tables(&settings);
@@ -152,7 +158,7 @@ impl<E: Environment> Site<E> {
             return Err(errors);
         }
         let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
-        Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
+        Ok(Self { config, settings, answers, rewrite, submission, report, doors, record, transports })
     }
 
     /// What is set and does not work yet, beyond whole parameters: restrictions, and levels of TLS.
@@ -269,13 +275,30 @@ fn guarded_tables(config: &Config) -> BTreeMap<TableName, &'static str> {
     guarded
 }
 
-fn cleanup_params<E: Environment>(
-    env: &Arc<E>,
+/// The rooms behind a door of these settings, as far as the configuration alone says: also for who takes decisions again.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn rooms(
+    config: &Config,
+    settings: &Settings,
+    tls_ready: bool,
+    utc_offset_minutes: i32,
+) -> Result<inbound::Config, Wrong> {
+    let cleanup = config.settings(Some(config.settings(None).text("cleanup_service_name")));
+    let mut rooms = inbound::Config::new(settings, tls_ready)?;
+    rooms.cleanup = cleanup_params(&cleanup, &config.own_addresses(), utc_offset_minutes)?;
+    rooms.rewrite.add_interfaces(ours(config));
+    Ok(rooms)
+}
+
+fn cleanup_params(
     settings: &Settings,
     own: &[IpAddr],
+    utc_offset_minutes: i32,
 ) -> Result<cleanup::Params, Wrong> {
     let mut params = cleanup::Params::new(settings)?;
-    params.utc_offset_minutes = env.utc_offset(env.now().wall);
+    params.utc_offset_minutes = utc_offset_minutes;
     params.interfaces.extend(own);
     Ok(params)
 }
@@ -287,7 +310,7 @@ fn submission_setup<E: Environment>(
     ours: &[IpAddr],
 ) -> Result<Arc<submission::Setup>, Wrong> {
     let mut setup = submission::Setup::new(settings)?;
-    setup.cleanup = cleanup_params(env, settings, own)?;
+    setup.cleanup = cleanup_params(settings, own, env.utc_offset(env.now().wall))?;
     setup.rewrite.add_interfaces(ours.iter().copied());
     Ok(Arc::new(setup))
 }
@@ -297,15 +320,12 @@ fn door<E: Environment>(
     provider: &Arc<CryptoProvider>,
     config: &Config,
     settings: &Settings,
-    cleanup_settings: &Settings,
     host: &ListenHost,
     port: u16,
 ) -> Result<Door, Wrong> {
     let own = config.own_addresses();
     let tls = server_tls(env, provider, settings)?;
-    let mut rooms = inbound::Config::new(settings, tls.is_some())?;
-    rooms.cleanup = cleanup_params(env, cleanup_settings, &own)?;
-    rooms.rewrite.add_interfaces(ours(config));
+    let rooms = rooms(config, settings, tls.is_some(), env.utc_offset(env.now().wall))?;
     let addresses = match host {
         ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],

@@ -2,11 +2,12 @@
 //!
 //! `run` tells one story and prints how it ended; `swarm` tells many on all cores and stops for none that fails; `sweep` tells one calm
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
-//! a plan; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
+//! a plan; `explain` takes the decisions of a recording again; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
 #[cfg(feature = "planted")]
 mod canary;
 mod cost;
+mod recorded;
 mod swarm;
 
 use postrider_sim::plan::Plan;
@@ -20,6 +21,7 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
+       postrider-sim explain RECORDING [--id QUEUEID] [--session N]   why a daemon decided so
        postrider-sim check                     model checks, exhaustive in small scopes
        postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
@@ -38,6 +40,11 @@ impl Arguments {
     fn number(&self, name: &str) -> Option<u64> {
         let place = self.0.iter().position(|argument| argument == name)?;
         self.0.get(place + 1)?.parse().ok()
+    }
+
+    fn word(&self, name: &str) -> Option<&str> {
+        let place = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(place + 1).map(String::as_str)
     }
 
     fn wish(&self) -> Wish {
@@ -78,6 +85,7 @@ fn main() -> ExitCode {
             threads: arguments.number("--threads"),
             wish: arguments.wish(),
         })),
+        Some("explain") => recorded::explain(&arguments),
         Some("check") => Ok(check()),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),

@@ -268,13 +268,14 @@ pub(super) fn check(directory: Option<String>) -> Result<(), Failure> {
 pub(super) fn status(setup: &Setup) -> Result<(), Failure> {
     ask(setup, &Request::Status, |reply| match reply {
         Reply::Status(status) => print(&format!(
-            "postrider {} runs as process {} for {} s, {} sessions open\nlistens on {}\nconfiguration {}\n",
+            "postrider {} runs as process {} for {} s, {} sessions open\nlistens on {}\nconfiguration {}\n{}",
             status.version,
             status.process,
             status.uptime,
             status.sessions,
             status.listening.join(", "),
-            status.configuration
+            status.configuration,
+            status.recording.map(|words| format!("records {words}\n")).unwrap_or_default()
         )),
         _ => Ok(()),
     })
