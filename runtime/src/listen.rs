@@ -1,6 +1,7 @@
 //! Accepts clients, and starts a task for each.
 
 use crate::env::{Accepted, Environment, ListenAt, Net};
+use crate::guard;
 use crate::inbound::{Session, Shared};
 use crate::observe;
 use crate::site::{Door, Site};
@@ -85,10 +86,8 @@ impl<E: Environment> Doors<E> {
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        self.sessions.fetch_add(1, Ordering::Relaxed);
-        let count = seats.fetch_add(1, Ordering::Relaxed);
-        let seats = Arc::clone(seats);
-        let room = door.sessions.is_none_or(|limit| count < u64::from(limit));
+        let (mut seat, taken) = Seat::take(self, seats, address);
+        let room = door.sessions.is_none_or(|limit| taken < u64::from(limit));
         let doors = Arc::clone(self);
         tokio::spawn(async move {
             let excepted = door.is_excepted(&site.answers, address).await;
@@ -105,6 +104,7 @@ impl<E: Environment> Doors<E> {
                     _ = tokio::time::timeout(PAUSE, stream.write_all(reply.as_bytes())).await;
                 }
                 Ok(()) => {
+                    seat.counted = !excepted;
                     let peer = Peer {
                         address: address.to_canonical(),
                         port: accepted.peer.map_or(0, |peer| peer.port()),
@@ -122,13 +122,9 @@ impl<E: Environment> Doors<E> {
                         tape: doors.shared.recorder.session(now, &service, peer),
                     };
                     session.run().await;
-                    if !excepted {
-                        doors.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(address);
-                    }
                 }
             }
-            seats.fetch_sub(1, Ordering::Relaxed);
-            doors.sessions.fetch_sub(1, Ordering::Relaxed);
+            drop(seat);
         });
     }
 
@@ -147,5 +143,37 @@ impl<E: Environment> Doors<E> {
     #[must_use]
     pub fn at(address: IpAddr, port: u16) -> ListenAt {
         ListenAt::Inet((address, port).into())
+    }
+}
+
+/// A client's place at a door; free again when this is dropped, however the session ends.
+struct Seat<E: Environment> {
+    doors: Arc<Doors<E>>,
+    seats: Arc<AtomicU64>,
+    address: IpAddr,
+    /// It is one of its client's connections.
+    counted: bool,
+}
+
+impl<E: Environment> Seat<E> {
+    /// One more, and how many there were before.
+    fn take(doors: &Arc<Doors<E>>, seats: &Arc<AtomicU64>, address: IpAddr) -> (Self, u64) {
+        doors.sessions.fetch_add(1, Ordering::Relaxed);
+        let taken = seats.fetch_add(1, Ordering::Relaxed);
+        (Self { doors: Arc::clone(doors), seats: Arc::clone(seats), address, counted: false }, taken)
+    }
+}
+
+impl<E: Environment> Drop for Seat<E> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let whose = format!("the session of a client at {}", self.address);
+            guard::tell(None, &whose, "its connection is closed");
+        }
+        if self.counted {
+            self.doors.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(self.address);
+        }
+        self.seats.fetch_sub(1, Ordering::Relaxed);
+        self.doors.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
