@@ -8,7 +8,7 @@ use crate::stream::Stream;
 use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
-use postrider_core::session::clients::Clients;
+use postrider_core::session::clients::{Clients, Seat, Seats};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -33,7 +33,7 @@ pub struct Doors<E: Environment> {
     /// Open sessions.
     pub sessions: AtomicU64,
     /// Open sessions by service: a busy port 25 must not close the submission port.
-    pub seats: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+    pub seats: Mutex<BTreeMap<String, Arc<Mutex<Seats>>>>,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -78,23 +78,22 @@ impl<E: Environment> Doors<E> {
     fn admit(
         self: &Arc<Self>,
         service: &str,
-        seats: &Arc<AtomicU64>,
+        seats: &Arc<Mutex<Seats>>,
         accepted: Accepted<<E::Net as Net>::Stream>,
     ) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
         self.sessions.fetch_add(1, Ordering::Relaxed);
-        let count = seats.fetch_add(1, Ordering::Relaxed);
         let seats = Arc::clone(seats);
-        let room = door.sessions.is_none_or(|limit| count < u64::from(limit));
+        let seat = take_seat(&seats, service, &door);
         let doors = Arc::clone(self);
         tokio::spawn(async move {
             let excepted = door.is_excepted(&site.answers, address).await;
-            let verdict = match (room, excepted) {
-                (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-                (true, true) => Ok(()),
-                (true, false) => doors.count_in(&door, address),
+            let verdict = match (seat, excepted) {
+                (Seat::Nowhere, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+                (_, true) => Ok(()),
+                (_, false) => doors.count_in(&door, address),
             };
             match verdict {
                 Err(reply) => {
@@ -110,12 +109,13 @@ impl<E: Environment> Doors<E> {
                         local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
                     };
                     let now = doors.shared.env.now();
+                    let config = if seat == Seat::Hurried { &door.hurried } else { &door.config };
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
                         tls: door.tls.clone(),
                         stream: Stream::Plain(accepted.stream),
-                        machine: Inbound::new(now, Arc::clone(&door.config), peer),
+                        machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
                     };
@@ -125,7 +125,7 @@ impl<E: Environment> Doors<E> {
                     }
                 }
             }
-            seats.fetch_sub(1, Ordering::Relaxed);
+            seats.lock().unwrap_or_else(PoisonError::into_inner).leave();
             doors.sessions.fetch_sub(1, Ordering::Relaxed);
         });
     }
@@ -146,4 +146,21 @@ impl<E: Environment> Doors<E> {
     pub fn at(address: IpAddr, port: u16) -> ListenAt {
         ListenAt::Inet((address, port).into())
     }
+}
+
+/// A seat of a service, and a line in the log when stress begins or ends.
+fn take_seat(seats: &Mutex<Seats>, service: &str, door: &Door) -> Seat {
+    let mut seats = seats.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = seats.is_stressed();
+    let seat = seats.take(door.sessions);
+    match (before, seats.is_stressed()) {
+        (false, true) => observe::warn(format!(
+            "service {service}: {} of {} sessions are taken: new clients get the settings of stress",
+            seats.taken(),
+            door.sessions.unwrap_or(0)
+        )),
+        (true, false) => observe::warn(format!("service {service}: stress is over")),
+        _ => {}
+    }
+    seat
 }

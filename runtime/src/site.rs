@@ -10,7 +10,7 @@ use crate::trouble::told;
 use postrider_core::ask::{Facts, TableName};
 use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
-use postrider_core::params::{Config, Problem, Settings};
+use postrider_core::params::{Config, Listener, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::{Form, MatchList};
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
@@ -25,6 +25,9 @@ use std::sync::Arc;
 pub struct Door {
     /// The rooms behind it.
     pub config: Arc<inbound::Config>,
+    /// The same for clients that come while the service is under stress. A service of loopback has no stress, as with master(8):
+    /// its clients are ours, a content filter most often.
+    pub hurried: Arc<inbound::Config>,
     /// Certificate and key.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where it listens.
@@ -119,12 +122,8 @@ impl<E: Environment> Site<E> {
         let mut errors = Wrong::new();
         let mut doors = BTreeMap::new();
         for listener in config.listeners() {
-            let service = config.settings(Some(&listener.settings));
-            match door(env, provider, &config, &service, &cleanup_settings, &listener.host, listener.port) {
-                Ok(mut door) => {
-                    door.sessions = listener.sessions;
-                    doors.insert(listener.service, door);
-                }
+            match door(env, provider, &config, &cleanup_settings, &listener) {
+                Ok(door) => _ = doors.insert(listener.service, door),
                 Err(found) => errors.extend(found),
             }
         }
@@ -292,21 +291,32 @@ fn submission_setup<E: Environment>(
     Ok(Arc::new(setup))
 }
 
+/// The rooms behind a door.
+fn rooms<E: Environment>(
+    env: &Arc<E>,
+    config: &Config,
+    settings: &Settings,
+    cleanup_settings: &Settings,
+    tls_ready: bool,
+) -> Result<Arc<inbound::Config>, Wrong> {
+    let mut rooms = inbound::Config::new(settings, tls_ready)?;
+    rooms.cleanup = cleanup_params(env, cleanup_settings, &config.own_addresses())?;
+    rooms.rewrite.add_interfaces(ours(config));
+    Ok(Arc::new(rooms))
+}
+
 fn door<E: Environment>(
     env: &Arc<E>,
     provider: &Arc<CryptoProvider>,
     config: &Config,
-    settings: &Settings,
     cleanup_settings: &Settings,
-    host: &ListenHost,
-    port: u16,
+    listener: &Listener,
 ) -> Result<Door, Wrong> {
+    let settings = &config.settings(Some(&listener.settings));
     let own = config.own_addresses();
     let tls = server_tls(env, provider, settings)?;
-    let mut rooms = inbound::Config::new(settings, tls.is_some())?;
-    rooms.cleanup = cleanup_params(env, cleanup_settings, &own)?;
-    rooms.rewrite.add_interfaces(ours(config));
-    let addresses = match host {
+    let usual = rooms(env, config, settings, cleanup_settings, tls.is_some())?;
+    let addresses = match &listener.host {
         ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],
         ListenHost::Name(name) => config.addresses_of(name),
@@ -315,14 +325,20 @@ fn door<E: Environment>(
         let why = "no address of this host remains to listen on; check inet_interfaces and inet_protocols";
         return Err(wrong("inet_interfaces", why));
     }
+    let hurried = if addresses.iter().all(IpAddr::is_loopback) {
+        Arc::clone(&usual)
+    } else {
+        let settings = &config.settings_under_stress(Some(&listener.settings));
+        rooms(env, config, settings, cleanup_settings, tls.is_some())?
+    };
     let excepted = settings.text("smtpd_client_event_limit_exceptions");
     let parents = settings.list("parent_domain_matches_subdomains");
     let parents = parents.iter().any(|item| item == "smtpd_client_event_limit_exceptions");
     let excepted = MatchList::parse(excepted, Form::Clients, parents)
         .map_err(|why| wrong("smtpd_client_event_limit_exceptions", why))?;
-    let addresses = addresses.into_iter().map(|address| (address, port)).collect();
+    let addresses = addresses.into_iter().map(|address| (address, listener.port)).collect();
     let client_limit = settings.number("smtpd_client_connection_count_limit");
-    Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, client_limit, excepted })
+    Ok(Door { config: usual, hurried, tls, addresses, sessions: listener.sessions, client_limit, excepted })
 }
 
 /// `inet_interfaces = all` listens on the wildcard, so that an interface that comes up later is served.
