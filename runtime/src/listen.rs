@@ -9,7 +9,7 @@ use crate::stream::Stream;
 use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
-use postrider_core::session::clients::Clients;
+use postrider_core::session::clients::{Clients, Seat, Seats};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -34,7 +34,7 @@ pub struct Doors<E: Environment> {
     /// Open sessions.
     pub sessions: AtomicU64,
     /// Open sessions by service: a busy port 25 must not close the submission port.
-    pub seats: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+    pub seats: Mutex<BTreeMap<String, Arc<Mutex<Seats>>>>,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -79,22 +79,22 @@ impl<E: Environment> Doors<E> {
     fn admit(
         self: &Arc<Self>,
         service: &str,
-        seats: &Arc<AtomicU64>,
+        seats: &Arc<Mutex<Seats>>,
         accepted: Accepted<<E::Net as Net>::Stream>,
     ) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let (mut seat, taken) = Seat::take(self, seats, address);
-        let room = door.sessions.is_none_or(|limit| taken < u64::from(limit));
+        let seat = take_seat(seats, &service, &door);
+        let mut place = Place::take(self, seats, address);
         let doors = Arc::clone(self);
         tokio::spawn(async move {
             let excepted = door.is_excepted(&site.answers, address).await;
-            let verdict = match (room, excepted) {
-                (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-                (true, true) => Ok(()),
-                (true, false) => doors.count_in(&door, address),
+            let verdict = match (seat, excepted) {
+                (Seat::Nowhere, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+                (_, true) => Ok(()),
+                (_, false) => doors.count_in(&door, address),
             };
             match verdict {
                 Err(reply) => {
@@ -104,19 +104,20 @@ impl<E: Environment> Doors<E> {
                     _ = tokio::time::timeout(PAUSE, stream.write_all(reply.as_bytes())).await;
                 }
                 Ok(()) => {
-                    seat.counted = !excepted;
+                    place.counted = !excepted;
                     let peer = Peer {
                         address: address.to_canonical(),
                         port: accepted.peer.map_or(0, |peer| peer.port()),
                         local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
                     };
                     let now = doors.shared.env.now();
+                    let config = if seat == Seat::Hurried { &door.hurried } else { &door.config };
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
                         tls: door.tls.clone(),
                         stream: Stream::Plain(accepted.stream),
-                        machine: Inbound::new(now, Arc::clone(&door.config), peer),
+                        machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
                         tape: doors.shared.recorder.session(now, &service, peer),
@@ -124,7 +125,7 @@ impl<E: Environment> Doors<E> {
                     session.run().await;
                 }
             }
-            drop(seat);
+            drop(place);
         });
     }
 
@@ -147,24 +148,23 @@ impl<E: Environment> Doors<E> {
 }
 
 /// A client's place at a door; free again when this is dropped, however the session ends.
-struct Seat<E: Environment> {
+struct Place<E: Environment> {
     doors: Arc<Doors<E>>,
-    seats: Arc<AtomicU64>,
+    seats: Arc<Mutex<Seats>>,
     address: IpAddr,
     /// It is one of its client's connections.
     counted: bool,
 }
 
-impl<E: Environment> Seat<E> {
-    /// One more, and how many there were before.
-    fn take(doors: &Arc<Doors<E>>, seats: &Arc<AtomicU64>, address: IpAddr) -> (Self, u64) {
+impl<E: Environment> Place<E> {
+    /// Of a client that has a seat among `seats`.
+    fn take(doors: &Arc<Doors<E>>, seats: &Arc<Mutex<Seats>>, address: IpAddr) -> Self {
         doors.sessions.fetch_add(1, Ordering::Relaxed);
-        let taken = seats.fetch_add(1, Ordering::Relaxed);
-        (Self { doors: Arc::clone(doors), seats: Arc::clone(seats), address, counted: false }, taken)
+        Self { doors: Arc::clone(doors), seats: Arc::clone(seats), address, counted: false }
     }
 }
 
-impl<E: Environment> Drop for Seat<E> {
+impl<E: Environment> Drop for Place<E> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let whose = format!("the session of a client at {}", self.address);
@@ -173,7 +173,24 @@ impl<E: Environment> Drop for Seat<E> {
         if self.counted {
             self.doors.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(self.address);
         }
-        self.seats.fetch_sub(1, Ordering::Relaxed);
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner).leave();
         self.doors.sessions.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// A seat of a service, and a line in the log when stress begins or ends.
+fn take_seat(seats: &Mutex<Seats>, service: &str, door: &Door) -> Seat {
+    let mut seats = seats.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = seats.is_stressed();
+    let seat = seats.take(door.sessions);
+    match (before, seats.is_stressed()) {
+        (false, true) => observe::warn(format!(
+            "service {service}: {} of {} sessions are taken: new clients get the settings of stress",
+            seats.taken(),
+            door.sessions.unwrap_or(0)
+        )),
+        (true, false) => observe::warn(format!("service {service}: stress is over")),
+        _ => {}
+    }
+    seat
 }
