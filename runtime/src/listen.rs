@@ -111,7 +111,8 @@ impl<E: Environment> Doors<E> {
                         local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
                     };
                     let now = doors.shared.env.now();
-                    let config = if seat == Seat::Hurried { &door.hurried } else { &door.config };
+                    let hurried = seat == Seat::Hurried && !Arc::ptr_eq(&door.hurried, &door.config);
+                    let config = if hurried { &door.hurried } else { &door.config };
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
@@ -120,7 +121,7 @@ impl<E: Environment> Doors<E> {
                         machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
-                        tape: doors.shared.recorder.session(now, &service, peer),
+                        tape: doors.shared.recorder.session(now, &service, hurried, peer),
                     };
                     session.run().await;
                 }

@@ -43,14 +43,12 @@ pub struct Scribe {
 }
 
 impl Scribe {
-    /// The session begins. `whole`: contents are recorded too.
+    /// The session begins; what its machine says at once is filled in later. `whole`: contents are recorded too.
     #[must_use]
-    pub fn new(session: u64, at: Now, service: &str, setting: u32, peer: Peer, whole: bool) -> Self {
-        let said = Said::default();
-        let opened = Opened { session, at, service: service.to_owned(), setting, peer, said };
+    pub fn new(opened: Opened, whole: bool) -> Self {
         Self {
+            session: opened.session,
             opened: Some(opened),
-            session,
             whole,
             number: 0,
             came: 0,

@@ -211,6 +211,10 @@ impl Live {
         if let Event::Delivery { id, status: DeliveryStatus::Bounced, .. } = event {
             scope.fabric.ledger.bounced(&id.to_string());
         }
+        let now = scope.fabric.kernel.now();
+        if let Some(logged) = &mut scope.fabric.logged {
+            logged.push((now, event.clone()));
+        }
         let number = event.queue_id().map_or(0, |id| id.0);
         scope.note(4, &[number, crate::kernel::hash(event.name().as_bytes())], || {
             format!("{}: {}", event.program(), event.text())
