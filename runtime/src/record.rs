@@ -13,7 +13,9 @@ use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::mail::QueueId;
 use postrider_core::manager::{self, Manager, Output};
 use postrider_core::params::Settings;
-use postrider_core::recording::{Content, Kind, Minutes, STATE_MESSAGES_MAX, Scribe, Setting, frame};
+use postrider_core::recording::{
+    Content, Kind, Minutes, Opened, STATE_MESSAGES_MAX, Said, Scribe, Setting, frame,
+};
 use postrider_core::session::Peer;
 use postrider_core::time::Now;
 use std::path::{Path, PathBuf};

@@ -7,7 +7,6 @@ use super::facts::{MASK, Octets, SessionFact};
 use super::veil::Veil;
 use super::{Digest, Heard, Kind, Opened, Said, frame};
 use crate::inbound::{Effect, Inbound, Input};
-use crate::session::Peer;
 use crate::time::Now;
 use std::collections::VecDeque;
 
