@@ -19,6 +19,9 @@ pub mod outbound;
 pub mod record;
 pub mod report;
 pub mod resolve;
+#[cfg(all(test, shuttle))]
+mod schedules;
+pub mod seats;
 pub mod serve;
 pub mod site;
 pub mod spool;

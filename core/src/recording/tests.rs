@@ -15,6 +15,7 @@ fn config() -> Arc<inbound::Config> {
         ("mydestination", "example.org"),
         ("local_recipient_maps", ""),
         ("header_checks", "pcre:/checks"),
+        ("smtpd_relay_restrictions", "permit_mynetworks, reject_unauth_destination"),
         ("smtpd_forbid_unauth_pipelining", "no"),
     ]);
     Arc::new(inbound::Config::new(&settings, false).expect("values that are right"))
