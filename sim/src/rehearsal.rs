@@ -8,8 +8,8 @@ use postrider_sim::rehearse::{page, report};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 const USAGE: &str = "usage: postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
@@ -17,10 +17,12 @@ const USAGE: &str = "usage: postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCE
   --sweep NAME=V,V,…   a parameter of main.cf, or a field of the scenario (dns.ttl, destination.NAME.rate)
   --seeds N            how many histories of each (1)
   --from SEED          the first of them (1)
-  --out DIR            where report.html, report.json and the CSV files are written (rehearsal)
+  --out DIR            where report.html, report.json, the CSV files and the pictures are written (rehearsal)
   --threads N          cores (all)
-Scenarios to begin with are in corpus/rehearsals; docs/SIMULATOR.md tells every field.";
+Scenarios to begin with are in corpus/rehearsals; docs/REHEARSE.md tells every field.";
 
+/// When the program began to count.
+static BEGIN: OnceLock<Instant> = OnceLock::new();
 /// A year, for the speed.
 const YEAR: f64 = 365.25 * 86_400.0;
 
@@ -86,13 +88,14 @@ pub(crate) fn rehearse(words: &[String]) -> Result<bool, String> {
     let plans = study::plans(&directories, &name, &text, &wanted.sweep)?;
     let (histories, cost) = play_all(&plans, &wanted.seeds, wanted.threads);
     let report = study::report(&plans, &histories, &text);
-    let files = [
-        ("report.html", page::page(&report)),
-        ("report.json", report.json()),
-        ("summary.csv", report.summary_csv()),
-        ("series.csv", report.series_csv()),
-        ("latency.csv", report.latency_csv()),
+    let mut files = vec![
+        ("report.html".to_owned(), page::page(&report)),
+        ("report.json".to_owned(), report.json()),
+        ("summary.csv".to_owned(), report.summary_csv()),
+        ("series.csv".to_owned(), report.series_csv()),
+        ("latency.csv".to_owned(), report.latency_csv()),
     ];
+    files.extend(page::pictures(&report));
     write(&wanted.out, &files)?;
     println!("{}\n{}\n", report.title, report.question);
     print!("{}", report.table());
@@ -102,7 +105,7 @@ pub(crate) fn rehearse(words: &[String]) -> Result<bool, String> {
     Ok(report.cases.iter().all(|case| !case.endless))
 }
 
-fn write(out: &Path, files: &[(&str, String)]) -> Result<(), String> {
+fn write(out: &Path, files: &[(String, String)]) -> Result<(), String> {
     let wrong = |error: std::io::Error| format!("{}: {error}", out.display());
     std::fs::create_dir_all(out).map_err(wrong)?;
     for (name, text) in files {
@@ -145,13 +148,20 @@ impl Cost {
         let years = all().map(|history| history.time.as_secs_f64()).sum::<f64>() / YEAR;
         let (working, wall) = (self.working.as_secs_f64(), self.wall.as_secs_f64());
         println!(
-            "\n{} histories in {wall:.1} s: {events} events, {:.0}/s of one core, {:.0} for a message; {:.1} simulated years in an hour of one core",
+            "\n{} histories in {wall:.1} s, {working:.1} s of one core: {events} events, {:.0}/s, {:.0} for a message; {:.1} simulated years in an hour of one core",
             all().count(),
             events as f64 / working,
             events as f64 / messages.max(1) as f64,
             years / working * 3_600.0
         );
     }
+}
+
+/// What this thread has had of its core; where the system does not say, time.
+fn used() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().next().and_then(|word| word.parse().ok());
+    nanos.map_or_else(|| BEGIN.get_or_init(Instant::now).elapsed(), Duration::from_nanos)
 }
 
 /// All plans with all seeds, on so many threads. What comes out does not depend on who was first.
@@ -165,11 +175,11 @@ fn play_all(plans: &[Plan], seeds: &[u64], threads: usize) -> (Vec<Vec<(u64, His
         for _ in 0..threads.min(jobs.len()) {
             scope.spawn(|| {
                 while let Some(&(plan, seed)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let start = Instant::now();
+                    let start = used();
                     let history = play(&plans[plan].setup, &plans[plan].scenario, seed);
                     let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                     found.0.insert((plan, seed), history);
-                    found.1 += start.elapsed();
+                    found.1 += used().saturating_sub(start);
                     eprint!("\r{} of {} ", found.0.len(), jobs.len());
                     _ = std::io::stderr().flush();
                 }

@@ -109,7 +109,7 @@ pub struct Fabric {
     pub fired: Fired,
     /// Edges of state tables that were taken.
     pub edges: Edges,
-    /// What hosts log, where somebody wants it and takes it out.
+    /// What hosts log of fates, reports and troubles, where somebody wants it and takes it out.
     pub logged: Option<Vec<(Instant, LogLine)>>,
     machines: Vec<Machine>,
     /// The machine that has carried out its last effect, until it is down.

@@ -212,7 +212,18 @@ impl Live {
             scope.fabric.ledger.bounced(&id.to_string());
         }
         let now = scope.fabric.kernel.now();
-        if let Some(logged) = &mut scope.fabric.logged {
+        let fate = |event: &Event| {
+            matches!(
+                event,
+                Event::Delivery { .. }
+                    | Event::Expired { .. }
+                    | Event::Reported { .. }
+                    | Event::Removed { .. }
+                    | Event::Warning { .. }
+                    | Event::Trouble { .. }
+            )
+        };
+        if let Some(logged) = scope.fabric.logged.as_mut().filter(|_| fate(event)) {
             logged.push((now, event.clone()));
         }
         let number = event.queue_id().map_or(0, |id| id.0);

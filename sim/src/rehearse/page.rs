@@ -2,7 +2,7 @@
 
 use super::plot::{self, Line, Plot, Shade, escape, human, thousands};
 use super::report::{COLUMNS, Report};
-use super::tally::{Case, Sample, Summary};
+use super::tally::{Case, Latency, Sample, Summary};
 use std::fmt::Write as _;
 
 /// Destinations that have a plot or line of their own; the rest is in the tables.
@@ -15,8 +15,8 @@ const PAGE_STYLE: &str = "\
 h1{font-size:1.7rem;line-height:1.2;margin:.2em 0}h2{font-size:1.2rem;margin:2.2em 0 .6em}p.q{font-size:1.1rem;color:#57606a;max-width:60rem}\
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(32rem,1fr));gap:1.2rem}.plots.one{grid-template-columns:1fr;max-width:62rem}\
 .plots svg{width:100%;height:auto;display:block}.scroll{overflow-x:auto}\
-table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}th,td{padding:.25em .7em;text-align:right;border-bottom:1px solid #d0d7de;white-space:nowrap}\
-th{font-weight:600}th.n,td.n{text-align:left}td.w{white-space:normal;text-align:left}tr.all td{font-weight:600}caption{text-align:left;font-size:.9rem;color:#57606a;padding:.3em 0}\
+table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}th,td{padding:.25em .55em;text-align:right;border-bottom:1px solid #d0d7de;white-space:nowrap}\
+th{font-weight:600;white-space:normal;vertical-align:bottom}th.n,td.n{text-align:left}td.w{white-space:normal;text-align:left}tr.all td{font-weight:600}caption{text-align:left;font-size:.9rem;color:#57606a;padding:.3em 0}\
 ul{max-width:62rem}details{margin:.8em 0}pre{overflow-x:auto;font-size:.82rem;background:#f6f8fa;padding:1em}code{font-size:.9em}\
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}p.q,caption{color:#9da7b1}th,td{border-color:#30363d}pre{background:#161b22}}\
 @media(max-width:40rem){.plots{grid-template-columns:1fr}body{padding:.8rem}}";
@@ -28,7 +28,7 @@ const MEASURES: [Measure; 4] = [
     ("Recipients in the queue", "recipients", |sample| sample.waiting),
     ("Tries", "outcomes of tries a minute", |sample| sample.tries),
     ("Deliveries", "recipients delivered a minute", |sample| sample.delivered),
-    ("Connections", "connections open", |sample| sample.open),
+    ("Connections", "connections open, at most", |sample| sample.open),
 ];
 
 /// The page.
@@ -222,7 +222,7 @@ fn distributions(report: &Report) -> Vec<Plot> {
         Plot {
             title,
             description: lines.iter().map(half).collect::<Vec<_>>().join("; ") + ".",
-            unit: "part of the delivered recipients".to_owned(),
+            unit: "of the delivered recipients".to_owned(),
             lines,
             shades: Vec::new(),
             distribution: true,
@@ -248,6 +248,27 @@ fn distributions(report: &Report) -> Vec<Plot> {
         }
     }
     plots
+}
+
+/// Pictures that stand alone: name and SVG. The first of a kind shows all destinations.
+#[must_use]
+pub fn pictures(report: &Report) -> Vec<(String, String)> {
+    let names = ["queue", "tries", "deliveries", "connections"];
+    let mut all = Vec::new();
+    for (name, measure) in names.iter().zip(&MEASURES) {
+        all.extend(
+            over_time(report, measure).into_iter().enumerate().map(|(number, plot)| (name, number, plot)),
+        );
+    }
+    all.extend(
+        distributions(report).into_iter().enumerate().map(|(number, plot)| (&"latency", number, plot)),
+    );
+    all.into_iter()
+        .map(|(name, number, plot)| {
+            let file = if number == 0 { format!("{name}.svg") } else { format!("{name}-{number}.svg") };
+            (file, plot.svg(true, name))
+        })
+        .collect()
 }
 
 fn panels(html: &mut String, plots: &[Plot], id: &str) {
@@ -279,8 +300,19 @@ fn latencies(html: &mut String, report: &Report) {
         _ = write!(html, "<th scope=\"col\">{name}</th>");
     }
     html.push_str("</tr>\n");
-    for (name, one) in rows(report).into_iter().filter(|(_, one)| one.delivered > 0.0) {
-        let l = &one.latency;
+    let several = report.cases.len() > 1;
+    let mut all: Vec<(String, &Latency)> = rows(report)
+        .into_iter()
+        .filter(|(_, one)| one.delivered > 0.0)
+        .map(|(name, one)| (name, &one.latency))
+        .collect();
+    for case in &report.cases {
+        let Some((single, mailed)) = &case.beside_mailings else { continue };
+        let before = if several { format!("{}: ", case.label) } else { String::new() };
+        all.push((format!("{before}single letters, all destinations"), single));
+        all.push((format!("{before}mailings, all destinations"), mailed));
+    }
+    for (name, l) in all {
         _ = write!(html, "<tr><td class=\"n\">{}</td>", escape(&name));
         for value in [l.mean, l.p50, l.p90, l.p99, l.p999, l.most] {
             _ = write!(html, "<td>{}</td>", human(value));

@@ -6,15 +6,17 @@
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 300.0;
+const HEIGHT: f64 = 310.0;
 const LEFT: f64 = 64.0;
 const RIGHT: f64 = 16.0;
-const TOP: f64 = 34.0;
+const TOP: f64 = 46.0;
 const BOTTOM: f64 = 44.0;
 /// Colours, and dashes, there are.
 pub const COLOURS: usize = 8;
 /// Dashes of the lines, in order.
 const DASHES: [&str; COLOURS] = ["none", "7 3", "2 3", "10 3 2 3", "none", "7 3", "2 3", "10 3 2 3"];
+/// Of the width, between two names on a logarithmic axis.
+const LOG_STEP: f64 = 0.075;
 /// Points of a line beyond which neighbours are joined.
 const POINTS_MAX: usize = 480;
 
@@ -230,7 +232,7 @@ impl Frame {
              <text x=\"{LEFT}\" y=\"{:.0}\">{}</text>",
             f64::midpoint(LEFT, right),
             bottom + 34.0,
-            TOP - 5.0,
+            TOP - 9.0,
             escape(unit)
         );
     }
@@ -295,13 +297,20 @@ impl Axis {
     }
 
     fn log(least: f64, most: f64) -> Self {
-        const TICKS: [f64; 15] = [
-            0.05, 0.1, 0.2, 0.5, 1.0, 5.0, 20.0, 60.0, 300.0, 1_200.0, 3_600.0, 14_400.0, 43_200.0,
+        const TICKS: [f64; 16] = [
+            0.05, 0.1, 0.2, 0.5, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 1_200.0, 3_600.0, 14_400.0, 43_200.0,
             172_800.0, 432_000.0,
         ];
-        let ticks =
-            TICKS.into_iter().filter(|tick| (least..=most).contains(tick)).map(|tick| (tick, human(tick)));
-        Self { least, most, logarithmic: true, ticks: ticks.collect() }
+        let mut axis = Self { least, most, logarithmic: true, ticks: Vec::new() };
+        let mut last = f64::NEG_INFINITY;
+        for tick in TICKS.into_iter().filter(|tick| (least..=most).contains(tick)) {
+            // Names that would touch are left out.
+            if axis.place(tick) - last > LOG_STEP {
+                last = axis.place(tick);
+                axis.ticks.push((tick, human(tick)));
+            }
+        }
+        axis
     }
 }
 

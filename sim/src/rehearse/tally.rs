@@ -83,7 +83,7 @@ pub struct Sample {
     pub tries: f64,
     /// First copies in a minute.
     pub delivered: f64,
-    /// Connections open.
+    /// The most connections open at once.
     pub open: f64,
 }
 
@@ -98,6 +98,8 @@ pub struct Case {
     pub destinations: Vec<Summary>,
     /// Each seed's total.
     pub seeds: Vec<(u64, Summary)>,
+    /// How long single letters took where there were mailings too, and those.
+    pub beside_mailings: Option<(Latency, Latency)>,
     /// Messages that the host took.
     pub messages: f64,
     /// Events of the simulation for each of them.
@@ -153,6 +155,7 @@ pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: 
         series: series(histories, destinations.len(), count),
         destinations,
         seeds: histories.iter().map(|(seed, history)| (*seed, of_seed(history))).collect(),
+        beside_mailings: beside_mailings(histories),
         messages: messages as f64 / count,
         events_per_message: events as f64 / messages.max(1) as f64,
         reports: histories.iter().map(|(_, history)| history.book.reports).sum::<u64>() as f64 / count,
@@ -164,6 +167,27 @@ pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: 
         endless: histories.iter().any(|(_, history)| history.endless),
         traces: histories.iter().map(|(_, history)| format!("{:016x}", history.trace)).collect(),
     }
+}
+
+/// The latencies of single letters, and of the recipients of mailings.
+fn beside_mailings(histories: &[(u64, History)]) -> Option<(Latency, Latency)> {
+    let mailed: Vec<u32> = histories.iter().flat_map(|(_, history)| history.book.mailed.clone()).collect();
+    if mailed.is_empty() {
+        return None;
+    }
+    let mut left: BTreeMap<u32, u32> = BTreeMap::new();
+    mailed.iter().for_each(|millis| *left.entry(*millis).or_default() += 1);
+    // What is in all and not among the mailed, as often.
+    let groups = histories.iter().flat_map(|(_, history)| &history.book.groups);
+    let single =
+        groups.flat_map(|group| &group.latencies).copied().filter(|millis| match left.get_mut(millis) {
+            Some(count) if *count > 0 => {
+                *count -= 1;
+                false
+            }
+            _ => true,
+        });
+    Some((Latency::of(single.collect()), Latency::of(mailed)))
 }
 
 fn of_seed(history: &History) -> Summary {

@@ -1,6 +1,6 @@
 //! A scenario: where mail goes, what is wrong there, and how much of it comes.
 //!
-//! Data, read from TOML. Every field is told in docs/SIMULATOR.md. What can not be right is refused, with the line and what was expected.
+//! Data, read from TOML. Every field is told in docs/REHEARSE.md. What can not be right is refused, with the line and what was expected.
 
 mod judge;
 mod units;

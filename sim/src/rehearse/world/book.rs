@@ -27,6 +27,7 @@ enum Fate {
 struct Recipient {
     offered: Instant,
     group: u16,
+    mailed: bool,
     fate: Fate,
     copies: u8,
     attempts: u16,
@@ -67,6 +68,8 @@ pub struct Group {
     pub open: u32,
     /// The most at once.
     pub open_most: u32,
+    /// The most at once since the last sample.
+    open_lately: u32,
     /// Recipients in the queue now.
     pub waiting: u64,
     /// The most at once.
@@ -87,7 +90,7 @@ pub struct Point {
     pub tries: u64,
     /// First copies in this time.
     pub delivered: u64,
-    /// Connections open at its end.
+    /// The most connections open at once in this time.
     pub open: u32,
 }
 
@@ -102,7 +105,9 @@ pub struct Book {
     /// By time, then by destination.
     pub series: Vec<Vec<Point>>,
     since: Vec<Point>,
-    /// Messages that the host took, and refused.
+    /// Latencies of the recipients of mailings alone; they are in those of their destinations too.
+    pub mailed: Vec<u32>,
+    /// Messages that the host took.
     pub messages_taken: u64,
     /// Messages refused at the front door, by its words.
     pub refused: BTreeMap<String, u64>,
@@ -131,11 +136,12 @@ impl Book {
     }
 
     /// A client is about to say its dot. The number of the first recipient stands for the message.
-    pub fn offered(&mut self, now: Instant, first: u32, groups: &[u16]) {
+    pub fn offered(&mut self, now: Instant, first: u32, groups: &[u16], mailed: bool) {
         debug_assert_eq!(first as usize, self.recipients.len(), "numbers are given in order");
         self.recipients.extend(groups.iter().map(|&group| Recipient {
             offered: now,
             group,
+            mailed,
             fate: Fate::Offered,
             copies: 0,
             attempts: 0,
@@ -193,7 +199,11 @@ impl Book {
         group.delivered += 1;
         self.since[usize::from(recipient.group)].delivered += 1;
         let taken = now.since(recipient.offered).as_millis();
-        group.latencies.push(u32::try_from(taken).unwrap_or(u32::MAX));
+        let taken = u32::try_from(taken).unwrap_or(u32::MAX);
+        group.latencies.push(taken);
+        if recipient.mailed {
+            self.mailed.push(taken);
+        }
     }
 
     /// A line of the host's log.
@@ -275,6 +285,7 @@ impl Book {
             group.connections += 1;
             group.open += 1;
             group.open_most = group.open_most.max(group.open);
+            group.open_lately = group.open_lately.max(group.open);
         } else {
             group.open = group.open.saturating_sub(1);
         }
@@ -295,9 +306,10 @@ impl Book {
 
     /// A piece of time ends.
     pub fn sample(&mut self) {
-        let points = self.groups.iter().zip(&mut self.since).map(|(group, since)| {
+        let points = self.groups.iter_mut().zip(&mut self.since).map(|(group, since)| {
             let since = std::mem::take(since);
-            Point { waiting: group.waiting, open: group.open, ..since }
+            let open = std::mem::replace(&mut group.open_lately, group.open);
+            Point { waiting: group.waiting, open, ..since }
         });
         self.series.push(points.collect());
     }

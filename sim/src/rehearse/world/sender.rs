@@ -100,7 +100,7 @@ impl Sender {
             let mut book = self.book.borrow_mut();
             let first = book.next();
             let groups: Vec<u16> = letter.recipients.iter().map(|(_, group)| *group).collect();
-            book.offered(now, first, &groups);
+            book.offered(now, first, &groups, letter.mailed);
             drop(book);
             self.hand_in(scope, Offer { first, letter, accepted: Vec::new(), tries: 0 });
         }

@@ -13,6 +13,8 @@ pub(super) struct Letter {
     pub(super) recipients: Vec<(String, u16)>,
     /// Octets.
     pub(super) size: u64,
+    /// It is of a mailing.
+    pub(super) mailed: bool,
 }
 
 /// The domains of one destination, with what each gets of its mail.
@@ -98,7 +100,7 @@ impl Workload {
             while left > 0 {
                 let count = left.min(mailing.per_message);
                 left -= count;
-                let letter = made.letter(u64::from(count), mailing.size, only);
+                let letter = Letter { mailed: true, ..made.letter(u64::from(count), mailing.size, only) };
                 made.mailings.push((at, letter));
             }
         }
@@ -130,7 +132,7 @@ impl Workload {
             recipients.push((self.destinations[group].draw(&mut self.prng), group as u16));
         }
         let size = size.least.0 + self.prng.below(size.most.0 - size.least.0 + 1);
-        Letter { recipients, size }
+        Letter { recipients, size, mailed: false }
     }
 
     /// When the next letter comes; `None` when no more do.
