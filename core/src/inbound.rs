@@ -390,7 +390,8 @@ impl Inbound {
                 return self.outbox.put(Effect::Commit(message));
             }
             Finished::Refused(reply, class) => {
-                let text = format!("{} {}", reply.code, reply.lines.join(" "));
+                let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
+                let text = format!("{} {status}{}", reply.code, reply.lines.join(" "));
                 if let Some(id) = self.session.transaction().and_then(|transaction| transaction.id) {
                     let text = format!("message refused: {text}");
                     self.outbox.put(Effect::Event(Event::Note {
