@@ -2,11 +2,13 @@
 //!
 //! `run` tells one story and prints how it ended; `swarm` tells many on all cores and stops for none that fails; `sweep` tells one calm
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
-//! a plan; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
+//! a plan; `explain` takes the decisions of a recording again; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
 #[cfg(feature = "planted")]
 mod canary;
 mod cost;
+mod recorded;
+mod rehearsal;
 mod swarm;
 
 use postrider_sim::plan::Plan;
@@ -21,9 +23,11 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
-       postrider-sim check                     model checks, exhaustive in small scopes
+       postrider-sim explain RECORDING [--id QUEUEID] [--session N]   why a daemon decided so
+       postrider-sim check [SCOPE] [--plant BUG] model checks, exhaustive in small scopes
        postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
+       postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
 wishes: --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
@@ -41,8 +45,7 @@ impl Arguments {
         self.0.get(place + 1)?.parse().ok()
     }
 
-    #[cfg(feature = "planted")]
-    fn text(&self, name: &str) -> Option<&str> {
+    fn word(&self, name: &str) -> Option<&str> {
         let place = self.0.iter().position(|argument| argument == name)?;
         self.0.get(place + 1).map(String::as_str)
     }
@@ -85,9 +88,11 @@ fn main() -> ExitCode {
             threads: arguments.number("--threads"),
             wish: arguments.wish(),
         })),
+        Some("explain") => recorded::explain(&arguments),
         Some("check") => Ok(check(&arguments)),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
+        Some("rehearse") => rehearsal::rehearse(arguments.0.get(1..).unwrap_or_default()),
         Some("scale") => {
             let most = arguments.0.get(1).and_then(|word| word.parse().ok());
             cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));
@@ -147,7 +152,7 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
 fn check(arguments: &Arguments) -> bool {
     let wanted = arguments.0.get(1).filter(|word| !word.starts_with("--")).map_or("", String::as_str);
     #[cfg(feature = "planted")]
-    if let Some(bug) = arguments.text("--plant") {
+    if let Some(bug) = arguments.word("--plant") {
         assert!(canary::plant_by_name(bug), "there is no bug {bug}, or there is one already");
     }
     let scopes: Vec<_> =

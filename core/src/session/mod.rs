@@ -14,6 +14,7 @@ pub mod clients;
 mod content;
 mod door;
 mod ending;
+mod heard;
 mod hello;
 mod notice;
 mod params;
@@ -28,6 +29,7 @@ mod view;
 mod words;
 
 pub use door::{Input, Moment, Named, Output, Peer, Refused};
+pub use heard::Heard;
 pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
 pub use stage::{STAGES, Transaction};
 pub use words::Words;
@@ -51,6 +53,7 @@ pub struct Session {
     outbox: Outbox<Output>,
     stage: Stage,
     backlog: Backlog,
+    heard: Heard,
     /// Replies that leave together.
     replies: Vec<u8>,
     /// The last command, and where a log line says that we are.
@@ -92,6 +95,7 @@ impl Session {
             peer,
             outbox: Outbox::new(),
             stage: Stage::Arriving,
+            heard: Heard::default(),
             replies: Vec::new(),
             verb: Verb::Unknown,
             place: "CONNECT",
@@ -139,6 +143,7 @@ impl Session {
             Stage::Securing { .. } => {}
             Stage::Content(_) if self.sleep.is_none() && self.backlog.waiting().is_empty() => {
                 let used = self.receive(now, octets);
+                self.heard.content(octets.len(), used);
                 self.backlog.push(octets.get(used..).unwrap_or_default());
             }
             _ => self.backlog.push(octets),
@@ -165,6 +170,7 @@ impl Session {
                 Stage::Content(_) if !self.backlog.waiting().is_empty() => {
                     let waiting = self.backlog.take_all();
                     let used = self.receive(now, &waiting);
+                    self.heard.content(waiting.len(), used);
                     self.backlog.push(waiting.get(used..).unwrap_or_default());
                 }
                 _ => break,
@@ -411,11 +417,15 @@ impl Machine for Session {
 
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.outbox.assert_drained();
+        self.heard.begin();
         if self.stage == Stage::Closed {
             return;
         }
         match input {
-            Input::Bytes(octets) => self.bytes(now, octets),
+            Input::Bytes(octets) => {
+                self.heard.came(octets.len());
+                self.bytes(now, octets);
+            }
             Input::Closed => {
                 if !self.closing {
                     self.cut("lost connection");
@@ -435,6 +445,7 @@ impl Machine for Session {
 
     fn handle_timeout(&mut self, now: Now) {
         self.outbox.assert_drained();
+        self.heard.begin();
         if self.next_timeout().is_none_or(|at| now.mono < at) {
             return;
         }

@@ -98,22 +98,31 @@ where
     Checked { name, states, seconds: began.elapsed().as_secs_f64(), faults }
 }
 
-/// The shortest way to a state in which a property is broken: deeper and deeper until there is one.
+/// The shortest way to a state in which a property is broken. A search that goes no deeper than so many steps finds a way or does not:
+/// the least number with which it does is halved in upon.
 fn shortest<M>(model: &M, property: &'static str) -> String
 where
     M: Model + Clone + Send + Sync + 'static,
     M::State: Debug + Hash + Send + Sync + PartialEq + Clone,
     M::Action: Debug + Clone + Send + Sync + PartialEq,
 {
-    for depth in 1..DEPTH_MAX {
-        let checker = model.clone().checker().target_max_depth(depth).spawn_bfs().join();
-        if let Some(path) = checker.discovery(property) {
-            let actions: Vec<String> =
-                path.into_actions().iter().map(|action| format!("{action:?}")).collect();
-            return actions.join(", ");
+    let (mut least, mut most) = (1, DEPTH_MAX);
+    let mut best = "not found again".to_owned();
+    while least < most {
+        let depth = (least + most.min(4 * least)) / 2;
+        let checker = model.clone().checker().target_max_depth(depth);
+        let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        match checker.discovery(property) {
+            Some(path) => {
+                let actions: Vec<String> =
+                    path.into_actions().iter().map(|action| format!("{action:?}")).collect();
+                best = actions.join(", ");
+                most = depth;
+            }
+            None => least = depth + 1,
         }
     }
-    "not found again".to_owned()
+    best
 }
 
 #[cfg(test)]
