@@ -443,6 +443,7 @@ impl Machine for Inbound {
 
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.outbox.assert_drained();
+        self.session.begin_hearing();
         match input {
             Input::Bytes(octets) => self.session.handle_input(now, session::Input::Bytes(octets)),
             Input::Closed => self.session.handle_input(now, session::Input::Closed),
@@ -466,6 +467,7 @@ impl Machine for Inbound {
 
     fn handle_timeout(&mut self, now: Now) {
         self.outbox.assert_drained();
+        self.session.begin_hearing();
         self.session.handle_timeout(now);
         self.pump(now);
     }

@@ -13,11 +13,6 @@ pub struct Heard {
 }
 
 impl Heard {
-    /// Another stimulus.
-    pub(super) fn begin(&mut self) {
-        self.content.clear();
-    }
-
     /// So many octets have come.
     pub(super) const fn came(&mut self, octets: usize) {
         self.came += octets as u64;
@@ -33,7 +28,12 @@ impl Heard {
 }
 
 impl Session {
-    /// The places that the last stimulus found to be content.
+    /// Another stimulus of the joint: it may tell the session more than one thing.
+    pub(crate) fn begin_hearing(&mut self) {
+        self.heard.content.clear();
+    }
+
+    /// The places that were found to be content since then.
     #[must_use]
     pub fn content_heard(&self) -> &[Range<u64>] {
         &self.heard.content

@@ -419,7 +419,6 @@ impl Machine for Session {
 
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.outbox.assert_drained();
-        self.heard.begin();
         if self.stage == Stage::Closed {
             return;
         }
@@ -447,7 +446,6 @@ impl Machine for Session {
 
     fn handle_timeout(&mut self, now: Now) {
         self.outbox.assert_drained();
-        self.heard.begin();
         if self.next_timeout().is_none_or(|at| now.mono < at) {
             return;
         }

@@ -1,6 +1,6 @@
 //! The manager, taken again.
 
-use super::{Entry, Summary, difference, words};
+use super::{Entry, Summary, Who, difference, words};
 use postrider_core::machine::Machine;
 use postrider_core::manager::Manager;
 use postrider_core::recording::{Digest, Fact, State};
@@ -18,7 +18,7 @@ impl Clerk {
     pub(super) fn state(&mut self, state: State, summary: &mut Summary, tell: &mut dyn FnMut(&Entry)) {
         let State { next, at, manager } = state;
         let mut entry =
-            Entry { at: at.wall, session: None, head: String::new(), lines: Vec::new(), urgent: false };
+            Entry { at: at.wall, who: Who::Manager, head: String::new(), lines: Vec::new(), urgent: false };
         let Some(mut manager) = manager else {
             entry.head = "it answers for more messages than a recording holds: its decisions are as recorded"
                 .to_owned();
@@ -77,7 +77,7 @@ impl Clerk {
             self.manager = None;
         }
         if !lines.is_empty() {
-            tell(&Entry { at: at.wall, session: None, head, lines, urgent: differs });
+            tell(&Entry { at: at.wall, who: Who::Manager, head, lines, urgent: differs });
         }
     }
 }

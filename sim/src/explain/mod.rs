@@ -26,13 +26,24 @@ pub struct Wish {
     pub session: Option<u64>,
 }
 
+/// Whom an entry is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// The recording itself.
+    Recording,
+    /// The queue manager.
+    Manager,
+    /// A session.
+    Session(u64),
+}
+
 /// One stimulus, and what came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// When, on the wall clock.
     pub at: Timestamp,
-    /// The session; nothing for the manager.
-    pub session: Option<u64>,
+    /// To whom.
+    pub who: Who,
     /// What happened.
     pub head: String,
     /// Reasons, and what was done.
@@ -49,7 +60,11 @@ impl Entry {
     /// As text, its lines ended.
     #[must_use]
     pub fn text(&self) -> String {
-        let who = self.session.map_or_else(|| "manager".to_owned(), |number| format!("session {number}"));
+        let who = match self.who {
+            Who::Recording => "recording".to_owned(),
+            Who::Manager => "manager".to_owned(),
+            Who::Session(number) => format!("session {number}"),
+        };
         let mut text = format!("{} {who}: {}\n", clock(self.at), printable(&self.head));
         for line in &self.lines {
             text += &format!("    {}\n", printable(line));
@@ -86,7 +101,7 @@ pub struct Summary {
 pub fn explain(files: &[Vec<u8>], wish: &Wish, tell: &mut dyn FnMut(&Entry)) -> Summary {
     let Some(id) = &wish.id else {
         return Reader::default().read(files, &mut |entry| {
-            let wanted = wish.session.is_none_or(|number| entry.session == Some(number));
+            let wanted = wish.session.is_none_or(|number| entry.who == Who::Session(number));
             if wanted || entry.urgent {
                 tell(entry);
             }
@@ -96,13 +111,15 @@ pub fn explain(files: &[Vec<u8>], wish: &Wish, tell: &mut dyn FnMut(&Entry)) -> 
     let mut about = BTreeSet::new();
     Reader::default().read(files, &mut |entry| {
         if entry.mentions(id) {
-            about.extend(entry.session);
+            about.insert(entry.who);
         }
     });
     Reader::default().read(files, &mut |entry| {
-        let wanted = match entry.session {
-            Some(session) => about.contains(&session) && wish.session.is_none_or(|number| number == session),
-            None => wish.session.is_none() && entry.mentions(id),
+        let wanted = match entry.who {
+            Who::Session(number) => {
+                about.contains(&entry.who) && wish.session.is_none_or(|wanted| wanted == number)
+            }
+            _ => wish.session.is_none() && entry.mentions(id),
         };
         if wanted || entry.urgent {
             tell(entry);
@@ -136,7 +153,7 @@ impl Reader {
     }
 
     fn say(&self, head: String, tell: &mut dyn FnMut(&Entry)) {
-        tell(&Entry { at: self.last, session: None, head, lines: Vec::new(), urgent: true });
+        tell(&Entry { at: self.last, who: Who::Recording, head, lines: Vec::new(), urgent: true });
     }
 
     fn damaged(&mut self, file: usize, damage: &Damage, tell: &mut dyn FnMut(&Entry)) {
@@ -183,8 +200,8 @@ impl Reader {
                 let digest: String = content.sha256.iter().map(|octet| format!("{octet:02x}")).collect();
                 let head =
                     format!("the content of {} has {} octets, SHA-256 {digest}", content.id, content.size);
-                let session = Some(content.session);
-                tell(&Entry { at: self.last, session, head, lines: Vec::new(), urgent: false });
+                let who = Who::Session(content.session);
+                tell(&Entry { at: self.last, who, head, lines: Vec::new(), urgent: false });
             }
             Record::Opened(opened) => {
                 self.last = opened.at.wall;

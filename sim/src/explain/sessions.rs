@@ -1,6 +1,6 @@
 //! Sessions, taken again.
 
-use super::{Entry, Summary, difference, words};
+use super::{Entry, Summary, Who, difference, words};
 use postrider::site::{Wrong, rooms};
 use postrider_core::inbound::{self, Effect, Inbound};
 use postrider_core::machine::Machine;
@@ -62,7 +62,7 @@ impl Sessions {
         let Opened { session, at, service, hurried, setting, peer, said } = opened;
         let head = format!("{}:{} connects to {service} at {}", peer.address, peer.port, peer.local);
         let mut entry =
-            Entry { at: at.wall, session: Some(*session), head, lines: Vec::new(), urgent: false };
+            Entry { at: at.wall, who: Who::Session(*session), head, lines: Vec::new(), urgent: false };
         let rooms = self.settings.get(setting).and_then(|doors| doors.get(&(service.clone(), *hurried)));
         let Some(rooms) = rooms else {
             summary.unexplained += 1;
@@ -84,9 +84,9 @@ impl Sessions {
             summary.unexplained += 1;
             return;
         };
-        let session = Some(heard.session);
+        let who = Who::Session(heard.session);
         let mut entry =
-            Entry { at: heard.at.wall, session, head: String::new(), lines: Vec::new(), urgent: false };
+            Entry { at: heard.at.wall, who, head: String::new(), lines: Vec::new(), urgent: false };
         if heard.number != player.next {
             entry.head = "records of this session were lost here: from here on its decisions are as recorded"
                 .to_owned();
