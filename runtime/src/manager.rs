@@ -7,6 +7,7 @@ use crate::guard::{Charge, Errand};
 use crate::inbound::{Shared, sleep};
 use crate::observe;
 use crate::outbound::{Connection, Links, Pool, Unwritten};
+use crate::record::ManagerTape;
 use crate::report;
 use crate::site::{Agent, Site};
 use postrider_core::ask::{Facts, Pause};
@@ -77,7 +78,8 @@ impl<E: Environment> Office<E> {
         mut recovered: mpsc::Receiver<Vec<Summary>>,
         mut facts: mpsc::UnboundedReceiver<Input>,
     ) {
-        let mut recovering = true;
+        let (mut recovering, mut tape) = (true, ManagerTape::default());
+        let recorder = &self.links.shared.recorder;
         loop {
             let env = &self.links.shared.env;
             let timeout = manager.next_timeout().map(|at| at.since(env.now().mono));
@@ -85,28 +87,40 @@ impl<E: Environment> Office<E> {
                 biased;
                 batch = recovered.recv(), if recovering => {
                     for summary in batch.as_deref().unwrap_or_default() {
-                        manager.handle_input(env.now(), Input::Recovered(*summary));
-                        self.drain(&mut manager);
+                        self.tell_manager(&mut manager, &mut tape, Some(Input::Recovered(*summary)));
                     }
                     if batch.is_none() {
                         recovering = false;
-                        manager.handle_input(env.now(), Input::Ready);
+                        self.tell_manager(&mut manager, &mut tape, Some(Input::Ready));
+                        tape.follow(recorder, env.now(), &manager);
                     }
                 }
                 fact = facts.recv() => match fact {
-                    Some(fact) => manager.handle_input(env.now(), fact),
+                    Some(fact) => self.tell_manager(&mut manager, &mut tape, Some(fact)),
                     None => return,
                 },
-                () = sleep(timeout) => manager.handle_timeout(env.now()),
+                () = sleep(timeout) => self.tell_manager(&mut manager, &mut tape, None),
+                () = recorder.changed.notified(), if !recovering => {
+                    tape.follow(recorder, env.now(), &manager);
+                }
+                () = ManagerTape::wanted(tape.tape()) => tape.state(env.now(), &manager),
             }
-            self.drain(&mut manager);
         }
     }
 
-    fn drain(self: &Arc<Self>, manager: &mut Manager) {
+    /// A fact for the manager, or that time has passed; and what it wants done.
+    fn tell_manager(self: &Arc<Self>, manager: &mut Manager, tape: &mut ManagerTape, fact: Option<Input>) {
+        let now = self.links.shared.env.now();
+        tape.begin(now, fact.as_ref());
+        match fact {
+            Some(fact) => manager.handle_input(now, fact),
+            None => manager.handle_timeout(now),
+        }
         while let Some(output) = manager.poll_output() {
+            tape.output(&output);
             self.carry_out(output);
         }
+        tape.end();
     }
 
     fn carry_out(self: &Arc<Self>, output: Output) {

@@ -67,6 +67,7 @@ impl Stage {
         let start = Instant::now();
         let (listening, configuration) = (house.listening_then(), setup.directory.display().to_string());
         let sessions = house.session_counter();
+        let shared = Arc::clone(&house.shared);
         let status = move || Status {
             process: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -74,6 +75,7 @@ impl Stage {
             sessions: sessions(),
             listening: listening(),
             configuration: configuration.clone(),
+            recording: shared.recorder.words(),
         };
         let desk = Desk {
             wishes,

@@ -11,6 +11,8 @@ use crate::notice;
 use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
 use crate::tls;
 use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
@@ -22,7 +24,6 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,7 +37,7 @@ type Destination = (String, String);
 #[derive(Debug, Default)]
 pub struct Pool {
     parked: Mutex<BTreeMap<Destination, Vec<Parked>>>,
-    last: std::sync::atomic::AtomicU64,
+    last: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -66,8 +67,8 @@ impl Pool {
         Err(assignment)
     }
 
-    fn park(&self, key: &Destination) -> (u64, oneshot::Receiver<Assignment>) {
-        let name = self.last.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    pub(crate) fn park(&self, key: &Destination) -> (u64, oneshot::Receiver<Assignment>) {
+        let name = self.last.fetch_add(1, Ordering::Relaxed);
         let (attempts, incoming) = oneshot::channel();
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         parked.entry(key.clone()).or_default().push(Parked { name, attempts });
@@ -75,7 +76,7 @@ impl Pool {
     }
 
     /// Takes a connection back; false when an attempt is on its way to it.
-    fn leave(&self, key: &Destination, name: u64) -> bool {
+    pub(crate) fn leave(&self, key: &Destination, name: u64) -> bool {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(connections) = parked.get_mut(key) else { return false };
         let before = connections.len();
@@ -95,7 +96,7 @@ pub struct Unwritten {
 }
 
 impl Unwritten {
-    fn wait(&self, id: AttemptId) -> oneshot::Receiver<()> {
+    pub(crate) fn wait(&self, id: AttemptId) -> oneshot::Receiver<()> {
         let (done, wait) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, done);
         wait
@@ -419,5 +420,26 @@ fn loss(error: &io::Error) -> Loss {
             Loss::Closed
         }
         _ => Loss::Failed(trouble::words(error)),
+    }
+}
+
+/// An attempt that says nothing but where to, for tests.
+#[cfg(all(test, shuttle))]
+pub(crate) fn empty_attempt(transport: &str, nexthop: &str) -> Attempt {
+    Attempt {
+        id: AttemptId(1),
+        message: QueueId::default(),
+        transport: transport.to_owned(),
+        nexthop: nexthop.to_owned(),
+        sender: postrider_core::mail::Sender::Null,
+        recipients: Vec::new(),
+        size: 0,
+        pieces: std::sync::Arc::default(),
+        body: Default::default(),
+        smtputf8: false,
+        envid: None,
+        ret: None,
+        arrived: Default::default(),
+        keep_connection: false,
     }
 }

@@ -8,7 +8,9 @@ use crate::inbound::Shared;
 use crate::listen::Doors;
 use crate::manager::{Office, Orders};
 use crate::outbound::{Links, Pool, Unwritten};
+use crate::record::Recorder;
 use crate::resolve::Resolver;
+use crate::seats::Seats;
 use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
 use crate::staging::Budget;
@@ -25,7 +27,6 @@ use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -126,7 +127,15 @@ async fn furnish<E: Environment>(
     let ids = Mutex::new(QueueIds::new(node, opened.last));
     let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
     let notices = Mutex::default();
-    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget, notices });
+    let shared = Arc::new(Shared {
+        env: Arc::clone(&env),
+        spool,
+        ids,
+        budget,
+        notices,
+        recorder: Recorder::default(),
+    });
+    shared.recorder.follow(&env, &site.read().unwrap_or_else(PoisonError::into_inner));
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),
@@ -141,15 +150,9 @@ async fn furnish<E: Environment>(
     let manager = Manager::new(params, Prng::new(env.entropy()));
     tokio::spawn(office.run(manager, opened.recovered, incoming));
     let limit = settings.number("smtpd_client_connection_count_limit");
-    let clients = Mutex::new(Clients::new(limit, settings.text("myhostname")));
-    let doors = Arc::new(Doors {
-        shared: Arc::clone(&shared),
-        site: Arc::clone(&site),
-        clients,
-        sessions: AtomicU64::new(0),
-        seats: Mutex::default(),
-        draining: drain,
-    });
+    let seats = Arc::new(Seats::new(Clients::new(limit, settings.text("myhostname"))));
+    let doors =
+        Arc::new(Doors { shared: Arc::clone(&shared), site: Arc::clone(&site), seats, draining: drain });
     let listening = Arc::default();
     Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening })
 }
@@ -232,6 +235,7 @@ impl<E: Environment> House<E> {
         }
         self.shared.budget.set_limit(config.settings(None).number("content_memory_limit"));
         self.resolver.reload(dns);
+        self.shared.recorder.follow(env, &self.site());
         _ = self.facts.send(Input::Reload(Box::new(params)));
         Ok(())
     }
@@ -266,13 +270,13 @@ impl<E: Environment> House<E> {
     /// Open sessions.
     #[must_use]
     pub fn sessions(&self) -> u64 {
-        self.doors.sessions.load(Ordering::Relaxed)
+        self.doors.seats.open()
     }
 
     /// The same, for who asks later.
     pub fn session_counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
-        let doors = Arc::clone(&self.doors);
-        move || doors.sessions.load(Ordering::Relaxed)
+        let seats = Arc::clone(&self.doors.seats);
+        move || seats.open()
     }
 
     /// Where it listens.

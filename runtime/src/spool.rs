@@ -6,6 +6,7 @@
 use crate::env::{Disk, Environment};
 use crate::limits::READS_MAX;
 use crate::observe;
+use crate::sync::atomic::{AtomicIsize, Ordering};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 use postrider_core::manager;
@@ -15,7 +16,6 @@ use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicIsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{Notify, Semaphore, oneshot};
@@ -57,7 +57,7 @@ const RECENT_MAX: usize = 1_024;
 
 /// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
 #[derive(Debug)]
-struct Gate {
+pub(crate) struct Gate {
     /// Messages in the channel; for a moment one less, when the keeper takes a message before who brought it has counted it.
     waiting: AtomicIsize,
     /// So many wake it.
@@ -65,25 +65,33 @@ struct Gate {
     come: Notify,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self { waiting: AtomicIsize::new(0), wanted: AtomicIsize::new(isize::MAX), come: Notify::new() }
+    }
+}
+
 impl Gate {
     // Either the keeper sees the message that came, or who brought it sees what the keeper wants: both orders are total (SeqCst).
-    fn came(&self) {
+    pub(crate) fn came(&self) {
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         if waiting >= self.wanted.load(Ordering::SeqCst) {
             self.come.notify_one();
         }
     }
 
-    /// Waits for so many; false when they have not come in time.
-    async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+    /// Waits for so many.
+    pub(crate) async fn come(&self, wanted: usize) {
         let wanted = isize::try_from(wanted).unwrap_or(isize::MAX);
         self.wanted.store(wanted, Ordering::SeqCst);
-        let come = async {
-            while self.waiting.load(Ordering::SeqCst) < wanted {
-                self.come.notified().await;
-            }
-        };
-        let in_time = tokio::time::timeout(patience, come).await.is_ok();
+        while self.waiting.load(Ordering::SeqCst) < wanted {
+            self.come.notified().await;
+        }
+    }
+
+    /// Waits for so many; false when they have not come in time.
+    async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+        let in_time = tokio::time::timeout(patience, self.come(wanted)).await.is_ok();
         self.wanted.store(isize::MAX, Ordering::SeqCst);
         in_time
     }
@@ -152,9 +160,7 @@ impl Spool {
     ) -> Self {
         let (requests, incoming) = unbounded_channel();
         let disk = env.disk();
-        let gate =
-            Gate { waiting: AtomicIsize::new(0), wanted: AtomicIsize::new(isize::MAX), come: Notify::new() };
-        let gate = Arc::new(gate);
+        let gate = Arc::new(Gate::default());
         let recent = Arc::new(Mutex::default());
         let keeper = Keeper {
             env: Arc::clone(env),

@@ -14,6 +14,7 @@ pub mod clients;
 mod content;
 mod door;
 mod ending;
+mod heard;
 mod hello;
 mod notice;
 mod params;
@@ -28,6 +29,7 @@ mod view;
 mod words;
 
 pub use door::{Input, Moment, Named, Output, Peer, Refused};
+pub use heard::Heard;
 pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
 pub use stage::{STAGES, Transaction};
 pub use words::Words;
@@ -51,6 +53,7 @@ pub struct Session {
     outbox: Outbox<Output>,
     stage: Stage,
     backlog: Backlog,
+    heard: Heard,
     /// Replies that leave together.
     replies: Vec<u8>,
     /// The last command, and where a log line says that we are.
@@ -94,6 +97,7 @@ impl Session {
             peer,
             outbox: Outbox::new(),
             stage: Stage::Arriving,
+            heard: Heard::default(),
             replies: Vec::new(),
             verb: Verb::Unknown,
             place: "CONNECT",
@@ -142,6 +146,7 @@ impl Session {
             Stage::Securing { .. } => {}
             Stage::Content(_) if self.sleep.is_none() && self.backlog.waiting().is_empty() => {
                 let used = self.receive(now, octets);
+                self.heard.content(octets.len(), used);
                 self.backlog.push(octets.get(used..).unwrap_or_default());
             }
             _ => self.backlog.push(octets),
@@ -168,6 +173,7 @@ impl Session {
                 Stage::Content(_) if !self.backlog.waiting().is_empty() => {
                     let waiting = self.backlog.take_all();
                     let used = self.receive(now, &waiting);
+                    self.heard.content(waiting.len(), used);
                     self.backlog.push(waiting.get(used..).unwrap_or_default());
                 }
                 _ => break,
@@ -417,7 +423,10 @@ impl Machine for Session {
             return;
         }
         match input {
-            Input::Bytes(octets) => self.bytes(now, octets),
+            Input::Bytes(octets) => {
+                self.heard.came(octets.len());
+                self.bytes(now, octets);
+            }
             Input::Closed => {
                 if !self.closing {
                     self.cut("lost connection");

@@ -6,6 +6,7 @@
 #[cfg(not(madsim))]
 pub mod real;
 
+use crate::record::Tape;
 use postrider_core::local::{Deposit, Fault};
 use postrider_core::outbound::Endpoint;
 use postrider_core::queue::{DiskError, Done, File, Op};
@@ -180,6 +181,14 @@ pub trait Environment: Send + Sync + Sized + 'static {
     fn entropy(&self) -> u64;
     /// Runs the task of the spool, whose disk operations may block: on a thread of its own in production.
     fn spawn_spool(&self, task: impl Future<Output = ()> + Send + 'static);
+    /// Writes a recording into its ring of files, elsewhere. A world that keeps no such files says so.
+    ///
+    /// # Errors
+    /// The first file can not be made.
+    fn record(&self, tape: Arc<Tape>) -> io::Result<()> {
+        drop(tape);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Runs something that may block for long (a final delivery), elsewhere in production.
     fn blocking<T: Send + 'static>(
         &self,

@@ -17,6 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
 
+/// The writer of a recording has so long to come to its end.
+const RECORDING_END_MAX: Duration = Duration::from_secs(2);
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
@@ -89,6 +92,7 @@ pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<
     if tokio::time::timeout(DRAIN_MAX, house.drain()).await.is_err() {
         observe::note("stopped while some were still open; their mail is in the queue");
     }
+    house.shared.recorder.finish(RECORDING_END_MAX);
     observe::note("stopped");
     _ = std::fs::remove_file(setup.spool().join(crate::control::SOCKET));
     match lost {
