@@ -211,6 +211,12 @@ impl Inbound {
         self.session.room()
     }
 
+    /// True while content comes: larger reads are worth their memory.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        self.session.is_receiving()
+    }
+
     /// The place of its session's stage in [`crate::session::STAGES`].
     #[must_use]
     pub const fn stage(&self) -> u8 {

@@ -125,6 +125,12 @@ impl Session {
         }
     }
 
+    /// True while content comes and is taken.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.stage, Stage::Content(_)) && self.sleep.is_none()
+    }
+
     /// True when nothing more will come of it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
