@@ -8,11 +8,12 @@
 //! Knows nothing of how tables and resolvers work.
 
 use crate::time::Instant;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A lookup table as the configuration names it: `type:name`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableName(pub String);
 
 impl TableName {
@@ -31,7 +32,7 @@ impl TableName {
 }
 
 /// What a name is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RecordKind {
     /// IPv4 addresses.
     A,
@@ -46,7 +47,7 @@ pub enum RecordKind {
 }
 
 /// One record of an answer.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DnsRecord {
     /// An IPv4 address.
     A(Ipv4Addr),
@@ -66,7 +67,7 @@ pub enum DnsRecord {
 }
 
 /// Why a name gave no records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DnsFailure {
     /// NXDOMAIN: the name does not exist.
     NoSuchName,
@@ -79,7 +80,7 @@ pub enum DnsFailure {
 }
 
 /// Records and how long they hold.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DnsRecords {
     /// At least one; in the order of the answer.
     pub records: Vec<DnsRecord>,
@@ -121,7 +122,7 @@ pub enum Question {
 }
 
 /// An answer; its kind is the question's.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Answer {
     /// `None`: the table does not know the key.
     Lookup(Result<Option<String>, TableFailure>),
@@ -134,7 +135,7 @@ pub enum Answer {
 }
 
 /// A table that can not answer now. Never "not found".
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TableFailure {
     /// Which table.
     pub table: TableName,

@@ -12,6 +12,7 @@ mod decisions;
 pub(crate) mod dialogues;
 mod naming;
 mod received;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod wishes;
@@ -20,6 +21,7 @@ pub use crate::session::Peer;
 pub use naming::client_name;
 
 use crate::ask::{Answer, Facts, Pause, Question};
+use crate::because::Because;
 use crate::cleanup::{self, Cleanup, Draft, Finished};
 use crate::event::Event;
 use crate::limits;
@@ -162,6 +164,7 @@ pub struct Inbound {
     wishes: Wishes,
     staged: bool,
     draining: bool,
+    because: Because,
 }
 
 /// What a decision came to.
@@ -175,6 +178,10 @@ impl Inbound {
     /// A connection that has just been accepted. Drain it: the first effect is a question or the greeting.
     #[must_use]
     pub fn new(now: Now, config: Arc<Config>, peer: Peer) -> Self {
+        Self::begin(now, config, peer, Because::default())
+    }
+
+    fn begin(now: Now, config: Arc<Config>, peer: Peer, because: Because) -> Self {
         let session = Session::new(now, Shared::new(Arc::clone(&config.session)), peer);
         let mut inbound = Self {
             config: Shared::new(config),
@@ -192,6 +199,7 @@ impl Inbound {
             wishes: Wishes::default(),
             staged: false,
             draining: false,
+            because,
         };
         inbound.pump(now);
         inbound
@@ -315,6 +323,7 @@ impl Inbound {
     /// Runs the open decision over the facts so far. `Err`: it needs an answer. `None`: nothing is to be decided.
     fn decide(&mut self) -> Option<Result<Decided, Question>> {
         let work = std::mem::replace(&mut self.work, Work::None);
+        let mark = self.because.mark();
         let decided = match &work {
             Work::None | Work::Committing => {
                 self.work = work;
@@ -323,9 +332,9 @@ impl Inbound {
             Work::Naming => {
                 naming::decide(&self.config.session, self.peer.address, &self.facts).map(Decided::Named)
             }
-            Work::Judging(moment) => {
-                self.judge(*moment).map(|(verdict, actions)| Decided::Judged(*moment, verdict, actions))
-            }
+            Work::Judging(moment) => self
+                .judge_because(*moment)
+                .map(|(verdict, actions)| Decided::Judged(*moment, verdict, actions)),
             Work::Finishing(at, draft) => self
                 .finish(*at, draft.as_deref())
                 .map(|(finished, events)| Decided::Finished(finished, events)),
@@ -334,6 +343,7 @@ impl Inbound {
             Ok(decided) => Ok(decided),
             Err(Pause::Need(question)) if self.questions < limits::QUESTIONS_PER_DECISION_MAX => {
                 self.work = work;
+                self.because.forget(mark);
                 Err(question)
             }
             Err(Pause::Need(_)) => {
@@ -347,6 +357,7 @@ impl Inbound {
 
     /// Does what was decided.
     fn act(&mut self, now: Now, decided: Decided) {
+        self.tell(&decided);
         match decided {
             Decided::Named(name) => {
                 self.name.clone_from(&name.named.name);
@@ -385,7 +396,8 @@ impl Inbound {
                 return self.outbox.put(Effect::Commit(message));
             }
             Finished::Refused(reply, class) => {
-                let text = format!("{} {}", reply.code, reply.lines.join(" "));
+                let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
+                let text = format!("{} {status}{}", reply.code, reply.lines.join(" "));
                 if let Some(id) = self.session.transaction().and_then(|transaction| transaction.id) {
                     let text = format!("message refused: {text}");
                     self.outbox.put(Effect::Event(Event::Note {
@@ -437,6 +449,7 @@ impl Machine for Inbound {
 
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.outbox.assert_drained();
+        self.session.begin_hearing();
         match input {
             Input::Bytes(octets) => self.session.handle_input(now, session::Input::Bytes(octets)),
             Input::Closed => self.session.handle_input(now, session::Input::Closed),
@@ -460,6 +473,7 @@ impl Machine for Inbound {
 
     fn handle_timeout(&mut self, now: Now) {
         self.outbox.assert_drained();
+        self.session.begin_hearing();
         self.session.handle_timeout(now);
         self.pump(now);
     }

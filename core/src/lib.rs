@@ -15,6 +15,7 @@
 pub mod planted;
 
 pub mod ask;
+pub mod because;
 pub mod cleanup;
 pub mod delivery;
 pub mod dns;
@@ -39,4 +40,5 @@ pub mod schedule;
 pub mod inbound;
 pub mod manager;
 pub mod outbound;
+pub mod recording;
 pub mod submission;

@@ -4,8 +4,10 @@
 //! its own seed. SplitMix64: tiny, fast, and good enough for shuffles and jitter. What must be
 //! unguessable (DNS ids and ports) is handed in as an input instead.
 
+use serde::{Deserialize, Serialize};
+
 /// A seeded generator.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Prng(u64);
 
 impl Prng {

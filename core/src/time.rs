@@ -4,10 +4,12 @@
 //! wall clock: ages, headers, logs; it survives a restart and may jump. [`Now`] carries both.
 //! Nothing in core reads a clock.
 
+use serde::{Deserialize, Serialize};
+
 pub use core::time::Duration;
 
 /// A point on the monotonic clock: nanoseconds since an origin of the driver's choice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Instant(pub u64);
 
 impl Instant {
@@ -63,7 +65,7 @@ impl Timestamp {
 }
 
 /// What the clocks say at the moment of a stimulus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Now {
     /// The monotonic clock: time-outs and schedules.
     pub mono: Instant,

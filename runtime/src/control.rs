@@ -98,6 +98,9 @@ pub struct Status {
     pub listening: Vec<String>,
     /// Where its configuration is.
     pub configuration: String,
+    /// Where it records what happens, if it does.
+    #[serde(default)]
+    pub recording: Option<String>,
 }
 
 /// A message as the queue listing shows it.

@@ -3,6 +3,7 @@
 use crate::env::Environment;
 use crate::notice;
 use crate::observe;
+use crate::record::{Recorder, SessionTape};
 use crate::site::Site;
 use crate::spool::Spool;
 use crate::staging::{Budget, Stage};
@@ -34,6 +35,8 @@ pub struct Shared<E> {
     pub budget: Arc<Budget>,
     /// Notices to the postmaster that may still be sent.
     pub notices: Mutex<Allowance>,
+    /// The recording of the moment.
+    pub recorder: Recorder,
 }
 
 impl<E: Environment> Shared<E> {
@@ -59,6 +62,8 @@ pub struct Session<E: Environment, S> {
     pub draining: watch::Receiver<bool>,
     /// Not sent yet.
     pub notices: Vec<Notice>,
+    /// Its recording.
+    pub tape: Option<SessionTape>,
 }
 
 /// What ends a drain.
@@ -69,6 +74,14 @@ enum Next {
     Ask(postrider_core::ask::Question),
     Identify,
     Commit(Box<Message>),
+}
+
+/// What ends a wait for the client.
+enum Came {
+    Drain,
+    /// So many octets; none: the connection is over.
+    Read(usize),
+    Time,
 }
 
 impl<E: Environment, S> Session<E, S>
@@ -84,7 +97,7 @@ where
             let next = self.drain(&mut out, &mut staged).await;
             if !out.is_empty() && !self.write(&out).await {
                 staged.abandon(&self.shared).await;
-                self.machine.handle_input(self.shared.env.now(), Input::Closed);
+                self.tell(Some(Input::Closed));
                 return self.finish().await;
             }
             // At the end the client shall not wait for what is said of it.
@@ -101,25 +114,49 @@ where
                 Next::StartTls => self.secure().await,
                 Next::Ask(question) => {
                     let answer = self.site.answers.answer(&question).await;
-                    self.machine.handle_input(self.shared.env.now(), Input::Answer(answer));
+                    self.tell(Some(Input::Answer(answer)));
                 }
                 Next::Identify => {
                     let id = self.shared.identify();
                     staged.name(id);
-                    self.machine.handle_input(self.shared.env.now(), Input::Identified(id));
+                    self.tell(Some(Input::Identified(id)));
                 }
                 Next::Commit(message) => {
                     let result = commit(&self.shared, &mut staged, message, Vec::new()).await;
-                    self.machine.handle_input(self.shared.env.now(), Input::Committed(result));
+                    self.tell(Some(Input::Committed(result)));
                 }
             }
         }
     }
 
+    /// A fact for the machine; nothing: that time has passed.
+    fn tell(&mut self, input: Option<Input<'_>>) {
+        let now = self.shared.env.now();
+        if let Some(tape) = &mut self.tape {
+            tape.begin(now, input.as_ref());
+        }
+        match input {
+            Some(input) => self.machine.handle_input(now, input),
+            None => self.machine.handle_timeout(now),
+        }
+    }
+
+    /// The next output of the stimulus.
+    fn poll(&mut self) -> Option<Effect> {
+        let effect = self.machine.poll_output();
+        if let Some(tape) = &mut self.tape {
+            match &effect {
+                Some(effect) => tape.effect(effect),
+                None => tape.end(&self.machine),
+            }
+        }
+        effect
+    }
+
     /// Takes all outputs of one stimulus.
     async fn drain(&mut self, out: &mut Vec<u8>, staged: &mut Stage) -> Next {
         let mut next = Next::Wait;
-        while let Some(effect) = self.machine.poll_output() {
+        while let Some(effect) = self.poll() {
             match effect {
                 Effect::Send(octets) if out.is_empty() => *out = octets,
                 Effect::Send(octets) => out.extend_from_slice(&octets),
@@ -139,12 +176,15 @@ where
 
     /// After the end nobody listens, but the log does, and the postmaster.
     async fn finish(&mut self) {
-        while let Some(effect) = self.machine.poll_output() {
+        while let Some(effect) = self.poll() {
             match effect {
                 Effect::Event(event) => observe::log(event),
                 Effect::Notice(notice) => self.notices.push(*notice),
                 _ => {}
             }
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.close(&self.machine);
         }
         self.send_notices().await;
     }
@@ -165,32 +205,32 @@ where
     }
 
     async fn wait(&mut self, buffer: &mut Vec<u8>) {
-        let env = &self.shared.env;
-        let timeout = self.machine.next_timeout().map(|at| at.since(env.now().mono));
+        let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
         let reading = self.machine.room() > 0;
         let least = if self.machine.is_receiving() { READ_CONTENT } else { READ_MIN };
         if buffer.len() < least {
             buffer.resize(least, 0);
         }
-        tokio::select! {
+        let came = tokio::select! {
             biased;
-            Ok(_) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => {
-                self.machine.handle_input(env.now(), Input::Drain);
-            }
-            read = self.stream.read(buffer), if reading => match read {
-                Ok(0) | Err(_) => self.machine.handle_input(env.now(), Input::Closed),
-                Ok(count) => {
-                    self.machine.handle_input(env.now(), Input::Bytes(&buffer[..count]));
-                    // A full buffer says that more comes: fewer, larger reads. Who is done with content gives it back.
-                    if count == buffer.len() {
-                        buffer.resize((count * 4).min(READ_MAX), 0);
-                    } else if !self.machine.is_receiving() {
-                        buffer.truncate(READ_MIN);
-                        buffer.shrink_to_fit();
-                    }
+            Ok(_) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => Came::Drain,
+            read = self.stream.read(buffer), if reading => Came::Read(read.unwrap_or(0)),
+            () = sleep(timeout) => Came::Time,
+        };
+        match came {
+            Came::Drain => self.tell(Some(Input::Drain)),
+            Came::Read(0) => self.tell(Some(Input::Closed)),
+            Came::Read(count) => {
+                self.tell(Some(Input::Bytes(&buffer[..count])));
+                // A full buffer says that more comes: fewer, larger reads. Who is done with content gives it back.
+                if count == buffer.len() {
+                    buffer.resize((count * 4).min(READ_MAX), 0);
+                } else if !self.machine.is_receiving() {
+                    buffer.truncate(READ_MIN);
+                    buffer.shrink_to_fit();
                 }
-            },
-            () = sleep(timeout) => self.machine.handle_timeout(env.now()),
+            }
+            Came::Time => self.tell(None),
         }
     }
 
@@ -206,10 +246,9 @@ where
                 }
             }
         };
-        let now = self.shared.env.now();
         match result {
-            Ok(facts) => self.machine.handle_input(now, Input::Secured(facts)),
-            Err(why) => self.machine.handle_input(now, Input::TlsFailed(why)),
+            Ok(facts) => self.tell(Some(Input::Secured(facts))),
+            Err(why) => self.tell(Some(Input::TlsFailed(why))),
         }
     }
 }

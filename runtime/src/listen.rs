@@ -3,17 +3,16 @@
 use crate::env::{Accepted, Environment, ListenAt, Net};
 use crate::inbound::{Session, Shared};
 use crate::observe;
+use crate::seats::{Seat, Seats, Service};
 use crate::site::{Door, Site};
 use crate::stream::Stream;
 use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
-use postrider_core::session::clients::Clients;
+use postrider_core::session::clients;
 use postrider_core::time::Duration;
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
@@ -28,12 +27,8 @@ pub struct Doors<E: Environment> {
     pub shared: Arc<Shared<E>>,
     /// The configuration of the moment.
     pub site: Arc<RwLock<Arc<Site<E>>>>,
-    /// Connections by client.
-    pub clients: Mutex<Clients>,
     /// Open sessions.
-    pub sessions: AtomicU64,
-    /// Open sessions by service: a busy port 25 must not close the submission port.
-    pub seats: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+    pub seats: Arc<Seats>,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -47,9 +42,7 @@ impl<E: Environment> Doors<E> {
         // Dropped before `closed`: who waits for that finds the address free.
         listener: <E::Net as Net>::Listener,
     ) {
-        let seats = Arc::clone(
-            self.seats.lock().unwrap_or_else(PoisonError::into_inner).entry(service.clone()).or_default(),
-        );
+        let seats = self.seats.service(&service);
         let mut draining = self.draining.clone();
         let mut failures = 0u64;
         loop {
@@ -75,26 +68,19 @@ impl<E: Environment> Doors<E> {
         }
     }
 
-    fn admit(
-        self: &Arc<Self>,
-        service: &str,
-        seats: &Arc<AtomicU64>,
-        accepted: Accepted<<E::Net as Net>::Stream>,
-    ) {
+    fn admit(self: &Arc<Self>, service: &str, seats: &Service, accepted: Accepted<<E::Net as Net>::Stream>) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
+        let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        self.sessions.fetch_add(1, Ordering::Relaxed);
-        let count = seats.fetch_add(1, Ordering::Relaxed);
-        let seats = Arc::clone(seats);
-        let room = door.sessions.is_none_or(|limit| count < u64::from(limit));
+        let mut seat = self.seats.take(&service, seats, door.sessions, address);
         let doors = Arc::clone(self);
         tokio::spawn(async move {
             let excepted = door.is_excepted(&site.answers, address).await;
-            let verdict = match (room, excepted) {
-                (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-                (true, true) => Ok(()),
-                (true, false) => doors.count_in(&door, address),
+            let verdict = match (seat.kind(), excepted) {
+                (clients::Seat::Nowhere, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+                (_, true) => Ok(()),
+                (_, false) => count_in(&mut seat, &door),
             };
             match verdict {
                 Err(reply) => {
@@ -110,35 +96,24 @@ impl<E: Environment> Doors<E> {
                         local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
                     };
                     let now = doors.shared.env.now();
+                    let hurried =
+                        seat.kind() == clients::Seat::Hurried && !Arc::ptr_eq(&door.hurried, &door.config);
+                    let config = if hurried { &door.hurried } else { &door.config };
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
                         tls: door.tls.clone(),
                         stream: Stream::Plain(accepted.stream),
-                        machine: Inbound::new(now, Arc::clone(&door.config), peer),
+                        machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
+                        tape: doors.shared.recorder.session(now, &service, hurried, peer),
                     };
                     session.run().await;
-                    if !excepted {
-                        doors.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(address);
-                    }
                 }
             }
-            seats.fetch_sub(1, Ordering::Relaxed);
-            doors.sessions.fetch_sub(1, Ordering::Relaxed);
+            drop(seat);
         });
-    }
-
-    /// One more connection of a client, or the reply to one too many.
-    fn count_in(&self, door: &Door, address: IpAddr) -> Result<(), String> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.set_limit(door.client_limit);
-        clients.admit(address).map_err(|reply| {
-            let mut octets = Vec::new();
-            reply.emit(&mut octets);
-            String::from_utf8_lossy(&octets).into_owned()
-        })
     }
 
     /// Where a listener of master.cf listens.
@@ -146,4 +121,13 @@ impl<E: Environment> Doors<E> {
     pub fn at(address: IpAddr, port: u16) -> ListenAt {
         ListenAt::Inet((address, port).into())
     }
+}
+
+/// One more connection of a client, or the reply to one too many.
+fn count_in(seat: &mut Seat, door: &Door) -> Result<(), String> {
+    seat.count_in(door.client_limit).map_err(|reply| {
+        let mut octets = Vec::new();
+        reply.emit(&mut octets);
+        String::from_utf8_lossy(&octets).into_owned()
+    })
 }

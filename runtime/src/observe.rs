@@ -4,6 +4,7 @@
 //! within a few milliseconds in one write: nobody who serves mail composes a log line, or wakes anybody for it. Libraries speak through
 //! `tracing`, and in simulation so do we.
 
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, wait_while_for};
 use postrider_core::event::{Event, Severity, printable};
 use postrider_core::time::Timestamp;
 use serde_json::json;
@@ -12,7 +13,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, Subscriber};
@@ -111,7 +112,7 @@ struct Desk {
 }
 
 /// Handle to the writer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Log {
     desk: Arc<Desk>,
 }
@@ -121,7 +122,7 @@ impl Log {
         self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, event: Event) {
+    pub(crate) fn put(&self, event: Event) {
         let at = crate::env::wall_clock();
         let mut waiting = self.waiting();
         while waiting.events.len() >= EVENTS_MAX {
@@ -154,14 +155,13 @@ impl Log {
     }
 
     /// The next batch, a little after its first event; and whether the file is to be opened again first.
-    fn gather(&self, events: &mut Vec<(Timestamp, Event)>) -> bool {
+    pub(crate) fn gather(&self, events: &mut Vec<(Timestamp, Event)>) -> bool {
         let mut waiting = self.waiting();
         while waiting.events.is_empty() && !waiting.reopen {
             waiting = self.desk.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         let idle = |waiting: &mut Waiting| !waiting.hurry && waiting.events.len() < EVENTS_MAX;
-        let gathered = self.desk.work.wait_timeout_while(waiting, GATHER, idle);
-        let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = wait_while_for(&self.desk.work, &self.desk.waiting, waiting, GATHER, idle);
         // The two take turns, so neither grows anew.
         std::mem::swap(events, &mut waiting.events);
         waiting.begun += 1;
@@ -172,7 +172,7 @@ impl Log {
         reopen
     }
 
-    fn written(&self) {
+    pub(crate) fn written(&self) {
         let mut waiting = self.waiting();
         waiting.written = waiting.begun;
         drop(waiting);
@@ -186,7 +186,7 @@ impl Log {
 /// The file can not be opened.
 pub fn start(options: Options) -> io::Result<Log> {
     let sink = Sink::open(&options.target)?;
-    let log = Log { desk: Arc::default() };
+    let log = Log::default();
     let writer = Writer {
         sink,
         zone: jiff::tz::TimeZone::system(),

@@ -10,6 +10,7 @@ use crate::observe;
 use crate::site::Site;
 use crate::submit::{FromRead, Whole, submit};
 use crate::trouble::{told, words};
+use postrider_core::event::Event;
 use postrider_core::mail::{
     BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret,
     Sender,
@@ -23,8 +24,20 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+/// Starts a thread that looks into the maildrop: its files may be on a slow disk, and no session waits for that.
+pub fn start<E: Environment>(
+    shared: Arc<Shared<E>>,
+    site: Arc<RwLock<Arc<Site<E>>>>,
+    spool: PathBuf,
+    woken: mpsc::Receiver<()>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let work = move || runtime.block_on(run(shared, site, spool, woken));
+    std::thread::Builder::new().name("pickup".to_owned()).spawn(work).map(drop)
+}
+
 /// Looks into the maildrop when woken, and from time to time.
-pub async fn run<E: Environment>(
+async fn run<E: Environment>(
     shared: Arc<Shared<E>>,
     site: Arc<RwLock<Arc<Site<E>>>>,
     spool: PathBuf,
@@ -50,7 +63,18 @@ async fn take_all<E: Environment>(shared: &Arc<Shared<E>>, site: &Arc<Site<E>>, 
             let (shared, site, path) = (Arc::clone(shared), Arc::clone(site), path.clone());
             tasks.spawn(async move { take(&shared, &site, &path).await });
         }
-        tasks.join_all().await;
+        while let Some(ended) = tasks.join_next().await {
+            // The file is still there: it is looked at again.
+            if let Err(error) = ended {
+                observe::log(Event::Trouble {
+                    program: "pickup",
+                    id: None,
+                    text: format!(
+                        "internal error: taking in a message of the maildrop has panicked: {error}"
+                    ),
+                });
+            }
+        }
     }
 }
 

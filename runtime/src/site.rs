@@ -3,6 +3,7 @@
 use crate::answers::Answers;
 use crate::env::Environment;
 use crate::manager::deliberate;
+use crate::record::Ring;
 use crate::resolve::Resolver;
 use crate::tables::{self, Tables};
 use crate::tls;
@@ -10,7 +11,7 @@ use crate::trouble::told;
 use postrider_core::ask::{Facts, TableName};
 use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
-use postrider_core::params::{Config, Problem, Settings};
+use postrider_core::params::{Config, Listener, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::{Form, MatchList};
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
@@ -25,6 +26,9 @@ use std::sync::Arc;
 pub struct Door {
     /// The rooms behind it.
     pub config: Arc<inbound::Config>,
+    /// The same for clients that come while the service is under stress. A service of loopback has no stress, as with master(8):
+    /// its clients are ours, a content filter most often.
+    pub hurried: Arc<inbound::Config>,
     /// Certificate and key.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where it listens.
@@ -77,6 +81,8 @@ pub struct Site<E: Environment> {
     pub report: report::Params,
     /// Doors by service.
     pub doors: BTreeMap<String, Door>,
+    /// What is recorded where.
+    pub record: Option<Ring>,
     /// Transports by name.
     pub transports: BTreeMap<String, Agent>,
 }
@@ -119,12 +125,8 @@ impl<E: Environment> Site<E> {
         let mut errors = Wrong::new();
         let mut doors = BTreeMap::new();
         for listener in config.listeners() {
-            let service = config.settings(Some(&listener.settings));
-            match door(env, provider, &config, &service, &cleanup_settings, &listener.host, listener.port) {
-                Ok(mut door) => {
-                    door.sessions = listener.sessions;
-                    doors.insert(listener.service, door);
-                }
+            match door(env, provider, &config, &listener) {
+                Ok(door) => _ = doors.insert(listener.service, door),
                 Err(found) => errors.extend(found),
             }
         }
@@ -135,8 +137,11 @@ impl<E: Environment> Site<E> {
         });
         let rewrite = take(rewrite, &mut errors);
         let submission = take(submission_setup(env, &cleanup_settings, &own, &ours), &mut errors);
+        let record = take(Ring::new(&settings), &mut errors);
         let report = report::Params::new(&config.settings(Some("bounce")));
-        let (Some(rewrite), Some(submission), true) = (rewrite, submission, errors.is_empty()) else {
+        let (Some(rewrite), Some(submission), Some(record), true) =
+            (rewrite, submission, record, errors.is_empty())
+        else {
             return Err(errors);
         };
         let aliases = alias_tables(&settings);
@@ -152,7 +157,7 @@ impl<E: Environment> Site<E> {
             return Err(errors);
         }
         let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
-        Ok(Self { config, settings, answers, rewrite, submission, report, doors, transports })
+        Ok(Self { config, settings, answers, rewrite, submission, report, doors, record, transports })
     }
 
     /// What is set and does not work yet, beyond whole parameters: restrictions, and levels of TLS.
@@ -269,13 +274,30 @@ fn guarded_tables(config: &Config) -> BTreeMap<TableName, &'static str> {
     guarded
 }
 
-fn cleanup_params<E: Environment>(
-    env: &Arc<E>,
+/// The rooms behind a door of these settings, as far as the configuration alone says: also for who takes decisions again.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn rooms(
+    config: &Config,
+    settings: &Settings,
+    tls_ready: bool,
+    utc_offset_minutes: i32,
+) -> Result<inbound::Config, Wrong> {
+    let cleanup = config.settings(Some(config.settings(None).text("cleanup_service_name")));
+    let mut rooms = inbound::Config::new(settings, tls_ready)?;
+    rooms.cleanup = cleanup_params(&cleanup, &config.own_addresses(), utc_offset_minutes)?;
+    rooms.rewrite.add_interfaces(ours(config));
+    Ok(rooms)
+}
+
+fn cleanup_params(
     settings: &Settings,
     own: &[IpAddr],
+    utc_offset_minutes: i32,
 ) -> Result<cleanup::Params, Wrong> {
     let mut params = cleanup::Params::new(settings)?;
-    params.utc_offset_minutes = env.utc_offset(env.now().wall);
+    params.utc_offset_minutes = utc_offset_minutes;
     params.interfaces.extend(own);
     Ok(params)
 }
@@ -287,7 +309,7 @@ fn submission_setup<E: Environment>(
     ours: &[IpAddr],
 ) -> Result<Arc<submission::Setup>, Wrong> {
     let mut setup = submission::Setup::new(settings)?;
-    setup.cleanup = cleanup_params(env, settings, own)?;
+    setup.cleanup = cleanup_params(settings, own, env.utc_offset(env.now().wall))?;
     setup.rewrite.add_interfaces(ours.iter().copied());
     Ok(Arc::new(setup))
 }
@@ -296,17 +318,14 @@ fn door<E: Environment>(
     env: &Arc<E>,
     provider: &Arc<CryptoProvider>,
     config: &Config,
-    settings: &Settings,
-    cleanup_settings: &Settings,
-    host: &ListenHost,
-    port: u16,
+    listener: &Listener,
 ) -> Result<Door, Wrong> {
+    let settings = &config.settings(Some(&listener.settings));
     let own = config.own_addresses();
     let tls = server_tls(env, provider, settings)?;
-    let mut rooms = inbound::Config::new(settings, tls.is_some())?;
-    rooms.cleanup = cleanup_params(env, cleanup_settings, &own)?;
-    rooms.rewrite.add_interfaces(ours(config));
-    let addresses = match host {
+    let offset = env.utc_offset(env.now().wall);
+    let usual = Arc::new(rooms(config, settings, tls.is_some(), offset)?);
+    let addresses = match &listener.host {
         ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],
         ListenHost::Name(name) => config.addresses_of(name),
@@ -315,14 +334,20 @@ fn door<E: Environment>(
         let why = "no address of this host remains to listen on; check inet_interfaces and inet_protocols";
         return Err(wrong("inet_interfaces", why));
     }
+    let hurried = if addresses.iter().all(IpAddr::is_loopback) {
+        Arc::clone(&usual)
+    } else {
+        let settings = &config.settings_under_stress(Some(&listener.settings));
+        Arc::new(rooms(config, settings, tls.is_some(), offset)?)
+    };
     let excepted = settings.text("smtpd_client_event_limit_exceptions");
     let parents = settings.list("parent_domain_matches_subdomains");
     let parents = parents.iter().any(|item| item == "smtpd_client_event_limit_exceptions");
     let excepted = MatchList::parse(excepted, Form::Clients, parents)
         .map_err(|why| wrong("smtpd_client_event_limit_exceptions", why))?;
-    let addresses = addresses.into_iter().map(|address| (address, port)).collect();
+    let addresses = addresses.into_iter().map(|address| (address, listener.port)).collect();
     let client_limit = settings.number("smtpd_client_connection_count_limit");
-    Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, client_limit, excepted })
+    Ok(Door { config: usual, hurried, tls, addresses, sessions: listener.sessions, client_limit, excepted })
 }
 
 /// `inet_interfaces = all` listens on the wildcard, so that an interface that comes up later is served.

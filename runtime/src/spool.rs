@@ -4,18 +4,21 @@
 //! sync runs share the next one: group commit. Decides nothing; see postrider_core::queue.
 
 use crate::env::{Disk, Environment};
+use crate::limits::READS_MAX;
 use crate::observe;
+use crate::sync::atomic::{AtomicIsize, Ordering};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 use postrider_core::manager;
 use postrider_core::queue::transfer::moved;
-use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
+use postrider_core::queue::{DiskError, Done, File, Input, Log, Op, OpId, Output, Ticket, Whereabouts};
 use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Somebody's request.
 enum Request {
@@ -54,7 +57,7 @@ const RECENT_MAX: usize = 1_024;
 
 /// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
 #[derive(Debug)]
-struct Gate {
+pub(crate) struct Gate {
     /// Messages in the channel; for a moment one less, when the keeper takes a message before who brought it has counted it.
     waiting: AtomicIsize,
     /// So many wake it.
@@ -62,25 +65,33 @@ struct Gate {
     come: Notify,
 }
 
+impl Default for Gate {
+    fn default() -> Self {
+        Self { waiting: AtomicIsize::new(0), wanted: AtomicIsize::new(isize::MAX), come: Notify::new() }
+    }
+}
+
 impl Gate {
     // Either the keeper sees the message that came, or who brought it sees what the keeper wants: both orders are total (SeqCst).
-    fn came(&self) {
+    pub(crate) fn came(&self) {
         let waiting = self.waiting.fetch_add(1, Ordering::SeqCst) + 1;
         if waiting >= self.wanted.load(Ordering::SeqCst) {
             self.come.notify_one();
         }
     }
 
-    /// Waits for so many; false when they have not come in time.
-    async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+    /// Waits for so many.
+    pub(crate) async fn come(&self, wanted: usize) {
         let wanted = isize::try_from(wanted).unwrap_or(isize::MAX);
         self.wanted.store(wanted, Ordering::SeqCst);
-        let come = async {
-            while self.waiting.load(Ordering::SeqCst) < wanted {
-                self.come.notified().await;
-            }
-        };
-        let in_time = tokio::time::timeout(patience, come).await.is_ok();
+        while self.waiting.load(Ordering::SeqCst) < wanted {
+            self.come.notified().await;
+        }
+    }
+
+    /// Waits for so many; false when they have not come in time.
+    async fn wait(&self, wanted: usize, patience: Duration) -> bool {
+        let in_time = tokio::time::timeout(patience, self.come(wanted)).await.is_ok();
         self.wanted.store(isize::MAX, Ordering::SeqCst);
         in_time
     }
@@ -112,8 +123,31 @@ impl Recent {
 pub struct Spool {
     requests: UnboundedSender<Request>,
     disk: Arc<dyn Disk>,
+    reads: Arc<Reads>,
     gate: Arc<Gate>,
     recent: Arc<Mutex<Recent>>,
+}
+
+/// How contents are read from the device: elsewhere, and not too many at a time.
+struct Reads {
+    seats: Semaphore,
+    blocking: Box<dyn Fn(Op) -> Reading + Send + Sync>,
+}
+
+/// The octets, or what the disk said.
+type Reading = Pin<Box<dyn Future<Output = Result<Done, DiskError>> + Send>>;
+
+impl Reads {
+    fn of<E: Environment>(env: &Arc<E>) -> Self {
+        let env = Arc::clone(env);
+        let blocking = move |op: Op| -> Reading {
+            let env = Arc::clone(&env);
+            let disk = env.disk();
+            let ended = || DiskError::Failed("internal error, or the daemon is stopping".to_owned());
+            Box::pin(async move { env.blocking(move || disk.execute(op)).await.ok_or_else(ended)? })
+        };
+        Self { seats: Semaphore::new(READS_MAX), blocking: Box::new(blocking) }
+    }
 }
 
 impl Spool {
@@ -126,9 +160,7 @@ impl Spool {
     ) -> Self {
         let (requests, incoming) = unbounded_channel();
         let disk = env.disk();
-        let gate =
-            Gate { waiting: AtomicIsize::new(0), wanted: AtomicIsize::new(isize::MAX), come: Notify::new() };
-        let gate = Arc::new(gate);
+        let gate = Arc::new(Gate::default());
         let recent = Arc::new(Mutex::default());
         let keeper = Keeper {
             env: Arc::clone(env),
@@ -146,7 +178,8 @@ impl Spool {
             recent: Arc::clone(&recent),
         };
         env.spawn_spool(keeper.run(incoming));
-        Self { requests, disk, gate, recent }
+        let reads = Arc::new(Reads::of(env));
+        Self { requests, disk, reads, gate, recent }
     }
 
     /// Makes changes durable. The manager hears of a committed message before this returns.
@@ -194,7 +227,29 @@ impl Spool {
         answer.await.ok().flatten()
     }
 
-    /// The disk, for contents: staging large ones and reading all.
+    /// Waits until the task has ended.
+    pub async fn closed(&self) {
+        self.requests.closed().await;
+    }
+
+    /// Octets of a file: at once if they are in memory, as those of a message that has just come are; else from a thread that may
+    /// wait for the disk while all others go on ([why](../../docs/decisions/0030-reads-that-may-wait.md)).
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub async fn read(&self, file: File, offset: u64, length: u64) -> Result<Vec<u8>, DiskError> {
+        // Taken before the glance too: that may make the kernel ask the device ahead, and a device takes only so much at a time.
+        let _seat = self.reads.seats.acquire().await;
+        if let Some(octets) = self.disk.glance(file, offset, length) {
+            return Ok(octets);
+        }
+        match (self.reads.blocking)(Op::Read { file, offset, length }).await? {
+            Done::Octets(octets) => Ok(octets),
+            _ => Err(DiskError::Failed("a read read nothing".to_owned())),
+        }
+    }
+
+    /// The disk, for staging large contents.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

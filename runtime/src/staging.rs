@@ -3,13 +3,13 @@
 use crate::env::Environment;
 use crate::inbound::Shared;
 use crate::observe;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
 use postrider_core::limits::INLINE_CONTENT_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{ContentPlace, QueueId, Refusal};
 use postrider_core::queue::{Op, Staged, Staging, StagingInput, StagingOutput};
 use postrider_core::time::{Duration, Instant};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Between two warnings that contents fill their memory.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
@@ -34,10 +34,14 @@ impl Budget {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
-    fn take(&self, octets: u64) -> bool {
+    pub(crate) fn take(&self, octets: u64) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);
         let more = |used: u64| used.checked_add(octets).filter(|sum| *sum <= limit);
         self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    pub(crate) fn give_back(&self, octets: u64) {
+        self.used.fetch_sub(octets, Ordering::Relaxed);
     }
 
     fn warn(&self, now: Instant) {
@@ -61,7 +65,7 @@ struct Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.octets, Ordering::Relaxed);
+        self.budget.give_back(self.octets);
     }
 }
 

@@ -2,7 +2,7 @@
 //! seed from which all of it follows.
 //!
 //! [`kernel`] orders events; [`network`], [`disk`] and [`names`] are the things that fail; [`peers`] are the others; [`oracle`]
-//! judges. [`scale`] runs manager and log alone, with a million messages. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
+//! judges. [`explain`] takes the decisions of a real daemon again. [`scale`] runs manager and log alone, with a million messages. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
 //! clock, opens a file or starts a thread: a seed and a commit are the whole history.
 
 #![forbid(unsafe_code)]
@@ -11,6 +11,7 @@ pub mod check;
 pub mod disk;
 pub mod edges;
 pub mod env;
+pub mod explain;
 pub mod faults;
 pub mod host;
 pub mod inhabitant;
@@ -20,6 +21,7 @@ pub mod network;
 pub mod oracle;
 pub mod peers;
 pub mod plan;
+pub mod rehearse;
 pub mod scale;
 pub mod shrink;
 pub mod story;

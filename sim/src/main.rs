@@ -2,17 +2,20 @@
 //!
 //! `run` tells one story and prints how it ended; `swarm` tells many on all cores and stops for none that fails; `sweep` tells one calm
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
-//! a plan; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
+//! a plan; `explain` takes the decisions of a recording again; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
 #[cfg(feature = "planted")]
 mod canary;
 mod cost;
+mod recorded;
+mod rehearsal;
 mod swarm;
 
 use postrider_sim::plan::Plan;
 use postrider_sim::shrink::shrink;
 use postrider_sim::story::{Wish, draw, tell};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim swarm [--seeds N | --minutes M] [--from SEED] [--threads N] [WISH...]
@@ -20,9 +23,11 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
-       postrider-sim check                     model checks, exhaustive in small scopes
+       postrider-sim explain RECORDING [--id QUEUEID] [--session N]   why a daemon decided so
+       postrider-sim check [SCOPE] [--plant BUG] model checks, exhaustive in small scopes
        postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
+       postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
 wishes: --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
@@ -38,6 +43,11 @@ impl Arguments {
     fn number(&self, name: &str) -> Option<u64> {
         let place = self.0.iter().position(|argument| argument == name)?;
         self.0.get(place + 1)?.parse().ok()
+    }
+
+    fn word(&self, name: &str) -> Option<&str> {
+        let place = self.0.iter().position(|argument| argument == name)?;
+        self.0.get(place + 1).map(String::as_str)
     }
 
     fn wish(&self) -> Wish {
@@ -78,9 +88,11 @@ fn main() -> ExitCode {
             threads: arguments.number("--threads"),
             wish: arguments.wish(),
         })),
-        Some("check") => Ok(check()),
+        Some("explain") => recorded::explain(&arguments),
+        Some("check") => Ok(check(&arguments)),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
+        Some("rehearse") => rehearsal::rehearse(arguments.0.get(1..).unwrap_or_default()),
         Some("scale") => {
             let most = arguments.0.get(1).and_then(|word| word.parse().ok());
             cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));
@@ -136,14 +148,32 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
     broken == 0
 }
 
-/// Every model check, with its states.
-fn check() -> bool {
-    let checked = postrider_sim::check::all(2);
-    for scope in &checked {
-        println!("{:60} {:>9} states {:>7.1} s", scope.name, scope.states, scope.seconds);
-        scope.faults.iter().for_each(|fault| println!("  {fault}"));
+/// The model checks whose name begins with that of the second word, or all; each with its states.
+fn check(arguments: &Arguments) -> bool {
+    let wanted = arguments.0.get(1).filter(|word| !word.starts_with("--")).map_or("", String::as_str);
+    #[cfg(feature = "planted")]
+    if let Some(bug) = arguments.word("--plant") {
+        assert!(canary::plant_by_name(bug), "there is no bug {bug}, or there is one already");
     }
-    checked.iter().all(|scope| scope.faults.is_empty())
+    let scopes: Vec<_> =
+        postrider_sim::check::scopes(2).into_iter().filter(|scope| scope.name.starts_with(wanted)).collect();
+    let (next, broken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let one = || {
+        while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let checked = (scope.check)();
+            broken.fetch_add(usize::from(!checked.faults.is_empty()), Ordering::Relaxed);
+            let faults = checked.faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>();
+            println!("{:60} {:>9} states {:>7.1} s{faults}", checked.name, checked.states, checked.seconds);
+        }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(one);
+        }
+    });
+    let broken = broken.into_inner();
+    println!("{} scopes, {broken} broken", scopes.len());
+    broken == 0 && !scopes.is_empty()
 }
 
 fn smaller(plan: &Plan) -> bool {

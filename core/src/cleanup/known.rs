@@ -72,6 +72,24 @@ pub(super) fn known(name: &[u8]) -> Option<&'static Known> {
     TABLE.get(place)
 }
 
+/// Fields beside those with addresses whose value cleanup reads.
+const READ: [&str; 7] = [
+    "content-transfer-encoding",
+    "date",
+    "delivered-to",
+    "message-id",
+    "received",
+    "resent-date",
+    "resent-message-id",
+];
+
+/// Whether something is decided by the value of a field of this name. A rule may look at every other one; what it said is known
+/// apart from the field.
+#[must_use]
+pub fn decides(name: &[u8]) -> bool {
+    known(name).is_some_and(|row| row.addresses.is_some() || READ.contains(&row.name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub use known::decides;
 pub use params::{Classes, Params};
 
 use crate::ask::{Facts, Pause};

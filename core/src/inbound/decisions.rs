@@ -2,12 +2,16 @@
 
 use super::{Inbound, received};
 use crate::ask::Pause;
+use crate::because::Because;
 use crate::cleanup::{Draft, Finished};
 use crate::event::Event;
 use crate::mail::{ClientFacts, NoticeClass, Origin, Sender};
 use crate::policy::{self, Judgement, Situation, Stage, Verdict};
 use crate::session::{Moment, Refused, replies};
 use crate::time::Now;
+
+/// A verdict, and what was asked besides.
+type Judged = (Result<(), Refused>, Vec<policy::Action>);
 
 impl Inbound {
     fn client_facts(&self) -> ClientFacts {
@@ -20,8 +24,16 @@ impl Inbound {
         }
     }
 
+    /// Runs the lists of a moment until one refuses, and notes why.
+    pub(super) fn judge_because(&mut self, moment: Moment) -> Result<Judged, Pause> {
+        let mut because = std::mem::take(&mut self.because);
+        let judged = self.judge(moment, &mut because);
+        self.because = because;
+        judged
+    }
+
     /// Runs the lists of a moment until one refuses.
-    pub(super) fn judge(&self, moment: Moment) -> Result<(Result<(), Refused>, Vec<policy::Action>), Pause> {
+    fn judge(&self, moment: Moment, because: &mut Because) -> Result<Judged, Pause> {
         let client = self.client_facts();
         let transaction = self.session.transaction();
         let sender = transaction.map(|transaction| self.canonical_sender(&transaction.sender));
@@ -42,25 +54,33 @@ impl Inbound {
             if stage == Stage::Helo && situation.helo.is_none() {
                 continue;
             }
-            let judgement = self.run_list(stage, &situation)?;
+            let judgement = self.run_list(stage, &situation, because)?;
             actions.extend(judgement.actions);
             if let Verdict::Refuse(reply) = judgement.verdict {
                 return Ok((Err(Refused::new(judgement.class, reply)), actions));
             }
         }
         if moment == Moment::Mail && !self.has_space(situation.size)? {
+            because.note(|| {
+                "the queue's file system has too little room (queue_minfree, message_size_limit)".to_owned()
+            });
             let refused = Refused::new(NoticeClass::Resource, replies::NO_SPACE.reply());
             return Ok((Err(refused), actions));
         }
         Ok((Ok(()), actions))
     }
 
-    fn run_list(&self, stage: Stage, situation: &Situation<'_>) -> Result<Judgement, Pause> {
+    fn run_list(
+        &self,
+        stage: Stage,
+        situation: &Situation<'_>,
+        because: &mut Because,
+    ) -> Result<Judgement, Pause> {
         #[cfg(test)]
         if let Some(script) = &self.config.script {
             return Ok(script.judge(stage, situation));
         }
-        self.config.policy.judge(stage, situation, &self.config.rewrite, &self.facts)
+        self.config.policy.judge_because(stage, situation, &self.config.rewrite, &self.facts, because)
     }
 
     /// smtpd(8) takes no mail when queue_minfree or one and a half of the largest message would not fit.

@@ -5,10 +5,11 @@ use crate::mail::{
 };
 use crate::time::{Duration, Timestamp};
 use crate::wire::Mailbox;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// A recipient of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct AttemptRecipient {
     /// Its index in the envelope.
     pub index: u32,
@@ -23,7 +24,7 @@ pub struct AttemptRecipient {
 }
 
 /// A request to deliver one message to some recipients of one destination.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     /// Names it in its [`Settled`].
     pub id: AttemptId,
@@ -56,7 +57,7 @@ pub struct Attempt {
 }
 
 /// What an attempt says of its destination.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Feedback {
     /// The destination answered as it should: its window may grow.
     Good,
@@ -68,7 +69,7 @@ pub enum Feedback {
 }
 
 /// The end of an attempt. Every recipient of the attempt has one outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settled {
     /// Which attempt.
     pub id: AttemptId,

@@ -3,8 +3,10 @@
 //! Stored octets never change. A message is a list of pieces, ranges of what is stored and literal octets, and
 //! whoever edits a header edits the list. Lines end in CRLF throughout.
 
+use serde::{Deserialize, Serialize};
+
 /// A part of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Piece {
     /// These octets of the stored content.
     Stored {
@@ -13,12 +15,29 @@ pub enum Piece {
         /// How many; at least one.
         length: u64,
     },
-    /// Octets that are not in the stored content: trace headers, edits.
-    Literal(Vec<u8>),
+    /// Octets that are not in the stored content: trace headers, edits. A recording keeps only how many.
+    Literal(#[serde(with = "length")] Vec<u8>),
+}
+
+/// Octets of which only the number matters to who takes a decision again.
+mod length {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// Octets that a number in a damaged recording may ask for.
+    const MOST: u64 = 64 * 1024 * 1024;
+
+    pub(super) fn serialize<S: Serializer>(octets: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(octets.len() as u64)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let length = u64::deserialize(deserializer)?.min(MOST);
+        Ok(vec![b'x'; usize::try_from(length).unwrap_or(0)])
+    }
 }
 
 /// A message, in order.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Pieces(pub Vec<Piece>);
 
 impl Pieces {
@@ -62,7 +81,7 @@ impl Pieces {
 }
 
 /// Where the stored octets of a message are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum ContentPlace {
     /// In the log, with the record.
     #[default]

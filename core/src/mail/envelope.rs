@@ -4,10 +4,11 @@
 
 use crate::time::Timestamp;
 use crate::wire::Mailbox;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// The reverse-path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Sender {
     /// `<>`: a report; it is never answered with another.
     #[default]
@@ -37,7 +38,7 @@ impl Sender {
 }
 
 /// How much of the message a report returns (RFC 3461 4.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Ret {
     /// `RET=FULL`: all of it, in a report of failure.
     Full,
@@ -46,7 +47,7 @@ pub enum Ret {
 }
 
 /// What the client said of the content (RFC 6152, RFC 6531).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum BodyType {
     /// `BODY=7BIT`, or nothing said.
     #[default]
@@ -56,7 +57,7 @@ pub enum BodyType {
 }
 
 /// When the sender wants to hear of a recipient (RFC 3461 4.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Notify {
     /// `SUCCESS` was asked for.
     pub success: bool,
@@ -99,7 +100,7 @@ impl Notify {
 }
 
 /// `ORCPT`: the address that the sender first wrote (RFC 3461 4.2).
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OriginalRecipient {
     /// The type before the `;`, usually `rfc822`.
     pub kind: String,
@@ -108,7 +109,7 @@ pub struct OriginalRecipient {
 }
 
 /// One forward-path, as it will be delivered.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Recipient {
     /// After rewriting and alias expansion.
     pub address: Mailbox,
@@ -136,7 +137,7 @@ impl Recipient {
 }
 
 /// Whom we received a message from; for headers, logs and `%{client_…}` of later filters.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct ClientFacts {
     /// Verified host name, or `unknown`.
     pub name: String,
@@ -151,7 +152,7 @@ pub struct ClientFacts {
 }
 
 /// What a TLS handshake agreed on.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct TlsFacts {
     /// For example `TLSv1.3`.
     pub protocol: String,
@@ -166,7 +167,7 @@ pub struct TlsFacts {
 }
 
 /// Sender, recipients, and what was said of the message in SMTP.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Envelope {
     /// The reverse-path.
     pub sender: Sender,

@@ -4,6 +4,7 @@
 //! and microseconds in base 52, `z`, the node where Postfix has an inode), so that log tools recognise it.
 
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -115,11 +116,11 @@ impl QueueIds {
 }
 
 /// One inbound connection, for logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct SessionId(pub u64);
 
 /// One delivery session's try for some recipients of one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct AttemptId(pub u64);
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 //!
 //! Promise: minutes have a bound; where nobody wants a class they cost nothing. Content of messages is never in them.
 
+use serde::{Deserialize, Serialize};
+
 /// Octets of one line that are kept. Escaped, four for one, it still fits a line of mail (RFC 5322 2.1.1).
 const MINUTES_LINE_MAX: usize = 240;
 /// Octets of the minutes of one connection; the oldest lines go first. Some 400 lines, four times the
@@ -11,7 +13,7 @@ const MINUTES_MAX: usize = 16 * 1024;
 const MINUTES_START: usize = 512;
 
 /// A class of `notify_classes` that a connection can have trouble of. (The others are about messages: `2bounce`, `delay`.)
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum NoticeClass {
     /// Mail is refused that would bounce otherwise.
     Bounce,

@@ -1,9 +1,10 @@
 //! What an attempt came to for one recipient: the one thing that travels leftward.
 
 use crate::wire::{EnhancedStatus, Reply};
+use serde::{Deserialize, Serialize};
 
 /// Why, for the log, the queue listing and the report.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Diagnosis {
     /// `dsn=` and `Status:`; its class (2, 4, 5) always agrees with the outcome.
     pub status: EnhancedStatus,
@@ -27,7 +28,7 @@ impl Diagnosis {
 }
 
 /// What became of one recipient in one attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Outcome {
     /// The next hop answers for it now. `relayed` is set when it does not promise DSN, so a success report is ours to send
     /// (RFC 3461 5.2.2).

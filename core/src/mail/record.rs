@@ -5,9 +5,10 @@
 
 use crate::mail::{ContentPlace, Diagnosis, Envelope, Outcome, Pieces, QueueId};
 use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What made a message: reports about reports stop here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub enum Origin {
     /// A client, or a person on this host.
     #[default]
@@ -21,7 +22,7 @@ pub enum Origin {
 }
 
 /// A message as it is committed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Message {
     /// Its name.
     pub id: QueueId,
@@ -46,7 +47,7 @@ pub struct Message {
 }
 
 /// One attempt's outcomes, written before its connection's next command.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Settlement {
     /// Which message.
     pub id: QueueId,
@@ -59,7 +60,7 @@ pub struct Settlement {
 }
 
 /// A change, as it is written to the log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Change {
     /// A new message; its content goes with it when it is inline.
     Commit(Box<Message>),
@@ -93,7 +94,7 @@ impl Change {
 }
 
 /// Where a recipient stands, folded from the changes so far.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Standing {
     /// It has no final outcome; why the last attempt failed, if there was one.
     Waiting(Option<Diagnosis>),
@@ -104,7 +105,7 @@ pub enum Standing {
 }
 
 /// What the queue manager must know of a message that it does not hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Summary {
     /// Its name.
     pub id: QueueId,
@@ -123,7 +124,7 @@ pub struct Summary {
 }
 
 /// What holds for a message as a whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Marks {
     /// It is on hold.
     pub held: bool,
@@ -134,7 +135,7 @@ pub struct Marks {
 }
 
 /// A message and where each of its recipients stands.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Loaded {
     /// As committed.
     pub message: Message,
@@ -145,7 +146,7 @@ pub struct Loaded {
 }
 
 /// Why the spool did not take a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Refusal {
     /// No space: 452 4.3.1.
     Full,

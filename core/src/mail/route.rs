@@ -2,9 +2,10 @@
 
 use crate::mail::Diagnosis;
 use crate::wire::Mailbox;
+use serde::{Deserialize, Serialize};
 
 /// The class of an address (ADDRESS_CLASS_README).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum RouteClass {
     /// `mydestination`, or an address literal of ours.
     Local,
@@ -19,7 +20,7 @@ pub enum RouteClass {
 }
 
 /// What routing came to for one recipient.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Route {
     /// Hand it to this transport.
     To {

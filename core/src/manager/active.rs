@@ -5,11 +5,12 @@ use crate::manager::reports::Draft;
 use crate::schedule::Place;
 use crate::time::{Duration, Instant};
 use crate::wire::Mailbox;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Where a message goes when all that it waits for is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Leaving {
     /// It has ended.
     Gone,
@@ -18,7 +19,7 @@ pub(super) enum Leaving {
 }
 
 /// What an operator wants of a message that is active.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Wish {
     /// Nothing.
     None,
@@ -31,7 +32,7 @@ pub(super) enum Wish {
 }
 
 /// A message of the active queue.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Active {
     /// `None` while it is being loaded.
     pub(super) message: Option<Arc<Message>>,
@@ -159,7 +160,7 @@ impl Active {
 }
 
 /// An attempt that runs.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Running {
     pub(super) message: QueueId,
     pub(super) transport: String,

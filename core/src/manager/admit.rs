@@ -35,6 +35,7 @@ impl Manager {
             (false, true) => Queue::Active,
             (false, false) => Queue::Incoming,
         };
+        self.tell_admission(id, queue);
         // It is new, whatever the wall clock has done since the client named its recipients.
         self.index.add(now, id, Duration::ZERO, queue);
         if direct {

@@ -69,6 +69,7 @@ impl Manager {
             _ = self.scheduler.ended(now.mono, chosen.place, &Feedback::Neutral);
             return;
         };
+        self.tell_start(&attempt, chosen.place);
         self.outbox.put(Output::Attempt(Box::new(attempt)));
         if let Some(active) = self.active.get_mut(&id) {
             active.running += 1;
@@ -154,7 +155,9 @@ impl Manager {
         let Some(place) = place else { return };
         let named = |((transport, key), _): ((usize, &str), u32)| (transport, key.to_owned());
         let name = self.scheduler.waiting_at(place).map(named);
+        let before = self.because.is_heard().then(|| self.scheduler.health_of(place)).flatten();
         let returned = self.scheduler.ended(now.mono, place, feedback);
+        self.tell_feedback(place, before, feedback, returned.len());
         let waiting = self.scheduler.waiting_at(place).map_or(0, |(_, waiting)| waiting);
         let back = returned.len();
         if let Feedback::Bad(why) = feedback {
@@ -267,7 +270,7 @@ fn complete(recipients: &[u32], outcomes: Vec<(u32, Outcome)>) -> Vec<(u32, Outc
     }
     let silence = || {
         let status = EnhancedStatus::new(4, 3, 0);
-        Outcome::Deferred(Diagnosis::ours(status, "the delivery agent gave no outcome"))
+        Outcome::Deferred(Diagnosis::ours(status, "internal error: the delivery agent gave no outcome"))
     };
     recipients.iter().map(|number| (*number, said.remove(number).unwrap_or_else(silence))).collect()
 }

@@ -31,7 +31,9 @@ impl Manager {
     /// When the message has its next turn.
     pub(super) fn next_turn(&mut self, now: Now, id: QueueId) -> Instant {
         let age = self.age(now, id);
-        now.mono.after(self.params.retry.pause(age, &mut self.prng))
+        let pause = self.params.retry.pause(age, &mut self.prng);
+        self.tell_pause(now, id, age, pause);
+        now.mono.after(pause)
     }
 
     /// Where it goes when nobody must be told anything.
@@ -79,9 +81,11 @@ impl Manager {
             return self.close(now, id, Leaving::Gone);
         }
         if self.must_expire(now, id) {
+            self.tell_expiry(now, id);
             return self.expire(now, id);
         }
         let drafts = self.drafts(now, id);
+        self.tell_drafts(id, &drafts);
         if drafts.is_empty() {
             let Some(leaving) = self.leaving(now, id) else { return };
             return self.close(now, id, leaving);

@@ -7,13 +7,14 @@
 use crate::mail::{Envelope, QueueId, QueueName, Standing, Summary};
 use crate::schedule::RetryRule;
 use crate::time::{Duration, Instant, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Domains of one message that are remembered; beyond it the message counts as having any.
 const SITES_MAX: usize = 64;
 
 /// Which queue a message is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Queue {
     /// Never tried, not yet admitted.
     Incoming,
@@ -37,7 +38,7 @@ impl Queue {
 }
 
 /// The domains of the recipients that wait, as far as we know them: hashes, for `postqueue -s`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Sites {
     /// It was not loaded since the start, or there are too many.
     Unknown,
@@ -46,7 +47,7 @@ enum Sites {
 }
 
 /// What is remembered of a message.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Entry {
     /// When it was born on the monotonic clock, in nanoseconds; before our start: negative.
     born: i64,
@@ -95,7 +96,7 @@ fn hash(domain: &str) -> u64 {
 }
 
 /// All messages.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Index {
     entries: BTreeMap<QueueId, Entry>,
     incoming: BTreeSet<QueueId>,

@@ -15,6 +15,7 @@ mod orders;
 mod params;
 mod reports;
 mod routing;
+mod telling;
 mod unmade;
 mod writing;
 
@@ -23,6 +24,7 @@ mod tests;
 
 pub use params::Params;
 
+use crate::because::Because;
 use crate::event::Event;
 use crate::machine::{Machine, Outbox};
 use crate::mail::{
@@ -36,12 +38,13 @@ use crate::schedule::Scheduler;
 use crate::time::{Instant, Now};
 use active::{Active, Attempts};
 use index::Index;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use writing::Writer;
 
 /// What the driver tells the manager.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Input {
     /// A message that was on disk at the start.
     Recovered(Summary),
@@ -98,7 +101,7 @@ pub enum Output {
 }
 
 /// How far our own life is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Life {
     /// The log is still telling what it has.
     Recovering,
@@ -111,10 +114,12 @@ enum Life {
 }
 
 /// The queue manager.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Manager {
     params: Params,
     prng: Prng,
+    /// Empty whenever a driver could look.
+    #[serde(skip)]
     outbox: Outbox<Output>,
     life: Life,
     index: Index,
@@ -137,6 +142,9 @@ pub struct Manager {
     clogged: Option<Instant>,
     last_sequence: u64,
     last_attempt: u64,
+    /// Nobody listens to a manager that works.
+    #[serde(skip)]
+    because: Because,
 }
 
 impl Manager {
@@ -162,6 +170,7 @@ impl Manager {
             clogged: None,
             last_sequence: 0,
             last_attempt: 0,
+            because: Because::default(),
         }
     }
 

@@ -14,12 +14,13 @@ use crate::manager::writing::Write;
 use crate::manager::{Manager, Output};
 use crate::queue::Ticket;
 use crate::time::Now;
+use serde::{Deserialize, Serialize};
 
 /// Orders that are carried out at once; more are refused.
 const TASKS_MAX: usize = 100;
 
 /// An order that is being carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Task {
     verb: Verb,
     selection: Selection,
@@ -29,7 +30,7 @@ pub(super) struct Task {
 }
 
 /// An order that is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 enum Verb {
     Hold,
     Release,

@@ -4,10 +4,11 @@ use crate::params::Settings;
 use crate::report;
 use crate::schedule::{self, RetryRule};
 use crate::time::Duration;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The parameters of the queue manager.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Params {
     /// Transports, windows, fairness.
     pub schedule: schedule::Params,

@@ -4,9 +4,10 @@
 
 use crate::mail::{Message, Outcome, Sender, Standing};
 use crate::report::{self, Kind, Plan};
+use serde::{Deserialize, Serialize};
 
 /// A report that is to be made.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Draft {
     /// Its changes are still empty.
     pub(super) plan: Plan,

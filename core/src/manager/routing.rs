@@ -65,7 +65,11 @@ impl Manager {
             return self.conclude(now, id);
         }
         let sorted = match result {
-            Ok(routes) => self.sort(id, &asked, routes),
+            Ok(routes) => {
+                let sorted = self.sort(id, &asked, routes);
+                self.tell_sorted(id, &sorted.targets, &sorted.outcomes);
+                sorted
+            }
             Err(why) => {
                 self.warn(Some(id), format!("address resolver failure: {why}"));
                 let outcome = || deferred((3, 0), "address resolver failure");
@@ -195,6 +199,7 @@ impl Manager {
         if let Standing::Open(entries) = self.scheduler.standing(first) {
             self.warn_of_clog(now, &name.1, entries);
         }
+        self.tell_parked(id, &name.1, free);
         self.active.remove(&id);
         self.aboard = self.aboard.saturating_sub(aboard);
         _ = self.scheduler.withdraw(now.mono, id);

@@ -9,6 +9,7 @@ use crate::mail::{AttemptId, Change, QueueId, Refusal};
 use crate::manager::{Manager, Output};
 use crate::queue::Ticket;
 use crate::time::{Duration, Instant, Now};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The pause before a refused write is tried again, the first time; it doubles.
@@ -17,7 +18,7 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 const PAUSE_MOST: Duration = Duration::from_secs(60);
 
 /// Changes that are to be written together.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Write {
     pub(super) changes: Vec<Change>,
     /// The active messages that wait for it.
@@ -29,7 +30,7 @@ pub(super) struct Write {
 }
 
 /// Writes that are not answered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Writer {
     pending: BTreeMap<Ticket, Write>,
     refused: VecDeque<Write>,

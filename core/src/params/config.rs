@@ -32,7 +32,9 @@ pub struct Config {
     services: Vec<Service>,
     pub(super) host: Host,
     pub(super) transports: Transports,
-    origin: Option<String>,
+    pub(super) origin: Option<String>,
+    /// Text of master.cf.
+    pub(super) master_text: Arc<str>,
 }
 
 /// An SMTP server to start.
@@ -58,7 +60,7 @@ impl Config {
         let (services, more) = master_cf::parse(master_cf);
         problems.extend(more);
         let transports = services.iter().filter_map(transport).collect();
-        let config = Self { main, services, host, transports, origin: None };
+        let config = Self { main, services, host, transports, origin: None, master_text: master_cf.into() };
         config.judge(&mut problems);
         problems.sort();
         problems.dedup();

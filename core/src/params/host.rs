@@ -3,6 +3,7 @@
 //! From these follow the defaults of myhostname, mydomain and mynetworks, as in Postfix.
 
 use super::check::items;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const NO_DOMAIN: &str = "localdomain";
 
 /// Facts about the host and this process.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Host {
     /// What gethostname says.
     pub hostname: String,

@@ -18,6 +18,7 @@ mod idle;
 mod lines;
 mod print;
 mod scope;
+mod told;
 mod unused;
 
 pub use config::{Config, Listener};

@@ -44,6 +44,7 @@ impl Run<'_> {
             if let Some(value) = ask(std::slice::from_ref(table), key, *whole, self.facts)? {
                 let about = self.about(subject);
                 let flow = self.obey(&value, &about, subject, table)?;
+                self.find(|_| format!("it has \"{value}\" for {key}"));
                 // Nobody can say where an address that asks others to route on would end: no permission for it.
                 return Ok(if suspicious && flow == Flow::Permit { Flow::Dunno } else { flow });
             }

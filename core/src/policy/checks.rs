@@ -4,6 +4,7 @@ use super::access::fitted;
 use super::names::{is_helo_name, is_host_name, is_literal};
 use super::program::Subject;
 use super::run::{About, Flow, Run};
+use super::why;
 use crate::ask::{DnsFailure, DnsRecord, Pause, RecordKind};
 use crate::mail::{NoticeClass, RouteClass, Sender};
 use crate::rewrite::Role;
@@ -24,7 +25,13 @@ impl Run<'_> {
         let client = self.at.client;
         let Some(address) = client.address else { return Ok(false) };
         self.asking(Subject::Client);
-        self.policy.params.mynetworks.matches_client(&client.name, address, self.facts)
+        let networks = &self.policy.params.mynetworks;
+        let listed = networks.matches_client(&client.name, address, self.facts)?;
+        self.find(|_| {
+            let is = if listed { "is" } else { "is not" };
+            format!("client {address} {is} in mynetworks ({})", networks.text())
+        });
+        Ok(listed)
     }
 
     /// Whether we take mail for the recipient from anybody; `None` without a recipient.
@@ -33,8 +40,10 @@ impl Run<'_> {
         self.asking(Subject::Recipient);
         let resolved = self.rewrite.resolve(recipient, self.facts)?;
         if resolved.routed && !self.policy.params.allow_untrusted_routing {
+            self.find(|_| "the recipient asks to be routed on (allow_untrusted_routing)".to_owned());
             return Ok(Some(false));
         }
+        self.find(|_| format!("{} {}", resolved.mailbox.domain(), why::class(resolved.class)));
         Ok(Some(resolved.class != RouteClass::Default))
     }
 
@@ -184,6 +193,7 @@ impl Run<'_> {
         let Some(unlisted) = self.rewrite.unlisted(&mailbox, role, self.facts)? else {
             return Ok(Flow::Dunno);
         };
+        self.find(|_| format!("{}: {}", mailbox.external(), unlisted.why));
         let about = self.about(subject);
         let codes = self.policy.params.codes;
         let code = match unlisted.class {

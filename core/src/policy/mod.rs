@@ -13,10 +13,12 @@ mod program;
 mod run;
 #[cfg(test)]
 mod tests;
+mod why;
 
 pub use params::{Codes, Params};
 
 use crate::ask::{Facts, Pause, TableName};
+use crate::because::Because;
 use crate::mail::{ClientFacts, NoticeClass, Sender, TlsFacts};
 use crate::params::Settings;
 use crate::rewrite::Rewrite;
@@ -216,11 +218,30 @@ impl Policy {
         rewrite: &Rewrite,
         facts: &Facts,
     ) -> Result<Judgement, Pause> {
+        self.judge_because(stage, situation, rewrite, facts, &mut Because::default())
+    }
+
+    /// The same, and says why.
+    ///
+    /// # Errors
+    /// Only [`Pause::Need`].
+    pub fn judge_because(
+        &self,
+        stage: Stage,
+        situation: &Situation<'_>,
+        rewrite: &Rewrite,
+        facts: &Facts,
+        because: &mut Because,
+    ) -> Result<Judgement, Pause> {
         let mut run = Run::new(self, stage, situation, rewrite, facts);
-        let verdict = match run.stage() {
+        run.because = std::mem::take(because);
+        let result = run.stage();
+        *because = std::mem::take(&mut run.because);
+        let verdict = match result {
             Ok(Flow::Refuse(reply)) => Verdict::Refuse(reply),
             Ok(Flow::Dunno | Flow::Permit) => Verdict::Permit,
-            Err(Pause::Broken(_)) => {
+            Err(Pause::Broken(failure)) => {
+                because.note(|| format!("table {} can not answer: {}", failure.table.0, failure.why));
                 run.class = NoticeClass::Data;
                 Verdict::Refuse(run.lookup_failure())
             }

@@ -4,8 +4,10 @@
 //! Bounded: classes within classes, and rules in all.
 
 use super::program::{Rule, Subject};
+use super::why;
 use super::{Action, Policy, Situation, Stage};
 use crate::ask::{Facts, Pause};
+use crate::because::Because;
 use crate::mail::{NoticeClass, Sender};
 use crate::rewrite::Rewrite;
 use crate::wire::{EnhancedStatus, Reply};
@@ -57,10 +59,14 @@ pub(super) struct Run<'a> {
     asked_about: String,
     /// What kind of trouble the last refusal is.
     pub(super) class: NoticeClass,
+    pub(super) because: Because,
+    /// The parameter whose list runs, and what a rule found, both for who asks why.
+    parameter: &'static str,
+    found: Option<String>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) const fn new(
+    pub(super) fn new(
         policy: &'a Policy,
         stage: Stage,
         at: &'a Situation<'a>,
@@ -84,7 +90,29 @@ impl<'a> Run<'a> {
             checked_recipient: false,
             asked_about: String::new(),
             class: NoticeClass::Policy,
+            because: Because::default(),
+            parameter: "",
+            found: None,
         }
+    }
+
+    /// Remembers what a rule found, if anybody wants to know.
+    pub(super) fn find(&mut self, words: impl FnOnce(&Self) -> String) {
+        if self.because.is_heard() {
+            self.found = Some(words(self));
+        }
+    }
+
+    fn explain(&mut self, rule: &Rule, flow: &Flow) {
+        let (parameter, found) = (self.parameter, self.found.take());
+        // What such a rule found is said by the rules within it.
+        if matches!(rule, Rule::Class(_)) && *flow == Flow::Dunno {
+            return;
+        }
+        self.because.note(|| {
+            let found = found.map(|found| format!(": {found}")).unwrap_or_default();
+            format!("{parameter}: {} {}{found}", rule.words(), why::came(flow))
+        });
     }
 
     /// Runs the lists of the stage, in Postfix's order.
@@ -97,8 +125,12 @@ impl<'a> Run<'a> {
             Stage::Helo => self.helo()?,
             Stage::Mail => self.mail()?,
             Stage::Rcpt | Stage::Vrfy => self.rcpt()?,
-            Stage::Data => self.fresh(&lists.data, &About { name: "DATA".into(), class: "Data command" })?,
+            Stage::Data => {
+                self.parameter = "smtpd_data_restrictions";
+                self.fresh(&lists.data, &About { name: "DATA".into(), class: "Data command" })?
+            }
             Stage::EndOfData => {
+                self.parameter = "smtpd_end_of_data_restrictions";
                 let about = About { name: "END-OF-MESSAGE".into(), class: "End-of-data" };
                 self.fresh(&lists.end_of_data, &about)?
             }
@@ -117,6 +149,7 @@ impl<'a> Run<'a> {
 
     fn client(&mut self) -> Result<Flow, Pause> {
         let about = self.about(Subject::Client);
+        self.parameter = "smtpd_client_restrictions";
         self.fresh(&self.policy.lists.client, &about)
     }
 
@@ -125,6 +158,7 @@ impl<'a> Run<'a> {
             return Ok(Flow::Dunno);
         }
         let about = self.about(Subject::Helo);
+        self.parameter = "smtpd_helo_restrictions";
         self.fresh(&self.policy.lists.helo, &about)
     }
 
@@ -133,10 +167,14 @@ impl<'a> Run<'a> {
             return Ok(Flow::Dunno);
         }
         let about = self.about(Subject::Sender);
+        self.parameter = "smtpd_sender_restrictions";
         let flow = self.fresh(&self.policy.lists.sender, &about)?;
         let wanted = self.policy.params.reject_unlisted_sender && !self.checked_sender && !self.discarded;
         if wanted && !matches!(flow, Flow::Refuse(_)) {
-            return Ok(match self.unlisted(Subject::Sender)? {
+            self.parameter = "smtpd_reject_unlisted_sender";
+            let unlisted = self.unlisted(Subject::Sender)?;
+            self.explain(&Rule::RejectUnlisted(Subject::Sender), &unlisted);
+            return Ok(match unlisted {
                 Flow::Refuse(reply) => Flow::Refuse(reply),
                 _ => flow,
             });
@@ -155,17 +193,23 @@ impl<'a> Run<'a> {
         let about = self.about(Subject::Recipient);
         let lists = &self.policy.lists;
         let relay_first = self.policy.params.relay_first;
-        let order =
-            if relay_first { [&lists.relay, &lists.recipient] } else { [&lists.recipient, &lists.relay] };
-        let mut flow = self.fresh(order[0], &about)?;
+        let relay = ("smtpd_relay_restrictions", &lists.relay);
+        let recipient = ("smtpd_recipient_restrictions", &lists.recipient);
+        let [first, second] = if relay_first { [relay, recipient] } else { [recipient, relay] };
+        self.parameter = first.0;
+        let mut flow = self.fresh(first.1, &about)?;
         if !matches!(flow, Flow::Refuse(_)) {
-            flow = self.list(order[1], &about)?;
+            self.parameter = second.0;
+            flow = self.list(second.1, &about)?;
         }
         let flow = self.or_deferred(flow);
         let wanted =
             self.policy.params.reject_unlisted_recipient && !self.checked_recipient && !self.discarded;
         if wanted && !matches!(flow, Flow::Refuse(_)) {
-            return self.unlisted(Subject::Recipient);
+            self.parameter = "smtpd_reject_unlisted_recipient";
+            let unlisted = self.unlisted(Subject::Recipient)?;
+            self.explain(&Rule::RejectUnlisted(Subject::Recipient), &unlisted);
+            return Ok(unlisted);
         }
         Ok(flow)
     }
@@ -197,6 +241,7 @@ impl<'a> Run<'a> {
                 continue;
             }
             flow = self.rule(rule, about)?;
+            self.explain(rule, &flow);
             if self.warned_at.is_some_and(|depth| depth >= self.depth) {
                 self.warned_at = None;
             }

@@ -32,9 +32,10 @@ pub use staging::{Staged, Staging, StagingInput, StagingOutput};
 
 use crate::event::Event;
 use crate::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
+use serde::{Deserialize, Serialize};
 
 /// Names a request to the log; the asker chooses it and gets it back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ticket(pub u64);
 
 /// Names an operation; the log chooses it and gets it back.

@@ -19,9 +19,10 @@ use crate::mail::{
 };
 use crate::time::Timestamp;
 use crate::wire::{Mailbox, address_list};
+use serde::{Deserialize, Serialize};
 
 /// Which report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     /// Recipients failed.
     Failure,
@@ -44,7 +45,7 @@ impl Kind {
 }
 
 /// A report that the manager wants made.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Plan {
     /// Which.
     pub kind: Kind,
@@ -61,7 +62,7 @@ pub struct Plan {
 }
 
 /// Why a report was not made.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Unmade {
     /// Its addressee can not be taken: what cleanup says. It may never be otherwise.
     Refused(String),

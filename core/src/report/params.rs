@@ -2,9 +2,10 @@
 
 use crate::params::Settings;
 use crate::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// The parameters of reports.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Params {
     /// `Reporting-MTA`, and the domain of `double_bounce_sender`.
     pub myhostname: String,

@@ -1,11 +1,13 @@
 //! A destination of one transport: its limits, its health, and who waits for it.
 
 use crate::mail::{Diagnosis, QueueId};
+use crate::schedule::Condition;
 use crate::schedule::fairness::{Like, Position};
 use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
 use crate::schedule::params::TransportParams;
 use crate::schedule::window::Window;
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Two deliveries follow each other when the second begins within this after the end of the first: mail flows, and a connection
@@ -16,7 +18,7 @@ const ENDED_MAX: usize = 1_000;
 
 /// When destinations that have been forgotten were last delivered to: mail that comes in bursts keeps its connections from one
 /// to the next.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Ended {
     times: BTreeMap<String, Instant>,
     order: VecDeque<(Instant, String)>,
@@ -47,11 +49,11 @@ impl Ended {
 }
 
 /// Names a destination within its transport while somebody knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DestinationId(pub(super) u64);
 
 /// Whether it is worth trying.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Health {
     /// As far as we know.
     Ready,
@@ -65,7 +67,7 @@ pub(super) enum Health {
 }
 
 /// What a destination shows to its transport while it permits an attempt.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Shown {
     /// The first job that waits for it, and when it was last served.
     pub(super) head: (Position, u64),
@@ -74,7 +76,7 @@ pub(super) struct Shown {
 }
 
 /// One destination.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Destination {
     /// What makes it this one: the next hop, or with a recipient limit of one recipient and next hop.
     pub(super) key: String,
@@ -123,6 +125,23 @@ impl Destination {
             served: 0,
             shown: None,
             timer: None,
+        }
+    }
+
+    /// How it stands, for people.
+    pub(super) fn condition(&self) -> Condition {
+        let window = self.limiters.iter().find_map(|limiter| match limiter {
+            Limiter::Window(window) => Some(window),
+            _ => None,
+        });
+        Condition {
+            name: self.key.clone(),
+            width: window.map_or(0, Window::width),
+            busy: self.busy,
+            rests_until: match self.health {
+                Health::Ready => None,
+                Health::Throttled { until, .. } => Some(until),
+            },
         }
     }
 

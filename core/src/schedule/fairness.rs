@@ -8,10 +8,11 @@
 use crate::mail::QueueId;
 use crate::schedule::destination::DestinationId;
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
 /// When small mail may pass large.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SlotRule {
     /// Entries that earn one slot (`…_delivery_slot_cost`); 0: mail never passes other mail.
     pub cost: u32,
@@ -30,7 +31,7 @@ impl Default for SlotRule {
 }
 
 /// A place in line. Messages stand 2^80 apart, so that those that pass find places between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) struct Position(u128);
 
 impl Position {
@@ -51,7 +52,7 @@ impl Position {
 }
 
 /// What one message wants of one transport.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Job {
     /// Its place in line.
     pub(super) position: Position,
@@ -106,7 +107,7 @@ impl Job {
 }
 
 /// What a job can let pass.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Allowance {
     /// The largest demand that may ever pass.
     pub(super) most: u64,

@@ -5,6 +5,7 @@
 
 use crate::schedule::window::Window;
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 
 /// What a limiter says to another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +30,7 @@ pub enum Verdict {
 }
 
 /// When the pause between two deliveries begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PauseFrom {
     /// When the first one starts (`…_transport_rate_delay`).
     Start,
@@ -38,7 +39,7 @@ pub enum PauseFrom {
 }
 
 /// One limit.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Limiter {
     /// The concurrency window of a destination.
     Window(Window),

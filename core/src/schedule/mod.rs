@@ -30,11 +30,12 @@ use crate::mail::{Diagnosis, Feedback, QueueId};
 use crate::time::{Duration, Instant};
 use crate::wire::Mailbox;
 use destination::Health;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use transport::Transport;
 
 /// A destination, as its transport tells destinations apart.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// Which transport, as a place in [`Params::transports`].
     transport: usize,
@@ -53,8 +54,21 @@ pub enum Standing {
     Throttled(Diagnosis),
 }
 
+/// What a destination may do now, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Condition {
+    /// Its name: next hop, or recipient and next hop.
+    pub name: String,
+    /// Deliveries that may run at once.
+    pub width: u32,
+    /// Deliveries that run.
+    pub busy: u32,
+    /// It rests until then.
+    pub rests_until: Option<Instant>,
+}
+
 /// Where a running attempt holds its permits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Place {
     transport: usize,
     destination: DestinationId,
@@ -87,7 +101,7 @@ pub struct Returned {
 }
 
 /// The scheduler.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Scheduler {
     transports: Vec<Transport>,
     names: BTreeMap<String, usize>,
@@ -184,6 +198,18 @@ impl Scheduler {
     pub fn waiting_at(&self, place: Place) -> Option<((usize, &str), u32)> {
         let (key, entries) = self.transports.get(place.transport)?.waiting_at(place.destination)?;
         Some(((place.transport, key), entries))
+    }
+
+    /// The transport of a destination.
+    #[must_use]
+    pub fn transport_name(&self, target: &Target) -> String {
+        self.transports.get(target.transport).map(|t| t.params.name.clone()).unwrap_or_default()
+    }
+
+    /// How the destination of a running attempt stands.
+    #[must_use]
+    pub fn health_of(&self, place: Place) -> Option<Condition> {
+        self.transports.get(place.transport)?.condition(place.destination)
     }
 
     /// An attempt has ended. When its destination counts as dead now, what waited for it comes back.

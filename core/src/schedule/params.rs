@@ -4,9 +4,10 @@ use crate::params::Settings;
 use crate::schedule::fairness::SlotRule;
 use crate::schedule::window::{Gain, WindowRule};
 use crate::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// The parameters of one transport.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TransportParams {
     /// Name of the master.cf service.
     pub name: String,
@@ -50,7 +51,7 @@ impl TransportParams {
 }
 
 /// The parameters of the scheduler.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Params {
     /// One for each transport of master.cf.
     pub transports: Vec<TransportParams>,

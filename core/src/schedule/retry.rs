@@ -7,9 +7,10 @@
 
 use crate::prng::Prng;
 use crate::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// The parameters of trying again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct RetryRule {
     /// `minimal_backoff_time`; also how long a dead destination rests.
     pub minimal_backoff: Duration,

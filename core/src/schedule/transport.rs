@@ -6,11 +6,13 @@
 //! whatever waits behind a destination that permits nothing.
 
 use crate::mail::{Diagnosis, QueueId};
+use crate::schedule::Condition;
 use crate::schedule::destination::{Destination, DestinationId, Ended, Health};
 use crate::schedule::fairness::{Job, Like, Merit, Position, class_of};
 use crate::schedule::limiter::{Limiter, PauseFrom, Permit, Verdict, permit_of};
 use crate::schedule::params::TransportParams;
 use crate::time::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Jobs of one class that are looked at for one that may pass: in the class at the border some are too large.
@@ -28,7 +30,7 @@ pub(super) struct Picked {
 }
 
 /// One transport.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Transport {
     pub(super) params: TransportParams,
     limiters: Vec<Limiter>,
@@ -75,6 +77,11 @@ impl Transport {
     /// The destination of this key, if it is known.
     pub(super) fn known(&self, key: &str) -> Option<&Destination> {
         self.destinations.get(self.names.get(key)?)
+    }
+
+    /// How a destination stands, if it is known.
+    pub(super) fn condition(&self, id: DestinationId) -> Option<Condition> {
+        self.destinations.get(&id).map(Destination::condition)
     }
 
     /// The key of a destination and how many entries wait for it, if it is still known.

@@ -5,11 +5,13 @@
 //! overload is corrected at once. Failures are also counted in pseudo-cohorts; enough of them, and the destination is dead.
 //! Whole numbers only: a window is part of a machine's state, and states are compared and hashed.
 
+use serde::{Deserialize, Serialize};
+
 /// One, in the fixed point of feedback: 32 bits behind the point.
 const ONE: u64 = 1 << 32;
 
 /// An amount of feedback per delivery, as a function of the window: `1`, `0.25`, `1/4`, `1/concurrency`, `1/sqrt_concurrency`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Gain {
     /// The same at every window.
     Constant(Amount),
@@ -20,7 +22,7 @@ pub enum Gain {
 }
 
 /// A number from 0 to 1, in units of 2^-32.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Amount(u64);
 
 impl Amount {
@@ -106,7 +108,7 @@ impl Gain {
 }
 
 /// What a window obeys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WindowRule {
     /// Its width at the start and after a rest (`initial_destination_concurrency`).
     pub initial: u32,
@@ -137,7 +139,7 @@ impl WindowRule {
 }
 
 /// The window of one destination.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Window {
     rule: WindowRule,
     width: u32,

@@ -4,10 +4,11 @@ use super::Discarded;
 use crate::event::Event;
 use crate::mail::{Notice, NoticeClass, QueueId, TlsFacts};
 use crate::wire::Reply;
+use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
 /// Who is connected, as the socket says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Peer {
     /// Its IP address (IPv4 in IPv6 form already unwrapped).
     pub address: IpAddr,

@@ -46,6 +46,8 @@ pub struct MatchList {
     /// `domain` matches what is below it as well; else only `.domain` does.
     parents: bool,
     items: Vec<Item>,
+    /// As it was written.
+    text: String,
 }
 
 impl MatchList {
@@ -54,13 +56,19 @@ impl MatchList {
     /// # Errors
     /// The item that can not be right, and why.
     pub fn parse(text: &str, form: Form, parents: bool) -> Result<Self, String> {
-        Ok(Self { form, parents, items: parse_items(text, form)? })
+        Ok(Self { form, parents, items: parse_items(text, form)?, text: text.to_owned() })
     }
 
     /// A list that matches nothing.
     #[must_use]
     pub const fn empty(form: Form) -> Self {
-        Self { form, parents: false, items: Vec::new() }
+        Self { form, parents: false, items: Vec::new(), text: String::new() }
+    }
+
+    /// As it was written, for people.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The tables it asks, `list:/file` among them; those that such a file names are not known before it is read.

@@ -5,6 +5,7 @@
 //! Source routes are read and dropped (RFC 5321 appendix F.2). Knows nothing of which domains exist.
 
 use super::SyntaxError;
+use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Octets of a local part (RFC 5321 4.5.3.1.1). Postfix takes longer ones; nobody downstream needs to.
@@ -16,7 +17,7 @@ pub(crate) const LABEL_MAX: usize = 63;
 
 /// `local-part@domain`. The local part is held unquoted; both are UTF-8. The domain may be empty (a bare
 /// `postmaster`, before rewriting appended one), a name, or a literal with its brackets.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Mailbox {
     local: Box<str>,
     domain: Box<str>,

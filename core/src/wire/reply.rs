@@ -6,10 +6,11 @@
 
 use crate::limits::{REPLY_LINES_MAX, REPLY_TEXT_MAX};
 use crate::wire::{SyntaxError, Wire};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// `class.subject.detail`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EnhancedStatus {
     /// 2, 4 or 5.
     pub class: u8,
@@ -58,7 +59,7 @@ impl fmt::Display for EnhancedStatus {
 }
 
 /// What a server says: a code, perhaps an enhanced status, and lines of text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Reply {
     /// 200..=599.
     pub code: u16,

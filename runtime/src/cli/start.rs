@@ -113,8 +113,21 @@ fn prepare(setup: &Setup, queue_directory: &Path) -> Result<(), Failure> {
         let owner = privilege::owner_of(setup.settings.text("mail_owner"))
             .map_err(|text| owner_fault(setup, &text))?;
         privilege::give_away(&spool, &owner, &[maildrop::DIRECTORY]).map_err(fail)?;
+        prepare_recording(setup, owner.uid.as_raw(), owner.gid.as_raw());
     }
     Ok(())
+}
+
+/// Makes the folder of a recording for `mail_owner`, who may not be able to. One that is there stays whose it is; what can not be made
+/// is told of when the recording is to begin.
+fn prepare_recording(setup: &Setup, uid: u32, gid: u32) {
+    let directory = Path::new(setup.settings.text("record_directory"));
+    let made = directory.is_absolute()
+        && !directory.exists()
+        && crate::env::real::make_directory(directory, 0o700).is_ok();
+    if made && let Err(error) = std::os::unix::fs::chown(directory, Some(uid), Some(gid)) {
+        observe::warn(format!("record_directory {}: {}", directory.display(), told(&error)));
+    }
 }
 
 fn log_options(setup: &Setup, embedded: bool) -> Options {
@@ -268,13 +281,14 @@ pub(super) fn check(directory: Option<String>) -> Result<(), Failure> {
 pub(super) fn status(setup: &Setup) -> Result<(), Failure> {
     ask(setup, &Request::Status, |reply| match reply {
         Reply::Status(status) => print(&format!(
-            "postrider {} runs as process {} for {} s, {} sessions open\nlistens on {}\nconfiguration {}\n",
+            "postrider {} runs as process {} for {} s, {} sessions open\nlistens on {}\nconfiguration {}\n{}",
             status.version,
             status.process,
             status.uptime,
             status.sessions,
             status.listening.join(", "),
-            status.configuration
+            status.configuration,
+            status.recording.map(|words| format!("records {words}\n")).unwrap_or_default()
         )),
         _ => Ok(()),
     })

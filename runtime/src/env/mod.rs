@@ -6,9 +6,10 @@
 #[cfg(not(madsim))]
 pub mod real;
 
+use crate::record::Tape;
 use postrider_core::local::{Deposit, Fault};
 use postrider_core::outbound::Endpoint;
-use postrider_core::queue::{DiskError, Done, Op};
+use postrider_core::queue::{DiskError, Done, File, Op};
 use postrider_core::time::{Now, Timestamp};
 use std::future::Future;
 use std::io;
@@ -68,14 +69,19 @@ pub trait Net: Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
-/// The disk of the spool. Calls may block; they run where [`Environment::spawn_spool`] puts them, and reads of content in the
-/// task that wants them.
+/// The disk of the spool. Calls may block: they run where [`Environment::spawn_spool`] or [`Environment::blocking`] puts them.
 pub trait Disk: Send + Sync + 'static {
     /// Carries out an operation.
     ///
     /// # Errors
     /// What the disk said.
     fn execute(&self, op: Op) -> Result<Done, DiskError>;
+    /// Octets of a file, if all of them are in memory; `None` where a device would have to be asked, or where nobody can tell.
+    /// Never waits for a device.
+    fn glance(&self, file: File, offset: u64, length: u64) -> Option<Vec<u8>> {
+        _ = (file, offset, length);
+        None
+    }
     /// Octets free in its file system.
     fn free_space(&self) -> u64;
 }
@@ -175,6 +181,14 @@ pub trait Environment: Send + Sync + Sized + 'static {
     fn entropy(&self) -> u64;
     /// Runs the task of the spool, whose disk operations may block: on a thread of its own in production.
     fn spawn_spool(&self, task: impl Future<Output = ()> + Send + 'static);
+    /// Writes a recording into its ring of files, elsewhere. A world that keeps no such files says so.
+    ///
+    /// # Errors
+    /// The first file can not be made.
+    fn record(&self, tape: Arc<Tape>) -> io::Result<()> {
+        drop(tape);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Runs something that may block for long (a final delivery), elsewhere in production.
     fn blocking<T: Send + 'static>(
         &self,

@@ -12,6 +12,16 @@ rows! { OURS:
     "log_format" word(&["text", "json"]) = "text", Every, Ours;
     /// The number of this node in queue ids, so that ids of several nodes never meet.
     "node_number" number(0, 1023) = "0", Queue, Ours;
+    /// Record the contents of messages too. Without it a recording has the size and the SHA-256 of each content, its line ends, and
+    /// the header fields that decide something: addresses, Message-Id, Date, trace fields.
+    "record_content" FLAG = "no", Every, Ours;
+    /// Record what enters the queue manager and the SMTP sessions into a ring of files in this directory, for `postrider-sim explain`;
+    /// empty for no recording. An absolute path. A reload starts, stops and changes it; sessions that are open then are not recorded.
+    "record_directory" TEXT = "", Every, Ours;
+    /// Files of a recording that are kept; the oldest goes when another is begun.
+    "record_file_count" number(2, 9999) = "10", Every, Ours;
+    /// Octets of one file of a recording. One that waits for the manager's state may become twice as large.
+    "record_file_size" number(65536, SIZE_MAX) = "16777216", Every, Ours;
     /// Percent by which each time of retry is moved at random, so that what failed together is not retried
     /// together. 0 is Postfix's behaviour.
     "retry_jitter" number(0, 100) = "10", Qmgr, Ours;

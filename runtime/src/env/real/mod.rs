@@ -5,6 +5,7 @@ mod disk;
 mod files;
 mod mailboxes;
 mod net;
+pub mod ring;
 
 pub use bare::Bare;
 pub(crate) use disk::make_directory;
@@ -15,9 +16,11 @@ pub use net::RealNet;
 
 use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;
+use crate::record::Tape;
 use crate::trouble::Fault;
 use postrider_core::time::{Instant, Now, Timestamp};
 use std::future::Future;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,6 +101,10 @@ impl Environment for Real {
                 runtime.expect("a runtime without sockets needs no resource").block_on(task);
             })
             .expect("a daemon that cannot start its spool thread cannot run");
+    }
+
+    fn record(&self, tape: Arc<Tape>) -> io::Result<()> {
+        ring::start(tape)
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {

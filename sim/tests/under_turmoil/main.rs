@@ -4,147 +4,21 @@
 //! not synced. turmoil resends nothing, so links are held, never partitioned.
 #![cfg(not(madsim))]
 
-use postrider::serve;
+mod panics;
+mod world;
+
 use postrider_core::prng::Prng;
+use postrider_sim::env::Belongings;
 use postrider_sim::env::peers::{Manner, Names, Sink, insist, until};
-use postrider_sim::env::platters::HostDisk;
 use postrider_sim::env::trace::Tracing;
-use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, provider};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
 use turmoil::Sim;
-
-const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const MTA: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const SINK: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 3);
-const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 4);
-const SMTP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(MTA), 25);
-const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 25);
-
-const LMTP_SOCKET: &str = "public/lmtp";
-
-const MASTER_CF: &str = "\
-smtp inet n - n - - smtpd
-smtp unix - - n - - smtp
-lmtp unix - - n - - lmtp
-error unix - - n - - error
-retry unix - - n - - error
-virtual unix - n n - - virtual
-";
-
-/// Everything happens within this time.
-const LIMIT: Duration = Duration::from_secs(300);
-
-/// Sensible lines for a test: mail of here.test stays, the rest goes by MX, and retries come soon.
-fn main_cf(address: Ipv4Addr, lines: &str) -> String {
-    format!(
-        "compatibility_level = 3.6\n\
-         myhostname = mail.here.test\n\
-         mydestination = here.test\n\
-         mynetworks = 10.0.0.0/8\n\
-         inet_interfaces = {address}\n\
-         inet_protocols = ipv4\n\
-         dns_servers = {NAMES}\n\
-         local_transport = virtual\n\
-         local_recipient_maps =\n\
-         virtual_mailbox_base = /mail\n\
-         virtual_mailbox_maps = localpart:/\n\
-         virtual_uid_maps = static:1000\n\
-         virtual_gid_maps = static:1000\n\
-         spool_segment_size = 65536\n\
-         queue_run_delay = 2s\n\
-         minimal_backoff_time = 2s\n\
-         maximal_backoff_time = 4s\n\
-         smtp_data_xfer_timeout = 5s\n\
-         smtp_data_done_timeout = 5s\n\
-         smtp_connect_timeout = 5s\n\
-         smtp_helo_timeout = 5s\n\
-         smtp_mail_timeout = 5s\n\
-         smtp_rcpt_timeout = 5s\n\
-         smtp_data_init_timeout = 5s\n\
-         {lines}\n"
-    )
-}
-
-fn world<'a>(seed: u64) -> Sim<'a> {
-    provider::seed(seed);
-    turmoil::Builder::new()
-        .rng_seed(seed)
-        .epoch(SystemTime::UNIX_EPOCH + EPOCH)
-        .tick_duration(Duration::from_millis(5))
-        .simulation_duration(Duration::from_secs(600))
-        .min_message_latency(Duration::from_millis(1))
-        .max_message_latency(Duration::from_millis(20))
-        .tcp_capacity(4096)
-        .build()
-}
-
-/// A host with a daemon. What is delivered on it outlives it.
-fn daemon(sim: &mut Sim<'_>, address: Ipv4Addr, seed: u64, lines: &str, belongings: &Belongings) {
-    daemon_beside(sim, address, seed, lines, belongings, None);
-}
-
-/// The same, with a server of LMTP on a socket of the host.
-fn daemon_beside(
-    sim: &mut Sim<'_>,
-    address: Ipv4Addr,
-    seed: u64,
-    lines: &str,
-    belongings: &Belongings,
-    neighbour: Option<Sink>,
-) {
-    let (text, belongings) = (main_cf(address, lines), belongings.clone());
-    let lives = Arc::new(AtomicU64::new(0));
-    sim.host(address, move || {
-        let life = lives.fetch_add(1, Ordering::Relaxed);
-        let (text, belongings, neighbour) = (text.clone(), belongings.clone(), neighbour.clone());
-        async move {
-            if let Some(sink) = neighbour {
-                tokio::spawn(sink.serve(net::address_of(LMTP_SOCKET)));
-            }
-            let since_epoch = turmoil::since_epoch().ok_or("outside of a simulation")?;
-            let seed = Prng::new(seed ^ u64::from(address.to_bits()) ^ life << 40).next_u64();
-            let env = Simulated::new(Arc::new(HostDisk::open()?), belongings, since_epoch, seed);
-            let config = configuration(&text, MASTER_CF, "mail.here.test", address.into());
-            let _house = serve::start(env, provider::seeded(), config).await?;
-            std::future::pending::<()>().await;
-            Ok(())
-        }
-    });
-}
-
-fn names(sim: &mut Sim<'_>, names: Names) {
-    sim.host(NAMES, move || {
-        let names = names.clone();
-        async move { Ok(names.serve().await?) }
-    });
-}
-
-fn server(sim: &mut Sim<'_>, address: Ipv4Addr, sink: &Sink) {
-    let sink = sink.clone();
-    sim.host(address, move || {
-        let sink = sink.clone();
-        async move { Ok(sink.serve(ANY).await?) }
-    });
-}
-
-/// The power of the daemon's host fails, and comes back after some steps.
-fn lose_power(tracing: &Tracing, sim: &mut Sim<'_>, steps: u64) {
-    for other in [NAMES, SINK, CLIENT] {
-        sim.hold(MTA, other);
-    }
-    tracing.aside(|| sim.crash(MTA));
-    for _ in 0..steps {
-        _ = sim.step().expect("nobody fails");
-    }
-    for other in [NAMES, SINK, CLIENT] {
-        sim.release(MTA, other);
-    }
-    sim.bounce(MTA);
-}
+use world::{
+    CLIENT, LIMIT, LMTP_SOCKET, MTA, SINK, SMTP, Trap, daemon, daemon_beside, lose_power, names, server,
+    world,
+};
 
 #[test]
 fn a_message_goes_from_a_client_to_the_mail_exchanger_of_its_domain() {
@@ -303,7 +177,7 @@ fn lmtp_over_a_socket_of_the_host_answers_for_each_recipient() {
     });
     let belongings = Belongings::default();
     let lines = format!("local_transport = lmtp:unix:{LMTP_SOCKET}\n");
-    daemon_beside(&mut sim, MTA, 5, &lines, &belongings, Some(sink.clone()));
+    daemon_beside(&mut sim, MTA, 5, &lines, &belongings, Some(sink.clone()), &Trap::default());
     let watched = tracing.trace();
     sim.client(CLIENT, async move {
         insist(SMTP, &["bob@here.test", "carol@here.test"], "twice", 3).await;
@@ -323,8 +197,8 @@ fn under_tls() -> (u64, u64) {
     let tracing = Tracing::start();
     let mut sim = world(6);
     let belongings = Belongings::default();
-    belongings.files.put("/tls/cert.pem", &include_bytes!("../../corpus/tls/ed25519.cert.pem")[..]);
-    belongings.files.put("/tls/key.pem", &include_bytes!("../../corpus/tls/ed25519.key.pem")[..]);
+    belongings.files.put("/tls/cert.pem", &include_bytes!("../../../corpus/tls/ed25519.cert.pem")[..]);
+    belongings.files.put("/tls/key.pem", &include_bytes!("../../../corpus/tls/ed25519.key.pem")[..]);
     names(&mut sim, Names::default().domain("there.test", SINK));
     daemon(
         &mut sim,

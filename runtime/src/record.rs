@@ -1,0 +1,485 @@
+//! A recording of what enters the manager and the sessions (docs/RECORDING.md): from who is recorded to who writes.
+//!
+//! Whoever is recorded makes frames and puts them on a [`Shelf`] with a bounded room; a thread of its own writes them
+//! (`env/real/ring.rs`). Nobody who serves mail waits for it: what finds no room is lost, and the recording says how much. A session of
+//! which something was lost is recorded no further; the manager is written down as a whole again.
+
+use crate::env::Environment;
+use crate::observe;
+use crate::site::Site;
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use crate::trouble::told;
+use postrider_core::inbound::{Effect, Inbound, Input};
+use postrider_core::mail::QueueId;
+use postrider_core::manager::{self, Manager, Output};
+use postrider_core::params::Settings;
+use postrider_core::recording::{
+    Content, Kind, Minutes, Opened, STATE_MESSAGES_MAX, Said, Scribe, Setting, frame,
+};
+use postrider_core::session::Peer;
+use postrider_core::time::Now;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Octets of frames that wait for the writer.
+const SHELF_MAX: usize = 16 * 1024 * 1024;
+
+/// Where a recording goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ring {
+    /// `record_directory`.
+    pub directory: PathBuf,
+    /// `record_file_size`.
+    pub file_size: u64,
+    /// `record_file_count`.
+    pub file_count: u64,
+    /// `record_content`.
+    pub content: bool,
+}
+
+impl Ring {
+    /// Of the values of main.cf; `None` where nothing is recorded.
+    ///
+    /// # Errors
+    /// The directory is no absolute path.
+    pub fn new(settings: &Settings) -> Result<Option<Self>, Vec<(String, String)>> {
+        let directory = settings.text("record_directory");
+        if directory.is_empty() {
+            return Ok(None);
+        }
+        if !Path::new(directory).is_absolute() {
+            let why = format!("{directory} is no absolute path");
+            return Err(vec![("record_directory".to_owned(), why)]);
+        }
+        Ok(Some(Self {
+            directory: PathBuf::from(directory),
+            file_size: settings.number("record_file_size"),
+            file_count: settings.number("record_file_count"),
+            content: settings.flag("record_content"),
+        }))
+    }
+}
+
+/// A frame, as far as the writer must know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// The configuration: stands at the head of each file.
+    Setting(Vec<u8>),
+    /// The manager: a file that is full ends here, and the next begins with it.
+    State(Vec<u8>),
+    /// Anything else.
+    Other(Vec<u8>),
+}
+
+impl Frame {
+    /// Its octets.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        let (Self::Setting(octets) | Self::State(octets) | Self::Other(octets)) = self;
+        octets
+    }
+}
+
+/// What the writer takes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// In order.
+    pub frames: Vec<Frame>,
+    /// So many did not fit behind them.
+    pub lost: u64,
+    /// Nothing more will come.
+    pub last: bool,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    batch: Batch,
+    octets: usize,
+    stopped: bool,
+    /// All that was put is on disk, or never will be.
+    ended: bool,
+}
+
+/// Frames that wait to be written.
+#[derive(Debug, Default)]
+pub struct Shelf {
+    room: Mutex<Room>,
+    work: Condvar,
+}
+
+impl Shelf {
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a frame there; false when there is no room for it or nobody takes frames any more.
+    pub fn put(&self, frame: Frame) -> bool {
+        let mut room = self.room();
+        if room.stopped {
+            return false;
+        }
+        let octets = frame.octets().len();
+        // A state may be larger than all else: it is taken when nothing else waits.
+        if room.octets + octets > SHELF_MAX && room.octets > 0 {
+            room.batch.lost += 1;
+            return false;
+        }
+        room.octets += octets;
+        room.batch.frames.push(frame);
+        drop(room);
+        self.work.notify_all();
+        true
+    }
+
+    /// Takes what there is; waits until there is something.
+    #[must_use]
+    pub fn take(&self) -> Batch {
+        let mut room = self.room();
+        while room.batch == Batch::default() && !room.stopped {
+            room = self.work.wait(room).unwrap_or_else(PoisonError::into_inner);
+        }
+        room.octets = 0;
+        let last = room.stopped;
+        Batch { last, ..std::mem::take(&mut room.batch) }
+    }
+
+    /// Takes no more frames; the writer ends when it has taken those that are there.
+    pub fn stop(&self) {
+        self.room().stopped = true;
+        self.work.notify_all();
+    }
+
+    /// The writer has ended.
+    pub fn ended(&self) {
+        let mut room = self.room();
+        (room.stopped, room.ended) = (true, true);
+        drop(room);
+        self.work.notify_all();
+    }
+
+    /// True when no frames are taken any more.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.room().stopped
+    }
+
+    /// Stops, and waits a moment for the writer to end: what is recorded shall be there when the daemon is gone.
+    pub fn finish(&self, most: Duration) {
+        self.stop();
+        let room = self.room();
+        drop(self.work.wait_timeout_while(room, most, |room| !room.ended));
+    }
+}
+
+/// One recording that is being made.
+#[derive(Debug)]
+pub struct Tape {
+    /// Where to.
+    pub ring: Ring,
+    /// What waits.
+    pub shelf: Shelf,
+    marks: Mutex<Marks>,
+    /// The manager shall write itself down.
+    pub wanted: tokio::sync::Notify,
+}
+
+#[derive(Debug, Default)]
+struct Marks {
+    sessions: u64,
+    settings: u32,
+    file: u64,
+    lost: u64,
+}
+
+impl Tape {
+    /// Nothing is on it.
+    #[must_use]
+    pub fn new(ring: Ring) -> Self {
+        Self { ring, shelf: Shelf::default(), marks: Mutex::default(), wanted: tokio::sync::Notify::new() }
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, octets: Vec<u8>) -> bool {
+        let taken = self.shelf.put(Frame::Other(octets));
+        if !taken {
+            self.marks().lost += 1;
+        }
+        taken
+    }
+
+    /// The writer has begun a file of this number.
+    pub fn began(&self, file: u64) {
+        self.marks().file = file;
+    }
+
+    /// A configuration is in force from now on.
+    fn set(&self, mut setting: Setting) {
+        let mut marks = self.marks();
+        marks.settings += 1;
+        setting.number = marks.settings;
+        drop(marks);
+        if let Some(octets) = frame(Kind::Setting, &setting) {
+            self.shelf.put(Frame::Setting(octets));
+        }
+    }
+}
+
+/// The recording of the moment, if there is one.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    tape: RwLock<Option<Arc<Tape>>>,
+    /// Another recording has begun, or none.
+    pub changed: tokio::sync::Notify,
+}
+
+impl Recorder {
+    /// The recording of the moment.
+    #[must_use]
+    pub fn tape(&self) -> Option<Arc<Tape>> {
+        self.tape
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+            .filter(|tape| !tape.shelf.is_stopped())
+    }
+
+    /// Records as a configuration wants it: one that goes on hears of the configuration, any other ends.
+    pub fn follow<E: Environment>(&self, env: &Arc<E>, site: &Site<E>) {
+        let before = self.tape();
+        let tape = match &site.record {
+            Some(ring) => match before.filter(|tape| tape.ring == *ring) {
+                Some(same) => Some(same),
+                None => start(env, ring),
+            },
+            None => None,
+        };
+        if let Some(tape) = &tape {
+            tape.set(setting(env, site));
+        }
+        let mut place = self.tape.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, tape.clone());
+        drop(place);
+        if let Some(old) = old.filter(|old| !tape.as_ref().is_some_and(|tape| Arc::ptr_eq(tape, old))) {
+            old.shelf.stop();
+            if tape.is_none() && site.record.is_none() {
+                observe::note(format!("recording into {} has ended", old.ring.directory.display()));
+            }
+        }
+        self.changed.notify_one();
+    }
+
+    /// Ends the recording, and waits a moment for its writer.
+    pub fn finish(&self, most: Duration) {
+        if let Some(tape) = self.tape.write().unwrap_or_else(PoisonError::into_inner).take() {
+            tape.shelf.finish(most);
+        }
+    }
+
+    /// For a person who asks how it is going; nothing where nothing is recorded.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        let tape = self.tape()?;
+        let marks = tape.marks();
+        let (directory, content) =
+            (tape.ring.directory.display(), if tape.ring.content { "with" } else { "without" });
+        let lost = if marks.lost == 0 { String::new() } else { format!(", records lost: {}", marks.lost) };
+        Some(format!("into {directory}, file {}, {content} contents{lost}", marks.file))
+    }
+
+    /// Records a session that begins; `hurried`: with the settings of stress.
+    #[must_use]
+    pub fn session(&self, at: Now, service: &str, hurried: bool, peer: Peer) -> Option<SessionTape> {
+        let tape = self.tape()?;
+        let mut marks = tape.marks();
+        marks.sessions += 1;
+        let (number, setting) = (marks.sessions, marks.settings);
+        drop(marks);
+        let (service, said) = (service.to_owned(), Said::default());
+        let opened = Opened { session: number, at, service, hurried, setting, peer, said };
+        let scribe = Scribe::new(opened, tape.ring.content);
+        Some(SessionTape { tape, scribe, number, content: Sum::default(), lost: false })
+    }
+}
+
+fn start<E: Environment>(env: &Arc<E>, ring: &Ring) -> Option<Arc<Tape>> {
+    let tape = Arc::new(Tape::new(ring.clone()));
+    let directory = ring.directory.display();
+    match env.record(Arc::clone(&tape)) {
+        Ok(()) => {
+            observe::note(format!("recording into {directory}"));
+            Some(tape)
+        }
+        Err(error) => {
+            observe::warn(format!("nothing is recorded: record_directory {directory}: {}", told(&error)));
+            None
+        }
+    }
+}
+
+fn setting<E: Environment>(env: &Arc<E>, site: &Site<E>) -> Setting {
+    let (main_cf, master_cf) = site.config.texts();
+    Setting {
+        number: 0,
+        digest: Setting::digest_of(&main_cf, &master_cf),
+        main_cf,
+        master_cf,
+        origin: site.config.origin().map(str::to_owned),
+        host: site.config.host().clone(),
+        doors: site.doors.iter().map(|(service, door)| (service.clone(), door.tls.is_some())).collect(),
+        utc_offset_minutes: env.utc_offset(env.now().wall),
+    }
+}
+
+/// Size and digest of a content.
+struct Sum {
+    size: u64,
+    sha256: ring::digest::Context,
+}
+
+impl Default for Sum {
+    fn default() -> Self {
+        Self { size: 0, sha256: ring::digest::Context::new(&ring::digest::SHA256) }
+    }
+}
+
+/// Records one session.
+pub struct SessionTape {
+    tape: Arc<Tape>,
+    scribe: Scribe,
+    number: u64,
+    content: Sum,
+    /// Something found no room: the rest would explain nothing.
+    lost: bool,
+}
+
+impl SessionTape {
+    /// The machine is about to be told this; nothing: that time has passed.
+    pub fn begin(&mut self, at: Now, input: Option<&Input<'_>>) {
+        if !self.lost {
+            self.scribe.begin(at, input);
+        }
+    }
+
+    /// The machine put this out.
+    pub fn effect(&mut self, effect: &Effect) {
+        if self.lost {
+            return;
+        }
+        self.scribe.effect(effect);
+        match effect {
+            Effect::Stage(octets) => {
+                self.content.size += octets.len() as u64;
+                self.content.sha256.update(octets);
+            }
+            Effect::Unstage => self.content = Sum::default(),
+            Effect::Commit(message) => self.sum(message.id),
+            _ => {}
+        }
+    }
+
+    fn sum(&mut self, id: QueueId) {
+        let Sum { size, sha256 } = std::mem::take(&mut self.content);
+        let mut content = Content { session: self.number, id, size, sha256: [0; 32] };
+        content.sha256.copy_from_slice(sha256.finish().as_ref());
+        if let Some(octets) = frame(Kind::Content, &content) {
+            self.lost |= !self.tape.put(octets);
+        }
+    }
+
+    /// The machine is drained.
+    pub fn end(&mut self, machine: &Inbound) {
+        let Self { tape, scribe, lost, .. } = self;
+        if !*lost {
+            scribe.end(machine, &mut |octets| *lost |= !tape.put(octets));
+        }
+    }
+
+    /// The session is over.
+    pub fn close(&mut self, machine: &Inbound) {
+        let Self { tape, scribe, lost, .. } = self;
+        if !*lost {
+            scribe.close(machine, &mut |octets| *lost |= !tape.put(octets));
+        }
+    }
+}
+
+/// Records the manager.
+#[derive(Default)]
+pub struct ManagerTape {
+    tape: Option<Arc<Tape>>,
+    minutes: Minutes,
+    /// The recording has its state, and all facts since.
+    known: bool,
+}
+
+impl ManagerTape {
+    /// Another recording, or none; the manager is drained.
+    pub fn follow(&mut self, recorder: &Recorder, at: Now, manager: &Manager) {
+        let tape = recorder.tape();
+        let same = match (&self.tape, &tape) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (old, new) => old.is_none() && new.is_none(),
+        };
+        if !same {
+            (self.tape, self.minutes, self.known) = (tape, Minutes::default(), false);
+            self.state(at, manager);
+        }
+    }
+
+    /// The whole manager, drained.
+    pub fn state(&mut self, at: Now, manager: &Manager) {
+        let Some(tape) = &self.tape else { return };
+        let (frame, known) = self.minutes.state(at, manager);
+        let taken = frame.is_some_and(|octets| tape.shelf.put(Frame::State(octets)));
+        if taken && !known && self.known {
+            observe::warn(format!(
+                "the recording lacks the manager's decisions: it answers for more than {STATE_MESSAGES_MAX} messages"
+            ));
+        }
+        self.known = taken && known;
+    }
+
+    /// Comes back when the recording wants the manager written down.
+    pub async fn wanted(tape: Option<Arc<Tape>>) {
+        match tape {
+            Some(tape) => tape.wanted.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The recording, to wait for its wishes.
+    #[must_use]
+    pub fn tape(&self) -> Option<Arc<Tape>> {
+        self.tape.clone()
+    }
+
+    /// The manager is about to be told this; nothing: that time has passed.
+    pub fn begin(&mut self, at: Now, input: Option<&manager::Input>) {
+        if self.known {
+            self.minutes.begin(at, input);
+        }
+    }
+
+    /// The manager put this out.
+    pub fn output(&mut self, output: &Output) {
+        if self.known {
+            self.minutes.output(output);
+        }
+    }
+
+    /// The manager is drained.
+    pub fn end(&mut self) {
+        if !self.known {
+            return;
+        }
+        let Some(tape) = &self.tape else { return };
+        // A fact that is missing makes the others worthless; the next state makes good for it.
+        self.known = self.minutes.end().is_some_and(|octets| tape.put(octets));
+        if !self.known {
+            tape.wanted.notify_one();
+        }
+    }
+}

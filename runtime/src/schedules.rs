@@ -1,0 +1,211 @@
+//! What threads share, in the orders in which shuttle lets them run (`--cfg shuttle`, docs/VERIFICATION.md).
+//!
+//! Each test runs under random schedules and under PCT, which finds orders that need few, but well placed, changes of thread. A
+//! schedule that fails is printed, and `shuttle::replay` runs it again.
+
+use crate::guard::Charge;
+use crate::observe::Log;
+use crate::outbound::{Pool, Unwritten};
+use crate::record::{Frame, Shelf};
+use crate::seats::Seats;
+use crate::spool::Gate;
+use crate::staging::Budget;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Arc, Mutex, thread};
+use postrider_core::event::Event;
+use postrider_core::mail::AttemptId;
+use postrider_core::session::clients::Clients;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+/// Schedules of each kind.
+const SCHEDULES: usize = 2_000;
+/// Changes of thread that PCT places.
+const DEPTH: usize = 3;
+
+fn explore(test: impl Fn() + Send + Sync + 'static) {
+    let test = std::sync::Arc::new(test);
+    let again = std::sync::Arc::clone(&test);
+    shuttle::check_random(move || test(), SCHEDULES);
+    shuttle::check_pct(move || again(), SCHEDULES, DEPTH);
+}
+
+fn event(number: usize) -> Event {
+    Event::Note { program: "test", text: number.to_string() }
+}
+
+#[test]
+fn the_log_loses_no_line_and_a_flush_waits_for_every_line_before_it() {
+    explore(|| {
+        let log = Log::default();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let writer = {
+            let (log, lines) = (log.clone(), Arc::clone(&lines));
+            thread::spawn(move || {
+                let mut events = Vec::new();
+                // As many as are put below; production writes for ever.
+                while lines.lock().expect("no panic").len() < 4 {
+                    log.gather(&mut events);
+                    lines.lock().expect("no panic").extend(events.drain(..).map(|(_, event)| event));
+                    log.written();
+                }
+            })
+        };
+        let others: Vec<_> = (0..2)
+            .map(|number| {
+                let log = log.clone();
+                thread::spawn(move || log.put(event(number)))
+            })
+            .collect();
+        log.put(event(2));
+        log.flush();
+        assert!(lines.lock().expect("no panic").contains(&event(2)), "flushed and not written");
+        log.put(event(3));
+        others.into_iter().for_each(|other| other.join().expect("no panic"));
+        writer.join().expect("no panic");
+        let mut lines = lines.lock().expect("no panic").clone();
+        lines.sort_by_key(Event::text);
+        assert_eq!(lines, (0..4).map(event).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_recording_has_every_frame_or_says_that_it_lacks_it() {
+    explore(|| {
+        let shelf = Arc::new(Shelf::default());
+        let taken = Arc::new(AtomicUsize::new(0));
+        let putters: Vec<_> = (0..2)
+            .map(|_| {
+                let (shelf, taken) = (Arc::clone(&shelf), Arc::clone(&taken));
+                thread::spawn(move || {
+                    for _ in 0..2 {
+                        let room = shelf.put(Frame::Other(vec![0; 9 * 1024 * 1024]));
+                        taken.fetch_add(usize::from(room), Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        let writer = {
+            let shelf = Arc::clone(&shelf);
+            thread::spawn(move || {
+                let (mut frames, mut lost) = (0, 0);
+                loop {
+                    let batch = shelf.take();
+                    frames += batch.frames.len();
+                    lost += batch.lost;
+                    if batch.last {
+                        shelf.ended();
+                        return (frames, lost);
+                    }
+                }
+            })
+        };
+        putters.into_iter().for_each(|putter| putter.join().expect("no panic"));
+        shelf.finish(Duration::from_secs(1));
+        let (frames, lost) = writer.join().expect("no panic");
+        assert_eq!(frames, taken.load(Ordering::SeqCst), "what was taken is written");
+        assert_eq!(frames as u64 + lost, 4, "what was not is counted");
+    });
+}
+
+#[test]
+fn the_spool_wakes_up_when_enough_messages_have_come() {
+    explore(|| {
+        let gate = Arc::new(Gate::default());
+        let bringers: Vec<_> = (0..3)
+            .map(|_| {
+                let gate = Arc::clone(&gate);
+                thread::spawn(move || gate.came())
+            })
+            .collect();
+        // A lost wake-up is a deadlock, which shuttle finds.
+        shuttle::future::block_on(gate.come(3));
+        bringers.into_iter().for_each(|bringer| bringer.join().expect("no panic"));
+    });
+}
+
+#[test]
+fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
+    explore(|| {
+        let seats = Arc::new(Seats::new(Clients::new(2, "here.test")));
+        let seated = Arc::new(AtomicUsize::new(0));
+        let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let sessions: Vec<_> = (0..3)
+            .map(|_| {
+                let (seats, seated) = (Arc::clone(&seats), Arc::clone(&seated));
+                thread::spawn(move || {
+                    let service = seats.service("smtp/inet");
+                    let mut seat = seats.take("smtp/inet", &service, None, here);
+                    if seat.count_in(2).is_ok() {
+                        assert!(seated.fetch_add(1, Ordering::SeqCst) < 2, "one too many");
+                        seated.fetch_sub(1, Ordering::SeqCst);
+                    }
+                })
+            })
+            .collect();
+        sessions.into_iter().for_each(|session| session.join().expect("no panic"));
+        let service = seats.service("smtp/inet");
+        let taken = service.lock().expect("no panic").taken();
+        assert_eq!((seats.open(), taken), (0, 0));
+        let take = || seats.take("smtp/inet", &service, None, here);
+        let (mut first, mut second) = (take(), take());
+        assert_eq!((first.count_in(2), second.count_in(2)), (Ok(()), Ok(())));
+    });
+}
+
+#[test]
+fn an_attempt_reaches_a_connection_or_comes_back_and_none_is_lost_between() {
+    explore(|| {
+        let pool = Arc::new(Pool::default());
+        let attempt = Box::new(crate::outbound::empty_attempt("smtp", "there.test"));
+        let key = ("smtp".to_owned(), "there.test".to_owned());
+        let (name, mut incoming) = pool.park(&key);
+        let connection = {
+            let (pool, key) = (Arc::clone(&pool), key.clone());
+            // Its time is over: it leaves, or an attempt is on its way to it.
+            thread::spawn(move || if pool.leave(&key, name) { None } else { Some(()) })
+        };
+        let (manager, _heard) = tokio::sync::mpsc::unbounded_channel();
+        let charge = Charge::new(&attempt, manager);
+        let reused = pool.reuse((attempt, charge)).is_ok();
+        let waited_for = connection.join().expect("no panic").is_some();
+        assert_eq!(reused, waited_for, "both sides agree who has the attempt");
+        assert_eq!(incoming.try_recv().is_ok(), reused);
+    });
+}
+
+#[test]
+fn a_connection_that_waits_for_its_outcomes_is_told_once() {
+    explore(|| {
+        let unwritten = Arc::new(Unwritten::default());
+        let wait = unwritten.wait(AttemptId(1));
+        let other = Arc::clone(&unwritten);
+        let teller = thread::spawn(move || other.written(AttemptId(1)));
+        shuttle::future::block_on(wait).expect("somebody tells it");
+        teller.join().expect("no panic");
+        // Of an attempt that nobody waits for any more nothing is kept.
+        unwritten.written(AttemptId(1));
+    });
+}
+
+#[test]
+fn contents_never_take_more_memory_than_their_limit_and_give_all_back() {
+    explore(|| {
+        let budget = Arc::new(Budget::new(10));
+        let used = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..3)
+            .map(|_| {
+                let (budget, used) = (Arc::clone(&budget), Arc::clone(&used));
+                thread::spawn(move || {
+                    if budget.take(4) {
+                        assert!(used.fetch_add(4, Ordering::SeqCst) + 4 <= 10, "over the limit");
+                        used.fetch_sub(4, Ordering::SeqCst);
+                        budget.give_back(4);
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().expect("no panic"));
+        assert!(budget.take(10), "all of it is free again");
+    });
+}
