@@ -28,6 +28,16 @@ bench *ROWS:
     cargo build --release -p postrider --bin postrider
     cargo run --release -p postrider-tests --bin bench -- {{ROWS}}
 
+# libFuzzer on a target (a folder of corpus/fuzz), on stable Rust; it needs a C++ compiler. What it finds lies in target/fuzz/found.
+fuzz TARGET MINUTES="10":
+    mkdir -p target/fuzz/corpus/{{TARGET}} target/fuzz/found
+    cd tests/fuzz && TARGET={{TARGET}} cargo run --release -- -max_total_time=$(( {{MINUTES}} * 60 )) -timeout=10 -max_len=4096 -print_final_stats=1 \
+        -artifact_prefix=../../target/fuzz/found/{{TARGET}}- ../../target/fuzz/corpus/{{TARGET}} ../../corpus/fuzz/{{TARGET}}
+
+# Keeps of what was found so far the least that reaches as much code, in corpus/fuzz.
+fuzz-merge TARGET:
+    cd tests/fuzz && TARGET={{TARGET}} cargo run --release -- -merge=1 -max_len=4096 ../../corpus/fuzz/{{TARGET}} ../../target/fuzz/corpus/{{TARGET}}
+
 # The daemon is killed under load, 200 times.
 kills:
     KILLS=200 cargo test -p postrider-tests --test crash what_was_accepted_survives_every_kill -- --nocapture

@@ -21,54 +21,44 @@ use std::sync::Arc;
 /// Octets of a header in which earlier deliveries are looked for.
 const HEADER_MAX: usize = 256 * 1024;
 
-/// Delivers to every recipient of an attempt.
+/// Delivers to every recipient of an attempt. `outcomes` has each one as soon as it is known: a panic at the second recipient does
+/// not make the first get the message twice.
 pub async fn deliver<E: Environment>(
     shared: &Arc<Shared<E>>,
     site: &Arc<Site<E>>,
     program: Program,
     params: &Params,
-    attempt: Attempt,
-) -> Settled {
-    let start = shared.env.now();
-    let mut outcomes = Vec::with_capacity(attempt.recipients.len());
+    attempt: &Attempt,
+    outcomes: &mut impl Extend<(u32, Outcome)>,
+) {
+    let mut alike = |outcome: Outcome| {
+        outcomes.extend(attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())));
+    };
     match program {
-        Program::Error => {
-            // `retry` is error(8) under another name: it defers.
-            let outcome = local::failed(&attempt, attempt.transport == "retry");
-            outcomes.extend(attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())));
-        }
-        Program::Discard => {
-            let outcome = local::discarded(&attempt);
-            outcomes.extend(attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())));
-        }
+        // `retry` is error(8) under another name: it defers.
+        Program::Error => alike(local::failed(attempt, attempt.transport == "retry")),
+        Program::Discard => alike(local::discarded(attempt)),
         _ => {
-            let before = match header(shared, &attempt).await {
+            let before = match header(shared, attempt).await {
                 Ok(octets) => local::delivered_to(&octets),
-                Err(why) => {
-                    return settled(&attempt, &deferred((4, 3, 0), why, &attempt.transport), Duration::ZERO);
-                }
+                Err(why) => return alike(deferred((4, 3, 0), why, &attempt.transport)),
             };
             for recipient in &attempt.recipients {
-                let desk = Desk { shared, site, params, attempt: &attempt, program };
+                let desk = Desk { shared, site, params, attempt, program };
                 let outcome = desk.recipient(recipient, &before).await;
-                outcomes.push((recipient.index, outcome));
+                outcomes.extend([(recipient.index, outcome)]);
             }
         }
     }
-    let transfer = shared.env.now().mono.since(start.mono);
-    Settled { id: attempt.id, outcomes, feedback: Feedback::Neutral, connect: Duration::ZERO, transfer }
 }
 
 /// The end of an attempt for a transport that is not there.
 #[must_use]
 pub fn unavailable(attempt: &Attempt) -> Settled {
     let outcome = deferred((4, 3, 5), "mail transport unavailable".to_owned(), "none");
-    settled(attempt, &outcome, Duration::ZERO)
-}
-
-fn settled(attempt: &Attempt, outcome: &Outcome, transfer: Duration) -> Settled {
     let outcomes = attempt.recipients.iter().map(|recipient| (recipient.index, outcome.clone())).collect();
-    Settled { id: attempt.id, outcomes, feedback: Feedback::Neutral, connect: Duration::ZERO, transfer }
+    let (feedback, connect, transfer) = (Feedback::Neutral, Duration::ZERO, Duration::ZERO);
+    Settled { id: attempt.id, outcomes, feedback, connect, transfer }
 }
 
 fn deferred(status: (u8, u16, u16), text: String, relay: &str) -> Outcome {

@@ -8,6 +8,7 @@ pub mod answers;
 pub mod content;
 pub mod deposit;
 pub mod env;
+pub mod guard;
 pub mod inbound;
 pub mod limits;
 pub mod listen;

@@ -3,13 +3,13 @@
 use crate::env::{Accepted, Environment, ListenAt, Net};
 use crate::inbound::{Session, Shared};
 use crate::observe;
-use crate::seats::{Seat, Seats};
+use crate::seats::{Seat, Seats, Service};
 use crate::site::{Door, Site};
 use crate::stream::Stream;
-use crate::sync::atomic::AtomicU64;
 use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
+use postrider_core::session::clients;
 use postrider_core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -68,25 +68,19 @@ impl<E: Environment> Doors<E> {
         }
     }
 
-    fn admit(
-        self: &Arc<Self>,
-        service: &str,
-        seats: &Arc<AtomicU64>,
-        accepted: Accepted<<E::Net as Net>::Stream>,
-    ) {
+    fn admit(self: &Arc<Self>, service: &str, seats: &Service, accepted: Accepted<<E::Net as Net>::Stream>) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let mut seat = self.seats.take(seats);
-        let room = door.sessions.is_none_or(|limit| seat.before() < u64::from(limit));
+        let mut seat = self.seats.take(&service, seats, door.sessions);
         let doors = Arc::clone(self);
         tokio::spawn(async move {
             let excepted = door.is_excepted(&site.answers, address).await;
-            let verdict = match (room, excepted) {
-                (false, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-                (true, true) => Ok(()),
-                (true, false) => count_in(&mut seat, &door, address),
+            let verdict = match (seat.kind(), excepted) {
+                (clients::Seat::Nowhere, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+                (_, true) => Ok(()),
+                (_, false) => count_in(&mut seat, &door, address),
             };
             match verdict {
                 Err(reply) => {
@@ -102,15 +96,18 @@ impl<E: Environment> Doors<E> {
                         local: accepted.local.map_or(address, |local| local.ip()).to_canonical(),
                     };
                     let now = doors.shared.env.now();
+                    let hurried =
+                        seat.kind() == clients::Seat::Hurried && !Arc::ptr_eq(&door.hurried, &door.config);
+                    let config = if hurried { &door.hurried } else { &door.config };
                     let session = Session {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
                         tls: door.tls.clone(),
                         stream: Stream::Plain(accepted.stream),
-                        machine: Inbound::new(now, Arc::clone(&door.config), peer),
+                        machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
-                        tape: doors.shared.recorder.session(now, &service, peer),
+                        tape: doors.shared.recorder.session(now, &service, hurried, peer),
                     };
                     session.run().await;
                 }

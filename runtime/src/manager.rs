@@ -3,6 +3,7 @@
 use crate::answers::Answers;
 use crate::deposit;
 use crate::env::Environment;
+use crate::guard::{Charge, Errand};
 use crate::inbound::{Shared, sleep};
 use crate::observe;
 use crate::outbound::{Connection, Links, Pool, Unwritten};
@@ -17,6 +18,7 @@ use postrider_core::manager::{Input, Manager, Output};
 use postrider_core::outbound::Outbound;
 use postrider_core::params::master_cf::Delivery as Program;
 use postrider_core::queue::Ticket;
+use postrider_core::report::Unmade;
 use postrider_core::wire::EnhancedStatus;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -125,29 +127,36 @@ impl<E: Environment> Office<E> {
         let office = Arc::clone(self);
         match output {
             Output::Load(id) => {
+                let errand = self.errand("reading a message", id, Input::Loaded(id, Err(internal())));
                 tokio::spawn(async move {
                     let loaded = office.links.shared.spool.load(id).await;
-                    office.tell(Input::Loaded(id, loaded));
+                    errand.done(Input::Loaded(id, loaded));
                 });
             }
             Output::Route { id, message, recipients } => {
                 let envelope = &message.envelope;
                 match self.route_at_once(envelope, &recipients) {
                     Some(routes) => self.tell(Input::Routed(id, Ok(routes))),
-                    None => drop(tokio::spawn(async move {
-                        office.route(id, &message.envelope, &recipients).await;
-                    })),
+                    None => {
+                        let errand = self.errand("finding routes", id, Input::Routed(id, Err(internal())));
+                        tokio::spawn(async move {
+                            let routes = office.route(&message.envelope, &recipients).await;
+                            errand.done(Input::Routed(id, routes));
+                        });
+                    }
                 }
             }
             Output::Attempt(attempt) => self.attempt(attempt),
             Output::Append(ticket, changes) => self.links.shared.spool.append_for_manager(ticket, changes),
             Output::Written(id) => self.links.unwritten.written(id),
             Output::Report(plan) => {
+                let id = plan.about.id;
+                let unmade = Err(Unmade::Trouble(internal()));
+                let errand = self.errand("making a report", id, Input::Reported(id, unmade));
                 tokio::spawn(async move {
-                    let id = plan.about.id;
                     let site = office.site();
                     let result = report::make(&office.links.shared, &site, *plan).await;
-                    office.tell(Input::Reported(id, result));
+                    errand.done(Input::Reported(id, result));
                 });
             }
             Output::Ordered(ticket, result) => self.orders.done(ticket, result),
@@ -158,6 +167,11 @@ impl<E: Environment> Office<E> {
 
     fn tell(&self, input: Input) {
         _ = self.links.settled.send(input);
+    }
+
+    /// Something that a task does for the manager, and what it is told if that panics.
+    fn errand(&self, what: &'static str, id: QueueId, otherwise: Input) -> Errand {
+        Errand::new(what, id, self.links.settled.clone(), otherwise)
     }
 
     /// The routes of a letter that are found without asking anybody: most are, and need no task of their own.
@@ -173,48 +187,47 @@ impl<E: Environment> Office<E> {
         recipients.iter().map(route).collect()
     }
 
-    async fn route(&self, id: QueueId, envelope: &Envelope, recipients: &[u32]) {
+    async fn route(&self, envelope: &Envelope, recipients: &[u32]) -> Result<Vec<(u32, Route)>, String> {
         let site = self.site();
         let mut routes = Vec::with_capacity(recipients.len());
-        let mut result = Ok(());
         for &index in recipients {
             let Some(recipient) = envelope.recipients.get(index as usize) else { continue };
             let decide = |facts: &Facts| site.rewrite.route(envelope, &recipient.address, facts);
-            match deliberate(&site.answers, decide).await {
-                Ok(route) => routes.push((index, route)),
-                Err(why) => {
-                    result = Err(why);
-                    break;
-                }
-            }
+            routes.push((index, deliberate(&site.answers, decide).await?));
         }
-        let routed: Result<Vec<(u32, Route)>, String> = result.map(|()| routes);
-        self.tell(Input::Routed(id, routed));
+        Ok(routes)
     }
 
     fn attempt(self: &Arc<Self>, attempt: Box<Attempt>) {
         let site = self.site();
         match site.transports.get(&attempt.transport) {
             Some(Agent::Remote(config, tls)) => {
-                let Err(attempt) = self.links.pool.reuse(attempt) else { return };
+                let charge = Charge::new(&attempt, self.links.settled.clone());
+                let Err(assignment) = self.links.pool.reuse((attempt, charge)) else { return };
                 let seed = self.links.shared.env.entropy();
                 let machine = Outbound::new(Arc::clone(config), seed);
                 let connection =
                     Connection::new(Arc::clone(&self.links), Arc::clone(&site), Arc::clone(tls), machine);
-                tokio::spawn(connection.run(attempt));
+                tokio::spawn(connection.run(assignment));
             }
             Some(Agent::Final(agent, params)) => {
                 let (office, agent, params) = (Arc::clone(self), *agent, Arc::clone(params));
+                let mut charge = Charge::new(&attempt, self.links.settled.clone());
                 tokio::spawn(async move {
-                    let settled =
-                        deposit::deliver(&office.links.shared, &site, agent, &params, *attempt).await;
-                    office.tell(Input::Settled(settled));
+                    let shared = &office.links.shared;
+                    let begun = shared.env.now();
+                    deposit::deliver(shared, &site, agent, &params, &attempt, &mut charge).await;
+                    charge.settle_as_noted(shared.env.now().mono.since(begun.mono));
                 });
             }
             // The manager knows the transports of its own snapshot; after a reload one may be gone.
             None => self.tell(Input::Settled(deposit::unavailable(&attempt))),
         }
     }
+}
+
+fn internal() -> String {
+    "internal error".to_owned()
 }
 
 /// Delivers one recipient by another transport within the attempt of local(8) (`mailbox_transport`, `fallback_transport`). The
@@ -225,7 +238,7 @@ pub async fn deliver_aside<E: Environment>(
     attempt: Attempt,
 ) -> Outcome {
     let lost = || deposit::unavailable(&attempt);
-    let settled = match site.transports.get(&attempt.transport) {
+    let outcomes = match site.transports.get(&attempt.transport) {
         Some(Agent::Remote(config, tls)) => {
             let (settled, mut ended) = mpsc::unbounded_channel();
             let links = Arc::new(Links {
@@ -238,21 +251,24 @@ pub async fn deliver_aside<E: Environment>(
             let machine = Outbound::new(Arc::new(config.without_best_mx()), shared.env.entropy());
             let connection = Connection::new(Arc::clone(&links), Arc::clone(site), Arc::clone(tls), machine);
             let id = attempt.id;
-            tokio::spawn(connection.run(Box::new(attempt.clone())));
+            let charge = Charge::new(&attempt, links.settled.clone());
+            tokio::spawn(connection.run((Box::new(attempt.clone()), charge)));
             let settled = ended.recv().await;
             links.unwritten.written(id);
             match settled {
-                Some(Input::Settled(settled)) => settled,
-                _ => lost(),
+                Some(Input::Settled(settled)) => settled.outcomes,
+                _ => lost().outcomes,
             }
         }
         Some(Agent::Final(program @ (Program::Error | Program::Discard | Program::Virtual), params)) => {
-            Box::pin(deposit::deliver(shared, site, *program, params, attempt.clone())).await
+            let mut outcomes = Vec::new();
+            Box::pin(deposit::deliver(shared, site, *program, params, &attempt, &mut outcomes)).await;
+            outcomes
         }
         // local(8) for local(8) would have no end.
-        _ => lost(),
+        _ => lost().outcomes,
     };
-    let first = settled.outcomes.into_iter().next();
+    let first = outcomes.into_iter().next();
     first.map_or_else(
         || Outcome::Deferred(Diagnosis::ours(EnhancedStatus::new(4, 3, 0), "no outcome")),
         |(_, o)| o,

@@ -5,6 +5,7 @@
 
 use crate::content::Reader;
 use crate::env::{Environment, Net};
+use crate::guard::Charge;
 use crate::inbound::{Shared, sleep};
 use crate::notice;
 use crate::observe;
@@ -42,28 +43,31 @@ pub struct Pool {
 #[derive(Debug)]
 struct Parked {
     name: u64,
-    attempts: oneshot::Sender<Box<Attempt>>,
+    attempts: oneshot::Sender<Assignment>,
 }
+
+/// An attempt, and the guard that tells its end.
+pub type Assignment = (Box<Attempt>, Charge);
 
 impl Pool {
     /// Gives an attempt to a parked connection of its destination.
     ///
     /// # Errors
     /// There is none: the attempt comes back.
-    pub fn reuse(&self, mut attempt: Box<Attempt>) -> Result<(), Box<Attempt>> {
+    pub fn reuse(&self, mut assignment: Assignment) -> Result<(), Assignment> {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (attempt.transport.clone(), attempt.nexthop.clone());
+        let key = (assignment.0.transport.clone(), assignment.0.nexthop.clone());
         while let Some(connection) = parked.get_mut(&key).and_then(Vec::pop) {
-            match connection.attempts.send(attempt) {
+            match connection.attempts.send(assignment) {
                 Ok(()) => return Ok(()),
-                Err(back) => attempt = back,
+                Err(back) => assignment = back,
             }
         }
         parked.remove(&key);
-        Err(attempt)
+        Err(assignment)
     }
 
-    pub(crate) fn park(&self, key: &Destination) -> (u64, oneshot::Receiver<Box<Attempt>>) {
+    pub(crate) fn park(&self, key: &Destination) -> (u64, oneshot::Receiver<Assignment>) {
         let name = self.last.fetch_add(1, Ordering::Relaxed);
         let (attempts, incoming) = oneshot::channel();
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,6 +136,7 @@ pub struct Connection<E: Environment> {
     stream: Option<Stream<<E::Net as Net>::Stream>>,
     destination: Destination,
     message: QueueId,
+    charge: Option<Charge>,
     content: Option<Reader>,
     notices: Vec<Notice>,
 }
@@ -163,6 +168,7 @@ impl<E: Environment> Connection<E> {
             stream: None,
             destination,
             message: QueueId::default(),
+            charge: None,
             content: None,
             notices: Vec::new(),
         }
@@ -173,8 +179,8 @@ impl<E: Environment> Connection<E> {
     }
 
     /// Runs until the connection is closed and no attempt waits.
-    pub async fn run(mut self, attempt: Box<Attempt>) {
-        self.begin(attempt);
+    pub async fn run(mut self, assignment: Assignment) {
+        self.begin(assignment);
         let mut buffer = vec![0; READ_SIZE];
         loop {
             let mut out = Vec::new();
@@ -210,7 +216,8 @@ impl<E: Environment> Connection<E> {
         }
     }
 
-    fn begin(&mut self, attempt: Box<Attempt>) {
+    fn begin(&mut self, (attempt, charge): Assignment) {
+        self.charge = Some(charge);
         self.destination = (attempt.transport.clone(), attempt.nexthop.clone());
         self.message = attempt.message;
         self.content = Some(Reader::new(attempt.message, Arc::clone(&attempt.pieces)));
@@ -251,7 +258,9 @@ impl<E: Environment> Connection<E> {
             Next::Progress(settled) => self.progress(*settled).await,
             Next::Settle(settled) => {
                 let written = self.links.unwritten.wait(settled.id);
-                _ = self.links.settled.send(postrider_core::manager::Input::Settled(*settled));
+                if let Some(charge) = self.charge.take() {
+                    charge.settle(*settled);
+                }
                 _ = written.await;
                 self.tell(Input::Written);
             }
@@ -275,7 +284,11 @@ impl<E: Environment> Connection<E> {
 
     /// Recipients that are done while others go on to the next host: a crash must not deliver to them again.
     async fn progress(&mut self, settled: Settled) {
-        let outcomes = settled.outcomes.into_iter().filter(|(_, outcome)| outcome.is_final()).collect();
+        let outcomes: Vec<_> =
+            settled.outcomes.into_iter().filter(|(_, outcome)| outcome.is_final()).collect();
+        if let Some(charge) = &mut self.charge {
+            charge.extend(outcomes.iter().cloned());
+        }
         let settlement =
             Settlement { id: self.message, at: self.links.shared.env.now().wall, outcomes, retry_at: None };
         if !settlement.outcomes.is_empty() {
@@ -369,24 +382,24 @@ impl<E: Environment> Connection<E> {
         self.content = None;
         let (name, mut incoming) = self.links.pool.park(&self.destination);
         let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
-        let attempt = match &mut self.stream {
+        let assignment = match &mut self.stream {
             None => None,
             Some(stream) => tokio::select! {
                 biased;
-                attempt = &mut incoming => attempt.ok(),
+                assignment = &mut incoming => assignment.ok(),
                 // Whatever a server says to an idle client (421, or the end of the connection), it is over.
                 _ = stream.read(buffer) => None,
                 () = sleep(timeout) => None,
             },
         };
-        let attempt = match attempt {
-            Some(attempt) => Some(attempt),
+        let assignment = match assignment {
+            Some(assignment) => Some(assignment),
             None if self.links.pool.leave(&self.destination, name) => None,
             // It was on its way at the very moment.
             None => incoming.await.ok(),
         };
-        match attempt {
-            Some(attempt) => self.begin(attempt),
+        match assignment {
+            Some(assignment) => self.begin(assignment),
             None => self.tell(Input::Retire),
         }
         true

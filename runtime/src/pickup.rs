@@ -10,6 +10,7 @@ use crate::observe;
 use crate::site::Site;
 use crate::submit::{FromRead, Whole, submit};
 use crate::trouble::{told, words};
+use postrider_core::event::Event;
 use postrider_core::mail::{
     BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret,
     Sender,
@@ -50,7 +51,18 @@ async fn take_all<E: Environment>(shared: &Arc<Shared<E>>, site: &Arc<Site<E>>, 
             let (shared, site, path) = (Arc::clone(shared), Arc::clone(site), path.clone());
             tasks.spawn(async move { take(&shared, &site, &path).await });
         }
-        tasks.join_all().await;
+        while let Some(ended) = tasks.join_next().await {
+            // The file is still there: it is looked at again.
+            if let Err(error) = ended {
+                observe::log(Event::Trouble {
+                    program: "pickup",
+                    id: None,
+                    text: format!(
+                        "internal error: taking in a message of the maildrop has panicked: {error}"
+                    ),
+                });
+            }
+        }
     }
 }
 

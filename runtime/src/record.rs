@@ -13,7 +13,9 @@ use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::mail::QueueId;
 use postrider_core::manager::{self, Manager, Output};
 use postrider_core::params::Settings;
-use postrider_core::recording::{Content, Kind, Minutes, STATE_MESSAGES_MAX, Scribe, Setting, frame};
+use postrider_core::recording::{
+    Content, Kind, Minutes, Opened, STATE_MESSAGES_MAX, Said, Scribe, Setting, frame,
+};
 use postrider_core::session::Peer;
 use postrider_core::time::Now;
 use std::path::{Path, PathBuf};
@@ -287,15 +289,17 @@ impl Recorder {
         Some(format!("into {directory}, file {}, {content} contents{lost}", marks.file))
     }
 
-    /// Records a session that begins.
+    /// Records a session that begins; `hurried`: with the settings of stress.
     #[must_use]
-    pub fn session(&self, at: Now, service: &str, peer: Peer) -> Option<SessionTape> {
+    pub fn session(&self, at: Now, service: &str, hurried: bool, peer: Peer) -> Option<SessionTape> {
         let tape = self.tape()?;
         let mut marks = tape.marks();
         marks.sessions += 1;
         let (number, setting) = (marks.sessions, marks.settings);
         drop(marks);
-        let scribe = Scribe::new(number, at, service, setting, peer, tape.ring.content);
+        let (service, said) = (service.to_owned(), Said::default());
+        let opened = Opened { session: number, at, service, hurried, setting, peer, said };
+        let scribe = Scribe::new(opened, tape.ring.content);
         Some(SessionTape { tape, scribe, number, content: Sum::default(), lost: false })
     }
 }

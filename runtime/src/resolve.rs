@@ -54,6 +54,11 @@ impl Resolver {
         answer.await.unwrap_or(Err(DnsFailure::TryAgain))
     }
 
+    /// Waits until the task has ended.
+    pub async fn closed(&self) {
+        self.facts.closed().await;
+    }
+
     /// Other servers from now on.
     pub fn reload(&self, params: Params) {
         _ = self.facts.send(Fact::Reload(params));

@@ -3,6 +3,7 @@
 //! Each test runs under random schedules and under PCT, which finds orders that need few, but well placed, changes of thread. A
 //! schedule that fails is printed, and `shuttle::replay` runs it again.
 
+use crate::guard::Charge;
 use crate::observe::Log;
 use crate::outbound::{Pool, Unwritten};
 use crate::record::{Frame, Shelf};
@@ -134,7 +135,7 @@ fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
                 let (seats, seated) = (Arc::clone(&seats), Arc::clone(&seated));
                 thread::spawn(move || {
                     let service = seats.service("smtp/inet");
-                    let mut seat = seats.take(&service);
+                    let mut seat = seats.take("smtp/inet", &service, None);
                     if seat.count_in(2, here).is_ok() {
                         assert!(seated.fetch_add(1, Ordering::SeqCst) < 2, "one too many");
                         seated.fetch_sub(1, Ordering::SeqCst);
@@ -144,8 +145,10 @@ fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
             .collect();
         sessions.into_iter().for_each(|session| session.join().expect("no panic"));
         let service = seats.service("smtp/inet");
-        assert_eq!((seats.open(), seats.take(&service).before()), (0, 0));
-        let (mut first, mut second) = (seats.take(&service), seats.take(&service));
+        let taken = service.lock().expect("no panic").taken();
+        assert_eq!((seats.open(), taken), (0, 0));
+        let take = || seats.take("smtp/inet", &service, None);
+        let (mut first, mut second) = (take(), take());
         assert_eq!((first.count_in(2, here), second.count_in(2, here)), (Ok(()), Ok(())));
     });
 }
@@ -162,7 +165,9 @@ fn an_attempt_reaches_a_connection_or_comes_back_and_none_is_lost_between() {
             // Its time is over: it leaves, or an attempt is on its way to it.
             thread::spawn(move || if pool.leave(&key, name) { None } else { Some(()) })
         };
-        let reused = pool.reuse(attempt).is_ok();
+        let (manager, _heard) = tokio::sync::mpsc::unbounded_channel();
+        let charge = Charge::new(&attempt, manager);
+        let reused = pool.reuse((attempt, charge)).is_ok();
         let waited_for = connection.join().expect("no panic").is_some();
         assert_eq!(reused, waited_for, "both sides agree who has the attempt");
         assert_eq!(incoming.try_recv().is_ok(), reused);

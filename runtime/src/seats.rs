@@ -1,11 +1,18 @@
 //! Places of sessions: counted for each service and each client, and given back however a session ends.
+//!
+//! What a client gets is for [`clients`] of core to say; this only shares its counts between tasks.
 
+use crate::guard;
+use crate::observe;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
-use postrider_core::session::clients::Clients;
+use postrider_core::session::clients;
 use postrider_core::wire::Reply;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+
+/// The count of one service.
+pub type Service = Arc<Mutex<clients::Seats>>;
 
 /// Who sits where.
 #[derive(Debug)]
@@ -13,21 +20,21 @@ pub struct Seats {
     /// Open sessions.
     all: AtomicU64,
     /// Open sessions by service: a busy port 25 must not close the submission port.
-    services: Mutex<BTreeMap<String, Arc<AtomicU64>>>,
+    services: Mutex<BTreeMap<String, Service>>,
     /// Connections by client.
-    clients: Mutex<Clients>,
+    clients: Mutex<clients::Clients>,
 }
 
 impl Seats {
     /// All are free.
     #[must_use]
-    pub fn new(clients: Clients) -> Self {
+    pub fn new(clients: clients::Clients) -> Self {
         Self { all: AtomicU64::new(0), services: Mutex::default(), clients: Mutex::new(clients) }
     }
 
     /// The count of a service.
     #[must_use]
-    pub fn service(&self, name: &str) -> Arc<AtomicU64> {
+    pub fn service(&self, name: &str) -> Service {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(services.entry(name.to_owned()).or_default())
     }
@@ -38,12 +45,26 @@ impl Seats {
         self.all.load(Ordering::Relaxed)
     }
 
-    /// Takes a seat; whether there was one among so many is for the caller to ask ([`Seat::before`]).
+    /// Takes a seat of a service that may have so many; what it is worth is for the caller to ask ([`Seat::kind`]). The log has a
+    /// line when stress begins or ends.
     #[must_use]
-    pub fn take(self: &Arc<Self>, service: &Arc<AtomicU64>) -> Seat {
+    pub fn take(self: &Arc<Self>, name: &str, service: &Service, limit: Option<u32>) -> Seat {
         self.all.fetch_add(1, Ordering::Relaxed);
-        let before = service.fetch_add(1, Ordering::Relaxed);
-        Seat { seats: Arc::clone(self), service: Arc::clone(service), before, client: None }
+        let (before, kind, after, taken) = {
+            let mut seats = service.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = seats.is_stressed();
+            let kind = seats.take(limit);
+            (before, kind, seats.is_stressed(), seats.taken())
+        };
+        match (before, after) {
+            (false, true) => observe::warn(format!(
+                "service {name}: {taken} of {} sessions are taken: new clients get the settings of stress",
+                limit.unwrap_or(0)
+            )),
+            (true, false) => observe::warn(format!("service {name}: stress is over")),
+            _ => {}
+        }
+        Seat { seats: Arc::clone(self), service: Arc::clone(service), kind, client: None }
     }
 }
 
@@ -51,16 +72,16 @@ impl Seats {
 #[derive(Debug)]
 pub struct Seat {
     seats: Arc<Seats>,
-    service: Arc<AtomicU64>,
-    before: u64,
+    service: Service,
+    kind: clients::Seat,
     client: Option<IpAddr>,
 }
 
 impl Seat {
-    /// How many of the service were taken before.
+    /// What the client gets.
     #[must_use]
-    pub const fn before(&self) -> u64 {
-        self.before
+    pub const fn kind(&self) -> clients::Seat {
+        self.kind
     }
 
     /// One more connection of a client, who may have so many.
@@ -78,10 +99,11 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        guard::tell(None, "a session", "its connection is closed");
         if let Some(address) = self.client {
             self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(address);
         }
-        self.service.fetch_sub(1, Ordering::Relaxed);
+        self.service.lock().unwrap_or_else(PoisonError::into_inner).leave();
         self.seats.all.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -93,18 +115,22 @@ mod tests {
 
     #[test]
     fn a_session_that_panics_gives_its_seat_back() {
-        let seats = Arc::new(Seats::new(Clients::new(1, "here.test")));
+        let seats = Arc::new(Seats::new(clients::Clients::new(1, "here.test")));
         let service = seats.service("smtp/inet");
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut seat = seats.take(&service);
-        assert_eq!((seat.count_in(1, here), seats.open()), (Ok(()), 1));
-        assert!(seats.take(&service).count_in(1, here).is_err(), "one too many");
+        let take = || seats.take("smtp/inet", &service, Some(1));
+        let mut seat = take();
+        assert_eq!((seat.count_in(1, here), seat.kind(), seats.open()), (Ok(()), clients::Seat::Usual, 1));
+        let mut other = take();
+        assert!(other.count_in(1, here).is_err(), "one too many");
+        assert_eq!(other.kind(), clients::Seat::Nowhere);
+        drop(other);
         let session = std::thread::spawn(move || {
             let _seat = seat;
             std::panic::resume_unwind(Box::new("a bug"));
         });
         assert!(session.join().is_err());
-        assert_eq!((seats.open(), seats.take(&service).before()), (0, 0));
-        assert_eq!(seats.take(&service).count_in(1, here), Ok(()));
+        assert_eq!((seats.open(), take().kind()), (0, clients::Seat::Usual));
+        assert_eq!(take().count_in(1, here), Ok(()));
     }
 }

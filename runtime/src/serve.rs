@@ -257,6 +257,16 @@ impl<E: Environment> House<E> {
         }
     }
 
+    /// Waits until one of the tasks without which nothing works has ended, and says which: only a bug of ours does that, and who
+    /// watches over us shall start us again.
+    pub async fn fallen(&self) -> &'static str {
+        tokio::select! {
+            () = self.facts.closed() => "queue manager",
+            () = self.shared.spool.closed() => "spool",
+            () = self.resolver.closed() => "resolver",
+        }
+    }
+
     /// Open sessions.
     #[must_use]
     pub fn sessions(&self) -> u64 {
@@ -316,185 +326,6 @@ fn cannot_listen(config: &Config, service: &str, address: SocketAddr, error: &io
 }
 
 #[cfg(not(madsim))]
-pub use production::{daemon, inspect};
-
+mod production;
 #[cfg(not(madsim))]
-mod production {
-    use super::{House, furnish, in_directory, lines, table_problems};
-    use crate::cli::Setup;
-    use crate::control::Request;
-    use crate::env::real::Real;
-    use crate::privilege::Agent;
-    use crate::trouble::{Cause, Fault, told};
-    use crate::{observe, operate, pickup, site};
-    use postrider_core::params::{Config, Severity};
-    use std::sync::Arc;
-    use std::time::Duration;
-    use tokio::signal::unix::{SignalKind, signal};
-    use tokio::sync::{mpsc, oneshot};
-
-    /// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
-    const DRAIN_MAX: Duration = Duration::from_secs(30);
-
-    /// The writer of a recording has so long to come to its end.
-    const RECORDING_END_MAX: Duration = Duration::from_secs(2);
-
-    /// Serves until it is told to stop.
-    ///
-    /// # Errors
-    /// It cannot start.
-    pub async fn daemon(
-        env: Arc<Real>,
-        setup: Setup,
-        log: observe::Log,
-        agent: Arc<Agent>,
-    ) -> Result<(), Fault> {
-        let mut helper = watch(agent);
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        // Before anybody can know that we are here: a signal that nobody waits for would kill us without a drain.
-        let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
-        let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-        let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
-        let mut house = furnish(env, provider, setup.config.clone()).await?;
-        for problem in house.doubts() {
-            observe::warn(problem.replacen(": warning: ", ": ", 1));
-        }
-        let (wishes, mut wished) = mpsc::channel(16);
-        let stage = operate::Stage::open(&house, &setup, wishes)?;
-        tokio::spawn(stage.run());
-        house.listen().await?;
-        let (wake, woken) = mpsc::channel(1);
-        tokio::spawn(pickup::run(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken));
-        observe::note(format!(
-            "daemon started -- version {}, configuration {}, listening on {}",
-            env!("CARGO_PKG_VERSION"),
-            setup.directory.display(),
-            house.listening().join(", ")
-        ));
-        let mut lost = false;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => break,
-                Ok(()) = &mut helper => {
-                    lost = true;
-                    observe::warn("the helper that keeps root has ended: mailboxes of users can not be written; stopping");
-                    break;
-                }
-                _ = interrupt.recv() => break,
-                _ = hangup.recv() => drop(reload(&house, &setup, &log).await),
-                wish = wished.recv() => match wish {
-                    Some((Request::Stop, reply)) => {
-                        _ = reply.send(Ok(()));
-                        break;
-                    }
-                    Some((Request::Reload, reply)) => {
-                        let result = reload(&house, &setup, &log).await;
-                        _ = reply.send(result);
-                    }
-                    Some((_, reply)) => {
-                        _ = wake.try_send(());
-                        _ = reply.send(Ok(()));
-                    }
-                    None => break,
-                },
-            }
-        }
-        observe::note("stopping: sessions and deliveries may end");
-        if tokio::time::timeout(DRAIN_MAX, house.drain()).await.is_err() {
-            observe::note("stopped while some were still open; their mail is in the queue");
-        }
-        house.shared.recorder.finish(RECORDING_END_MAX);
-        observe::note("stopped");
-        _ = std::fs::remove_file(setup.spool().join(crate::control::SOCKET));
-        if lost {
-            let text = "the helper that keeps root has ended; start the daemon again";
-            return Err(Fault::new(Cause::System, text));
-        }
-        Ok(())
-    }
-
-    /// Says when the helper has ended: root is given up, so nobody here could start another.
-    fn watch(agent: Arc<Agent>) -> oneshot::Receiver<()> {
-        let (ended, told) = oneshot::channel();
-        std::thread::spawn(move || {
-            if agent.wait() {
-                _ = ended.send(());
-            }
-        });
-        told
-    }
-
-    async fn reload(house: &House<Real>, setup: &Setup, log: &observe::Log) -> Result<(), String> {
-        log.reopen();
-        let result = match Setup::read(&setup.directory) {
-            Err(failure) => Err(failure.text),
-            Ok(fresh) => {
-                let errors: Vec<String> = fresh
-                    .problems
-                    .iter()
-                    .filter(|problem| problem.severity == Severity::Error)
-                    .map(|problem| in_directory(&fresh.config, problem))
-                    .collect();
-                for problem in fresh.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
-                    observe::warn(in_directory(&fresh.config, problem));
-                }
-                if errors.is_empty() { house.reload(fresh.config).await } else { Err(errors.join("\n")) }
-            }
-        };
-        match &result {
-            Ok(()) => {
-                observe::note("configuration reloaded");
-                for problem in house.doubts() {
-                    observe::warn(problem.replacen(": warning: ", ": ", 1));
-                }
-            }
-            Err(why) => {
-                for line in why.lines() {
-                    observe::warn(format!("not reloaded, nothing has changed: {line}"));
-                }
-            }
-        }
-        result
-    }
-
-    /// What `postrider check` finds beyond the values themselves: tables, certificates, users, folders. True marks an error.
-    #[must_use]
-    pub fn inspect(setup: &Setup) -> Vec<(bool, String)> {
-        let mut found = Vec::new();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return found };
-        runtime.block_on(async {
-            match inspect_site(&setup.config) {
-                Ok(problems) => found.extend(problems),
-                Err(wrong) => {
-                    found.extend(lines(&setup.config, &wrong).lines().map(|line| (true, line.to_owned())));
-                }
-            }
-        });
-        if let Err(why) = crate::privilege::owner_of(setup.settings.text("mail_owner")) {
-            // Without root nobody becomes mail_owner.
-            let root = nix::unistd::Uid::effective().is_root();
-            let problem = if root {
-                setup.config.fault("mail_owner", &why, "make the user, or name another")
-            } else {
-                setup.config.doubt("mail_owner", &why, "without root the daemon stays who starts it")
-            };
-            found.push((root, in_directory(&setup.config, &problem)));
-        }
-        found
-    }
-
-    fn inspect_site(config: &Config) -> Result<Vec<(bool, String)>, site::Wrong> {
-        let env = Arc::new(crate::env::real::Bare::default());
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let settings = config.settings(None);
-        let resolver = crate::resolve::Resolver::start(&env, site::dns_params(&env, &settings)?);
-        let made = site::Site::new(&env, &provider, &resolver, config.clone())?;
-        made.manager_params()?;
-        let mut found: Vec<(bool, String)> =
-            made.not_working().iter().map(|problem| (false, in_directory(config, problem))).collect();
-        found.extend(table_problems(&made).into_iter().map(|text| (false, text)));
-        Ok(found)
-    }
-}
+pub use production::{daemon, inspect};

@@ -11,7 +11,7 @@ use crate::trouble::told;
 use postrider_core::ask::{Facts, TableName};
 use postrider_core::delivery::{Protocol, TlsLevel};
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
-use postrider_core::params::{Config, Problem, Settings};
+use postrider_core::params::{Config, Listener, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::{Form, MatchList};
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
@@ -26,6 +26,9 @@ use std::sync::Arc;
 pub struct Door {
     /// The rooms behind it.
     pub config: Arc<inbound::Config>,
+    /// The same for clients that come while the service is under stress. A service of loopback has no stress, as with master(8):
+    /// its clients are ours, a content filter most often.
+    pub hurried: Arc<inbound::Config>,
     /// Certificate and key.
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where it listens.
@@ -122,12 +125,8 @@ impl<E: Environment> Site<E> {
         let mut errors = Wrong::new();
         let mut doors = BTreeMap::new();
         for listener in config.listeners() {
-            let service = config.settings(Some(&listener.settings));
-            match door(env, provider, &config, &service, &listener.host, listener.port) {
-                Ok(mut door) => {
-                    door.sessions = listener.sessions;
-                    doors.insert(listener.service, door);
-                }
+            match door(env, provider, &config, &listener) {
+                Ok(door) => _ = doors.insert(listener.service, door),
                 Err(found) => errors.extend(found),
             }
         }
@@ -319,14 +318,14 @@ fn door<E: Environment>(
     env: &Arc<E>,
     provider: &Arc<CryptoProvider>,
     config: &Config,
-    settings: &Settings,
-    host: &ListenHost,
-    port: u16,
+    listener: &Listener,
 ) -> Result<Door, Wrong> {
+    let settings = &config.settings(Some(&listener.settings));
     let own = config.own_addresses();
     let tls = server_tls(env, provider, settings)?;
-    let rooms = rooms(config, settings, tls.is_some(), env.utc_offset(env.now().wall))?;
-    let addresses = match host {
+    let offset = env.utc_offset(env.now().wall);
+    let usual = Arc::new(rooms(config, settings, tls.is_some(), offset)?);
+    let addresses = match &listener.host {
         ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],
         ListenHost::Name(name) => config.addresses_of(name),
@@ -335,14 +334,20 @@ fn door<E: Environment>(
         let why = "no address of this host remains to listen on; check inet_interfaces and inet_protocols";
         return Err(wrong("inet_interfaces", why));
     }
+    let hurried = if addresses.iter().all(IpAddr::is_loopback) {
+        Arc::clone(&usual)
+    } else {
+        let settings = &config.settings_under_stress(Some(&listener.settings));
+        Arc::new(rooms(config, settings, tls.is_some(), offset)?)
+    };
     let excepted = settings.text("smtpd_client_event_limit_exceptions");
     let parents = settings.list("parent_domain_matches_subdomains");
     let parents = parents.iter().any(|item| item == "smtpd_client_event_limit_exceptions");
     let excepted = MatchList::parse(excepted, Form::Clients, parents)
         .map_err(|why| wrong("smtpd_client_event_limit_exceptions", why))?;
-    let addresses = addresses.into_iter().map(|address| (address, port)).collect();
+    let addresses = addresses.into_iter().map(|address| (address, listener.port)).collect();
     let client_limit = settings.number("smtpd_client_connection_count_limit");
-    Ok(Door { config: Arc::new(rooms), tls, addresses, sessions: None, client_limit, excepted })
+    Ok(Door { config: usual, hurried, tls, addresses, sessions: listener.sessions, client_limit, excepted })
 }
 
 /// `inet_interfaces = all` listens on the wildcard, so that an interface that comes up later is served.

@@ -200,6 +200,11 @@ impl Spool {
         answer.await.ok().flatten()
     }
 
+    /// Waits until the task has ended.
+    pub async fn closed(&self) {
+        self.requests.closed().await;
+    }
+
     /// The disk, for contents: staging large ones and reading all.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {

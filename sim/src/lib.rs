@@ -21,6 +21,7 @@ pub mod network;
 pub mod oracle;
 pub mod peers;
 pub mod plan;
+pub mod rehearse;
 pub mod scale;
 pub mod shrink;
 pub mod story;

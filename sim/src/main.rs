@@ -8,6 +8,7 @@
 mod canary;
 mod cost;
 mod recorded;
+mod rehearsal;
 mod swarm;
 
 use postrider_sim::plan::Plan;
@@ -25,6 +26,7 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim check                     model checks, exhaustive in small scopes
        postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
+       postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
 wishes: --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
@@ -89,6 +91,7 @@ fn main() -> ExitCode {
         Some("check") => Ok(check()),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
+        Some("rehearse") => rehearsal::rehearse(arguments.0.get(1..).unwrap_or_default()),
         Some("scale") => {
             let most = arguments.0.get(1).and_then(|word| word.parse().ok());
             cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));

@@ -17,6 +17,7 @@ use crate::faults::{Class, Fired};
 use crate::kernel::{Kernel, Trace};
 use crate::network::{Arrival, NetEvent, Network, NodeId};
 use crate::oracle::Ledger;
+use postrider_core::event::Event as LogLine;
 use postrider_core::prng::Prng;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use postrider_core::time::{Duration, Instant};
@@ -108,6 +109,8 @@ pub struct Fabric {
     pub fired: Fired,
     /// Edges of state tables that were taken.
     pub edges: Edges,
+    /// What hosts log of fates, reports and troubles, where somebody wants it and takes it out.
+    pub logged: Option<Vec<(Instant, LogLine)>>,
     machines: Vec<Machine>,
     /// The machine that has carried out its last effect, until it is down.
     blown: Option<NodeId>,
@@ -197,6 +200,7 @@ impl<A: Actor> World<A> {
             prng,
             fired: Fired::default(),
             edges: Edges::default(),
+            logged: None,
             machines: Vec::new(),
             blown: None,
         };

@@ -4,15 +4,17 @@
 //! not synced. turmoil resends nothing, so links are held, never partitioned.
 #![cfg(not(madsim))]
 
+use postrider::env::Disk;
 use postrider::serve;
 use postrider_core::prng::Prng;
+use postrider_core::queue::{DiskError, Done, Op};
 use postrider_sim::env::peers::{Manner, Names, Sink, insist, until};
 use postrider_sim::env::platters::HostDisk;
 use postrider_sim::env::trace::Tracing;
 use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, provider};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use turmoil::Sim;
@@ -82,9 +84,40 @@ fn world<'a>(seed: u64) -> Sim<'a> {
         .build()
 }
 
+/// Where the daemon shall panic, once: who looks for free space does when `space` is set, and `reads` counts down to the read
+/// of a content that does.
+#[derive(Clone, Default)]
+struct Trap {
+    space: Arc<AtomicBool>,
+    reads: Arc<AtomicU64>,
+}
+
+/// A disk that panics in the task that asks it.
+struct Brittle {
+    disk: HostDisk,
+    trap: Trap,
+}
+
+impl Disk for Brittle {
+    fn execute(&self, op: Op) -> Result<Done, DiskError> {
+        let counted = |left: u64| left.checked_sub(1);
+        if matches!(op, Op::Read { .. })
+            && self.trap.reads.fetch_update(Ordering::Relaxed, Ordering::Relaxed, counted) == Ok(1)
+        {
+            panic!("a read panics on purpose");
+        }
+        self.disk.execute(op)
+    }
+
+    fn free_space(&self) -> u64 {
+        assert!(!self.trap.space.swap(false, Ordering::Relaxed), "panics on purpose");
+        self.disk.free_space()
+    }
+}
+
 /// A host with a daemon. What is delivered on it outlives it.
 fn daemon(sim: &mut Sim<'_>, address: Ipv4Addr, seed: u64, lines: &str, belongings: &Belongings) {
-    daemon_beside(sim, address, seed, lines, belongings, None);
+    daemon_beside(sim, address, seed, lines, belongings, None, &Trap::default());
 }
 
 /// The same, with a server of LMTP on a socket of the host.
@@ -95,19 +128,22 @@ fn daemon_beside(
     lines: &str,
     belongings: &Belongings,
     neighbour: Option<Sink>,
+    trap: &Trap,
 ) {
-    let (text, belongings) = (main_cf(address, lines), belongings.clone());
+    let (text, belongings, trap) = (main_cf(address, lines), belongings.clone(), trap.clone());
     let lives = Arc::new(AtomicU64::new(0));
     sim.host(address, move || {
         let life = lives.fetch_add(1, Ordering::Relaxed);
         let (text, belongings, neighbour) = (text.clone(), belongings.clone(), neighbour.clone());
+        let trap = trap.clone();
         async move {
             if let Some(sink) = neighbour {
                 tokio::spawn(sink.serve(net::address_of(LMTP_SOCKET)));
             }
             let since_epoch = turmoil::since_epoch().ok_or("outside of a simulation")?;
             let seed = Prng::new(seed ^ u64::from(address.to_bits()) ^ life << 40).next_u64();
-            let env = Simulated::new(Arc::new(HostDisk::open()?), belongings, since_epoch, seed);
+            let disk = Brittle { disk: HostDisk::open()?, trap };
+            let env = Simulated::new(Arc::new(disk), belongings, since_epoch, seed);
             let config = configuration(&text, MASTER_CF, "mail.here.test", address.into());
             let _house = serve::start(env, provider::seeded(), config).await?;
             std::future::pending::<()>().await;
@@ -303,7 +339,7 @@ fn lmtp_over_a_socket_of_the_host_answers_for_each_recipient() {
     });
     let belongings = Belongings::default();
     let lines = format!("local_transport = lmtp:unix:{LMTP_SOCKET}\n");
-    daemon_beside(&mut sim, MTA, 5, &lines, &belongings, Some(sink.clone()));
+    daemon_beside(&mut sim, MTA, 5, &lines, &belongings, Some(sink.clone()), &Trap::default());
     let watched = tracing.trace();
     sim.client(CLIENT, async move {
         insist(SMTP, &["bob@here.test", "carol@here.test"], "twice", 3).await;
@@ -312,6 +348,104 @@ fn lmtp_over_a_socket_of_the_host_answers_for_each_recipient() {
     });
     sim.run().expect("both have it");
     assert_eq!(tracing.trace().count("status=deferred"), 1);
+}
+
+/// A world with one daemon that will panic, and whoever takes its mail.
+fn trapped(lines: &str, trap: &Trap, sink: &Sink, belongings: &Belongings) -> Sim<'static> {
+    let mut sim = world(8);
+    names(&mut sim, Names::default().domain("there.test", SINK));
+    daemon_beside(&mut sim, MTA, 8, lines, belongings, None, trap);
+    server(&mut sim, SINK, sink);
+    sim
+}
+
+#[test]
+fn a_session_that_panics_gives_its_seat_back() {
+    let tracing = Tracing::start();
+    let (trap, sink) = (Trap::default(), Sink::default());
+    let lines = "queue_minfree = 1\n\
+                 smtpd_client_connection_count_limit = 1\n\
+                 smtpd_client_event_limit_exceptions =\n";
+    let mut sim = trapped(lines, &trap, &sink, &Belongings::default());
+    trap.space.store(true, Ordering::Relaxed);
+    let watched = sink.clone();
+    sim.client(CLIENT, async move {
+        // The first connection ends in the middle; were it still counted, every other one would be turned away.
+        insist(SMTP, &["bob@there.test"], "again", 3).await;
+        until(LIMIT, || watched.copies("again") > 0).await;
+        Ok(())
+    });
+    sim.run().expect("it is delivered");
+    assert!(!trap.space.load(Ordering::Relaxed));
+    tracing.one_panic_was_meant();
+    assert_eq!(tracing.trace().count("the session of a client at 10.0.0.4 has panicked"), 1);
+}
+
+#[test]
+fn an_attempt_that_panics_is_a_deferral() {
+    let tracing = Tracing::start();
+    let (trap, sink) = (Trap::default(), Sink::default());
+    let mut sim = trapped("", &trap, &sink, &Belongings::default());
+    let (watched, armed) = (sink.clone(), trap.clone());
+    sim.client(CLIENT, async move {
+        armed.reads.store(1, Ordering::Relaxed);
+        insist(SMTP, &["bob@there.test"], "once", 3).await;
+        until(LIMIT, || watched.copies("once") > 0).await;
+        Ok(())
+    });
+    sim.run().expect("it is delivered");
+    assert_eq!(trap.reads.load(Ordering::Relaxed), 0);
+    tracing.one_panic_was_meant();
+    let trace = tracing.trace();
+    assert_eq!(trace.count("internal error: a delivery has panicked; it is tried again later"), 1);
+    assert_eq!(trace.count("status=deferred (internal error: the delivery agent gave no outcome)"), 1);
+    assert_eq!(sink.copies("once"), 1);
+}
+
+#[test]
+fn who_has_the_message_does_not_get_it_again_when_the_next_recipient_s_delivery_panics() {
+    let tracing = Tracing::start();
+    let (trap, belongings) = (Trap::default(), Belongings::default());
+    let mut sim = trapped("virtual_destination_recipient_limit = 9\n", &trap, &Sink::default(), &belongings);
+    let (ledger, armed) = (Arc::clone(&belongings.ledger), trap.clone());
+    let watched = Arc::clone(&ledger);
+    sim.client(CLIENT, async move {
+        // The header, the first recipient, the second.
+        armed.reads.store(3, Ordering::Relaxed);
+        insist(SMTP, &["bob@here.test", "carol@here.test"], "both", 3).await;
+        until(LIMIT, || watched.paths().len() == 2).await;
+        Ok(())
+    });
+    sim.run().expect("both have it");
+    assert_eq!(trap.reads.load(Ordering::Relaxed), 0);
+    tracing.one_panic_was_meant();
+    for path in ledger.paths() {
+        assert_eq!(ledger.mailbox(&path).len(), 1, "{path}");
+    }
+    assert_eq!(tracing.trace().count("status=deferred (internal error"), 1);
+}
+
+#[test]
+fn a_report_whose_task_panics_is_made_later() {
+    let tracing = Tracing::start();
+    let (trap, belongings) = (Trap::default(), Belongings::default());
+    let sink = Sink::scripted(|verb, _| match verb {
+        "RCPT" => Manner::Say("550 5.1.1 nobody\r\n"),
+        _ => Manner::Usual,
+    });
+    let mut sim = trapped("", &trap, &sink, &belongings);
+    let (ledger, armed) = (Arc::clone(&belongings.ledger), trap.clone());
+    sim.client(CLIENT, async move {
+        // Nothing of the content is read before the report that returns it.
+        armed.reads.store(1, Ordering::Relaxed);
+        insist(SMTP, &["nobody@there.test"], "refused", 3).await;
+        until(LIMIT, || ledger.paths().iter().any(|path| path.contains("alice"))).await;
+        Ok(())
+    });
+    sim.run().expect("alice is told");
+    assert_eq!(trap.reads.load(Ordering::Relaxed), 0);
+    tracing.one_panic_was_meant();
+    assert_eq!(tracing.trace().count("internal error: making a report has panicked"), 1);
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub mod daemon;
 pub mod differential;
 pub mod dovecot;
 pub mod faults;
+pub mod fuzz;
 pub mod messages;
 pub mod names;
 pub mod postfix;

@@ -16,14 +16,15 @@ const CLIENTS: usize = 4;
 /// Messages of each client.
 const MESSAGES: usize = 15;
 
-/// A system call that succeeded, with the moments of its begin and end.
+/// A system call that succeeded, with the lines of the trace at which it begins and ends: strace stops a thread until it has written
+/// its line, so their order is the order of what happened. Its clocks are not: it reads one for moments, another for durations.
 #[derive(Debug, Clone)]
 struct Call {
     name: String,
     /// Everything between its parentheses.
     words: String,
-    begin: f64,
-    end: f64,
+    begin: usize,
+    end: usize,
 }
 
 /// strace, attached to a daemon.
@@ -37,7 +38,7 @@ impl Trace {
         let (path, said) = (daemon.path().join("trace"), daemon.path().join("strace"));
         let stderr = fs::File::create(&said).expect("a scratch folder");
         let child = Command::new(program("strace", "strace"))
-            .args(["-f", "-ttt", "-T", "-y", "-s", "3000", "-e", "signal=none"])
+            .args(["-f", "-y", "-a", "1", "-s", "3000", "-e", "signal=none"])
             .args(["-e", "trace=write,writev,pwrite64,pwritev,fsync,fdatasync,sendto,sendmsg"])
             .args(["-p", &daemon.process().to_string(), "-o"])
             .arg(&path)
@@ -51,8 +52,12 @@ impl Trace {
         Self { child, path }
     }
 
-    /// Ends it: what it saw.
-    fn end(mut self) -> Vec<Call> {
+    /// Ends it when it has seen so many messages accepted: a client may have the last reply before the trace has its line.
+    fn end(mut self, messages: usize) -> Vec<Call> {
+        wait_for("the last reply in the trace", || {
+            let text = fs::read_to_string(&self.path).unwrap_or_default();
+            (calls(&text).iter().filter(|call| call.promise().is_some()).count() >= messages).then_some(())
+        });
         let process = Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"));
         kill(process, Signal::SIGINT).expect("it is ours");
         self.child.wait().expect("it is ours");
@@ -60,33 +65,29 @@ impl Trace {
     }
 }
 
-/// Reads a trace: `PID TIME call(words) = result <duration>`, where a call that others interrupt is in two pieces.
+/// Reads a trace: `PID call(words) = result`, where a call that others interrupt is in two pieces.
 fn calls(trace: &str) -> Vec<Call> {
-    let mut open: BTreeMap<&str, (f64, String)> = BTreeMap::new();
+    let mut open: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     let mut found = Vec::new();
-    for line in trace.lines() {
-        let mut parts = line.splitn(2, ' ');
-        let (Some(process), Some(rest)) = (parts.next(), parts.next()) else { continue };
-        let Some((time, rest)) = rest.trim_start().split_once(' ') else { continue };
-        let Ok(time) = time.parse::<f64>() else { continue };
+    for (end, line) in trace.lines().enumerate() {
+        let Some((process, rest)) = line.split_once(' ') else { continue };
+        let rest = rest.trim_start();
         if let Some(begun) = rest.strip_suffix(" <unfinished ...>") {
-            open.insert(process, (time, begun.to_owned()));
+            open.insert(process, (end, begun.to_owned()));
             continue;
         }
         let (begin, text) = match rest.split_once(" resumed>") {
-            Some((_, end)) => match open.remove(process) {
-                Some((begin, start)) => (begin, format!("{start}{end}")),
+            Some((_, rest)) => match open.remove(process) {
+                Some((begin, start)) => (begin, format!("{start}{rest}")),
                 None => continue,
             },
-            None => (time, rest.to_owned()),
+            None => (end, rest.to_owned()),
         };
         let Some((words, result)) = text.rsplit_once(") = ") else { continue };
         let Some((name, words)) = words.split_once('(') else { continue };
-        let took =
-            result.rsplit_once('<').and_then(|(_, took)| took.trim_end_matches('>').parse::<f64>().ok());
-        let (Some(took), false) = (took, result.starts_with('-')) else { continue };
-        let call = Call { name: name.to_owned(), words: words.to_owned(), begin, end: begin + took };
-        found.push(call);
+        if !result.starts_with('-') {
+            found.push(Call { name: name.to_owned(), words: words.to_owned(), begin, end });
+        }
     }
     found
 }
@@ -98,6 +99,13 @@ impl Call {
         inside.split_once('>').map_or("", |(path, _)| path)
     }
 
+    /// The queue id, if it tells a client that its message is queued.
+    fn promise(&self) -> Option<&str> {
+        let (_, rest) =
+            self.words.split_once("250 2.0.0 Ok: queued as ").filter(|_| self.name.starts_with("send"))?;
+        rest.split('\\').next()
+    }
+
     fn is_write(&self) -> bool {
         self.name.contains("write")
     }
@@ -107,30 +115,20 @@ impl Call {
     }
 }
 
-/// strace rounds moments and durations to a microsecond each.
-const ROUNDING: f64 = 2e-6;
-
-/// Whether a sync of `path` began at or after one moment and had come back by another.
-fn synced(calls: &[Call], path: &str, after: f64, before: f64) -> bool {
-    calls.iter().any(|call| {
-        call.is_sync()
-            && call.path() == path
-            && call.begin + ROUNDING >= after
-            && call.end <= before + ROUNDING
-    })
+/// Whether a sync of `path` began after one line and had come back by another.
+fn synced(calls: &[Call], path: &str, after: usize, before: usize) -> bool {
+    let is_such = |call: &Call| call.is_sync() && call.path() == path;
+    calls.iter().any(|call| is_such(call) && call.begin > after && call.end < before)
 }
 
 /// What is wrong with how each message was promised; and how many were, in the log and in files of their own.
 fn check(calls: &[Call], spool: &str) -> (Vec<String>, usize, usize) {
     let (mut wrong, mut small, mut large) = (Vec::new(), 0, 0);
-    for reply in calls.iter().filter(|call| call.name.starts_with("send")) {
-        let Some((_, rest)) = reply.words.split_once("250 2.0.0 Ok: queued as ") else { continue };
-        let id = rest.split('\\').next().unwrap_or_default();
+    for (reply, id) in calls.iter().filter_map(|call| Some((call, call.promise()?))) {
         let log = format!("{spool}/postrider/log/");
         let is_record =
             |call: &&Call| call.is_write() && call.path().starts_with(&log) && call.words.contains(id);
-        let Some(record) = calls.iter().filter(is_record).rfind(|call| call.end <= reply.begin + ROUNDING)
-        else {
+        let Some(record) = calls.iter().filter(is_record).rfind(|call| call.end < reply.begin) else {
             wrong.push(format!("{id}: no write of it has come back before its reply"));
             continue;
         };
@@ -177,7 +175,7 @@ fn load(name: &str, lies: bool) -> (Vec<Call>, String) {
             .for_each(|_| drop(scope.spawn(|| (0..MESSAGES).for_each(|number| send(&daemon, number)))));
     });
     assert!(!lies || faults.fired(Kind::Sync) > 0);
-    (trace.end(), spool.display().to_string())
+    (trace.end(CLIENTS * MESSAGES), spool.display().to_string())
 }
 
 #[test]

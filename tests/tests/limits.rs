@@ -1,6 +1,7 @@
-//! Rows S9 and S16 of the attacks: what one client may cost.
+//! Rows S9, S16 and S17 of the attacks: what one client may cost, and what happens when there are many.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::free_port;
 use postrider_tests::smtp::Client;
 use std::fs;
 
@@ -59,4 +60,73 @@ fn the_51st_connection_of_one_client_is_sent_away() {
     postrider_tests::wait_for("room for one more", || {
         daemon.client().greeting.starts_with("220 ").then_some(())
     });
+}
+
+/// Two services of four sessions each; the banner says under which settings a session is. The port that all the world reaches, and the
+/// one of loopback.
+fn few_seats() -> (Daemon, u16, u16) {
+    let (open, local) = (free_port(), free_port());
+    let daemon = Daemon::start_with(
+        "stress",
+        "smtpd_banner = $myhostname ESMTP ${stress?{hurried}:{calm}}\n\
+         smtpd_timeout = ${stress?{1}:{300}}s\n",
+        &format!("0.0.0.0:{open} inet n - n - 4 smtpd\n127.0.0.1:{local} inet n - n - 4 smtpd\n"),
+    );
+    (daemon, open, local)
+}
+
+#[test]
+fn under_stress_new_clients_must_be_quick_and_those_who_are_there_keep_their_time() {
+    let (daemon, open, _) = few_seats();
+    let mut early: Vec<Client> = (0..3).map(|_| Client::connect(open)).collect();
+    assert!(early.iter().all(|client| client.greeting.ends_with("calm\r\n")), "{early:?}");
+    let mut late = Client::connect(open);
+    assert_eq!(late.greeting, "220 mail.here.test ESMTP hurried\r\n");
+    _ = daemon.wait_for_log("of 4 sessions are taken: new clients get the settings of stress");
+    // Mail is taken from those who are quick.
+    let reply = late.deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    let reply = late.reply();
+    assert!(reply.starts_with("421 4.4.2"), "a second of silence is too much: {reply}");
+    for client in &mut early {
+        client.expect("NOOP", "250");
+    }
+    drop(early);
+    postrider_tests::wait_for("the end of stress", || {
+        Client::connect(open).greeting.ends_with("calm\r\n").then_some(())
+    });
+    _ = daemon.wait_for_log("stress is over");
+}
+
+#[test]
+fn a_slow_client_gives_its_seat_back_under_stress() {
+    let (daemon, open, _) = few_seats();
+    let calm: Vec<Client> = (0..3).map(|_| Client::connect(open)).collect();
+    let mut slow = Client::connect(open);
+    for command in ["EHLO client.test", "MAIL FROM:<a@client.test>", "RCPT TO:<b@here.test>"] {
+        slow.expect(command, "250");
+    }
+    slow.expect("DATA", "354");
+    assert!(Client::connect(open).greeting.starts_with("421 4.3.2"), "all seats are taken");
+    // An octet now and then keeps nobody here: the deadline of a request is part of the settings of stress.
+    let mut reply = None;
+    while reply.is_none() {
+        reply = slow.reply_within(std::time::Duration::from_millis(200));
+        if reply.is_none() {
+            slow.send(b"x");
+        }
+    }
+    assert!(reply.as_deref().is_some_and(|reply| reply.starts_with("421 4.4.2")), "{reply:?}");
+    postrider_tests::wait_for("a free seat", || {
+        Client::connect(open).greeting.starts_with("220 ").then_some(())
+    });
+    drop(calm);
+    assert!(daemon.delivered("b").is_empty(), "half a message is none");
+}
+
+#[test]
+fn a_service_of_loopback_knows_no_stress() {
+    let (_daemon, _, local) = few_seats();
+    let clients: Vec<Client> = (0..4).map(|_| Client::connect(local)).collect();
+    assert!(clients.iter().all(|client| client.greeting.ends_with("calm\r\n")), "{clients:?}");
 }

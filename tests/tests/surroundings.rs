@@ -170,6 +170,8 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
         vec![program("prlimit", "util-linux").into(), format!("--nofile={LIMIT}:{LIMIT}").into()];
     daemon.run();
     assert!(submit(&daemon, 3, "you@here.test").starts_with("250"));
+    // It needs descriptors itself to write to a Maildir: without any, delivery is deferred.
+    _ = daemon.wait_for_mail("you", 1);
     let process = daemon.process();
     let mut clients: Vec<TcpStream> = Vec::new();
     for _ in 0..LIMIT + 20 {

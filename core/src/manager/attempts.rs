@@ -270,7 +270,7 @@ fn complete(recipients: &[u32], outcomes: Vec<(u32, Outcome)>) -> Vec<(u32, Outc
     }
     let silence = || {
         let status = EnhancedStatus::new(4, 3, 0);
-        Outcome::Deferred(Diagnosis::ours(status, "the delivery agent gave no outcome"))
+        Outcome::Deferred(Diagnosis::ours(status, "internal error: the delivery agent gave no outcome"))
     };
     recipients.iter().map(|number| (*number, said.remove(number).unwrap_or_else(silence))).collect()
 }

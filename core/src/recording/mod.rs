@@ -89,6 +89,8 @@ pub struct Opened {
     pub at: Now,
     /// The service, as in master.cf.
     pub service: String,
+    /// It has the settings of stress.
+    pub hurried: bool,
     /// The configuration that it keeps.
     pub setting: u32,
     /// Who connected.

@@ -7,7 +7,6 @@ use super::facts::{MASK, Octets, SessionFact};
 use super::veil::Veil;
 use super::{Digest, Heard, Kind, Opened, Said, frame};
 use crate::inbound::{Effect, Inbound, Input};
-use crate::session::Peer;
 use crate::time::Now;
 use std::collections::VecDeque;
 
@@ -43,14 +42,12 @@ pub struct Scribe {
 }
 
 impl Scribe {
-    /// The session begins. `whole`: contents are recorded too.
+    /// The session begins; what its machine says at once is filled in later. `whole`: contents are recorded too.
     #[must_use]
-    pub fn new(session: u64, at: Now, service: &str, setting: u32, peer: Peer, whole: bool) -> Self {
-        let said = Said::default();
-        let opened = Opened { session, at, service: service.to_owned(), setting, peer, said };
+    pub fn new(opened: Opened, whole: bool) -> Self {
         Self {
+            session: opened.session,
             opened: Some(opened),
-            session,
             whole,
             number: 0,
             came: 0,

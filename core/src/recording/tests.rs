@@ -50,7 +50,18 @@ struct Driver {
 impl Driver {
     fn new(whole: bool) -> Self {
         let now = Now::default();
-        let scribe = Scribe::new(1, now, "smtp/inet", 1, PEER, whole);
+        let scribe = Scribe::new(
+            Opened {
+                session: 1,
+                at: now,
+                service: "smtp/inet".to_owned(),
+                hurried: false,
+                setting: 1,
+                peer: PEER,
+                said: Said::default(),
+            },
+            whole,
+        );
         let machine = Inbound::new(now, config(), PEER);
         Self { machine, scribe, frames: MAGIC.to_vec(), now, next_id: 0 }
     }

@@ -1,7 +1,8 @@
-//! How many connections each client has: the part of anvil(8) that needs no clock.
+//! How many connections each client has (the part of anvil(8) that needs no clock), and how many each service (that of master(8)).
 //!
 //! `smtpd_client_connection_count_limit`. Who is exempt (`smtpd_client_event_limit_exceptions`) is the caller's to know:
 //! exempt clients are neither admitted nor take leave here. Bounded by the connections there are.
+//! The process limit of a service, and the stress that comes before it: docs/decisions/0032.
 
 use crate::session::replies;
 use crate::wire::Reply;
@@ -58,9 +59,87 @@ impl Clients {
     }
 }
 
+/// What a client gets that comes to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Seat {
+    /// A session.
+    Usual,
+    /// A session with the settings of stress: there are nearly as many as there may be.
+    Hurried,
+    /// None: there are as many as there may be.
+    Nowhere,
+}
+
+/// The sessions of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Seats {
+    taken: u64,
+    stressed: bool,
+}
+
+impl Seats {
+    /// Counts a client in, whatever it gets; each takes leave once. `limit`: sessions at a time, `None` for no limit.
+    ///
+    /// Stress begins when three quarters are taken, so that those who come then leave soon, and ends when no more than half are:
+    /// a service at the edge does not change its mind with each client.
+    pub fn take(&mut self, limit: Option<u32>) -> Seat {
+        let before = self.taken;
+        self.taken += 1;
+        let Some(limit) = limit.map(u64::from) else {
+            self.stressed = false;
+            return Seat::Usual;
+        };
+        self.stressed = if self.stressed { before * 2 > limit } else { before * 4 >= limit * 3 };
+        match (before < limit, self.stressed) {
+            (false, _) => Seat::Nowhere,
+            (true, true) => Seat::Hurried,
+            (true, false) => Seat::Usual,
+        }
+    }
+
+    /// Counts a client out.
+    pub const fn leave(&mut self) {
+        self.taken = self.taken.saturating_sub(1);
+    }
+
+    /// Clients that are counted in.
+    #[must_use]
+    pub const fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Whether the last that came found it so.
+    #[must_use]
+    pub const fn is_stressed(&self) -> bool {
+        self.stressed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stress_begins_when_three_quarters_are_taken_and_ends_at_half() {
+        let mut seats = Seats::default();
+        let taken =
+            |seats: &mut Seats, count: u32| (0..count).map(|_| seats.take(Some(8))).collect::<Vec<_>>();
+        assert_eq!(taken(&mut seats, 6), [Seat::Usual; 6]);
+        assert_eq!(taken(&mut seats, 3), [Seat::Hurried, Seat::Hurried, Seat::Nowhere]);
+        (0..4).for_each(|_| seats.leave());
+        assert_eq!(seats.take(Some(8)), Seat::Hurried, "five are more than half");
+        (0..2).for_each(|_| seats.leave());
+        assert_eq!((seats.take(Some(8)), seats.is_stressed()), (Seat::Usual, false));
+        assert_eq!(seats.take(Some(8)), Seat::Usual, "five are less than three quarters");
+        assert_eq!(seats.taken(), 6);
+    }
+
+    #[test]
+    fn the_only_session_of_a_service_is_never_hurried_and_without_a_limit_none_is() {
+        assert_eq!(Seats::default().take(Some(1)), Seat::Usual);
+        let mut seats = Seats::default();
+        assert!((0..100_000).all(|_| seats.take(None) == Seat::Usual));
+    }
 
     #[test]
     fn one_too_many_is_told_so_and_others_are_not_hindered() {

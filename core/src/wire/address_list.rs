@@ -187,11 +187,15 @@ fn place(value: &[u8], tokens: &[&Token]) -> Option<Place> {
     let (local, domain) = words.split_at(at.unwrap_or(words.len()));
     let local = spell(value, local)?;
     let domain = match domain.split_first() {
+        // A quoted string is no part of a domain (RFC 5322 3.4.1): what it holds would be read as more addresses by the next program.
+        Some((_, domain)) if domain.iter().any(|token| token.kind == Kind::Quoted) => return None,
         Some((_, domain)) => spell(value, domain).filter(|domain| !domain.is_empty())?,
         None => String::new(),
     };
+    // What wire/path.rs would refuse in a command comes in by no table and no `sendmail -t` either: it could forge lines.
+    let hidden = local.chars().chain(domain.chars()).any(char::is_control);
     let whole = first.range.start..last.range.end;
-    (!local.is_empty()).then(|| Place { range: whole, mailbox: Mailbox::new(&local, &domain) })
+    (!local.is_empty() && !hidden).then(|| Place { range: whole, mailbox: Mailbox::new(&local, &domain) })
 }
 
 /// Words and dots as one string, unquoted; `None` when two words stand side by side (a name, not an address).
@@ -225,7 +229,6 @@ fn unquote(octets: &[u8]) -> Option<String> {
         match character {
             '\\' => text.push(characters.next()?),
             '\r' | '\n' => {}
-            character if character.is_control() && character != '\t' => return None,
             character => text.push(character),
         }
     }
@@ -265,6 +268,17 @@ mod tests {
         assert_eq!(found("Joe Doe joe@x"), []);
         assert_eq!(found("Joe <joe"), []);
         assert_eq!(found("a@, @b, \"unclosed"), []);
+        assert_eq!(found("a@\"b, c@d\", a@\" \""), []);
+    }
+
+    #[test]
+    fn control_characters_are_in_no_address_however_they_are_written() {
+        for text in
+            ["a\0b@x", "\"a\tb\"@x", "\"a\\\rb\"@x", "\"a\\\nb\"@x", "a@x\u{b}y", "a@[x\u{7f}]", "\u{85}@x"]
+        {
+            assert_eq!(found(text), [], "{text:?}");
+        }
+        assert_eq!(found("\"a\r\n b\"@x")[0].1, "\"a b\"@x");
     }
 
     #[test]

@@ -81,6 +81,14 @@ impl Tracing {
         result
     }
 
+    /// One task has panicked because the test wants it so.
+    ///
+    /// # Panics
+    /// When none has.
+    pub fn one_panic_was_meant(&self) {
+        PANICS.set(PANICS.get().checked_sub(1).expect("a task panicked on purpose"));
+    }
+
     /// What was traced so far.
     #[must_use]
     pub fn trace(&self) -> Trace {

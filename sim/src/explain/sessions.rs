@@ -1,7 +1,7 @@
 //! Sessions, taken again.
 
 use super::{Entry, Summary, Who, difference, words};
-use postrider::site::rooms;
+use postrider::site::{Wrong, rooms};
 use postrider_core::inbound::{self, Effect, Inbound};
 use postrider_core::machine::Machine;
 use postrider_core::params::Config;
@@ -9,8 +9,8 @@ use postrider_core::recording::{Digest, Heard, Opened, Said, SessionFact, Settin
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A configuration: its rooms by service.
-type Doors = BTreeMap<String, Arc<inbound::Config>>;
+/// A configuration: its rooms by service, without and with stress.
+type Doors = BTreeMap<(String, bool), Arc<inbound::Config>>;
 
 #[derive(Default)]
 pub(super) struct Sessions {
@@ -29,6 +29,10 @@ struct Player {
     asked: String,
 }
 
+fn told(wrong: Wrong) -> String {
+    wrong.into_iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ")
+}
+
 impl Sessions {
     pub(super) fn set(&mut self, setting: Setting) -> Result<(), String> {
         let Setting { number, digest, main_cf, master_cf, origin, host, doors, utc_offset_minutes } = setting;
@@ -43,22 +47,23 @@ impl Sessions {
         let mut made = Doors::new();
         for listener in config.listeners() {
             let Some(tls_ready) = doors.get(&listener.service) else { continue };
-            let settings = config.settings(Some(&listener.settings));
-            let rooms = rooms(&config, &settings, *tls_ready, utc_offset_minutes).map_err(|wrong| {
-                wrong.into_iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ")
-            })?;
-            made.insert(listener.service, Arc::new(rooms));
+            let usual = config.settings(Some(&listener.settings));
+            let stress = config.settings_under_stress(Some(&listener.settings));
+            for (hurried, settings) in [(false, usual), (true, stress)] {
+                let rooms = rooms(&config, &settings, *tls_ready, utc_offset_minutes).map_err(told)?;
+                made.insert((listener.service.clone(), hurried), Arc::new(rooms));
+            }
         }
         self.settings.insert(number, made);
         Ok(())
     }
 
     pub(super) fn open(&mut self, opened: &Opened, summary: &mut Summary, tell: &mut dyn FnMut(&Entry)) {
-        let Opened { session, at, service, setting, peer, said } = opened;
+        let Opened { session, at, service, hurried, setting, peer, said } = opened;
         let head = format!("{}:{} connects to {service} at {}", peer.address, peer.port, peer.local);
         let mut entry =
             Entry { at: at.wall, who: Who::Session(*session), head, lines: Vec::new(), urgent: false };
-        let rooms = self.settings.get(setting).and_then(|doors| doors.get(service));
+        let rooms = self.settings.get(setting).and_then(|doors| doors.get(&(service.clone(), *hurried)));
         let Some(rooms) = rooms else {
             summary.unexplained += 1;
             entry.lines.push("its configuration is not in the recording: it is not explained".to_owned());

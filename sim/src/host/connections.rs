@@ -222,7 +222,7 @@ impl Live {
         self.drop_socket(scope, id);
         let to = match endpoint {
             Endpoint::Inet { address, port, .. } => Some(std::net::SocketAddr::new(*address, *port)),
-            Endpoint::Unix(path) => self.site.sockets.get(path).copied(),
+            Endpoint::Unix(path) => self.site.socket(path),
         };
         let Some(to) = to else { return self.tell_connection(scope, id, Input::Lost(Loss::Refused)) };
         let socket = scope.connect(to);

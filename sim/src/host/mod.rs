@@ -211,6 +211,21 @@ impl Live {
         if let Event::Delivery { id, status: DeliveryStatus::Bounced, .. } = event {
             scope.fabric.ledger.bounced(&id.to_string());
         }
+        let now = scope.fabric.kernel.now();
+        let fate = |event: &Event| {
+            matches!(
+                event,
+                Event::Delivery { .. }
+                    | Event::Expired { .. }
+                    | Event::Reported { .. }
+                    | Event::Removed { .. }
+                    | Event::Warning { .. }
+                    | Event::Trouble { .. }
+            )
+        };
+        if let Some(logged) = scope.fabric.logged.as_mut().filter(|_| fate(event)) {
+            logged.push((now, event.clone()));
+        }
         let number = event.queue_id().map_or(0, |id| id.0);
         scope.note(4, &[number, crate::kernel::hash(event.name().as_bytes())], || {
             format!("{}: {}", event.program(), event.text())

@@ -119,6 +119,10 @@ impl Live {
             Some(Agent::Discard) => settle(&attempt, |_| {
                 Outcome::Discarded(Diagnosis::ours(EnhancedStatus::new(2, 0, 0), text.clone()))
             }),
+            Some(Agent::Here) => settle(&attempt, |_| Outcome::Delivered {
+                diagnosis: Diagnosis::ours(EnhancedStatus::new(2, 0, 0), "delivered on this host"),
+                last_hop_for_dsn: true,
+            }),
             None => settle(&attempt, |_| {
                 Outcome::Deferred(Diagnosis::ours(EnhancedStatus::new(4, 3, 0), "mail transport unavailable"))
             }),

@@ -7,6 +7,7 @@ use postrider_core::delivery::Protocol;
 use postrider_core::params::master_cf::{Delivery, Role};
 use postrider_core::params::{Config, Host, Settings, Severity};
 use postrider_core::rewrite::Rewrite;
+use postrider_core::tables::Table;
 use postrider_core::time::Duration;
 use postrider_core::{cleanup, dns, inbound, manager, outbound, queue, report, submission};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub(super) enum Agent {
     Error(bool),
     /// discard.
     Discard,
+    /// local, virtual: taken for done.
+    Here,
 }
 
 /// One configuration in use.
@@ -54,8 +57,12 @@ pub struct Site {
     pub(super) address: IpAddr,
     /// Lookup tables by their whole name.
     pub tables: BTreeMap<String, BTreeMap<String, String>>,
+    /// Tables of files, as core's engines have compiled them.
+    pub compiled: BTreeMap<String, Arc<Table>>,
     /// Where sockets of the file system lead.
     pub sockets: BTreeMap<String, SocketAddr>,
+    /// And those that are not there.
+    pub other_sockets: Option<SocketAddr>,
 }
 
 impl Site {
@@ -74,18 +81,41 @@ impl Site {
         if !errors.is_empty() {
             return Err(errors);
         }
+        // The ledger counts what a host does at once for a destination by one number for all transports.
+        let concurrency = config.settings(None).number("default_destination_concurrency_limit");
+        let mut site = Self::of(&config, address, node, "", false)?;
+        site.concurrency = usize::try_from(concurrency).unwrap_or(20);
+        site.tables = tables(main);
+        Ok(site)
+    }
+
+    /// Makes a host of a configuration. `here`: mail for this host itself is delivered at once; otherwise nobody does that, and it waits.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn of(
+        config: &Config,
+        address: IpAddr,
+        node: NodeId,
+        resolv_conf: &str,
+        here: bool,
+    ) -> Result<Self, Wrong> {
         let own = config.own_addresses();
-        // No service of the simulation has values of its own: one reading serves all.
-        let settings = config.settings(None);
-        let mut cleanup = cleanup::Params::new(&settings)?;
+        let values = Values { config, main: config.settings(None) };
+        let settings = &values.main;
+        let listeners = config.listeners();
+        let listener = listeners.iter().find(|listener| listener.port == 25).or(listeners.first());
+        let front = values.of(listener.map_or("", |listener| &listener.settings));
+        let cleaner = values.of(settings.text("cleanup_service_name"));
+        let mut cleanup = cleanup::Params::new(&cleaner)?;
         cleanup.interfaces.extend(&own);
-        let mut door = inbound::Config::new(&settings, false)?;
+        let mut door = inbound::Config::new(&front, false)?;
         door.cleanup = cleanup.clone();
         door.rewrite.add_interfaces(own.iter().copied());
-        let mut submission = submission::Setup::new(&settings)?;
+        let mut submission = submission::Setup::new(&cleaner)?;
         submission.cleanup = cleanup;
         submission.rewrite.add_interfaces(own.iter().copied());
-        let mut rewrite = Rewrite::new(&settings)?;
+        let mut rewrite = Rewrite::new(&values.of("rewrite"))?;
         rewrite.add_interfaces(own.iter().copied());
         let services: Vec<(String, u32)> = config
             .services()
@@ -93,19 +123,18 @@ impl Site {
             .filter(|service| matches!(service.role, Role::Transport(_)))
             .map(|service| (service.name.clone(), service.limit.unwrap_or(u32::MAX)))
             .collect();
-        let manager = manager::Params::new(&settings, &services)?;
+        let manager = manager::Params::new(&values.of("qmgr"), &services)?;
         Ok(Self {
             door: Arc::new(door),
             lifetimes: (manager.retry.lifetime, manager.retry.bounce_lifetime),
             manager,
-            dns: dns::Params::new(&settings, "")?,
-            queue: queue::Params::new(&settings),
-            transports: transports(&config, &settings, &own),
+            dns: dns::Params::new(settings, resolv_conf)?,
+            queue: queue::Params::new(settings),
+            transports: transports(&values, &own, here),
             rewrite,
             submission: Arc::new(submission),
-            report: report::Params::new(&settings),
-            concurrency: usize::try_from(settings.number("default_destination_concurrency_limit"))
-                .unwrap_or(20),
+            report: report::Params::new(&values.of("bounce")),
+            concurrency: usize::MAX,
             size_limit: match settings.number("message_size_limit") {
                 0 => u64::MAX,
                 limit => limit,
@@ -119,16 +148,24 @@ impl Site {
             encrypts: settings.text("smtp_tls_security_level") == "encrypt",
             node: node.0,
             address,
-            tables: tables(main),
+            tables: BTreeMap::new(),
+            compiled: BTreeMap::new(),
             sockets: BTreeMap::new(),
+            other_sockets: None,
         })
     }
 
     pub(super) fn lookup(&self, table: &TableName, key: &str) -> Result<Option<String>, TableFailure> {
-        match self.tables.get(&table.0) {
-            Some(entries) => Ok(entries.get(key).cloned()),
-            None => Err(broken(table)),
+        if let Some(entries) = self.tables.get(&table.0) {
+            return Ok(entries.get(key).cloned());
         }
+        let compiled = self.compiled.get(&table.0).ok_or_else(|| broken(table))?;
+        compiled.lookup(key).map_err(|why| TableFailure { table: table.clone(), why })
+    }
+
+    /// Where a socket of the file system leads.
+    pub(super) fn socket(&self, path: &str) -> Option<SocketAddr> {
+        self.sockets.get(path).copied().or(self.other_sockets)
     }
 }
 
@@ -144,16 +181,35 @@ fn tables(main: &str) -> BTreeMap<String, BTreeMap<String, String>> {
     tables
 }
 
-fn transports(config: &Config, settings: &Settings, own: &[IpAddr]) -> BTreeMap<String, Agent> {
+/// The values of main.cf, and those of services that have some of their own: reading all for each service would cost more than
+/// many a story.
+struct Values<'a> {
+    config: &'a Config,
+    main: Settings,
+}
+
+impl Values<'_> {
+    fn of(&self, service: &str) -> Settings {
+        match self.config.service(service).filter(|service| !service.overrides.is_empty()) {
+            Some(service) => self.config.settings(Some(&service.key())),
+            None => self.main.clone(),
+        }
+    }
+}
+
+fn transports(values: &Values<'_>, own: &[IpAddr], here: bool) -> BTreeMap<String, Agent> {
     let mut transports = BTreeMap::new();
-    for service in config.services() {
+    for service in values.config.services() {
         let Role::Transport(delivery) = service.role else { continue };
-        let remote =
-            |protocol| Agent::Remote(Arc::new(outbound::Config::new(settings, protocol, own.to_vec())));
+        let remote = |protocol| {
+            let settings = values.of(&service.key());
+            Agent::Remote(Arc::new(outbound::Config::new(&settings, protocol, own.to_vec())))
+        };
         let agent = match delivery {
             Delivery::Smtp | Delivery::Lmtp => Protocol::of_command(&service.command).map(remote),
             Delivery::Error => Some(Agent::Error(service.name == "retry")),
             Delivery::Discard => Some(Agent::Discard),
+            Delivery::Local | Delivery::Virtual if here => Some(Agent::Here),
             _ => None,
         };
         if let Some(agent) = agent {

@@ -58,7 +58,7 @@ impl Network {
         }
         let target = target?;
         let machine = self.machines.get(&target)?;
-        if !machine.listening.contains(&to.port()) {
+        if !machine.listening.contains(&to.port()) && !machine.listening.contains(&0) {
             self.ends.remove(&socket);
             return Some((node, Arrival::NotConnected(socket, true)));
         }

@@ -104,6 +104,8 @@ pub struct Network {
     prng: Prng,
     machines: BTreeMap<NodeId, Machine>,
     addresses: BTreeMap<IpAddr, NodeId>,
+    /// Who has all addresses that nobody else has, if anybody.
+    pub elsewhere: Option<NodeId>,
     /// The path of pairs that have none of their own.
     pub usual: Link,
     links: BTreeMap<(NodeId, NodeId), Link>,
@@ -128,6 +130,7 @@ impl Network {
             prng: Prng::new(seed),
             machines: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            elsewhere: None,
             usual: Link::default(),
             links: BTreeMap::new(),
             cut: BTreeSet::new(),
@@ -156,7 +159,7 @@ impl Network {
     /// Who has an address.
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<NodeId> {
-        self.addresses.get(&address).copied()
+        self.addresses.get(&address).copied().or(self.elsewhere)
     }
 
     /// Gives a pair of machines a path of its own, in one direction.
@@ -182,10 +185,17 @@ impl Network {
         self.usual = Link::default();
     }
 
-    /// Accepts connections on a port.
+    /// Accepts connections on a port; 0: on any.
     pub fn listen(&mut self, node: NodeId, port: u16) {
         if let Some(machine) = self.machines.get_mut(&node) {
             machine.listening.insert(port);
+        }
+    }
+
+    /// Accepts no more connections on a port.
+    pub fn listen_no_more(&mut self, node: NodeId, port: u16) {
+        if let Some(machine) = self.machines.get_mut(&node) {
+            machine.listening.remove(&port);
         }
     }
 

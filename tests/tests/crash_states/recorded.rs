@@ -76,6 +76,8 @@ fn send(daemon: &Daemon, record: &Path, contents: &Mutex<BTreeMap<QueueId, Vec<u
         _ => {
             mark(record, &format!("removing {id}"));
             order("delete");
+            // While an attempt runs the order only waits for its end; the log tells when the removal is written.
+            _ = daemon.wait_for_log(&format!("{id}: removed"));
             mark(record, &format!("removed {id}"));
         }
     }

@@ -230,7 +230,7 @@ fn what_an_agent_leaves_out_is_tried_again_and_what_it_says_twice_counts_once() 
         transfer: Duration::ZERO,
     }));
     assert!(toy.reports.is_empty());
-    assert_eq!(toy.logged("status=deferred (the delivery agent gave no outcome)"), 1);
+    assert_eq!(toy.logged("status=deferred (internal error: the delivery agent gave no outcome)"), 1);
     toy.tell(Input::Settled(Settled {
         id: attempt.id,
         outcomes: vec![],
