@@ -211,6 +211,12 @@ impl Inbound {
         self.session.room()
     }
 
+    /// True while content comes: larger reads are worth their memory.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        self.session.is_receiving()
+    }
+
     /// The place of its session's stage in [`crate::session::STAGES`].
     #[must_use]
     pub const fn stage(&self) -> u8 {
@@ -390,7 +396,8 @@ impl Inbound {
                 return self.outbox.put(Effect::Commit(message));
             }
             Finished::Refused(reply, class) => {
-                let text = format!("{} {}", reply.code, reply.lines.join(" "));
+                let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
+                let text = format!("{} {status}{}", reply.code, reply.lines.join(" "));
                 if let Some(id) = self.session.transaction().and_then(|transaction| transaction.id) {
                     let text = format!("message refused: {text}");
                     self.outbox.put(Effect::Event(Event::Note {

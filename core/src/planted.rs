@@ -67,6 +67,7 @@ bugs! {
     ServfailIsNxdomain "SERVFAIL means that there is no such domain",
     TtlIgnored "an answer is kept for ever",
     TruncatedTaken "a truncated answer is taken for whole",
+    KeptForAnyone "a kept connection takes mail for another destination",
     SaysYes "250 is said although the disk refused",
 }
 

@@ -1,11 +1,11 @@
 //! Reads the content of a message, piece by piece.
 //!
 //! A small content is read from the log in one system call; a large one streams from its file. Nothing is kept but the
-//! place in the list of pieces.
+//! place in the list of pieces. No worker waits for the disk: see `Spool::read`.
 
 use crate::spool::Spool;
 use postrider_core::mail::{Piece, Pieces, QueueId};
-use postrider_core::queue::{Done, Op, Whereabouts};
+use postrider_core::queue::{DiskError, Whereabouts};
 use std::sync::Arc;
 
 /// A place in a message.
@@ -68,13 +68,23 @@ impl Reader {
             if offset + length > place.length {
                 return Err(format!("the content of {} is shorter than its record says", self.id));
             }
-            match spool.disk().execute(Op::Read { file: place.file, offset: place.offset + offset, length }) {
-                Ok(Done::Octets(octets)) if octets.len() as u64 == length => return Ok(octets),
+            match spool.read(place.file, place.offset + offset, length).await {
+                Ok(octets) if octets.len() as u64 == length => return Ok(octets),
                 Ok(_) => return Err(format!("the content of {} ends early on disk", self.id)),
-                Err(postrider_core::queue::DiskError::Missing) => {}
-                Err(error) => return Err(format!("the content of {} cannot be read: {error:?}", self.id)),
+                Err(DiskError::Missing) => {}
+                Err(error) => {
+                    return Err(format!("the content of {} cannot be read: {}", self.id, why(error)));
+                }
             }
         }
         Err(format!("the content of {} is gone", self.id))
+    }
+}
+
+fn why(error: DiskError) -> String {
+    match error {
+        DiskError::Failed(why) => why,
+        DiskError::Full => "the disk is full".to_owned(),
+        DiskError::Missing => "its file is gone".to_owned(),
     }
 }

@@ -19,6 +19,8 @@ use tokio::sync::watch;
 
 /// Octets that an idle session may keep for reading; a busy one grows to `limits::CHUNK_MAX`.
 const READ_MIN: usize = 2 * 1024;
+/// While content is awaited: most mail fits, and is read at once.
+const READ_CONTENT: usize = 8 * 1024;
 const READ_MAX: usize = postrider_core::limits::CHUNK_MAX;
 
 /// What the tasks of all sessions share.
@@ -205,6 +207,10 @@ where
     async fn wait(&mut self, buffer: &mut Vec<u8>) {
         let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
         let reading = self.machine.room() > 0;
+        let least = if self.machine.is_receiving() { READ_CONTENT } else { READ_MIN };
+        if buffer.len() < least {
+            buffer.resize(least, 0);
+        }
         let came = tokio::select! {
             biased;
             Ok(_) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => Came::Drain,
@@ -216,11 +222,12 @@ where
             Came::Read(0) => self.tell(Some(Input::Closed)),
             Came::Read(count) => {
                 self.tell(Some(Input::Bytes(&buffer[..count])));
-                // A full buffer says that more comes: fewer, larger reads. An idle session gives it back.
-                if count == buffer.len() && count < READ_MAX {
+                // A full buffer says that more comes: fewer, larger reads. Who is done with content gives it back.
+                if count == buffer.len() {
                     buffer.resize((count * 4).min(READ_MAX), 0);
-                } else if count < READ_MIN && buffer.len() > READ_MIN {
-                    *buffer = vec![0; READ_MIN];
+                } else if !self.machine.is_receiving() {
+                    buffer.truncate(READ_MIN);
+                    buffer.shrink_to_fit();
                 }
             }
             Came::Time => self.tell(None),

@@ -73,14 +73,14 @@ impl<E: Environment> Doors<E> {
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let mut seat = self.seats.take(&service, seats, door.sessions);
+        let mut seat = self.seats.take(&service, seats, door.sessions, address);
         let doors = Arc::clone(self);
         tokio::spawn(async move {
             let excepted = door.is_excepted(&site.answers, address).await;
             let verdict = match (seat.kind(), excepted) {
                 (clients::Seat::Nowhere, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
                 (_, true) => Ok(()),
-                (_, false) => count_in(&mut seat, &door, address),
+                (_, false) => count_in(&mut seat, &door),
             };
             match verdict {
                 Err(reply) => {
@@ -124,8 +124,8 @@ impl<E: Environment> Doors<E> {
 }
 
 /// One more connection of a client, or the reply to one too many.
-fn count_in(seat: &mut Seat, door: &Door, address: IpAddr) -> Result<(), String> {
-    seat.count_in(door.client_limit, address).map_err(|reply| {
+fn count_in(seat: &mut Seat, door: &Door) -> Result<(), String> {
+    seat.count_in(door.client_limit).map_err(|reply| {
         let mut octets = Vec::new();
         reply.emit(&mut octets);
         String::from_utf8_lossy(&octets).into_owned()

@@ -230,9 +230,12 @@ impl Desk {
         out: &mut Line,
     ) -> std::io::Result<()> {
         for (id, queue, next) in messages {
-            // Gone since it was listed: not in the list.
-            let Ok(Some(loaded)) = self.spool.load(id).await else { continue };
-            put(out, &Reply::Listing(listing(&loaded, queue, next))).await?;
+            match self.spool.load(id).await {
+                Ok(Some(loaded)) => put(out, &Reply::Listing(listing(&loaded, queue, next))).await?,
+                // Gone since it was listed: not in the list.
+                Ok(None) => {}
+                Err(why) => put(out, &Reply::Note(unreadable(id, &why))).await?,
+            }
         }
         Ok(())
     }
@@ -245,8 +248,10 @@ impl Desk {
     }
 
     async fn show(&self, id: QueueId, out: &mut Line) -> std::io::Result<Result<(), String>> {
-        let Ok(Some(loaded)) = self.spool.load(id).await else {
-            return Ok(Err(format!("{id}: no such message in the queue")));
+        let loaded = match self.spool.load(id).await {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return Ok(Err(format!("{id}: no such message in the queue"))),
+            Err(why) => return Ok(Err(unreadable(id, &why))),
         };
         put(out, &Reply::Envelope(envelope_lines(&loaded))).await?;
         let mut reader = Reader::new(id, Arc::new(loaded.message.pieces));
@@ -258,6 +263,11 @@ impl Desk {
             }
         }
     }
+}
+
+/// It is in the queue, and nobody may think that it is not.
+fn unreadable(id: QueueId, why: &str) -> String {
+    format!("{id}: it is in the queue, and can not be read now: {why}")
 }
 
 /// Takes messages in until the command has sent all.

@@ -24,8 +24,20 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+/// Starts a thread that looks into the maildrop: its files may be on a slow disk, and no session waits for that.
+pub fn start<E: Environment>(
+    shared: Arc<Shared<E>>,
+    site: Arc<RwLock<Arc<Site<E>>>>,
+    spool: PathBuf,
+    woken: mpsc::Receiver<()>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let work = move || runtime.block_on(run(shared, site, spool, woken));
+    std::thread::Builder::new().name("pickup".to_owned()).spawn(work).map(drop)
+}
+
 /// Looks into the maildrop when woken, and from time to time.
-pub async fn run<E: Environment>(
+async fn run<E: Environment>(
     shared: Arc<Shared<E>>,
     site: Arc<RwLock<Arc<Site<E>>>>,
     spool: PathBuf,

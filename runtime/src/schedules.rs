@@ -135,8 +135,8 @@ fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
                 let (seats, seated) = (Arc::clone(&seats), Arc::clone(&seated));
                 thread::spawn(move || {
                     let service = seats.service("smtp/inet");
-                    let mut seat = seats.take("smtp/inet", &service, None);
-                    if seat.count_in(2, here).is_ok() {
+                    let mut seat = seats.take("smtp/inet", &service, None, here);
+                    if seat.count_in(2).is_ok() {
                         assert!(seated.fetch_add(1, Ordering::SeqCst) < 2, "one too many");
                         seated.fetch_sub(1, Ordering::SeqCst);
                     }
@@ -147,9 +147,9 @@ fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
         let service = seats.service("smtp/inet");
         let taken = service.lock().expect("no panic").taken();
         assert_eq!((seats.open(), taken), (0, 0));
-        let take = || seats.take("smtp/inet", &service, None);
+        let take = || seats.take("smtp/inet", &service, None, here);
         let (mut first, mut second) = (take(), take());
-        assert_eq!((first.count_in(2, here), second.count_in(2, here)), (Ok(()), Ok(())));
+        assert_eq!((first.count_in(2), second.count_in(2)), (Ok(()), Ok(())));
     });
 }
 

@@ -45,10 +45,10 @@ impl Seats {
         self.all.load(Ordering::Relaxed)
     }
 
-    /// Takes a seat of a service that may have so many; what it is worth is for the caller to ask ([`Seat::kind`]). The log has a
+    /// Takes a seat for a client of a service that may have so many; what it is worth is for the caller to ask ([`Seat::kind`]). The log has a
     /// line when stress begins or ends.
     #[must_use]
-    pub fn take(self: &Arc<Self>, name: &str, service: &Service, limit: Option<u32>) -> Seat {
+    pub fn take(self: &Arc<Self>, name: &str, service: &Service, limit: Option<u32>, client: IpAddr) -> Seat {
         self.all.fetch_add(1, Ordering::Relaxed);
         let (before, kind, after, taken) = {
             let mut seats = service.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Seats {
             (true, false) => observe::warn(format!("service {name}: stress is over")),
             _ => {}
         }
-        Seat { seats: Arc::clone(self), service: Arc::clone(service), kind, client: None }
+        Seat { seats: Arc::clone(self), service: Arc::clone(service), kind, client, counted: false }
     }
 }
 
@@ -74,7 +74,9 @@ pub struct Seat {
     seats: Arc<Seats>,
     service: Service,
     kind: clients::Seat,
-    client: Option<IpAddr>,
+    client: IpAddr,
+    /// It is one of its client's connections.
+    counted: bool,
 }
 
 impl Seat {
@@ -84,24 +86,27 @@ impl Seat {
         self.kind
     }
 
-    /// One more connection of a client, who may have so many.
+    /// One more connection of the client, who may have so many.
     ///
     /// # Errors
     /// The reply to one too many.
-    pub fn count_in(&mut self, limit: u64, address: IpAddr) -> Result<(), Reply> {
+    pub fn count_in(&mut self, limit: u64) -> Result<(), Reply> {
         let mut clients = self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.set_limit(limit);
-        clients.admit(address)?;
-        self.client = Some(address);
+        clients.admit(self.client)?;
+        self.counted = true;
         Ok(())
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        guard::tell(None, "a session", "its connection is closed");
-        if let Some(address) = self.client {
-            self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(address);
+        if std::thread::panicking() {
+            let whose = format!("the session of a client at {}", self.client);
+            guard::tell(None, &whose, "its connection is closed");
+        }
+        if self.counted {
+            self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(self.client);
         }
         self.service.lock().unwrap_or_else(PoisonError::into_inner).leave();
         self.seats.all.fetch_sub(1, Ordering::Relaxed);
@@ -118,11 +123,11 @@ mod tests {
         let seats = Arc::new(Seats::new(clients::Clients::new(1, "here.test")));
         let service = seats.service("smtp/inet");
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let take = || seats.take("smtp/inet", &service, Some(1));
+        let take = || seats.take("smtp/inet", &service, Some(1), here);
         let mut seat = take();
-        assert_eq!((seat.count_in(1, here), seat.kind(), seats.open()), (Ok(()), clients::Seat::Usual, 1));
+        assert_eq!((seat.count_in(1), seat.kind(), seats.open()), (Ok(()), clients::Seat::Usual, 1));
         let mut other = take();
-        assert!(other.count_in(1, here).is_err(), "one too many");
+        assert!(other.count_in(1).is_err(), "one too many");
         assert_eq!(other.kind(), clients::Seat::Nowhere);
         drop(other);
         let session = std::thread::spawn(move || {
@@ -131,6 +136,6 @@ mod tests {
         });
         assert!(session.join().is_err());
         assert_eq!((seats.open(), take().kind()), (0, clients::Seat::Usual));
-        assert_eq!(take().count_in(1, here), Ok(()));
+        assert_eq!(take().count_in(1), Ok(()));
     }
 }

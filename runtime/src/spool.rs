@@ -4,18 +4,21 @@
 //! sync runs share the next one: group commit. Decides nothing; see postrider_core::queue.
 
 use crate::env::{Disk, Environment};
+use crate::limits::READS_MAX;
 use crate::observe;
 use crate::sync::atomic::{AtomicIsize, Ordering};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 use postrider_core::manager;
 use postrider_core::queue::transfer::moved;
-use postrider_core::queue::{Input, Log, Op, OpId, Output, Ticket, Whereabouts};
+use postrider_core::queue::{DiskError, Done, File, Input, Log, Op, OpId, Output, Ticket, Whereabouts};
 use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 /// Somebody's request.
 enum Request {
@@ -120,8 +123,31 @@ impl Recent {
 pub struct Spool {
     requests: UnboundedSender<Request>,
     disk: Arc<dyn Disk>,
+    reads: Arc<Reads>,
     gate: Arc<Gate>,
     recent: Arc<Mutex<Recent>>,
+}
+
+/// How contents are read from the device: elsewhere, and not too many at a time.
+struct Reads {
+    seats: Semaphore,
+    blocking: Box<dyn Fn(Op) -> Reading + Send + Sync>,
+}
+
+/// The octets, or what the disk said.
+type Reading = Pin<Box<dyn Future<Output = Result<Done, DiskError>> + Send>>;
+
+impl Reads {
+    fn of<E: Environment>(env: &Arc<E>) -> Self {
+        let env = Arc::clone(env);
+        let blocking = move |op: Op| -> Reading {
+            let env = Arc::clone(&env);
+            let disk = env.disk();
+            let ended = || DiskError::Failed("internal error, or the daemon is stopping".to_owned());
+            Box::pin(async move { env.blocking(move || disk.execute(op)).await.ok_or_else(ended)? })
+        };
+        Self { seats: Semaphore::new(READS_MAX), blocking: Box::new(blocking) }
+    }
 }
 
 impl Spool {
@@ -152,7 +178,8 @@ impl Spool {
             recent: Arc::clone(&recent),
         };
         env.spawn_spool(keeper.run(incoming));
-        Self { requests, disk, gate, recent }
+        let reads = Arc::new(Reads::of(env));
+        Self { requests, disk, reads, gate, recent }
     }
 
     /// Makes changes durable. The manager hears of a committed message before this returns.
@@ -205,7 +232,24 @@ impl Spool {
         self.requests.closed().await;
     }
 
-    /// The disk, for contents: staging large ones and reading all.
+    /// Octets of a file: at once if they are in memory, as those of a message that has just come are; else from a thread that may
+    /// wait for the disk while all others go on ([why](../../docs/decisions/0030-reads-that-may-wait.md)).
+    ///
+    /// # Errors
+    /// What the disk said.
+    pub async fn read(&self, file: File, offset: u64, length: u64) -> Result<Vec<u8>, DiskError> {
+        // Taken before the glance too: that may make the kernel ask the device ahead, and a device takes only so much at a time.
+        let _seat = self.reads.seats.acquire().await;
+        if let Some(octets) = self.disk.glance(file, offset, length) {
+            return Ok(octets);
+        }
+        match (self.reads.blocking)(Op::Read { file, offset, length }).await? {
+            Done::Octets(octets) => Ok(octets),
+            _ => Err(DiskError::Failed("a read read nothing".to_owned())),
+        }
+    }
+
+    /// The disk, for staging large contents.
     #[must_use]
     pub fn disk(&self) -> &Arc<dyn Disk> {
         &self.disk

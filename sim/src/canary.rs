@@ -4,12 +4,29 @@
 //! feature `planted`.
 
 use postrider_core::planted::{Bug, plant};
+use postrider_sim::check::scopes;
 use postrider_sim::story::{Wish, draw, tell};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// How long a bug may live.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Bugs that a model check must find, and which.
+const CHECKED: [(&str, &str); 10] = [
+    ("AckBeforeSync", "spool: two messages"),
+    ("SpareUnnamed", "spool: two messages"),
+    ("IdsRepeat", "spool: two messages"),
+    ("OneTooMany", "concurrency: feedback 1"),
+    ("TtlIgnored", "names: one server"),
+    ("ServfailIsNxdomain", "names: one server"),
+    ("AnyAnswer", "names: two servers"),
+    ("TruncatedTaken", "names: two servers"),
+    ("ClearAfterHandshake", "connections: kept, TLS or nothing"),
+    ("KeptForAnyone", "connections: kept, in the clear"),
+];
+/// Bugs that no story can bring out, because a driver does not do what shows them.
+const CHECKED_ALONE: [&str; 1] = ["KeptForAnyone"];
 
 /// Plants all bugs, or the one that is named; true when each was caught.
 pub(crate) fn canary(name: Option<&str>) -> bool {
@@ -31,11 +48,33 @@ pub(crate) fn canary(name: Option<&str>) -> bool {
     caught == count
 }
 
+/// Plants a bug; false when there is no such bug, or one is planted already.
+pub(crate) fn plant_by_name(name: &str) -> bool {
+    Bug::ALL.iter().find(|(_, other, _)| *other == name).is_some_and(|(bug, ..)| plant(*bug))
+}
+
+/// True unless the model check of this bug holds in spite of it.
+fn fails_its_check(name: &str) -> bool {
+    let Some((_, scope)) = CHECKED.iter().find(|(bug, _)| *bug == name) else { return true };
+    let Some(scope) = scopes(1).into_iter().find(|other| other.name.starts_with(scope)) else { return false };
+    let checked = (scope.check)();
+    for fault in &checked.faults {
+        println!("{}: {} states, {:.1} s: {fault}", checked.name, checked.states, checked.seconds);
+    }
+    !checked.faults.is_empty()
+}
+
 /// Plants one bug and tells stories until a rule is broken; false when none is.
 pub(crate) fn caught(name: &str) -> bool {
-    let Some((bug, ..)) = Bug::ALL.iter().find(|(_, other, _)| *other == name) else { return false };
-    if !plant(*bug) {
+    if !plant_by_name(name) {
         return false;
+    }
+    if !fails_its_check(name) {
+        println!("and its model check holds");
+        return false;
+    }
+    if CHECKED_ALONE.contains(&name) {
+        return true;
     }
     let began = Instant::now();
     let mut seed = 0;

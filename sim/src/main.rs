@@ -15,6 +15,7 @@ use postrider_sim::plan::Plan;
 use postrider_sim::shrink::shrink;
 use postrider_sim::story::{Wish, draw, tell};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim swarm [--seeds N | --minutes M] [--from SEED] [--threads N] [WISH...]
@@ -23,7 +24,7 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
        postrider-sim explain RECORDING [--id QUEUEID] [--session N]   why a daemon decided so
-       postrider-sim check                     model checks, exhaustive in small scopes
+       postrider-sim check [SCOPE] [--plant BUG] model checks, exhaustive in small scopes
        postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
        postrider-sim scale [MESSAGES [FILE.svg]]
        postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
@@ -88,7 +89,7 @@ fn main() -> ExitCode {
             wish: arguments.wish(),
         })),
         Some("explain") => recorded::explain(&arguments),
-        Some("check") => Ok(check()),
+        Some("check") => Ok(check(&arguments)),
         Some("sweep") => arguments.plan().map(|plan| sweep(&arguments, plan.seed)),
         Some("shrink") => arguments.plan().map(|plan| smaller(&plan)),
         Some("rehearse") => rehearsal::rehearse(arguments.0.get(1..).unwrap_or_default()),
@@ -147,14 +148,32 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
     broken == 0
 }
 
-/// Every model check, with its states.
-fn check() -> bool {
-    let checked = postrider_sim::check::all(2);
-    for scope in &checked {
-        println!("{:60} {:>9} states {:>7.1} s", scope.name, scope.states, scope.seconds);
-        scope.faults.iter().for_each(|fault| println!("  {fault}"));
+/// The model checks whose name begins with that of the second word, or all; each with its states.
+fn check(arguments: &Arguments) -> bool {
+    let wanted = arguments.0.get(1).filter(|word| !word.starts_with("--")).map_or("", String::as_str);
+    #[cfg(feature = "planted")]
+    if let Some(bug) = arguments.word("--plant") {
+        assert!(canary::plant_by_name(bug), "there is no bug {bug}, or there is one already");
     }
-    checked.iter().all(|scope| scope.faults.is_empty())
+    let scopes: Vec<_> =
+        postrider_sim::check::scopes(2).into_iter().filter(|scope| scope.name.starts_with(wanted)).collect();
+    let (next, broken) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let one = || {
+        while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let checked = (scope.check)();
+            broken.fetch_add(usize::from(!checked.faults.is_empty()), Ordering::Relaxed);
+            let faults = checked.faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>();
+            println!("{:60} {:>9} states {:>7.1} s{faults}", checked.name, checked.states, checked.seconds);
+        }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(one);
+        }
+    });
+    let broken = broken.into_inner();
+    println!("{} scopes, {broken} broken", scopes.len());
+    broken == 0 && !scopes.is_empty()
 }
 
 fn smaller(plan: &Plan) -> bool {

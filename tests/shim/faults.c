@@ -171,6 +171,16 @@ ssize_t pread(int fd, void *octets, size_t size, off_t offset) {
 
 ssize_t pread64(int fd, void *octets, size_t size, off64_t offset) { return pread(fd, octets, size, offset); }
 
+/* With RWF_NOWAIT: a read of what is in memory. */
+ssize_t preadv64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags) {
+  if (decide_fd(READ, fd) == 1) return -1;
+  return syscall(SYS_preadv2, fd, parts, count, (long)offset, 0L, flags);
+}
+
+ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags) {
+  return preadv64v2(fd, parts, count, offset, flags);
+}
+
 static int synced(int fd, long call) {
   int decision = decide_fd(SYNC, fd);
   if (decision >= 0) return -decision;

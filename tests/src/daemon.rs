@@ -3,6 +3,7 @@
 use crate::names::Names;
 use crate::smtp::Client;
 use crate::{Scratch, binary, free_port, wait_for};
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, User};
 use std::ffi::OsString;
@@ -272,6 +273,23 @@ impl Daemon {
     #[must_use]
     pub fn client(&self) -> Client {
         Client::connect(self.port)
+    }
+
+    /// Makes the kernel forget what it has in memory of the spool's files, so that reading them asks the disk.
+    ///
+    /// # Panics
+    /// When there is no spool.
+    pub fn forget_cached_contents(&self) {
+        for folder in ["log", "contents"] {
+            let folder = self.path().join("spool/postrider").join(folder);
+            for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+            {
+                let file = entry.and_then(|entry| fs::File::open(entry.path())).expect("a file of the spool");
+                // Only what is on disk can be forgotten.
+                file.sync_all().expect("a disk that works");
+                posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("a plain file");
+            }
+        }
     }
 
     /// Messages in a user's Maildir.

@@ -179,6 +179,35 @@ fn each_read_unlink_and_allocation_fails_in_its_turn() {
 }
 
 #[test]
+fn what_the_disk_does_not_read_waits_and_is_delivered_once_when_it_does() {
+    let mut scene = Scene::new("fault-reads", "");
+    scene.faults.arm(Kind::Read, 1, u64::MAX, Action::Fail(Errno::EIO));
+    // In the log, in a file of its own, and for a mailbox.
+    for (lines, recipient) in [(3, "you@far.test"), (8_000, "you@far.test"), (3, "b@here.test")] {
+        assert!(scene.submit(lines, recipient), "nothing is read to take a message");
+    }
+    let words = "cannot be read: Input/output error; the disk fails: the kernel's log (dmesg) says more)";
+    let deferred = |log: &str| {
+        log.lines()
+            .filter(|line| line.contains("status=deferred ("))
+            .filter(|line| line.ends_with(words) && line.contains("dsn=4.3.0"))
+            .count()
+    };
+    wait_for("all of them to be deferred", || (deferred(&scene.daemon.log()) >= 3).then_some(()));
+    let list = scene.daemon.command(&["queue", "list", "--json"]);
+    let told = String::from_utf8_lossy(&list.stderr)
+        .matches("it is in the queue, and can not be read now: ")
+        .count();
+    assert_eq!(told, 3, "{list:?}");
+    assert!(scene.server.taken().is_empty() && scene.daemon.delivered("b").is_empty());
+    scene.faults.disarm(Kind::Read);
+    wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+    assert_eq!(scene.daemon.delivered("b").len(), 1);
+    _ = scene.answers.remove("m3");
+    scene.compare();
+}
+
+#[test]
 fn a_file_system_that_can_not_allocate_ahead_keeps_mail_as_well() {
     let mut daemon =
         Daemon::prepare("no-fallocate", "relayhost = [127.0.0.1]:1\nspool_segment_size = 262144", "");

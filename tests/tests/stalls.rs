@@ -1,20 +1,24 @@
-//! A disk that stands still: memory stays bounded, because mail is refused; and nothing that was answered is lost.
+//! A disk that stands still: memory stays bounded, because mail is refused; nobody waits who does not need the disk; and nothing that was
+//! answered is lost.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::server::{Answer, Server};
 use postrider_tests::smtp::Client;
 use postrider_tests::{program, wait_for};
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-/// A tracer that holds every sync of the daemon before it begins; it lets go when dropped.
+/// A tracer that holds every call of a kind before it begins; it lets go when dropped.
 struct Standstill(Child);
 
 impl Standstill {
-    fn of(daemon: &Daemon) -> Self {
+    fn of(daemon: &Daemon, call: &str) -> Self {
         let notes = daemon.path().join("strace");
+        let (trace, inject) = (format!("trace={call}"), format!("inject={call}:delay_enter=600000000"));
         let child = Command::new(program("strace", "strace"))
-            .args(["-f", "-e", "trace=fdatasync", "-e", "inject=fdatasync:delay_enter=600000000", "-o"])
+            .args(["-f", "-e", &trace, "-e", &inject, "-o"])
             .arg(&notes)
             .args(["-p", &daemon.process().to_string()])
             .stderr(Stdio::piped())
@@ -62,7 +66,7 @@ fn a_disk_that_stands_still_refuses_mail_before_memory_is_full() {
     let daemon = Daemon::start("stalls", "content_memory_limit = 1048576\n");
     let first = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 0\r\n\r\nbody\r\n");
     assert!(first.starts_with("250"), "{first}");
-    let standstill = Standstill::of(&daemon);
+    let standstill = Standstill::of(&daemon, "fdatasync");
     // Ten of these are as much as the limit permits.
     let mut waiting: Vec<Client> = Vec::new();
     let mut refused = 0;
@@ -106,4 +110,48 @@ fn slow_clients_do_not_fill_memory_either() {
     let refused = replies.iter().filter(|reply| reply.starts_with("452 4.3.1")).count();
     // How many are taken depends on how fast the first are done; what is not refused has had its memory.
     assert!(taken + refused == 30 && taken > 0 && refused > 0, "{replies:?}");
+}
+
+#[test]
+fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
+    // More of them than the daemon has workers.
+    let deliveries = 2 * std::thread::available_parallelism().map_or(2, usize::from) + 4;
+    let door = Arc::new(RwLock::new(()));
+    let shut = door.write().expect("nobody has failed");
+    let inside = Arc::clone(&door);
+    let server = Server::scripted(move |verb, _| {
+        if verb == "DATA" {
+            drop(inside.read());
+        }
+        Answer::Usual
+    });
+    let lines = format!(
+        "relayhost = [127.0.0.1]:{}\nsmtp_destination_concurrency_limit = 100\ninitial_destination_concurrency = 100\n",
+        server.address.port()
+    );
+    let daemon = Daemon::start("still-reads", &lines);
+    for number in 0..deliveries {
+        // Each in a file of its own: a page that one has read is not there for the others.
+        let text = format!("Subject: {number}\r\n\r\n{}", "a line of some length\r\n".repeat(10_000));
+        let reply = daemon.client().deliver("a@client.test", &["you@far.test"], &text);
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    let at_data = || server.heard().iter().filter(|line| *line == "DATA").count();
+    wait_for("all deliveries to ask for the content's turn", || (at_data() == deliveries).then_some(()));
+    daemon.forget_cached_contents();
+    let standstill = Standstill::of(&daemon, "pread64");
+    drop(shut);
+    let held =
+        || fs::read_to_string(daemon.path().join("strace")).unwrap_or_default().matches("pread64(").count();
+    wait_for("a read to be held", || (held() > 0).then_some(()));
+    for number in 0..4 {
+        let text = format!("Subject: new {number}\r\n\r\nbody\r\n");
+        let reply = daemon.client().deliver("a@client.test", &["b@here.test"], &text);
+        assert!(reply.starts_with("250"), "{reply}");
+    }
+    // What has just come is in memory: no delivery of it needs the disk to read.
+    _ = daemon.wait_for_mail("b", 4);
+    assert_eq!(server.taken().len(), 0);
+    drop(standstill);
+    assert_eq!(server.wait(deliveries).len(), deliveries);
 }

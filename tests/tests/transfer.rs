@@ -3,8 +3,11 @@
 use nix::sys::signal::Signal;
 use postrider_tests::binary;
 use postrider_tests::daemon::Daemon;
+use postrider_tests::server::{Answer, Server};
 use std::fs::{self, File};
+use std::io::Read;
 use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, RwLock};
 
 /// Everything beyond this host is deferred: nobody listens there.
 const DEFERRING: &str = "relayhost = [127.0.0.1]:1\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h";
@@ -140,6 +143,62 @@ fn a_message_is_held_there_only_if_it_was_held_before_the_journey() {
         (&left[0]["queue_name"], &left[0]["recipients"][0]["address"]),
         (&"hold".into(), &"held@away.test".into())
     );
+}
+
+#[test]
+fn a_message_under_way_is_left_out_of_what_moves() {
+    let door = Arc::new(RwLock::new(()));
+    let shut = door.write().expect("nobody has failed");
+    let inside = Arc::clone(&door);
+    let server = Server::scripted(move |verb, _| {
+        if verb == "DATA" {
+            drop(inside.read());
+        }
+        Answer::Usual
+    });
+    let here = Daemon::start("export-active", &format!("relayhost = [127.0.0.1]:{}", server.address.port()));
+    let there = Daemon::start("import-active", ELSEWHERE);
+    _ = here.client().deliver("me@here.test", &["you@away.test"], "Subject: x\r\n\r\nbody\r\n");
+    let at_data = || server.heard().iter().any(|line| line == "DATA");
+    postrider_tests::wait_for("the delivery to ask for its turn", || at_data().then_some(()));
+    let (octets, told) = export(&here, &["--hold"]);
+    assert!(told.contains("it is being delivered, and left out; export it later"), "{told}");
+    assert!(imported(&import(&there, &octets), 0).is_empty());
+    drop(shut);
+    assert_eq!(server.wait(1).len(), 1);
+    postrider_tests::wait_for("its removal", || list(&here).is_empty().then_some(()));
+}
+
+#[test]
+fn a_message_that_leaves_while_it_is_exported_is_left_out() {
+    let here = Daemon::start("export-gone", &format!("{DEFERRING}\nmessage_size_limit = 0"));
+    let there = Daemon::start("import-gone", &format!("{DEFERRING}\nnode_number = 7"));
+    // More than pipes and sockets hold.
+    let large =
+        format!("Subject: large\r\n\r\n{}", "A line that is not short, and many.\r\n".repeat(400_000));
+    _ = here.client().deliver("me@here.test", &["you@away.test"], &large);
+    let id = postrider_tests::wait_for("a deferred message", || {
+        let listed = list(&here);
+        let deferred = listed.first().filter(|message| message["queue_name"] == "deferred")?;
+        deferred["queue_id"].as_str().map(str::to_owned)
+    });
+    let mut child =
+        queue(&here, &["export"]).stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut out = child.stdout.take().expect("a pipe");
+    let mut octets = vec![0; 1_000];
+    out.read_exact(&mut octets).expect("the export begins");
+    assert!(here.command(&["queue", "delete", &id]).status.success());
+    let contents = here.path().join("spool/postrider/contents");
+    postrider_tests::wait_for("its content to be removed", || {
+        (fs::read_dir(&contents).ok()?.count() == 0).then_some(())
+    });
+    out.read_to_end(&mut octets).expect("a pipe");
+    assert!(child.wait().expect("it is ours").success());
+    assert!(
+        octets.len() < large.len() && octets[octets.len() - 100..].windows(5).any(|line| line == b"gone\n")
+    );
+    assert!(imported(&import(&there, &octets), 0).is_empty());
+    assert!(list(&there).is_empty());
 }
 
 #[test]

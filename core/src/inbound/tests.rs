@@ -65,7 +65,8 @@ fn in_data() -> Inbound {
     let mut inbound = inbound();
     drain(&mut inbound, |_| false);
     say(&mut inbound, "HELO client.example\r\n");
-    say(&mut inbound, "MAIL FROM:<a@client.example>\r\nRCPT TO:<b@here.example>\r\n");
+    say(&mut inbound, "MAIL FROM:<a@client.example>\r\n");
+    say(&mut inbound, "RCPT TO:<b@here.example>\r\n");
     assert_eq!(say(&mut inbound, "DATA\r\n"), "354 End data with <CR><LF>.<CR><LF>\r\n");
     inbound
 }

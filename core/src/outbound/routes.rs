@@ -7,6 +7,7 @@
 use crate::delivery::{Destination, Protocol, split};
 use crate::params::check::nearest;
 use crate::params::master_cf::{Delivery, Role, Service, ServiceType};
+use crate::params::problem::{File, Place};
 use crate::params::{Config, Problem, Severity};
 
 /// How a parameter or a table writes a route.
@@ -62,7 +63,8 @@ fn error(text: String, remedy: impl Into<String>) -> BadRoute {
     BadRoute { severity: Severity::Error, text, remedy: remedy.into() }
 }
 
-/// Judges what main.cf and the services set; defaults are ours to get right.
+/// Judges what main.cf and the services set; defaults are ours to get right. But where master.cf lacks the transport that all mail for
+/// others takes by default, that is told: whoever has left it out may mean it.
 #[must_use]
 pub fn judge(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
@@ -82,11 +84,23 @@ pub fn judge(config: &Config) -> Vec<Problem> {
             }
         }
     }
+    let name = "default_transport";
+    if config.set_at(name, None).is_none()
+        && let Err(bad) = judge_value(config, Form::Hop, main.text(name))
+    {
+        let place = Place { file: File::Main, line: None };
+        let remedy = format!("{}; until then mail for other hosts waits in the queue", bad.remedy);
+        problems.push(BadRoute { severity: Severity::Warning, remedy, ..bad }.at(
+            place,
+            name,
+            main.text(name),
+        ));
+    }
     problems
 }
 
 impl BadRoute {
-    fn at(self, place: crate::params::problem::Place, name: &str, value: &str) -> Problem {
+    fn at(self, place: Place, name: &str, value: &str) -> Problem {
         let text = format!("{name} = {value}: {}", self.text);
         Problem { place, severity: self.severity, text, remedy: self.remedy }
     }
@@ -242,6 +256,19 @@ mod tests {
         assert_eq!(
             (pipe.severity, pipe.text.as_str()),
             (Severity::Warning, "not working yet: pipe of service mailman/unix")
+        );
+    }
+
+    #[test]
+    fn a_master_cf_without_the_default_transport_is_told() {
+        let (config, _) = Config::read("", "smtp inet n - n - - smtpd\n", Host::default());
+        let told: Vec<String> = judge(&config).iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with(
+                "main.cf: warning: default_transport = smtp: master.cf has no transport \"smtp\""
+            ),
+            "{told:?}"
         );
     }
 

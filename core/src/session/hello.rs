@@ -33,7 +33,7 @@ impl Session {
             }
             // RFC 5321 3.1: the server speaks first. Who does not wait may be a bot, or relayed by a browser.
             Ok(()) if self.params.forbid_unauth_pipelining && !self.backlog.waiting().is_empty() => {
-                self.out_of_step(now, "");
+                self.out_of_step(now);
             }
             Ok(()) if self.draining => {}
             Ok(()) => {
@@ -66,6 +66,8 @@ impl Session {
         if hello.extended {
             lines.extend(self.keywords());
         }
+        // Who says HELO after EHLO has seen the offer all the same.
+        self.extended |= hello.extended;
         self.hello = Some(hello);
         self.say(now, &Reply { code: 250, status: None, lines }, true);
     }

@@ -64,6 +64,8 @@ pub struct Session {
     name: String,
     discard: Option<Discarded>,
     hello: Option<Hello>,
+    /// It has been offered our extensions.
+    extended: bool,
     tls: Option<TlsFacts>,
     transaction: Option<Transaction>,
     chunks: Chunks,
@@ -103,6 +105,7 @@ impl Session {
             name: "unknown".to_owned(),
             discard: Some(Discarded::default()),
             hello: None,
+            extended: false,
             tls: None,
             transaction: None,
             chunks: Chunks::None,
@@ -120,6 +123,12 @@ impl Session {
             Stage::Content(_) if self.sleep.is_none() => limits::CHUNK_MAX,
             _ => limits::BACKLOG_MAX.saturating_sub(self.backlog.waiting().len()),
         }
+    }
+
+    /// True while content comes and is taken.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        matches!(self.stage, Stage::Content(_)) && self.sleep.is_none()
     }
 
     /// True when nothing more will come of it.
@@ -222,7 +231,7 @@ impl Session {
             return self.say(now, &refusal, false);
         }
         if self.must_be_last() && !self.backlog.waiting().is_empty() {
-            return self.out_of_step(now, arguments);
+            return self.out_of_step(now);
         }
         self.dispatch(now, arguments);
         if matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Etrn) {
@@ -270,22 +279,21 @@ impl Session {
         }
     }
 
-    /// Commands behind which a client must wait for the reply (RFC 2920 3.1), as Postfix checks them.
+    /// Commands behind which a client must wait for the reply (RFC 2920 3.1), as Postfix checks them: some always, and all of a client
+    /// that has not said EHLO, and so does not know that we offer pipelining.
     fn must_be_last(&self) -> bool {
-        self.params.forbid_unauth_pipelining
-            && matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Noop | Verb::Vrfy)
+        let always = matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::Data | Verb::Noop | Verb::Vrfy);
+        self.params.forbid_unauth_pipelining && (always || !self.extended)
     }
 
     /// The client did not wait where it must: what follows was meant for somebody else, or is not its own.
-    fn out_of_step(&mut self, now: Now, arguments: &str) {
+    fn out_of_step(&mut self, now: Now) {
         let early = String::from_utf8_lossy(self.backlog.waiting());
         let early: String = early.chars().take(100).collect();
-        let space = if arguments.is_empty() { "" } else { " " };
-        let client = self.client();
-        self.warn(format!(
-            "improper command pipelining after {}{space}{arguments} from {client}: {early}",
-            self.place
-        ));
+        let early = early.replace('\r', "\\r").replace('\n', "\\n");
+        let (place, client) = (self.place, self.client());
+        let text = format!("improper command pipelining after {place} from {client}: {early}");
+        self.event(Event::Note { program: "smtpd", text });
         self.say(now, &replies::OUT_OF_STEP.reply(), false);
         self.backlog.clear();
         self.closing = true;
@@ -296,7 +304,7 @@ impl Session {
         let waits = matches!(pending, Pending::Hello(_) | Pending::Data | Pending::Vrfy(..));
         if waits && self.must_be_last() && !self.backlog.waiting().is_empty() {
             self.stage = Stage::Command;
-            return self.out_of_step(now, "");
+            return self.out_of_step(now);
         }
         let verdict = verdict.map_err(|refused| {
             self.note_trouble(refused.class);

@@ -70,7 +70,7 @@ impl Session {
         }
         self.backlog.clear();
         self.tls = Some(facts);
-        self.hello = None;
+        (self.hello, self.extended) = (None, false);
         self.deadline = now.mono.after(self.params.timeout);
         if self.params.tls_wrapper {
             self.judge(Pending::Connect);

@@ -86,7 +86,13 @@ fn closed(error: &io::Error) -> Failure {
 pub(super) fn list(setup: &Setup, selection: Selection, form: Form) -> Result<(), Failure> {
     let mut printer = Printer::new(form);
     let with_maildrop = selection == Selection::All(None);
+    let mut unread = false;
     let told = ask(setup, &Request::Order(Order::List(selection)), |reply| match reply {
+        Reply::Note(text) => {
+            eprintln!("{text}");
+            unread = true;
+            Ok(())
+        }
         Reply::Listing(listing) => {
             printer.put(word(listing.queue_name), &listing).map_err(|error| closed(&error))
         }
@@ -95,7 +101,7 @@ pub(super) fn list(setup: &Setup, selection: Selection, form: Form) -> Result<()
     if with_maildrop {
         printer.put_maildrop(setup)?;
     }
-    if told.is_err() && printer.messages == 0 {
+    if (told.is_err() || unread) && printer.messages == 0 {
         // That the queue is empty is more than we know.
         return told;
     }

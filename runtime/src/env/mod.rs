@@ -9,7 +9,7 @@ pub mod real;
 use crate::record::Tape;
 use postrider_core::local::{Deposit, Fault};
 use postrider_core::outbound::Endpoint;
-use postrider_core::queue::{DiskError, Done, Op};
+use postrider_core::queue::{DiskError, Done, File, Op};
 use postrider_core::time::{Now, Timestamp};
 use std::future::Future;
 use std::io;
@@ -69,14 +69,19 @@ pub trait Net: Send + Sync + 'static {
     ) -> impl Future<Output = io::Result<usize>> + Send;
 }
 
-/// The disk of the spool. Calls may block; they run where [`Environment::spawn_spool`] puts them, and reads of content in the
-/// task that wants them.
+/// The disk of the spool. Calls may block: they run where [`Environment::spawn_spool`] or [`Environment::blocking`] puts them.
 pub trait Disk: Send + Sync + 'static {
     /// Carries out an operation.
     ///
     /// # Errors
     /// What the disk said.
     fn execute(&self, op: Op) -> Result<Done, DiskError>;
+    /// Octets of a file, if all of them are in memory; `None` where a device would have to be asked, or where nobody can tell.
+    /// Never waits for a device.
+    fn glance(&self, file: File, offset: u64, length: u64) -> Option<Vec<u8>> {
+        _ = (file, offset, length);
+        None
+    }
     /// Octets free in its file system.
     fn free_space(&self) -> u64;
 }

@@ -42,7 +42,8 @@ pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<
     tokio::spawn(stage.run());
     house.listen().await?;
     let (wake, woken) = mpsc::channel(1);
-    tokio::spawn(pickup::run(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken));
+    let pickup = pickup::start(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken);
+    pickup.map_err(|error| Fault::new(Cause::System, format!("pickup: {}", told(&error))))?;
     observe::note(format!(
         "daemon started -- version {}, configuration {}, listening on {}",
         env!("CARGO_PKG_VERSION"),

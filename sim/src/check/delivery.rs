@@ -109,7 +109,8 @@ pub(super) fn scopes(attempts: u8) -> Vec<(&'static str, Delivery)> {
     ]
 }
 
-fn attempt(number: u8, left: &[u8]) -> Attempt {
+/// An attempt with the recipients of these places.
+pub(super) fn attempt(number: u8, left: &[u8]) -> Attempt {
     let recipients = left.iter().map(|recipient| AttemptRecipient {
         index: u32::from(*recipient),
         address: Mailbox::new(["a", "b"][usize::from(*recipient)], "x.sim"),
@@ -373,8 +374,8 @@ impl Model for Delivery {
             }
             Action::Crash => {
                 let heard = std::mem::take(&mut next.heard);
-                for place in 0..2 {
-                    next.causes[place] += u8::from(heard[place]);
+                for (causes, heard) in next.causes.iter_mut().zip(heard) {
+                    *causes += u8::from(heard);
                 }
                 next.closed();
                 next.crashes += 1;

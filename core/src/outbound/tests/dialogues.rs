@@ -9,6 +9,7 @@
 //! C: EHLO client.example          we must say exactly this, and nothing more before the server's next line
 //! S! close                        the server closes
 //! % stuck                         a long content, of which the kernel takes nothing
+//! % breaks words                  the content can not be read behind its first piece
 //! ?: starttls ok                  we start TLS; it works (or: why not)
 //! +300s                           time passes; before it everything that happened must have been looked at
 //! =: b@example.net sent 2.0.0 (…) the outcome of a recipient
@@ -57,6 +58,7 @@ struct Dialogue {
     tables: BTreeMap<(String, String), String>,
     content: Vec<u8>,
     stuck: bool,
+    breaks: Option<String>,
     /// Lines, and whether each is of several that come in one segment whatever happens.
     steps: Vec<(String, bool)>,
 }
@@ -84,6 +86,7 @@ impl Script {
                 world.stuck = true;
                 world.content = "0123456789\r\n".repeat(10_000).into_bytes();
             }
+            "breaks" => world.breaks = Some(rest.to_owned()),
             "size" => self.attempt.size = words[1].parse().unwrap(),
             "8bit" => self.attempt.body = BodyType::EightBitMime,
             "smtputf8" => self.attempt.smtputf8 = true,
@@ -282,8 +285,8 @@ fn read(text: &str) -> Dialogue {
         }
     }
     let params = params(&lines, script.protocol);
-    let World { zone, tables, content, stuck, .. } = world;
-    Dialogue { script, params, zone, tables, content, stuck, steps }
+    let World { zone, tables, content, stuck, breaks, .. } = world;
+    Dialogue { script, params, zone, tables, content, stuck, breaks, steps }
 }
 
 /// Plays it, and gives all that was said, settled and logged.
@@ -294,6 +297,7 @@ fn play(dialogue: &Dialogue, cuts: Cuts<'_>) -> Vec<String> {
         tables: dialogue.tables.clone(),
         content: dialogue.content.clone(),
         stuck: dialogue.stuck,
+        breaks: dialogue.breaks.clone(),
         ..World::new(dialogue.params.clone())
     };
     world.tell(Input::Attempt(Box::new(script.attempt.clone())));

@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) gives_up: Option<Instant>,
     /// The kernel takes no content: nobody reads at the other end.
     pub(super) stuck: bool,
+    /// Why the content can not be read behind its first piece.
+    pub(super) breaks: Option<String>,
 }
 
 pub(super) fn mailbox(text: &str) -> Mailbox {
@@ -99,6 +101,7 @@ impl World {
             notices: Vec::new(),
             gives_up: None,
             stuck: false,
+            breaks: None,
         }
     }
 
@@ -201,6 +204,10 @@ impl World {
             if let Some(answer) = answer {
                 self.outbound.handle_input(self.now, Input::Answer(answer));
             } else if let Some(restart) = read {
+                if let (Some(why), false) = (self.breaks.clone(), restart) {
+                    self.outbound.handle_input(self.now, Input::ContentLost(why));
+                    continue;
+                }
                 let at = if restart { 0 } else { read_at.unwrap_or(self.content.len()) };
                 let end = (at + crate::limits::CHUNK_MAX).min(self.content.len());
                 read_at = Some(end);

@@ -8,9 +8,10 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::uio::{pread, pwritev};
 use postrider_core::queue::{DiskError, Done, File, Op};
+use rustix::io::{ReadWriteFlags, preadv2};
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -96,12 +97,12 @@ impl SpoolDirectory {
     }
 
     fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
-        let mut handles = self.handles();
-        if let Some(handle) = handles.get(file) {
+        if let Some(handle) = self.handles().get(file) {
             return Ok(handle);
         }
+        // Opened without the lock: a disk may take its time, and who only glances must not wait for it.
         let handle = Arc::new(OpenOptions::new().read(true).write(true).open(self.path(file))?);
-        handles.keep(file, &handle);
+        self.handles().keep(file, &handle);
         Ok(handle)
     }
 
@@ -159,6 +160,15 @@ impl SpoolDirectory {
         Ok(octets)
     }
 
+    fn glance(&self, file: File, offset: u64, length: u64) -> Option<Vec<u8>> {
+        let handle = self.handles().get(file)?;
+        let mut octets = vec![0; usize::try_from(length).ok()?];
+        // What a file system can not tell (tmpfs, NFS), and what fails, is left to who may wait.
+        let count =
+            preadv2(&*handle, &mut [IoSliceMut::new(&mut octets)], offset, ReadWriteFlags::NOWAIT).ok()?;
+        (count == octets.len()).then_some(octets)
+    }
+
     fn list(&self) -> io::Result<Vec<(File, u64)>> {
         let mut files = Vec::new();
         for name in DIRECTORIES {
@@ -203,6 +213,10 @@ impl Disk for SpoolDirectory {
             Some(Errno::ENOENT) => DiskError::Missing,
             _ => DiskError::Failed(told(&error)),
         })
+    }
+
+    fn glance(&self, file: File, offset: u64, length: u64) -> Option<Vec<u8>> {
+        self.glance(file, offset, length)
     }
 
     fn free_space(&self) -> u64 {
@@ -293,6 +307,21 @@ mod tests {
         assert_eq!(disk.execute(Op::List), Ok(Done::Files(vec![(file, 4096)])));
         assert_eq!(disk.execute(Op::Unlink(file)), Ok(Done::Nothing));
         assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Err(DiskError::Missing));
+        fs::remove_dir_all(root).expect("ours to remove");
+    }
+
+    #[test]
+    fn a_glance_is_a_read_or_nothing() {
+        let root = scratch("glance");
+        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let file = File::Segment(7);
+        assert_eq!(disk.glance(file, 0, 1), None, "nobody has it open");
+        assert_eq!(disk.execute(Op::Create { file, size: 4096 }), Ok(Done::Nothing));
+        let octets = vec![b"abcdef".to_vec()];
+        assert_eq!(disk.execute(Op::Write { file, offset: 10, octets }), Ok(Done::Nothing));
+        // Where the file system can tell what is in memory, what was just written is.
+        assert!(matches!(disk.glance(file, 11, 3).as_deref(), Some(b"bcd") | None));
+        assert_eq!(disk.glance(file, 4_090, 7), None, "beyond the end");
         fs::remove_dir_all(root).expect("ours to remove");
     }
 

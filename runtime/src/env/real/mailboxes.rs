@@ -11,7 +11,7 @@ use postrider_core::local::{Deposit, Fault, Format, Locks, maildir_final, maildi
 use postrider_core::time::Timestamp;
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,6 +146,8 @@ struct MboxLetter {
     close: Option<Request>,
     /// Octets before this message; the file is cut back to them when it cannot be written whole.
     before: u64,
+    /// What a message that a crash has torn lacks to its end: without it the next one would go on in the middle of its last line.
+    gap: &'static [u8],
     limit: u64,
     written: u64,
 }
@@ -189,8 +191,27 @@ impl MboxLetter {
             return Err(Fault::Forbidden(format!("the mailbox belongs to user {}", data.uid())));
         }
         let before = data.len();
-        Ok(Self { agent, file, _flock: flock, close, before, limit: deposit.limit, written: 0 })
+        let gap = match gap(&file, before) {
+            Ok(gap) => gap,
+            Err(error) => {
+                unlock(&agent);
+                return Err(fault(&error));
+            }
+        };
+        Ok(Self { agent, file, _flock: flock, close, before, gap, limit: deposit.limit, written: 0 })
     }
+}
+
+/// What must stand between the octets of a mailbox and its next message, so that a blank line comes before it.
+fn gap(file: &File, length: u64) -> io::Result<&'static [u8]> {
+    let mut last = [b'\n'; 2];
+    let known = usize::try_from(length.min(2)).unwrap_or(2);
+    file.read_exact_at(&mut last[2 - known..], length - known as u64)?;
+    Ok(match &last {
+        b"\n\n" => b"",
+        [_, b'\n'] => b"\n",
+        _ => b"\n\n",
+    })
 }
 
 fn unlock(agent: &Agent, close: Option<&Request>) {
@@ -210,7 +231,8 @@ impl Letter for MboxLetter {
         if self.limit > 0 && self.before + self.written > self.limit {
             return Err(Fault::Full);
         }
-        self.file.write_all(octets).map_err(|error| fault(&error))
+        let gap = std::mem::take(&mut self.gap);
+        self.file.write_all(gap).and_then(|()| self.file.write_all(octets)).map_err(|error| fault(&error))
     }
 
     fn finish(self: Box<Self>) -> Result<(), Fault> {
@@ -238,6 +260,25 @@ mod tests {
     fn deposit(path: &Path, locks: Locks) -> Deposit {
         let (uid, gid) = (nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw());
         Deposit { path: path.display().to_string(), uid, gid, locks, ..Deposit::default() }
+    }
+
+    #[test]
+    fn a_message_begins_behind_a_blank_line_whatever_a_crash_has_left() {
+        let path = std::env::temp_dir().join(format!("postrider-torn-{}", std::process::id()));
+        let mailboxes = RealMailboxes::new(Arc::new(Agent::Ourselves));
+        let none = Locks { fcntl: false, flock: false, dotlock: false };
+        for (left, gap) in
+            [("", ""), ("\n", ""), ("From a\n\nte", "\n\n"), ("text\n", "\n"), ("text\n\n", "")]
+        {
+            std::fs::write(&path, left).expect("a scratch file");
+            let mut letter = mailboxes.open(&deposit(&path, none), Timestamp(0)).expect("free");
+            letter.write(b"From b").expect("space");
+            letter.write(b"\n").expect("space");
+            letter.finish().expect("durable");
+            let now = std::fs::read_to_string(&path).expect("the mailbox");
+            assert_eq!(now, format!("{left}{gap}From b\n"));
+        }
+        std::fs::remove_file(path).expect("ours to remove");
     }
 
     #[test]

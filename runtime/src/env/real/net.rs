@@ -2,6 +2,8 @@
 
 use crate::env::{Accepted, ListenAt, Net};
 use crate::privilege::{Agent, Request};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::TcpNoDelay;
 use postrider_core::outbound::Endpoint;
 use std::io;
 use std::net::SocketAddr;
@@ -40,8 +42,8 @@ pub enum RealStream {
 /// A listening socket.
 #[derive(Debug)]
 pub enum RealListener {
-    /// TCP.
-    Tcp(TcpListener),
+    /// TCP, and the address where it listens, if that is one: then each client need not be asked where it came.
+    Tcp(TcpListener, Option<SocketAddr>),
     /// A socket of this host.
     Unix(UnixListener),
 }
@@ -58,7 +60,10 @@ impl Net for RealNet {
                 let socket = socket.ok_or_else(|| io::Error::other("the helper gave no socket"))?;
                 let listener = std::net::TcpListener::from(socket);
                 listener.set_nonblocking(true)?;
-                TcpListener::from_std(listener).map(RealListener::Tcp)
+                // Replies are small and awaited: Nagle would hold them back. Clients' sockets inherit this.
+                setsockopt(&listener, TcpNoDelay, &true)?;
+                let own = listener.local_addr().ok().filter(|own| !own.ip().is_unspecified());
+                Ok(RealListener::Tcp(TcpListener::from_std(listener)?, own))
             }
             ListenAt::Unix(path) => {
                 let path = self.queue_directory.join(path);
@@ -70,11 +75,9 @@ impl Net for RealNet {
 
     async fn accept(&self, listener: &RealListener) -> io::Result<Accepted<RealStream>> {
         match listener {
-            RealListener::Tcp(listener) => {
+            RealListener::Tcp(listener, own) => {
                 let (stream, peer) = listener.accept().await?;
-                // Replies are small and awaited: Nagle would hold them back.
-                _ = stream.set_nodelay(true);
-                let local = stream.local_addr().ok();
+                let local = own.or_else(|| stream.local_addr().ok());
                 Ok(Accepted { stream: RealStream::Tcp(stream), peer: Some(peer), local })
             }
             RealListener::Unix(listener) => {
