@@ -4,10 +4,14 @@
 //! (`env/real/ring.rs`). Nobody who serves mail waits for it: what finds no room is lost, and the recording says how much. A session of
 //! which something was lost is recorded no further; the manager is written down as a whole again.
 
+mod shelf;
+
+pub use shelf::{Batch, Frame, Shelf};
+
 use crate::env::Environment;
 use crate::observe;
 use crate::site::Site;
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use crate::trouble::told;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::mail::QueueId;
@@ -20,9 +24,6 @@ use postrider_core::session::Peer;
 use postrider_core::time::Now;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Octets of frames that wait for the writer.
-const SHELF_MAX: usize = 16 * 1024 * 1024;
 
 /// Where a recording goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,117 +58,6 @@ impl Ring {
             file_count: settings.number("record_file_count"),
             content: settings.flag("record_content"),
         }))
-    }
-}
-
-/// A frame, as far as the writer must know it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Frame {
-    /// The configuration: stands at the head of each file.
-    Setting(Vec<u8>),
-    /// The manager: a file that is full ends here, and the next begins with it.
-    State(Vec<u8>),
-    /// Anything else.
-    Other(Vec<u8>),
-}
-
-impl Frame {
-    /// Its octets.
-    #[must_use]
-    pub fn octets(&self) -> &[u8] {
-        let (Self::Setting(octets) | Self::State(octets) | Self::Other(octets)) = self;
-        octets
-    }
-}
-
-/// What the writer takes.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Batch {
-    /// In order.
-    pub frames: Vec<Frame>,
-    /// So many did not fit behind them.
-    pub lost: u64,
-    /// Nothing more will come.
-    pub last: bool,
-}
-
-#[derive(Debug, Default)]
-struct Room {
-    batch: Batch,
-    octets: usize,
-    stopped: bool,
-    /// All that was put is on disk, or never will be.
-    ended: bool,
-}
-
-/// Frames that wait to be written.
-#[derive(Debug, Default)]
-pub struct Shelf {
-    room: Mutex<Room>,
-    work: Condvar,
-}
-
-impl Shelf {
-    fn room(&self) -> MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts a frame there; false when there is no room for it or nobody takes frames any more.
-    pub fn put(&self, frame: Frame) -> bool {
-        let mut room = self.room();
-        if room.stopped {
-            return false;
-        }
-        let octets = frame.octets().len();
-        // A state may be larger than all else: it is taken when nothing else waits.
-        if room.octets + octets > SHELF_MAX && room.octets > 0 {
-            room.batch.lost += 1;
-            return false;
-        }
-        room.octets += octets;
-        room.batch.frames.push(frame);
-        drop(room);
-        self.work.notify_all();
-        true
-    }
-
-    /// Takes what there is; waits until there is something.
-    #[must_use]
-    pub fn take(&self) -> Batch {
-        let mut room = self.room();
-        while room.batch == Batch::default() && !room.stopped {
-            room = self.work.wait(room).unwrap_or_else(PoisonError::into_inner);
-        }
-        room.octets = 0;
-        let last = room.stopped;
-        Batch { last, ..std::mem::take(&mut room.batch) }
-    }
-
-    /// Takes no more frames; the writer ends when it has taken those that are there.
-    pub fn stop(&self) {
-        self.room().stopped = true;
-        self.work.notify_all();
-    }
-
-    /// The writer has ended.
-    pub fn ended(&self) {
-        let mut room = self.room();
-        (room.stopped, room.ended) = (true, true);
-        drop(room);
-        self.work.notify_all();
-    }
-
-    /// True when no frames are taken any more.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.room().stopped
-    }
-
-    /// Stops, and waits a moment for the writer to end: what is recorded shall be there when the daemon is gone.
-    pub fn finish(&self, most: Duration) {
-        self.stop();
-        let room = self.room();
-        drop(self.work.wait_timeout_while(room, most, |room| !room.ended));
     }
 }
 

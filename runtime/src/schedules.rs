@@ -178,13 +178,38 @@ fn an_attempt_reaches_a_connection_or_comes_back_and_none_is_lost_between() {
 fn a_connection_that_waits_for_its_outcomes_is_told_once() {
     explore(|| {
         let unwritten = Arc::new(Unwritten::default());
-        let wait = unwritten.wait(AttemptId(1));
-        let other = Arc::clone(&unwritten);
-        let teller = thread::spawn(move || other.written(AttemptId(1)));
-        shuttle::future::block_on(wait).expect("somebody tells it");
-        teller.join().expect("no panic");
-        // Of an attempt that nobody waits for any more nothing is kept.
-        unwritten.written(AttemptId(1));
+        let connections: Vec<_> = (1..=2)
+            .map(|number| {
+                let unwritten = Arc::clone(&unwritten);
+                thread::spawn(move || {
+                    let wait = unwritten.wait(AttemptId(number));
+                    let other = Arc::clone(&unwritten);
+                    let teller = thread::spawn(move || other.written(AttemptId(number)));
+                    shuttle::future::block_on(wait).expect("somebody tells it");
+                    teller.join().expect("no panic");
+                })
+            })
+            .collect();
+        // Of an attempt that nobody waits for nothing is kept, and nobody else is told.
+        unwritten.written(AttemptId(3));
+        connections.into_iter().for_each(|connection| connection.join().expect("no panic"));
+    });
+}
+
+/// What these tests would be worth if shuttle found nothing.
+#[test]
+#[should_panic(expected = "an update was lost")]
+fn an_order_that_loses_an_update_is_found() {
+    explore(|| {
+        let count = Arc::new(AtomicUsize::new(0));
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let count = Arc::clone(&count);
+                thread::spawn(move || count.store(count.load(Ordering::SeqCst) + 1, Ordering::SeqCst))
+            })
+            .collect();
+        others.into_iter().for_each(|other| other.join().expect("no panic"));
+        assert_eq!(count.load(Ordering::SeqCst), 2, "an update was lost");
     });
 }
 

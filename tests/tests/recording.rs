@@ -63,7 +63,7 @@ fn day(name: &str, more: &str) -> Daemon {
     let relay = picky();
     let mut daemon = Daemon::prepare(name, "", "");
     let lines = format!(
-        "mynetworks = 192.0.2.0/24\nrelay_domains = far.test\nrelay_transport = smtp:[127.0.0.1]:{}\n{more}",
+        "mynetworks = 192.0.2.0/24\nsmtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination\nrelay_domains = far.test\nrelay_transport = smtp:[127.0.0.1]:{}\n{more}",
         relay.address.port()
     );
     daemon.write_main_cf(&recorded(&daemon, &lines));
