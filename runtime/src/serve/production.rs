@@ -11,7 +11,7 @@ use postrider_core::event::Event;
 use postrider_core::params::{Config, Severity};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 /// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
@@ -29,10 +29,7 @@ pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<
     let mut helper = watch(agent);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Before anybody can know that we are here: a signal that nobody waits for would kill us without a drain.
-    let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
-    let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(trouble)?;
+    let mut signals = Signals::new()?;
     let mut house = furnish(env, provider, setup.config.clone()).await?;
     for problem in house.doubts() {
         observe::warn(problem.replacen(": warning: ", ": ", 1));
@@ -50,41 +47,7 @@ pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<
         setup.directory.display(),
         house.listening().join(", ")
     ));
-    let mut lost = None;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            Ok(()) = &mut helper => {
-                lost = Some("the helper that keeps root has ended: mailboxes of users can not be written".to_owned());
-                break;
-            }
-            what = house.fallen() => {
-                lost = Some(format!("internal error: the {what} has ended; what was answered with 250 is on disk"));
-                break;
-            }
-            () = wake.closed() => {
-                lost = Some("internal error: who takes mail out of the maildrop has ended".to_owned());
-                break;
-            }
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => drop(reload(&house, &setup, &log).await),
-            wish = wished.recv() => match wish {
-                Some((Request::Stop, reply)) => {
-                    _ = reply.send(Ok(()));
-                    break;
-                }
-                Some((Request::Reload, reply)) => {
-                    let result = reload(&house, &setup, &log).await;
-                    _ = reply.send(result);
-                }
-                Some((_, reply)) => {
-                    _ = wake.try_send(());
-                    _ = reply.send(Ok(()));
-                }
-                None => break,
-            },
-        }
-    }
+    let lost = stand_by(&house, &setup, &log, &mut signals, &mut helper, &mut wished, &wake).await;
     if let Some(why) = &lost {
         observe::log(Event::Trouble { program: "master", id: None, text: why.clone() });
     }
@@ -98,6 +61,69 @@ pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<
     match lost {
         Some(why) => Err(Fault::new(Cause::System, format!("{why}; start the daemon again"))),
         None => Ok(()),
+    }
+}
+
+/// The signals that we obey.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Fault> {
+        let trouble = |error: std::io::Error| Fault::new(Cause::System, format!("signals: {}", told(&error)));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(trouble)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(trouble)?,
+            hangup: signal(SignalKind::hangup()).map_err(trouble)?,
+        })
+    }
+}
+
+/// Obeys until the daemon shall stop; or must, and why.
+async fn stand_by(
+    house: &House<Real>,
+    setup: &Setup,
+    log: &observe::Log,
+    signals: &mut Signals,
+    helper: &mut oneshot::Receiver<()>,
+    wished: &mut mpsc::Receiver<operate::Wish>,
+    wake: &mpsc::Sender<()>,
+) -> Option<String> {
+    loop {
+        tokio::select! {
+            _ = signals.terminate.recv() => return None,
+            Ok(()) = &mut *helper => {
+                let why = "the helper that keeps root has ended: mailboxes of users can not be written";
+                return Some(why.to_owned());
+            }
+            what = house.fallen() => {
+                let why = format!("internal error: the {what} has ended; what was answered with 250 is on disk");
+                return Some(why);
+            }
+            () = wake.closed() => {
+                return Some("internal error: who takes mail out of the maildrop has ended".to_owned());
+            }
+            _ = signals.interrupt.recv() => return None,
+            _ = signals.hangup.recv() => drop(reload(house, setup, log).await),
+            wish = wished.recv() => match wish {
+                Some((Request::Stop, reply)) => {
+                    _ = reply.send(Ok(()));
+                    return None;
+                }
+                Some((Request::Reload, reply)) => {
+                    let result = reload(house, setup, log).await;
+                    _ = reply.send(result);
+                }
+                Some((_, reply)) => {
+                    _ = wake.try_send(());
+                    _ = reply.send(Ok(()));
+                }
+                None => return None,
+            },
+        }
     }
 }
 
