@@ -85,8 +85,8 @@ pub enum Event {
         cipher: String,
         bits: u16,
     },
-    /// The header was read: `message-id=<…>`.
-    MessageId { id: QueueId, message_id: String },
+    /// The header was read: `message-id=<…>`, or `resent-message-id=<…>`.
+    MessageId { id: QueueId, resent: bool, message_id: String },
     /// A header or body rule acted.
     HeaderRule { id: QueueId, verb: &'static str, header: String, details: String },
     /// It became active: `from=<…>, size=…, nrcpt=… (queue active)`.
@@ -237,7 +237,10 @@ impl Event {
                 line,
                 "{side} TLS connection established {peer}: {protocol} with cipher {cipher} ({bits}/{bits} bits)"
             ),
-            Self::MessageId { message_id, .. } => write!(line, "message-id={message_id}"),
+            Self::MessageId { resent, message_id, .. } => {
+                let resent = if *resent { "resent-" } else { "" };
+                write!(line, "{resent}message-id={message_id}")
+            }
             Self::HeaderRule { verb, header, details, .. } => {
                 write!(line, "{verb}: header {header} {details}")
             }

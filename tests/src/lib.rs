@@ -13,6 +13,7 @@ pub mod names;
 pub mod postfix;
 pub mod server;
 pub mod smtp;
+pub mod tls;
 pub mod world;
 
 use std::path::{Path, PathBuf};

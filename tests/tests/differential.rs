@@ -2,6 +2,7 @@
 //! its reason. `corpus/differential/README.md` says how a situation is written; `SHOW=1` prints what Postfix did.
 
 use postrider_tests::differential::{addresses, compare, corpus};
+use std::collections::BTreeMap;
 
 /// Settings that a test below plays.
 const PLAYED: &[&str] =
@@ -66,10 +67,19 @@ fn ten_thousand_addresses_are_read_as_postfix_reads_them_or_refused() {
         })
         .collect();
     println!("delivered by Postfix {}, by Postrider {}", reference.len(), ours.len());
-    if std::env::var_os("SHOW").is_some() {
-        for (number, address) in reference.iter().filter(|(number, _)| !ours.contains_key(number)) {
-            println!("only Postfix takes {:?} as {address:?}", generated[*number]);
-        }
+    let mut classes: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
+    for number in reference.keys().filter(|number| !ours.contains_key(number)) {
+        let address = generated[*number].as_str();
+        classes.entry(addresses::class(address)).or_default().push(address);
+    }
+    for (class, found) in &classes {
+        println!("{class:?}: only Postfix takes {}, like {:?}", found.len(), &found[..found.len().min(3)]);
+    }
+    assert_eq!(classes.get(&None), None, "refused for no reason that is listed");
+    let listed = include_str!("../../docs/differences.md");
+    for class in addresses::CLASSES {
+        assert!(classes.contains_key(&Some(class)), "{class}: no such address any more");
+        assert!(listed.contains(class), "docs/differences.md does not tell of {class}");
     }
     assert!(wrong.is_empty(), "{} of 10,000:\n{}", wrong.len(), wrong.join("\n"));
     // Without this a server that refuses all would pass.

@@ -43,6 +43,81 @@ fn a_line_without_an_end_costs_no_memory() {
     assert!(most <= before + GROWTH_MAX, "{before} kB, then {most} kB");
 }
 
+/// Octets of each bomb below.
+const BOMB: usize = 66 << 20;
+/// Kilobytes by which one message of any size may make the daemon grow: what is inline in the log, buffers of a socket, and slack.
+const MESSAGE_GROWTH_MAX: u64 = 6 * 1_024;
+
+/// Sends a message of a beginning and a part that is repeated until it is large; the reply, and by how many kilobytes the daemon grew.
+fn bomb(daemon: &Daemon, beginning: &str, part: &[u8]) -> (String, u64) {
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<a@client.test>", "250");
+    client.expect("RCPT TO:<b@here.test>", "250");
+    client.expect("DATA", "354");
+    let before = anonymous(daemon);
+    let mut most = before;
+    client.send(beginning.as_bytes());
+    let block = part.repeat((64 << 10) / part.len());
+    for number in 0..BOMB / block.len() {
+        client.send(&block);
+        if number % 16 == 0 {
+            most = most.max(anonymous(daemon));
+        }
+    }
+    client.send(b"\r\n.\r\n");
+    let reply = client.reply();
+    most = most.max(anonymous(daemon));
+    client.expect("QUIT", "221");
+    (reply, most - before)
+}
+
+/// Beginnings and parts: one line, one field, many fields, many continuation lines, no octet of text, parts within parts.
+const BOMBS: &[(&str, &[u8])] = &[
+    ("Subject: x\r\n\r\n", b"xxxxxxxxxxxxxxxx"),
+    ("Subject: ", b"xxxxxxxxxxxxxxxx"),
+    ("", b"X-Field: value\r\n"),
+    ("To: a@b.test", b",\r\n a@b.test"),
+    ("Subject: x\r\n\r\n", b"\n"),
+    (
+        "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\nContent-Transfer-Encoding: 8bit\r\n\r\n",
+        b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n",
+    ),
+];
+
+#[test]
+fn a_message_beyond_the_limit_is_read_to_its_end_in_no_memory_and_refused() {
+    let daemon = Daemon::start("bombs-refused", "");
+    let reply = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    for (beginning, part) in BOMBS {
+        let (reply, grown) = bomb(&daemon, beginning, part);
+        println!("{:?}: {grown} kB", part.escape_ascii().to_string());
+        assert!(reply.starts_with("552 5.3.4"), "{reply}");
+        assert!(grown <= MESSAGE_GROWTH_MAX, "{part:?}: {grown} kB");
+    }
+    _ = daemon.wait_for_mail("b", 1);
+    let contents = fs::read_dir(daemon.path().join("spool/postrider/contents"));
+    let left = contents.map_or(0, |entries| entries.count());
+    assert_eq!(left, 0, "what was refused leaves no file");
+}
+
+#[test]
+fn a_message_of_any_size_that_is_taken_needs_no_memory_for_it() {
+    let daemon = Daemon::start("bombs-taken", "message_size_limit = 0\nlocal_transport = discard\n");
+    let reply = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    for (beginning, part) in BOMBS {
+        let (reply, grown) = bomb(&daemon, beginning, part);
+        println!("{:?}: {grown} kB", part.escape_ascii().to_string());
+        assert!(reply.starts_with("250"), "{part:?}: {reply}");
+        assert!(grown <= MESSAGE_GROWTH_MAX, "{part:?}: {grown} kB");
+        let id = reply.trim_end().rsplit(' ').next().expect("a queue id");
+        let line = daemon.wait_for_log(&format!("{id}: to=<b@here.test>"));
+        assert!(line.contains("status=sent"), "{line}");
+    }
+}
+
 #[test]
 fn the_51st_connection_of_one_client_is_sent_away() {
     // Clients of mynetworks are excepted unless somebody says otherwise.

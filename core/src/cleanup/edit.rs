@@ -236,11 +236,15 @@ impl Pass {
         if row.name == "content-transfer-encoding" && bench.params.detect_8bit_encoding_header {
             self.eight_bit |= value.eq_ignore_ascii_case(b"8bit");
         }
-        if self.seen.insert(row.name) && row.name == "message-id" {
+        if self.seen.insert(row.name) && matches!(row.name, "message-id" | "resent-message-id") {
             let logical = header::logical(octets);
             let value = logical.split_once(':').map_or("", |(_, value)| value);
-            self.message_id = value.trim().replace('\n', " ");
-            events.push(Event::MessageId { id: bench.draft.id, message_id: self.message_id.clone() });
+            let message_id = value.trim().replace('\n', " ");
+            let resent = row.resent;
+            if !resent {
+                self.message_id.clone_from(&message_id);
+            }
+            events.push(Event::MessageId { id: bench.draft.id, resent, message_id });
         }
     }
 
@@ -290,11 +294,10 @@ impl Pass {
             text.push_str(&format!("{resent}Message-Id: {value}\r\n"));
             if !self.resent {
                 self.message_id.clone_from(&value);
-                events.push(Event::MessageId { id, message_id: value });
             }
-        }
-        if self.message_id.is_empty() && !self.seen.contains("message-id") {
-            events.push(Event::MessageId { id, message_id: "<>".to_owned() });
+            events.push(Event::MessageId { id, resent: self.resent, message_id: value });
+        } else if !self.seen.contains("message-id") {
+            events.push(Event::MessageId { id, resent: false, message_id: "<>".to_owned() });
         }
         if ours && !self.seen.contains(written) {
             text.push_str(&format!("{resent}Date: {}\r\n", date::rfc5322(at, params.utc_offset_minutes)));

@@ -134,7 +134,7 @@ fn mail_of_a_stranger_keeps_its_header_but_for_bcc() {
     assert_eq!(message.pieces.0.len(), 3);
     assert_eq!(
         events,
-        [Event::MessageId { id: world.draft.id, message_id: "<>".into() }],
+        [Event::MessageId { id: world.draft.id, resent: false, message_id: "<>".into() }],
         "a missing Message-Id is logged, not added"
     );
 }
@@ -154,6 +154,22 @@ fn mail_of_this_host_gets_what_it_lacks() {
     let resent = world.text(b"From: a\r\nResent-To: b\r\n\r\n");
     assert!(resent.contains("Resent-Message-Id: <") && resent.contains("\r\nResent-From: joe@a.example\r\n"));
     assert!(!resent.contains("\r\nDate:"));
+}
+
+#[test]
+fn the_log_names_the_ids_of_a_resent_message() {
+    let logged = |world: &World, content: &[u8]| -> Vec<String> {
+        let id = format!("{}: ", world.draft.id);
+        world.message(content).1.iter().map(|event| event.text().replace(&id, "")).collect()
+    };
+    let both = b"Resent-From: b\r\nResent-Message-Id: <2@x>\r\nMessage-Id: <1@x>\r\n\r\n";
+    assert_eq!(logged(&World::new(), both), ["resent-message-id=<2@x>", "message-id=<1@x>"]);
+    let neither = b"Resent-From: b\r\n\r\n";
+    assert_eq!(logged(&World::new(), neither), ["message-id=<>"]);
+    let world = World::new().local();
+    let id = world.draft.id;
+    let added = format!("resent-message-id=<20261121042051.{id}@mx.here.example>");
+    assert_eq!(logged(&world, neither), [added]);
 }
 
 #[test]

@@ -16,6 +16,10 @@ pub const CNAMES_MAX: u32 = 16;
 /// Records kept of one answer: 1000 exchangers are a hazard that mail must survive, more are not worth their memory.
 pub const RECORDS_MAX: usize = 1024;
 
+/// Pointers to pointers within a compressed name. Those who compress names point at labels, so that real answers have one; each
+/// pointer is two octets for the sender and a step for us, and thousands of records may share a chain of thousands.
+const POINTERS_IN_A_ROW_MAX: u8 = 16;
+
 /// What octets that came for a query turn out to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Reading {
@@ -87,6 +91,9 @@ pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: RecordKind) -> Read
     if !octets.starts_with(&id.to_be_bytes()) && !planted!(AnyAnswer) {
         return Reading::Stray;
     }
+    if winds(octets) {
+        return Reading::Broken;
+    }
     let Ok(message) = Message::from_vec(octets) else {
         // TC may cut in the middle of a record.
         let cut = octets.get(2).is_some_and(|flags| flags & 0x82 == 0x82);
@@ -111,6 +118,27 @@ pub(super) fn read(octets: &[u8], id: u16, name: &str, kind: RecordKind) -> Read
         ResponseCode::NoError | ResponseCode::NXDomain => walk(&message, &asked, kind),
         _ => Reading::Broken,
     }
+}
+
+/// Whether following names through it could take much longer than reading it. Looks at all octets as if each began a pointer: what
+/// is none is hardly ever so many in a row.
+fn winds(octets: &[u8]) -> bool {
+    let mut rows: Vec<u8> = vec![0; octets.len()];
+    for (at, pair) in octets.windows(2).enumerate() {
+        let target = usize::from(pair[0] & 0x3f) << 8 | usize::from(pair[1]);
+        // Names point backwards (RFC 1035 4.1.4); the reader refuses others.
+        if pair[0] < 0xc0 || target >= at {
+            continue;
+        }
+        let row = rows.get(target).copied().unwrap_or(0).saturating_add(1);
+        if row > POINTERS_IN_A_ROW_MAX {
+            return true;
+        }
+        if let Some(place) = rows.get_mut(at) {
+            *place = row;
+        }
+    }
+    false
 }
 
 /// Is it an answer to this question? Old servers send their FORMERR without the question.
@@ -243,6 +271,44 @@ mod tests {
         let mut octets = vec![0, 7, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0];
         octets.extend([0xc0, 12, 0, 15, 0, 1, 0xc0, 12]);
         assert_eq!(read(&octets, 7, "example.org", RecordKind::Mx), Reading::Broken);
+    }
+
+    /// An answer whose exchanger's name is reached by so many pointers, one to the other.
+    fn chained(pointers: usize) -> Vec<u8> {
+        let mut octets = query(7, "example.org", RecordKind::Mx, false).expect("a good name");
+        octets[2..4].copy_from_slice(&[0x81, 0x80]);
+        octets[7] = 2;
+        // A record of a type that nobody knows holds the chain.
+        let length = u16::try_from(2 * (pointers - 1)).expect("a short chain").to_be_bytes();
+        octets.extend([0xc0, 12, 0xff, 0, 0, 1, 0, 0, 0, 9, length[0], length[1]]);
+        let mut target = 12u16;
+        for _ in 1..pointers {
+            let at = u16::try_from(octets.len()).expect("a short answer");
+            octets.extend((0xc000 | target).to_be_bytes());
+            target = at;
+        }
+        octets.extend([0xc0, 12, 0, 15, 0, 1, 0, 0, 0, 9, 0, 4, 0, 5]);
+        octets.extend((0xc000 | target).to_be_bytes());
+        octets
+    }
+
+    #[test]
+    fn names_that_wind_through_the_whole_answer_are_not_followed() {
+        let found = |pointers| {
+            matches!(read(&chained(pointers), 7, "example.org", RecordKind::Mx), Reading::Found(_))
+        };
+        assert!(found(1) && found(2) && found(16));
+        assert_eq!(read(&chained(17), 7, "example.org", RecordKind::Mx), Reading::Broken);
+        assert_eq!(read(&chained(7_000), 7, "example.org", RecordKind::Mx), Reading::Broken);
+        // Addresses that look like pointers are as many as they like.
+        let mut octets = query(7, "example.org", RecordKind::A, false).expect("a good name");
+        octets[2..4].copy_from_slice(&[0x81, 0x80]);
+        octets[6..8].copy_from_slice(&900u16.to_be_bytes());
+        for number in 0..900u16 {
+            octets.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4]);
+            octets.extend([192 + (number % 64) as u8, 12, (number / 4) as u8, 0xc0]);
+        }
+        assert!(matches!(read(&octets, 7, "example.org", RecordKind::A), Reading::Found(_)));
     }
 
     #[test]

@@ -62,6 +62,58 @@ pub fn generated(count: usize) -> Vec<String> {
         .collect()
 }
 
+/// What makes an address one that Postfix takes for something and we refuse: words of `docs/differences.md`.
+pub const CLASSES: [&str; 8] = [
+    "control characters",
+    "comments and parentheses",
+    "backslashes outside of quotes",
+    "blanks outside of quotes",
+    "special characters outside of quotes",
+    "more than one `@`",
+    "quoted strings joined to other words",
+    "nothing beside a `!` or `%`",
+];
+
+/// The first class that an address belongs to, if it is in any.
+#[must_use]
+pub fn class(address: &str) -> Option<&'static str> {
+    // A source route is read, and its colon, commas and signs are none of the local part.
+    let behind_route = if address.starts_with("@a.test") { address.split_once(':') } else { None };
+    let (_, text) = behind_route.unwrap_or(("", address));
+    let (mut bare, mut quoted, mut escaped, mut joined) = (String::new(), false, false, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => {
+                quoted = !quoted;
+                // A mark where a quoted string stands.
+                if quoted {
+                    bare.push('"');
+                }
+            }
+            _ if quoted => {}
+            c => bare.push(c),
+        }
+    }
+    for (at, _) in bare.match_indices('"') {
+        joined |= at > 0 || !bare[at + 1..].starts_with('@');
+    }
+    let beside =
+        |mark: char| bare.starts_with(mark) || bare.ends_with(mark) || bare.contains(&format!("{mark}@"));
+    let holds = [
+        address.chars().any(char::is_control),
+        bare.contains(['(', ')']),
+        bare.contains('\\'),
+        bare.contains(' '),
+        bare.contains([',', ';', ':', '<', '>', '[', ']']),
+        bare.matches('@').count() > 1,
+        joined,
+        beside('!') || beside('%'),
+    ];
+    CLASSES.into_iter().zip(holds).find(|(_, holds)| *holds).map(|(class, _)| class)
+}
+
 /// Whom the next hop was given for each number, by one server in a world of its own.
 #[must_use]
 pub fn delivered(name: &str, addresses: &[String]) -> [BTreeMap<usize, String>; 2] {

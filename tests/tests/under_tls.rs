@@ -1,0 +1,226 @@
+//! Rows S1, S4, S5 and S6 of the attacks, under TLS: what was said in the clear counts for nothing, smuggling is no easier, and nothing
+//! older than TLS 1.2 is spoken.
+
+use postrider_tests::daemon::Daemon;
+use postrider_tests::server::Server;
+use postrider_tests::tls::{Client, server_lines};
+use postrider_tests::{program, wait_for};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
+
+/// What some program took for the end of the data; one that does is enough for a smuggler.
+const ENDS: &[&[u8]] = &[
+    b"\n.\n",
+    b"\n.\r\n",
+    b"\r.\r",
+    b"\r.\r\n",
+    b"\r\n.\n",
+    b"\r\n.\r",
+    b"\r\n.\r\r\n",
+    b"\r\r\n.\r\r\n",
+    b"\r\0\n.\r\0\n",
+    b"\r\n.\0\r\n",
+    b"\r\n \x2e\r\n",
+];
+
+/// A relay that offers STARTTLS.
+fn relay(name: &str) -> (Daemon, Server) {
+    let server = Server::start();
+    let mut daemon = Daemon::prepare(name, "", "");
+    let lines = server_lines(&daemon.config());
+    daemon.write_main_cf(&format!(
+        "{lines}smtpd_tls_loglevel = 1\nrelayhost = [127.0.0.1]:{}\n",
+        server.address.port()
+    ));
+    daemon.run();
+    (daemon, server)
+}
+
+fn envelope(client: &mut Client, sender: &str) {
+    client.expect(&format!("MAIL FROM:<{sender}@client.test>"), "250");
+    client.expect("RCPT TO:<reader@far.test>", "250");
+    client.expect("DATA", "354");
+}
+
+#[test]
+fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
+    let (daemon, server) = relay("smuggling-tls");
+    let mut sessions = 0;
+    for (number, end) in ENDS.iter().enumerate() {
+        let attack = [
+            b"Subject: outer\r\n\r\nbody",
+            *end,
+            b"MAIL FROM:<smuggled@evil.test>\r\nRCPT TO:<victim@far.test>\r\nDATA\r\nSubject: in\r\n\r\nevil\r\n.\r\n",
+        ]
+        .concat();
+        let middle = "Subject: outer\r\n\r\nbody".len() + end.len() / 2;
+        // In one record, each octet in a record of its own, and cut within what pretends to be the end.
+        for pieces in
+            [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]]
+        {
+            let mut client = Client::connect(daemon.port).secure(b"");
+            client.expect("EHLO client.test", "250");
+            envelope(&mut client, &format!("outer{number}"));
+            pieces.iter().for_each(|piece| client.send(piece));
+            client.send(b"QUIT\r\n");
+            _ = client.rest();
+            sessions += 1;
+        }
+    }
+    // The control: a message whose end is true, with a second one behind it, which is two messages.
+    let mut client = Client::connect(daemon.port).secure(b"");
+    client.expect("EHLO client.test", "250");
+    envelope(&mut client, "last");
+    client.send(b"Subject: last\r\n\r\nbody\r\n.\r\n");
+    assert!(client.reply().starts_with("250"));
+    let taken = wait_for("the last message", || {
+        let taken = server.taken();
+        taken.iter().any(|message| message.mail.contains("last@")).then_some(taken)
+    });
+    assert!(taken.len() > sessions / 2, "{} of {sessions} attacks arrived as one message", taken.len());
+    for message in taken {
+        assert!(!message.mail.contains("smuggled"), "{}", message.content.escape_ascii());
+        assert!(!message.recipients.iter().any(|one| one.contains("victim")));
+    }
+    assert!(!daemon.log().contains("smuggled@evil.test"));
+}
+
+#[test]
+fn commands_in_the_clear_behind_starttls_are_not_obeyed_under_tls() {
+    let (daemon, server) = relay("injection-tls");
+    let injected = b"EHLO injected.test\r\nMAIL FROM:<injected@evil.test>\r\nRCPT TO:<victim@far.test>\r\n";
+    let mut client = Client::connect(daemon.port).secure(injected);
+    // The first reply under TLS is the one to the first command under TLS.
+    let reply = client.say("NOOP");
+    assert_eq!(reply, "250 2.0.0 Ok\r\n");
+    assert!(client.say("RCPT TO:<reader@far.test>").starts_with("503 5.5.1"));
+    client.expect("EHLO client.test", "250");
+    assert!(client.say("RCPT TO:<reader@far.test>").starts_with("503 5.5.1"), "no sender was injected");
+    envelope(&mut client, "true");
+    client.send(b"Subject: x\r\n\r\nbody\r\n.\r\n");
+    assert!(client.reply().starts_with("250"));
+    let taken = server.wait(1);
+    assert!(taken[0].mail.contains("true@client.test"), "{taken:?}");
+    _ = daemon.wait_for_log("improper command pipelining after STARTTLS");
+    assert!(!daemon.log().contains("injected@evil.test"));
+}
+
+#[test]
+fn an_envelope_that_began_in_the_clear_is_forgotten_under_tls() {
+    let (daemon, _server) = relay("forgotten-tls");
+    let mut client = Client::connect(daemon.port);
+    client.expect("MAIL FROM:<a@client.test>", "250");
+    client.expect("RCPT TO:<reader@far.test>", "250");
+    let mut client = client.secure(b"");
+    assert!(client.say("DATA").starts_with("503 5.5.1"));
+    let reply = client.expect("EHLO client.test", "250");
+    assert!(!reply.contains("STARTTLS"), "{reply}");
+    assert!(client.say("STARTTLS").starts_with("554 5.5.1"), "{}", daemon.log());
+}
+
+/// openssl's client, with these options; it ends with QUIT.
+fn openssl(daemon: &Daemon, options: &[&str], input: &str) -> Output {
+    let mut child = Command::new(program("openssl", "openssl"))
+        .args(["s_client", "-starttls", "smtp", "-connect", &format!("127.0.0.1:{}", daemon.port)])
+        .args(options)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A client that has failed reads no more.
+    _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    child.wait_with_output().expect("it ends")
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn only_tls_1_2_and_1_3_with_sound_ciphers_are_spoken() {
+    let (daemon, _server) = relay("versions-tls");
+    for good in [&["-tls1_2"][..], &["-tls1_3"], &[]] {
+        let output = openssl(&daemon, good, "QUIT\r\n");
+        assert!(output.status.success(), "{good:?}: {}", text(&output));
+        let said = text(&output);
+        assert!(!said.contains("Compression: zlib"), "CRIME: {said}");
+        assert!(!said.contains("TLS server extension \"heartbeat\""), "{said}");
+    }
+    // openssl itself is told to be lax, so that it is the server that refuses.
+    let bad: &[&[&str]] = &[
+        &["-tls1", "-cipher", "ALL:@SECLEVEL=0"],
+        &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"],
+        &["-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"],
+        &["-tls1_2", "-cipher", "eNULL:@SECLEVEL=0"],
+        &["-tls1_2", "-cipher", "ADH:@SECLEVEL=0"],
+        // ROBOT and Lucky Thirteen live in the exchange of RSA keys and in CBC.
+        &["-tls1_2", "-cipher", "kRSA:@SECLEVEL=0"],
+        &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA384:@SECLEVEL=0"],
+        &["-tls1_2", "-curves", "secp224r1"],
+    ];
+    for options in bad {
+        let output = openssl(&daemon, options, "QUIT\r\n");
+        assert!(!output.status.success(), "{options:?}: {}", text(&output));
+        let said = text(&output);
+        assert!(
+            said.contains("alert") || said.contains("no peer certificate"),
+            "the server refuses: {options:?}: {said}"
+        );
+    }
+    // After all that it serves.
+    let output = openssl(&daemon, &["-tls1_3"], "QUIT\r\n");
+    assert!(output.status.success());
+}
+
+#[test]
+fn a_client_can_not_have_the_handshake_again() {
+    let (daemon, _server) = relay("renegotiation-tls");
+    let mut child = Command::new(program("openssl", "openssl"))
+        .args(["s_client", "-starttls", "smtp", "-tls1_2"])
+        .args(["-connect", &format!("127.0.0.1:{}", daemon.port)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl runs");
+    // `R` at the start of a line is openssl's word for it. It then waits for a handshake that does not come.
+    child.stdin.as_mut().expect("a pipe").write_all(b"R\n").expect("openssl reads");
+    let stderr = child.stderr.take().expect("a pipe");
+    let asked = BufReader::new(stderr).lines().map_while(Result::ok).any(|line| line == "RENEGOTIATING");
+    assert!(asked, "openssl asks for another handshake");
+    let mut other = Client::connect(daemon.port).secure(b"");
+    other.expect("EHLO client.test", "250");
+    other.expect("QUIT", "221");
+    child.kill().expect("our own child");
+    child.wait().expect("our own child");
+    wait_for("both sessions to end", || (daemon.log().matches("disconnect from").count() == 2).then_some(()));
+    assert_eq!(daemon.log().matches("TLS connection established").count(), 2, "{}", daemon.log());
+}
+
+#[test]
+fn what_is_no_handshake_ends_one_session_and_no_other() {
+    let (daemon, _server) = relay("garbage-tls");
+    let mut other = Client::connect(daemon.port).secure(b"");
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        // A heartbeat that claims 16 KB, before and instead of a handshake.
+        b"\x18\x03\x02\x00\x03\x01\x40\x00",
+        b"\x16\x03\x01\xff\xff\x01",
+        &[0x16; 70_000],
+        &[0; 3],
+    ] {
+        let mut client = postrider_tests::smtp::Client::connect(daemon.port);
+        client.expect("EHLO client.test", "250");
+        client.expect("STARTTLS", "220");
+        client.send(garbage);
+        client.fall_silent();
+        _ = client.rest();
+    }
+    other.expect("EHLO client.test", "250");
+    let corpus = fs::read_to_string(daemon.path().join("stderr")).unwrap_or_default();
+    assert!(!corpus.contains("panicked"), "{corpus}");
+}
