@@ -5,17 +5,22 @@
 
 use postrider_core::planted::{Bug, plant};
 use postrider_sim::check::scopes;
+use postrider_sim::plan::Plan;
+use postrider_sim::shrink::shrink;
 use postrider_sim::story::{Wish, draw, tell};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How long a bug may live.
+/// How long a bug may live, in time of one core.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Stories that it may live through where that time is not counted.
+const SEEDS_MAX: u64 = 20_000;
 
 /// Bugs that a model check must find, and which.
 const CHECKED: [(&str, &str); 10] = [
     ("AckBeforeSync", "spool: two messages"),
-    ("SpareUnnamed", "spool: two messages"),
+    ("NeverSynced", "spool: two messages"),
     ("IdsRepeat", "spool: two messages"),
     ("OneTooMany", "concurrency: feedback 1"),
     ("TtlIgnored", "names: one server"),
@@ -29,13 +34,15 @@ const CHECKED: [(&str, &str); 10] = [
 const CHECKED_ALONE: [&str; 1] = ["KeptForAnyone"];
 
 /// Plants all bugs, or the one that is named; true when each was caught.
-pub(crate) fn canary(name: Option<&str>) -> bool {
+pub(crate) fn canary(name: Option<&str>, plans: Option<&str>) -> bool {
     let chosen = Bug::ALL.iter().filter(|(_, other, _)| name.is_none_or(|name| name == *other));
     let program = std::env::current_exe().ok();
     let (mut caught, mut count) = (0, 0);
     for (_, name, words) in chosen {
-        let output =
-            program.as_ref().and_then(|program| Command::new(program).args(["caught", name]).output().ok());
+        let kept = plans.into_iter().flat_map(|folder| ["--plans", folder]);
+        let output = program
+            .as_ref()
+            .and_then(|program| Command::new(program).args(["caught", name]).args(kept).output().ok());
         let said = output.as_ref().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         let dead = output.is_some_and(|output| output.status.success());
         count += 1;
@@ -53,6 +60,13 @@ pub(crate) fn plant_by_name(name: &str) -> bool {
     Bug::ALL.iter().find(|(_, other, _)| *other == name).is_some_and(|(bug, ..)| plant(*bug))
 }
 
+/// Time that this thread has had of a core, as Linux counts it: others may be busy.
+fn worked() -> Duration {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanos = counted.as_deref().and_then(|text| text.split(' ').next()?.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
 /// True unless the model check of this bug holds in spite of it.
 fn fails_its_check(name: &str) -> bool {
     let Some((_, scope)) = CHECKED.iter().find(|(bug, _)| *bug == name) else { return true };
@@ -64,8 +78,8 @@ fn fails_its_check(name: &str) -> bool {
     !checked.faults.is_empty()
 }
 
-/// Plants one bug and tells stories until a rule is broken; false when none is.
-pub(crate) fn caught(name: &str) -> bool {
+/// Plants one bug and tells stories until a rule is broken; false when none is. The story is kept, as small as it gets, in this folder.
+pub(crate) fn caught(name: &str, plans: Option<&str>) -> bool {
     if !plant_by_name(name) {
         return false;
     }
@@ -76,9 +90,9 @@ pub(crate) fn caught(name: &str) -> bool {
     if CHECKED_ALONE.contains(&name) {
         return true;
     }
-    let began = Instant::now();
+    let began = worked();
     let mut seed = 0;
-    while began.elapsed() < PATIENCE {
+    while worked().saturating_sub(began) < PATIENCE && seed < SEEDS_MAX {
         // A bug may break a machine so that it panics: that is noticed as well.
         let told = std::panic::catch_unwind(|| tell(&draw(seed, Wish::default()), false));
         let violation = match &told {
@@ -87,10 +101,28 @@ pub(crate) fn caught(name: &str) -> bool {
         };
         seed += 1;
         if let Some(violation) = violation {
-            println!("after {seed} seeds, {:.1} s: {violation}", began.elapsed().as_secs_f64());
+            println!(
+                "after {seed} seeds, {:.1} s: {violation}",
+                worked().saturating_sub(began).as_secs_f64()
+            );
+            if let (Some(folder), Ok(_)) = (plans, told) {
+                keep(name, seed - 1, folder);
+            }
             return true;
         }
     }
-    println!("{seed} seeds, {:.0} s, and nobody noticed", began.elapsed().as_secs_f64());
+    println!("{seed} seeds, {:.0} s, and nobody noticed", worked().saturating_sub(began).as_secs_f64());
     false
+}
+
+/// Keeps the smallest story that shows a bug.
+fn keep(name: &str, seed: u64, folder: &str) {
+    let Some((mut plan, _)) = shrink(&Plan::of(seed, draw(seed, Wish::default())), |_| {}) else { return };
+    let words = Bug::ALL.iter().find(|(_, other, _)| *other == name).map_or("", |(.., words)| words);
+    plan.about = format!("Breaks a rule where {words}.");
+    let path = format!("{folder}/{name}.json");
+    let text = serde_json::to_string(&plan).map_err(std::io::Error::other);
+    if let Err(error) = text.and_then(|text| std::fs::write(&path, text + "\n")) {
+        println!("{path}: {error}");
+    }
 }

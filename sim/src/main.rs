@@ -25,12 +25,17 @@ const USAGE: &str = "usage: postrider-sim run SEED [--spoken] [WISH...]
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
        postrider-sim explain RECORDING [--id QUEUEID] [--session N]   why a daemon decided so
        postrider-sim check [SCOPE] [--plant BUG] model checks, exhaustive in small scopes
-       postrider-sim canary [BUG]              plants bugs, one at a time (feature planted)
+       postrider-sim canary [BUG] [--plans DIR] plants bugs, one at a time; keeps a plan that shows each
+       in a build with the feature planted, --plant BUG goes with each of these
        postrider-sim scale [MESSAGES [FILE.svg]]
        postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
 wishes: --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
+
+/// Stories are made of small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What stands on the command line.
 struct Arguments(Vec<String>);
@@ -48,6 +53,11 @@ impl Arguments {
     fn word(&self, name: &str) -> Option<&str> {
         let place = self.0.iter().position(|argument| argument == name)?;
         self.0.get(place + 1).map(String::as_str)
+    }
+
+    /// The second word, if it is no option.
+    fn second(&self) -> Option<&str> {
+        self.0.get(1).map(String::as_str).filter(|word| !word.starts_with("--"))
     }
 
     fn wish(&self) -> Wish {
@@ -74,6 +84,11 @@ impl Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments(std::env::args().skip(1).collect());
+    #[cfg(feature = "planted")]
+    if let Some(bug) = arguments.word("--plant").filter(|bug| !canary::plant_by_name(bug)) {
+        eprintln!("there is no bug {bug}");
+        return ExitCode::from(2);
+    }
     let done = match arguments.0.first().map(String::as_str) {
         Some("run") => arguments.plan().map(|plan| run(&plan, arguments.flag("--spoken"))),
         Some("replay") => arguments.plan().map(|plan| run(&plan, true)),
@@ -99,9 +114,9 @@ fn main() -> ExitCode {
             Ok(true)
         }
         #[cfg(feature = "planted")]
-        Some("canary") => Ok(canary::canary(arguments.0.get(1).map(String::as_str))),
+        Some("canary") => Ok(canary::canary(arguments.second(), arguments.word("--plans"))),
         #[cfg(feature = "planted")]
-        Some("caught") => Ok(canary::caught(arguments.0.get(1).map_or("", String::as_str))),
+        Some("caught") => Ok(canary::caught(arguments.second().unwrap_or(""), arguments.word("--plans"))),
         #[cfg(not(feature = "planted"))]
         Some("canary") => Err("this build has no bugs to plant: cargo run --release -p postrider-sim --features planted -- canary".to_owned()),
         _ => Err(USAGE.to_owned()),
@@ -150,11 +165,7 @@ fn sweep(arguments: &Arguments, seed: u64) -> bool {
 
 /// The model checks whose name begins with that of the second word, or all; each with its states.
 fn check(arguments: &Arguments) -> bool {
-    let wanted = arguments.0.get(1).filter(|word| !word.starts_with("--")).map_or("", String::as_str);
-    #[cfg(feature = "planted")]
-    if let Some(bug) = arguments.word("--plant") {
-        assert!(canary::plant_by_name(bug), "there is no bug {bug}, or there is one already");
-    }
+    let wanted = arguments.second().unwrap_or("");
     let scopes: Vec<_> =
         postrider_sim::check::scopes(2).into_iter().filter(|scope| scope.name.starts_with(wanted)).collect();
     let (next, broken) = (AtomicUsize::new(0), AtomicUsize::new(0));

@@ -106,6 +106,15 @@ fn one(seed: u64, wish: Wish, sums: &Mutex<Sums>, began: Instant) {
     }
 }
 
+/// Seconds of one core that this process has had, as Linux counts them in hundredths: on a machine with other work, time says little.
+fn core_seconds() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may hold anything.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place)?.parse::<u64>().ok();
+    Some((ticks(11)? + ticks(12)?) as f64 / 100.0)
+}
+
 fn conclude(sums: &Sums, took: Duration, threads: usize, whole: bool) -> bool {
     eprintln!("\r");
     println!("{}{}", sums.fired.table(), sums.edges.report());
@@ -121,6 +130,14 @@ fn conclude(sums: &Sums, took: Duration, threads: usize, whole: bool) -> bool {
         stories as f64 / seconds,
         sums.seconds as f64 / 86_400.0
     );
+    if let Some(worked) = core_seconds().filter(|worked| *worked > 0.0) {
+        println!(
+            "of one core: {worked:.0} s, {:.0} events/s, {:.1} stories/s, {:.1} simulated years an hour",
+            events as f64 / worked,
+            stories as f64 / worked,
+            sums.seconds as f64 / (365.25 * 86_400.0) / worked * 3_600.0
+        );
+    }
     let never: Vec<_> = sums.fired.never().map(|class| class.name()).collect();
     if whole && stories >= ENOUGH && !never.is_empty() {
         println!("in {stories} stories there never was: {}", never.join(", "));

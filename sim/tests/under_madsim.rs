@@ -48,6 +48,7 @@ spool_segment_size = 65536
 const MASTER_CF: &str = "\
 smtp inet n - n - - smtpd
 smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
 error unix - - n - - error
 retry unix - - n - - error
 virtual unix - n n - - virtual
@@ -65,17 +66,27 @@ struct Home {
 
 impl Home {
     fn new(seed: u64) -> Self {
-        let (disk, belongings) = (Arc::new(MemoryDisk::default()), Belongings::default());
+        Self::with(seed, "", Belongings::default())
+    }
+
+    /// With more lines in its main.cf.
+    fn with(seed: u64, lines: &str, belongings: Belongings) -> Self {
+        Self::at(MTA, seed, lines, belongings)
+    }
+
+    fn at(address: Ipv4Addr, seed: u64, lines: &str, belongings: Belongings) -> Self {
+        let disk = Arc::new(MemoryDisk::default());
+        let text = format!("{MAIN_CF}{lines}");
         let (kept, owned) = (Arc::clone(&disk), belongings.clone());
         let (lives, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
         let world = Handle::current();
-        let node = world.create_node().name("mta").ip(MTA.into()).init(move || {
+        let node = world.create_node().name("mta").ip(address.into()).init(move || {
             let life = lives.fetch_add(1, Ordering::Relaxed);
-            let (disk, belongings) = (Arc::clone(&kept), owned.clone());
+            let (disk, belongings, text) = (Arc::clone(&kept), owned.clone(), text.clone());
             async move {
                 let seed = Prng::new(seed ^ life << 40).next_u64();
                 let env = Simulated::new(disk, belongings, EPOCH + began.elapsed(), seed);
-                let config = configuration(MAIN_CF, MASTER_CF, "mail.here.test", MTA.into());
+                let config = configuration(&text, MASTER_CF, "mail.here.test", address.into());
                 let _house = serve::start(env, provider::seeded(), config).await.expect("it starts");
                 std::future::pending::<()>().await;
             }
@@ -234,4 +245,89 @@ fn the_same_seed_is_the_same_history() {
 #[test]
 fn madsim_sees_the_same_random_numbers_at_the_same_times() {
     Runtime::check_determinism(3, Config::default(), || outage(3, DAY));
+}
+
+/// Says in which history a process of its own comes out; run by the test below.
+#[test]
+fn fingerprint_of_an_outage() {
+    println!("fingerprint {:?}", run(4, || outage(4, DAY)).fingerprint());
+}
+
+#[test]
+fn another_process_sees_the_same_history() {
+    let ours = format!("fingerprint {:?}", run(4, || outage(4, DAY)).fingerprint());
+    let binary = std::env::current_exe().expect("this test has a binary");
+    let mut again = std::process::Command::new(binary);
+    let output =
+        again.args(["--exact", "fingerprint_of_an_outage", "--nocapture"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains(&ours), "{ours}\n{said}");
+}
+
+#[test]
+fn five_days_of_retries_with_a_kill_every_few_hours_deliver_each_message_once() {
+    // Mail lives for five days, and the last kill comes up to ten hours late: the first letter is retried for all of them but the last hours.
+    let trace = run(9, || outage(9, 5 * DAY - 14 * HOUR));
+    assert!(trace.count("status=deferred") > 1_000, "{}", trace.count("status=deferred"));
+    assert_eq!(trace.count("status=sent"), MESSAGES);
+    assert_eq!(trace.count("status=expired"), 0);
+}
+
+#[test]
+fn lmtp_over_tcp_answers_for_each_recipient_and_who_was_answered_is_not_tried_again() {
+    let trace = run(10, || async {
+        let tracing = Tracing::start();
+        let sink = Sink::scripted(|verb, before| match (verb, before) {
+            (".", 0) => Manner::Say("250 2.0.0 Ok\r\n450 4.2.2 mailbox is busy\r\n"),
+            _ => Manner::Usual,
+        });
+        world(&sink);
+        let _home = Home::with(10, "local_transport = lmtp:inet:10.0.0.3:25\n", Belongings::default());
+        let client = Handle::current().create_node().name("client").ip(CLIENT.into()).build();
+        client.spawn(async {
+            insist(SMTP, &["bob@here.test", "carol@here.test"], "twice", 3).await;
+        });
+        until(2 * HOUR, || tracing.trace().count("status=sent") > 1).await;
+        assert_eq!(sink.taken().len(), 1, "the script counts the first content as not taken");
+        assert_eq!(sink.taken()[0].recipients, ["RCPT TO:<carol@here.test>"]);
+        tracing.trace()
+    });
+    assert_eq!((trace.count("status=sent"), trace.count("status=deferred")), (2, 1));
+}
+
+#[test]
+fn mail_between_two_daemons_goes_under_tls_with_the_seeded_provider() {
+    let history = || {
+        run(11, || async {
+            provider::seed(11);
+            let tracing = Tracing::start();
+            let names = Names::default().domain("there.test", SINK);
+            let world = Handle::current();
+            let node = world.create_node().name("names").ip(NAMES.into()).init(move || {
+                let names = names.clone();
+                async move { names.serve().await.expect("it listens") }
+            });
+            node.build();
+            let belongings = Belongings::default();
+            belongings.files.put("/tls/cert.pem", &include_bytes!("../../corpus/tls/ed25519.cert.pem")[..]);
+            belongings.files.put("/tls/key.pem", &include_bytes!("../../corpus/tls/ed25519.key.pem")[..]);
+            let lines = "myhostname = mx.there.test\n\
+                         mydestination = there.test\n\
+                         inet_interfaces = 10.0.0.3\n\
+                         smtpd_tls_security_level = may\n\
+                         smtpd_tls_received_header = yes\n\
+                         smtpd_tls_cert_file = /tls/cert.pem\n\
+                         smtpd_tls_key_file = /tls/key.pem\n";
+            let _server = Home::at(SINK, 12, lines, belongings.clone());
+            let _home = Home::with(11, "smtp_tls_security_level = encrypt\n", Belongings::default());
+            let client = Handle::current().create_node().name("client").ip(CLIENT.into()).build();
+            client.spawn(async { insist(SMTP, &["bob@there.test"], "secret", 3).await });
+            until(2 * HOUR, || !belongings.ledger.paths().is_empty()).await;
+            let paths = belongings.ledger.paths();
+            let letter = String::from_utf8_lossy(&belongings.ledger.mailbox(&paths[0])[0]).into_owned();
+            assert!(letter.contains("with ESMTPS") && letter.contains("TLSv1.3"), "{letter}");
+            tracing.trace().fingerprint()
+        })
+    };
+    assert_eq!(history(), history());
 }

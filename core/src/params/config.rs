@@ -35,6 +35,8 @@ pub struct Config {
     pub(super) origin: Option<String>,
     /// Text of master.cf.
     pub(super) master_text: Arc<str>,
+    /// The values of main.cf alone: they are asked for again and again.
+    whole: Settings,
 }
 
 /// An SMTP server to start.
@@ -60,7 +62,9 @@ impl Config {
         let (services, more) = master_cf::parse(master_cf);
         problems.extend(more);
         let transports = services.iter().filter_map(transport).collect();
-        let config = Self { main, services, host, transports, origin: None, master_text: master_cf.into() };
+        let (origin, master_text, whole) = (None, master_cf.into(), Settings { values: Arc::default() });
+        let mut config = Self { main, services, host, transports, origin, master_text, whole };
+        config.whole = config.build(&config.scope(None, &[]), None, &mut problems);
         config.judge(&mut problems);
         problems.sort();
         problems.dedup();
@@ -97,6 +101,9 @@ impl Config {
 
     fn settings_with(&self, service: Option<&str>, extra: &[(&str, &str)]) -> Settings {
         let service = service.and_then(|name| self.service(name));
+        if service.is_none() && extra.is_empty() && self.origin.is_none() {
+            return self.whole.clone();
+        }
         let mut scope = self.scope(service, extra);
         scope.origin = self.origin.as_deref();
         self.build(&scope, service, &mut Vec::new())
@@ -287,8 +294,9 @@ impl Config {
         let (mut own, mut inherited) = (Vec::new(), Vec::new());
         for name in scope.names() {
             let Some(raw) = scope.raw(&name) else { continue };
-            if scope.kind(&name) == Kind::Raw || !raw.contains('$') {
-                let value = canonical(scope.kind(&name), raw.into_owned());
+            let kind = scope.kind(&name);
+            if kind == Kind::Raw || !raw.contains('$') {
+                let value = canonical(kind, raw.into_owned());
                 values.insert(name, value);
                 continue;
             }
@@ -299,7 +307,6 @@ impl Config {
                         let undefined = expanded.undefined.iter();
                         problems.extend(undefined.map(|other| undefined_name(place, &name, other)));
                     }
-                    let kind = scope.kind(&name);
                     values.insert(name, canonical(kind, expanded.text));
                 }
                 Err((wrong, blamed)) => {
@@ -329,12 +336,11 @@ impl Config {
 
     /// Everything that is wrong with the values.
     fn judge(&self, problems: &mut Vec<Problem>) {
-        let whole = self.build(&self.scope(None, &[]), None, problems);
-        self.check_values(&whole, None, None, problems);
+        self.check_values(&self.whole, None, None, problems);
         self.judge_names(None, problems);
         for service in self.services.iter().filter(|service| !service.overrides.is_empty()) {
             let settings = self.build(&self.scope(Some(service), &[]), Some(service), problems);
-            self.check_values(&settings, Some(&whole), Some(service), problems);
+            self.check_values(&settings, Some(&self.whole), Some(service), problems);
             self.judge_names(Some(service), problems);
         }
         unused::judge(self, problems);

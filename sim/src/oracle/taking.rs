@@ -27,7 +27,8 @@ impl Ledger {
         if taken.recipients.iter().all(|recipient| recipient.starts_with("postmaster")) {
             return;
         }
-        let is_report = taken.content.windows(16).take(4_000).any(|window| window == b"multipart/report");
+        let head = taken.content.get(..4_000).unwrap_or(taken.content);
+        let is_report = memchr::memmem::find(head, b"multipart/report").is_some();
         let Some(letter) = token_of(taken.content).map(|token| token.0 as usize) else {
             return self.broken(format!("a message that nobody wrote, for {:?}", taken.recipients));
         };

@@ -40,7 +40,7 @@ pub(super) fn troubles(prng: &mut Prng, scenario: &Scenario) -> Vec<Trouble> {
                 4 => Fault::Reset(prng.next_u64()),
                 5 => Fault::Moods(host, moods(prng)),
                 6 => Fault::Capacity(host, prng.below(2_000_000)),
-                7 => Fault::Skew(host, prng.below(2 * 86_400_000_000) as i64 - 86_400_000_000),
+                7 => Fault::Skew(host, skew(prng)),
                 8 => Fault::Tell(host, Word::Tables(true)),
                 9 if prng.chance(1, 3) => Fault::Rot(host, prng.next_u64()),
                 _ => Fault::Crash(any(prng, &servers), prng.chance(1, 2)),
@@ -60,6 +60,12 @@ fn end_of(fault: &Fault) -> Option<Fault> {
         Fault::Tell(host, Word::Tables(true)) => Some(Fault::Tell(host, Word::Tables(false))),
         _ => None,
     }
+}
+
+/// Microseconds that a clock is wrong: up to a day, or much longer than mail is ever put off.
+fn skew(prng: &mut Prng) -> i64 {
+    let most = if prng.chance(1, 3) { 20 * 86_400_000_000 } else { 86_400_000_000 };
+    prng.below(2 * most) as i64 - most as i64
 }
 
 fn moods(prng: &mut Prng) -> Moods {
