@@ -18,6 +18,8 @@ struct Office {
     minutes: Minutes,
     now: Now,
     frames: Vec<Vec<u8>>,
+    /// Ends of attempts that are told later.
+    ends: Vec<Input>,
 }
 
 impl Office {
@@ -29,6 +31,7 @@ impl Office {
             minutes: Minutes::default(),
             now: Now::default(),
             frames: Vec::new(),
+            ends: Vec::new(),
         };
         office.write_down();
         office.tell(Some(Input::Ready));
@@ -51,9 +54,19 @@ impl Office {
             }
             while let Some(output) = self.manager.poll_output() {
                 self.minutes.output(&output);
-                inputs.extend(answer(output).map(Some));
+                match answer(output) {
+                    Some(end @ Input::Settled(_)) => self.ends.push(end),
+                    other => inputs.extend(other.map(Some)),
+                }
             }
             self.frames.extend(self.minutes.end());
+        }
+    }
+
+    /// The attempts that run end, in their order.
+    fn end_attempts(&mut self) {
+        for end in std::mem::take(&mut self.ends) {
+            self.tell(Some(end));
         }
     }
 
@@ -118,6 +131,7 @@ fn the_manager_says_why_a_message_waits_and_a_destination_shrinks() {
     for number in 1..=3 {
         office.letter(number);
     }
+    office.end_attempts();
     let (text, summary) = told(&[office.file()]);
     assert_eq!((summary.divergences, summary.unexplained, summary.damages), (0, 0, 0), "{text}");
     for sentence in [
