@@ -118,12 +118,13 @@ impl<E: Environment> Site<E> {
         config: Config,
     ) -> Result<Self, Wrong> {
         let settings = config.settings(None);
-        let cleanup_settings = config.settings(Some(settings.text("cleanup_service_name")));
         let own = config.own_addresses();
         // Who sends to an address that a translator gives us sends to us.
         let ours = ours(&config);
         let mut errors = Wrong::new();
         let mut doors = BTreeMap::new();
+        let cleanup =
+            take(cleanup_settings(&config, &settings), &mut errors).unwrap_or_else(|| settings.clone());
         for listener in config.listeners() {
             match door(env, provider, &config, &listener) {
                 Ok(door) => _ = doors.insert(listener.service, door),
@@ -136,12 +137,15 @@ impl<E: Environment> Site<E> {
             rewrite
         });
         let rewrite = take(rewrite, &mut errors);
-        let submission = take(submission_setup(env, &cleanup_settings, &own, &ours), &mut errors);
+        let submission = take(submission_setup(env, &cleanup, &own, &ours), &mut errors);
         let record = take(Ring::new(&settings), &mut errors);
         let report = report::Params::new(&config.settings(Some("bounce")));
         let (Some(rewrite), Some(submission), Some(record), true) =
             (rewrite, submission, record, errors.is_empty())
         else {
+            // Each service may have met the same.
+            let mut told = BTreeSet::new();
+            errors.retain(|error| told.insert(error.clone()));
             return Err(errors);
         };
         let aliases = alias_tables(&settings);
@@ -284,11 +288,23 @@ pub fn rooms(
     tls_ready: bool,
     utc_offset_minutes: i32,
 ) -> Result<inbound::Config, Wrong> {
-    let cleanup = config.settings(Some(config.settings(None).text("cleanup_service_name")));
+    let cleanup = cleanup_settings(config, settings)?;
     let mut rooms = inbound::Config::new(settings, tls_ready)?;
     rooms.cleanup = cleanup_params(&cleanup, &config.own_addresses(), utc_offset_minutes)?;
     rooms.rewrite.add_interfaces(ours(config));
     Ok(rooms)
+}
+
+/// The settings of the cleanup service that a service's mail goes to.
+fn cleanup_settings(config: &Config, settings: &Settings) -> Result<Settings, Wrong> {
+    let name = settings.text("cleanup_service_name");
+    // Its usual name needs no line in master.cf: it is no process here.
+    if name != "cleanup" && config.service(name).is_none_or(|service| service.command != "cleanup") {
+        let why =
+            format!("master.cf has no service {name} with the command cleanup; add one, or use cleanup");
+        return Err(wrong("cleanup_service_name", why));
+    }
+    Ok(config.settings(Some(name)))
 }
 
 fn cleanup_params(

@@ -29,11 +29,15 @@ const DIFFERENT: [&str; 13] = [
 const NIS: &str = ", nis:mail.aliases";
 
 /// Names that only we have.
-const OURS: [&str; 7] = [
+const OURS: [&str; 11] = [
     "content_memory_limit",
     "dns_servers",
     "log_format",
     "node_number",
+    "record_content",
+    "record_directory",
+    "record_file_count",
+    "record_file_size",
     "retry_jitter",
     "spool_reserve",
     "spool_segment_size",

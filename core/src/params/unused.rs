@@ -7,7 +7,7 @@ use super::check::{items, nearest};
 use super::config::Config;
 use super::expand::references;
 use super::main_cf::Assigned;
-use super::problem::Problem;
+use super::problem::{File, Problem};
 use super::table;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,7 @@ pub(super) fn judge(config: &Config, problems: &mut Vec<Problem>) {
         if config.works(name).is_none() && !used.covers(name) {
             let remedy = match nearest(name, table::all().map(|row| row.name)) {
                 Some(near) => format!("did you mean {near}?"),
+                None if assigned.place.file == File::Master => format!("remove -o {name}=…"),
                 None => "remove the line".to_owned(),
             };
             problems.push(Problem::warning(assigned.place, format!("unused parameter: {name}"), remedy));

@@ -38,7 +38,7 @@ impl Session {
         self.outbox.put(Output::Close);
         self.stage = Stage::Closed;
         self.sleep = None;
-        self.backlog.clear();
+        self.discard();
     }
 
     pub(super) fn timed_out(&mut self, now: Now) {

@@ -28,6 +28,13 @@ impl Heard {
 }
 
 impl Session {
+    /// What waits is never obeyed. It may have been content, so it counts as such: a recording does not show it.
+    pub(super) fn discard(&mut self) {
+        let waiting = self.backlog.waiting().len();
+        self.heard.content(waiting, waiting);
+        self.backlog.clear();
+    }
+
     /// Another stimulus of the joint: it may tell the session more than one thing.
     pub(crate) fn begin_hearing(&mut self) {
         self.heard.content.clear();

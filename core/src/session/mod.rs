@@ -295,7 +295,7 @@ impl Session {
         let text = format!("improper command pipelining after {place} from {client}: {early}");
         self.event(Event::Note { program: "smtpd", text });
         self.say(now, &replies::OUT_OF_STEP.reply(), false);
-        self.backlog.clear();
+        self.discard();
         self.closing = true;
     }
 

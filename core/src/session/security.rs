@@ -28,7 +28,7 @@ impl Session {
         if !self.backlog.waiting().is_empty() {
             let client = self.client();
             self.warn(format!("improper command pipelining after STARTTLS from {client}: discarded"));
-            self.backlog.clear();
+            self.discard();
         }
         self.abandon();
         self.say(now, &replies::READY_FOR_TLS.reply(), true);
@@ -68,7 +68,7 @@ impl Session {
                 bits: facts.cipher_bits,
             });
         }
-        self.backlog.clear();
+        self.discard();
         self.tls = Some(facts);
         (self.hello, self.extended) = (None, false);
         self.deadline = now.mono.after(self.params.timeout);
