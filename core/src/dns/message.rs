@@ -294,10 +294,7 @@ mod tests {
 
     #[test]
     fn names_that_wind_through_the_whole_answer_are_not_followed() {
-        let found = |pointers| {
-            matches!(read(&chained(pointers), 7, "example.org", RecordKind::Mx), Reading::Found(_))
-        };
-        assert!(found(1) && found(2) && found(16));
+        assert!(!winds(&chained(1)) && !winds(&chained(2)) && !winds(&chained(16)));
         assert_eq!(read(&chained(17), 7, "example.org", RecordKind::Mx), Reading::Broken);
         assert_eq!(read(&chained(7_000), 7, "example.org", RecordKind::Mx), Reading::Broken);
         // Addresses that look like pointers are as many as they like.
@@ -308,7 +305,7 @@ mod tests {
             octets.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4]);
             octets.extend([192 + (number % 64) as u8, 12, (number / 4) as u8, 0xc0]);
         }
-        assert!(matches!(read(&octets, 7, "example.org", RecordKind::A), Reading::Found(_)));
+        assert!(!winds(&octets));
     }
 
     #[test]
