@@ -101,11 +101,8 @@ impl Scribe {
         if !self.whole {
             for kept in &mut self.kept {
                 let known = usize::try_from(understood.saturating_sub(kept.start)).unwrap_or(usize::MAX);
-                for octet in kept.octets.iter_mut().skip(known) {
-                    if !matches!(octet, b'\r' | b'\n') {
-                        *octet = MASK;
-                    }
-                }
+                let hidden = kept.octets.iter_mut().skip(known);
+                hidden.filter(|octet| !matches!(octet, b'\r' | b'\n')).for_each(|octet| *octet = MASK);
             }
         }
         self.release(u64::MAX, put);
