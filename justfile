@@ -46,3 +46,12 @@ kills:
 scale *WORDS:
     cargo build --release --bins
     target/release/scale {{WORDS}}
+
+# An operator's configuration against a scenario: `just rehearse /etc/postfix corpus/rehearsals/week.toml`. docs/REHEARSE.md
+rehearse DIR SCENARIO *OPTIONS:
+    cargo run -q --release -p postrider-sim -- rehearse -c {{DIR}} {{OPTIONS}} {{SCENARIO}}
+
+# Every number and picture of docs/RESEARCH.md, into target/research and docs/research.
+research:
+    cargo build -q --release -p postrider-sim --bin postrider-sim
+    docs/research/study target/release/postrider-sim

@@ -65,6 +65,11 @@ fn a_provider_that_is_down_delays_its_own_mail_and_no_other() {
     let (big, others) = (named(&case, "big provider"), named(&case, "others"));
     assert_eq!(case.total.bounced + case.total.expired + case.total.duplicates, 0.0);
     assert!(big.queue_most > 0.3 * 6.0 * 60.0 * 0.9, "mail of six hours waits: {}", big.queue_most);
+    assert!(
+        big.drained_at.is_some_and(|at| (15.0 * HOUR..20.0 * HOUR).contains(&at)),
+        "{:?}",
+        big.drained_at
+    );
     assert!((5.0 * HOUR..9.0 * HOUR).contains(&big.latency.most), "{}", big.latency.most);
     assert!(
         big.latency.p50 < 5.0 && others.latency.most < 60.0,
@@ -285,12 +290,12 @@ fn what_is_wrong_with_a_scenario_is_told_with_its_line() {
     assert!(wrong.starts_with("s.toml:5: ") && wrong.contains("is not a time such as \"6h\""), "{wrong}");
     let wrong = told("from = \"9h\"", "from = \"16h\"");
     assert!(
-        wrong.starts_with("s.toml:14: destination \"big provider\": an outage")
+        wrong.starts_with("s.toml:13: destination \"big provider\": an outage")
             && wrong.contains("ends before"),
         "{wrong}"
     );
     let wrong = told("share = 35", "shares = 35");
-    assert!(wrong.starts_with("s.toml:16: ") && wrong.contains("unknown field `shares`"), "{wrong}");
+    assert!(wrong.starts_with("s.toml:15: ") && wrong.contains("unknown field `shares`"), "{wrong}");
     let wrong = told("how = \"timeout\"", "how = \"sleep\"");
     assert!(wrong.contains("`refuse`, `timeout`"), "{wrong}");
     let wrong = told("[workload]", "[set]\nmaximal_backoff_time = \"soon\"\n[workload]");

@@ -15,7 +15,7 @@ const PAGE_STYLE: &str = "\
 h1{font-size:1.7rem;line-height:1.2;margin:.2em 0}h2{font-size:1.2rem;margin:2.2em 0 .6em}p.q{font-size:1.1rem;color:#57606a;max-width:60rem}\
 .plots{display:grid;grid-template-columns:repeat(auto-fit,minmax(32rem,1fr));gap:1.2rem}.plots.one{grid-template-columns:1fr;max-width:62rem}\
 .plots svg{width:100%;height:auto;display:block}.scroll{overflow-x:auto}\
-table{border-collapse:collapse;font-size:.86rem;font-variant-numeric:tabular-nums}th,td{padding:.25em .55em;text-align:right;border-bottom:1px solid #d0d7de;white-space:nowrap}\
+table{border-collapse:collapse;font-size:.82rem;font-variant-numeric:tabular-nums}th,td{padding:.25em .45em;text-align:right;border-bottom:1px solid #d0d7de;white-space:nowrap}\
 th{font-weight:600;white-space:normal;vertical-align:bottom}th.n,td.n{text-align:left}td.w{white-space:normal;text-align:left}tr.all td{font-weight:600}caption{text-align:left;font-size:.9rem;color:#57606a;padding:.3em 0}\
 ul{max-width:62rem}details{margin:.8em 0}pre{overflow-x:auto;font-size:.82rem;background:#f6f8fa;padding:1em}code{font-size:.9em}\
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}p.q,caption{color:#9da7b1}th,td{border-color:#30363d}pre{background:#161b22}}\
@@ -23,6 +23,9 @@ ul{max-width:62rem}details{margin:.8em 0}pre{overflow-x:auto;font-size:.82rem;ba
 
 /// One of the things that are plotted over time.
 type Measure = (&'static str, &'static str, fn(&Sample) -> f64);
+
+/// Points of a line of rates: more would be noise, so neighbours are averaged.
+const RATES_MAX: usize = 120;
 
 const MEASURES: [Measure; 4] = [
     ("Recipients in the queue", "recipients", |sample| sample.waiting),
@@ -132,8 +135,15 @@ fn over_time(report: &Report, (title, unit, of): &Measure) -> Vec<Plot> {
     let most = |series: &Vec<Sample>| series.iter().map(of).fold(0.0, f64::max);
     let line = |case: &Case, place: usize, name: &str, colour: usize| {
         let samples = case.series.get(place).map_or(&[][..], Vec::as_slice);
-        let points =
-            samples.iter().enumerate().map(|(number, sample)| ((number + 1) as f64 * case.piece, of(sample)));
+        // Rates are averaged over some samples, of states the highest is shown.
+        let step = samples.len().div_ceil(RATES_MAX).max(1);
+        let rate = unit.ends_with("a minute");
+        let points = samples.chunks(step).enumerate().map(|(number, some)| {
+            let values = some.iter().map(of);
+            let value =
+                if rate { values.sum::<f64>() / some.len() as f64 } else { values.fold(0.0, f64::max) };
+            ((number * step + some.len()) as f64 * case.piece, value)
+        });
         let points = std::iter::once((0.0, 0.0)).chain(points).collect();
         Line { name: name.to_owned(), colour, points }
     };
@@ -372,9 +382,9 @@ fn reasons(html: &mut String, report: &Report) {
             _ = writeln!(html, "<p>{}: nothing did.</p>", escape(&case.label));
             continue;
         }
-        _ = write!(
+        _ = writeln!(
             html,
-            "<div class=\"scroll\"><table><caption>{}: the most frequent words, in all seeds</caption><tr><th scope=\"col\">times</th><th class=\"n\" scope=\"col\">words</th></tr>\n",
+            "<div class=\"scroll\"><table><caption>{}: the most frequent words, in all seeds</caption><tr><th scope=\"col\">times</th><th class=\"n\" scope=\"col\">words</th></tr>",
             escape(&case.label)
         );
         for (words, number) in all.iter().take(REASONS_MAX) {

@@ -111,7 +111,9 @@ impl Plot {
                 y: Axis::linear(1.0),
             };
         }
-        Frame { x: Axis::time(most(|point| point.0)), y: Axis::linear(most(|point| point.1).max(1.0)) }
+        // Room above the lines for the names of what is shaded.
+        let room = if self.shades.is_empty() { 1.0 } else { 1.15 };
+        Frame { x: Axis::time(most(|point| point.0)), y: Axis::linear(room * most(|point| point.1).max(1.0)) }
     }
 
     fn shade(&self, svg: &mut String, frame: &Frame) {

@@ -77,7 +77,7 @@ pub const COLUMNS: [Column; 14] = [
     ("p99", |one| human(one.latency.p99)),
     ("slowest", |one| human(one.latency.most)),
     ("queue at most", |one| thousands(one.queue_most)),
-    ("queue empty at", |one| one.empty_at.map_or_else(|| "never".to_owned(), human)),
+    ("drained at", |one| one.drained_at.map_or_else(|| "–".to_owned(), human)),
     ("tries", |one| thousands(one.tries)),
     ("connections", |one| thousands(one.connections)),
 ];
@@ -98,7 +98,7 @@ impl Report {
     #[must_use]
     pub fn summary_csv(&self) -> String {
         let mut text = String::from(
-            "case,seed,destination,accepted,delivered,duplicates,bounced,expired,left,tries,deferred,suspended,connections,connections_most,sent_away,transactions,replies_lost,queue_most,empty_at_s,latency_mean_s,latency_p50_s,latency_p90_s,latency_p99_s,latency_p999_s,latency_most_s\n",
+            "case,seed,destination,accepted,delivered,duplicates,bounced,expired,left,tries,deferred,suspended,connections,connections_most,sent_away,transactions,replies_lost,queue_most,empty_at_s,drained_at_s,latency_mean_s,latency_p50_s,latency_p90_s,latency_p99_s,latency_p999_s,latency_most_s\n",
         );
         for case in &self.cases {
             let all = std::iter::once(&case.total).chain(&case.destinations);
@@ -203,11 +203,12 @@ fn row(text: &mut String, case: &str, seed: &str, one: &Summary) {
     ] {
         _ = write!(text, ",{}", (value * 1e3).round() / 1e3);
     }
-    let empty = one.empty_at.map_or_else(String::new, |at| format!("{at:.0}"));
+    let seconds = |at: Option<f64>| at.map_or_else(String::new, |at| format!("{at:.0}"));
+    let (empty, drained) = (seconds(one.empty_at), seconds(one.drained_at));
     let latency = &one.latency;
     _ = writeln!(
         text,
-        ",{empty},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
+        ",{empty},{drained},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
         latency.mean, latency.p50, latency.p90, latency.p99, latency.p999, latency.most
     );
 }

@@ -118,27 +118,40 @@ impl Directory {
         (config, problems)
     }
 
-    /// Makes it ready for a world, with other values for some parameters.
-    ///
-    /// # Errors
-    /// What is wrong with it, one problem on a line.
-    pub fn ready(&self, set: &BTreeMap<String, toml::Value>) -> Result<Setup, String> {
+    /// What is added to main.cf for a world, and what that changes, in words.
+    fn changes(&self, set: &BTreeMap<String, toml::Value>) -> (String, Vec<String>) {
         let (plain, _) = self.config("");
-        let mut more = String::new();
-        let mut notes = Vec::new();
+        let settings = plain.settings(None);
+        let (mut more, mut notes) = (String::new(), Vec::new());
         for (name, value) in set {
             let value = vary::plain(value);
             _ = writeln!(more, "{name} = {value}");
             notes.push(format!("{name} = {value}: set by the scenario."));
         }
         for (name, value, why) in WORLD {
-            let found = plain.settings(None).text(name).to_owned();
-            let touched = found != value && (plain.line_of(name) != "main.cf" || !found.is_empty());
-            if plain.line_of(name) != "main.cf" && touched {
-                notes.push(format!("{}: {name} plays no role: {why}.", plain.line_of(name)));
-            }
             _ = writeln!(more, "{name} = {value}");
+            let place = plain.set_at(name, None).filter(|_| settings.text(name) != value);
+            notes.extend(place.map(|place| format!("{place}: {name} plays no role: {why}.")));
+            for service in plain.services() {
+                let Some(own) = service.overrides.get(name).filter(|own| own.value != value) else {
+                    continue;
+                };
+                notes.push(format!(
+                    "{}: {name} of {} stays as it is, and may lead nowhere here.",
+                    own.place,
+                    service.key()
+                ));
+            }
         }
+        (more, notes)
+    }
+
+    /// Makes it ready for a world, with other values for some parameters.
+    ///
+    /// # Errors
+    /// What is wrong with it, one problem on a line.
+    pub fn ready(&self, set: &BTreeMap<String, toml::Value>) -> Result<Setup, String> {
+        let (more, mut notes) = self.changes(set);
         let (config, problems) = self.config(&more);
         let last = self.main.lines().count() as u32;
         let errors: Vec<String> = problems

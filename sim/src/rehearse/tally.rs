@@ -8,6 +8,8 @@ use postrider_core::time::Instant;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Recipients that make a long queue.
+const LONG: f64 = 50.0;
 /// How finely the distribution of latencies is kept.
 const DISTRIBUTION: usize = 200;
 
@@ -48,6 +50,8 @@ pub struct Summary {
     pub queue_most: f64,
     /// When the queue of it was last emptied, in seconds; the latest of all seeds. Nothing where some are left.
     pub empty_at: Option<f64>,
+    /// When the queue had fallen to a twentieth of its highest for good, in seconds; nothing where it was never long, or did not fall.
+    pub drained_at: Option<f64>,
     /// Seconds from the client's dot to the first copy.
     pub latency: Latency,
     /// Part of the recipients that were done after 0, 1, 2, … tries.
@@ -136,8 +140,8 @@ pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: 
         names.iter().enumerate().map(|(place, name)| summary(name, all(place), count)).collect();
     let everything = histories.iter().flat_map(|(_, history)| &history.book.groups);
     let mut total = summary("all", everything, count);
-    total.connections_most = histories.iter().map(|(_, history)| most_open(history)).max().unwrap_or(0);
-    total.queue_most = histories.iter().map(|(_, history)| most_waiting(history)).sum::<f64>() / count;
+    total.connections_most = histories.iter().map(|(_, history)| history.book.most.1).max().unwrap_or(0);
+    total.queue_most = histories.iter().map(|(_, history)| history.book.most.0).sum::<u64>() as f64 / count;
     // Nothing but reports went there, or nothing at all.
     destinations.retain(|one| one.name != "elsewhere" || one.accepted > 0.0);
     let messages: u64 = histories.iter().map(|(_, history)| history.book.messages_taken).sum();
@@ -149,10 +153,15 @@ pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: 
         }
         all
     };
+    let series = series(histories, destinations.len(), count);
+    let piece = histories.first().map_or(1.0, |(_, history)| history.piece.as_secs_f64());
+    for (one, samples) in std::iter::once(&mut total).chain(&mut destinations).zip(&series) {
+        one.drained_at = drained_at(samples, piece);
+    }
     Case {
         label,
         total,
-        series: series(histories, destinations.len(), count),
+        series,
         destinations,
         seeds: histories.iter().map(|(seed, history)| (*seed, of_seed(history))).collect(),
         beside_mailings: beside_mailings(histories),
@@ -163,10 +172,17 @@ pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: 
         reasons: sum(|history| &history.book.reasons),
         strangers: sum(|history| &history.book.strangers),
         notes,
-        piece: histories.first().map_or(1.0, |(_, history)| history.piece.as_secs_f64()),
+        piece,
         endless: histories.iter().any(|(_, history)| history.endless),
         traces: histories.iter().map(|(_, history)| format!("{:016x}", history.trace)).collect(),
     }
+}
+
+/// When the queue had fallen to a twentieth of its highest, and stayed below.
+fn drained_at(samples: &[Sample], piece: f64) -> Option<f64> {
+    let highest = samples.iter().map(|sample| sample.waiting).fold(0.0, f64::max);
+    let last = samples.iter().rposition(|sample| sample.waiting > highest / 20.0)?;
+    (highest >= LONG && last + 1 < samples.len()).then(|| (last + 2) as f64 * piece)
 }
 
 /// The latencies of single letters, and of the recipients of mailings.
@@ -192,24 +208,9 @@ fn beside_mailings(histories: &[(u64, History)]) -> Option<(Latency, Latency)> {
 
 fn of_seed(history: &History) -> Summary {
     let mut one = summary("all", history.book.groups.iter(), 1.0);
-    one.connections_most = most_open(history);
-    one.queue_most = most_waiting(history);
+    one.connections_most = history.book.most.1;
+    one.queue_most = history.book.most.0 as f64;
     one
-}
-
-/// The most of the samples: sums over destinations are not kept in between.
-fn most_open(history: &History) -> u32 {
-    history.book.series.iter().map(|row| row.iter().map(|point| point.open).sum()).max().unwrap_or(0)
-}
-
-fn most_waiting(history: &History) -> f64 {
-    history
-        .book
-        .series
-        .iter()
-        .map(|row| row.iter().map(|point| point.waiting).sum::<u64>())
-        .max()
-        .unwrap_or(0) as f64
 }
 
 fn summary<'a>(name: &str, groups: impl Iterator<Item = &'a Group>, count: f64) -> Summary {
@@ -310,6 +311,17 @@ impl Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_is_drained_when_it_has_fallen_for_good() {
+        let of = |waiting: &[f64]| {
+            let samples = waiting.iter().map(|&waiting| Sample { waiting, ..Sample::default() });
+            drained_at(&samples.collect::<Vec<_>>(), 10.0)
+        };
+        assert_eq!(of(&[0.0, 100.0, 4.0, 50.0, 3.0, 2.0]), Some(50.0));
+        assert_eq!(of(&[0.0, 100.0, 40.0]), None, "it has not fallen");
+        assert_eq!(of(&[0.0, 9.0, 0.0]), None, "it was never long");
+    }
 
     #[test]
     fn quantiles_are_those_of_the_recipients() {

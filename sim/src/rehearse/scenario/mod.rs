@@ -176,7 +176,7 @@ pub struct Destination {
     /// What it does beyond that.
     #[serde(default)]
     pub too_many: Beyond,
-    /// Messages a second that it takes in all; 0: any.
+    /// Messages a second that the servers of a domain take together, or of all domains where they are shared; 0: any.
     #[serde(default)]
     pub rate: f64,
     /// What it does beyond that.

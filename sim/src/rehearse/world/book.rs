@@ -105,6 +105,9 @@ pub struct Book {
     /// By time, then by destination.
     pub series: Vec<Vec<Point>>,
     since: Vec<Point>,
+    /// The most recipients in the queue, and connections, at once.
+    pub most: (u64, u32),
+    now: (u64, u32),
     /// Latencies of the recipients of mailings alone; they are in those of their destinations too.
     pub mailed: Vec<u32>,
     /// Messages that the host took.
@@ -175,6 +178,8 @@ impl Book {
             group.accepted += 1;
             group.waiting += 1;
             group.waiting_most = group.waiting_most.max(group.waiting);
+            self.now.0 += 1;
+            self.most.0 = self.most.0.max(self.now.0);
         }
     }
 
@@ -268,6 +273,7 @@ impl Book {
             Fate::Offered | Fate::Waiting | Fate::Sent => {}
         }
         group.waiting -= 1;
+        self.now.0 -= 1;
         if group.waiting == 0 {
             group.empty_since = Some(now);
         }
@@ -286,8 +292,11 @@ impl Book {
             group.open += 1;
             group.open_most = group.open_most.max(group.open);
             group.open_lately = group.open_lately.max(group.open);
+            self.now.1 += 1;
+            self.most.1 = self.most.1.max(self.now.1);
         } else {
-            group.open = group.open.saturating_sub(1);
+            group.open -= 1;
+            self.now.1 -= 1;
         }
     }
 
@@ -296,12 +305,6 @@ impl Book {
         if self.strangers.len() < STRANGERS_MAX || self.strangers.contains_key(name) {
             *self.strangers.entry(name.to_owned()).or_default() += 1;
         }
-    }
-
-    /// Recipients in the queue.
-    #[must_use]
-    pub fn waiting(&self) -> u64 {
-        self.groups.iter().map(|group| group.waiting).sum()
     }
 
     /// A piece of time ends.

@@ -171,10 +171,10 @@ fn populate(world: &mut World<Person>, setup: &Setup, scenario: &Scenario, book:
     let mut providers = Vec::new();
     for (group, destination) in scenario.destinations.iter().enumerate() {
         let group = group as u16;
-        let policy = Rc::new(RefCell::new(Policy::new(destination.clone(), group)));
         let domains = destination.all_domains();
         let owners = if destination.shared { &domains[..1] } else { &domains[..] };
         for owner in owners {
+            let policy = Rc::new(RefCell::new(Policy::new(destination.clone(), group)));
             let mut hosts = Vec::new();
             for (layer, exchanger) in destination.mx.iter().enumerate() {
                 for number in 0..exchanger.hosts {
@@ -182,12 +182,8 @@ fn populate(world: &mut World<Person>, setup: &Setup, scenario: &Scenario, book:
                     let address = address(providers.len());
                     names.add(&host, ttl, Entry::Address(address), Some(group));
                     hosts.push((exchanger.preference, host));
-                    let server = Provider::new(
-                        &policy,
-                        book,
-                        (exchanger.preference, exchanger.reply.clone()),
-                        HOST_NODE,
-                    );
+                    let server =
+                        Provider::new(&policy, book, (exchanger.preference, exchanger.reply), HOST_NODE);
                     providers.push((address, server, link(destination)));
                 }
             }

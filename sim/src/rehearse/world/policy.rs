@@ -1,10 +1,10 @@
-//! What the servers of one destination share: its rate, and what it remembers of senders and recipients.
+//! What the servers of one domain (of a destination, where they are shared) have in common: its rate, and what it remembers of senders and recipients.
 
 use crate::rehearse::scenario::{Beyond, Destination};
 use postrider_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 
-/// What the servers of a destination have in common.
+/// What these servers have in common.
 #[derive(Debug)]
 pub(super) struct Policy {
     /// The scenario's words on it.

@@ -1,7 +1,7 @@
 //! A mail server of a destination: as fast, as crowded, as strict and as often down as the scenario says.
 //!
-//! Speaks SMTP, and LMTP to whoever greets with LHLO. Written from the RFCs, without a line of core. Servers of one destination share
-//! its rate and what it remembers for greylisting.
+//! Speaks SMTP, and LMTP to whoever greets with LHLO. Written from the RFCs, without a line of core. Servers of one domain share
+//! a rate and what they remember for greylisting.
 
 use super::book::{Book, number_of};
 use super::outages::Outages;
