@@ -52,6 +52,22 @@ fn one_client_may_have_so_many_connections() {
 }
 
 #[test]
+fn a_listener_s_mail_goes_through_the_cleanup_service_that_it_names() {
+    let port = postrider_tests::free_port();
+    // As content filters are set up: what comes back from the filter is checked and expanded by another cleanup.
+    let services = format!(
+        "127.0.0.1:{port} inet n - n - - smtpd\n  -o cleanup_service_name=second\n\
+         second unix n - n - 0 cleanup\n  -o {{ header_checks = regexp:{{{{/^Subject: over/ REJECT over}}}} }}"
+    );
+    let daemon = Daemon::start_with("cleanup-service", "", &services);
+    let text = "Subject: over\r\n\r\nx\r\n";
+    let usual = daemon.client().deliver("me@here.test", &["you@here.test"], text);
+    assert!(usual.starts_with("250 "), "{usual}");
+    let second = Client::connect(port).deliver("me@here.test", &["you@here.test"], text);
+    assert!(second.starts_with("550 5.7.1 over"), "{second}");
+}
+
+#[test]
 fn the_log_has_the_name_that_is_set() {
     let daemon = Daemon::start("syslog-name", "syslog_name = letters");
     _ = daemon.client().say("QUIT");

@@ -265,6 +265,14 @@ fn a_table_that_begins_to_take_text_from_the_key_fails_its_lookups() {
 }
 
 #[test]
+fn a_cleanup_service_that_is_not_there() {
+    wrong_line(
+        "cleanup_service_name = second",
+        &["cleanup_service_name", "no service second with the command cleanup"],
+    );
+}
+
+#[test]
 fn services_that_are_none() {
     let wrong = |line: &str, words: &[&str]| {
         let mut all = vec!["master.cf:2: error: "];
