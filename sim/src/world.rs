@@ -57,6 +57,44 @@ pub trait Actor {
     }
 }
 
+/// One of several kinds of actors: whatever comes is for the one that it is.
+pub trait OneOf {
+    /// That one, to be asked.
+    fn actor(&self) -> &dyn Actor;
+    /// That one, to be told.
+    fn actor_mut(&mut self) -> &mut dyn Actor;
+}
+
+impl<T: OneOf> Actor for T {
+    fn boot(&mut self, scope: &mut Scope<'_>) {
+        self.actor_mut().boot(scope);
+    }
+
+    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
+        self.actor_mut().arrival(scope, arrival);
+    }
+
+    fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
+        self.actor_mut().timer(scope, tag);
+    }
+
+    fn disk(&mut self, scope: &mut Scope<'_>, tag: u64, result: Result<Done, DiskError>) {
+        self.actor_mut().disk(scope, tag, result);
+    }
+
+    fn crash(&mut self) {
+        self.actor_mut().crash();
+    }
+
+    fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
+        self.actor_mut().told(scope, word);
+    }
+
+    fn pending(&self) -> Option<String> {
+        self.actor().pending()
+    }
+}
+
 /// Tag, operation, and its result if it has happened already.
 type Running = (u64, Op, Option<Result<Done, DiskError>>);
 

@@ -3,7 +3,8 @@
 //! The outbound joint that ships runs on; the second attempt takes its kept connection, where there is one. A crash forgets what was not
 //! written.
 
-use postrider_core::ask::{Answer, DnsRecord, DnsRecords, Question, RecordKind};
+use super::resolved;
+use postrider_core::ask::{Answer, DnsRecord, Question, RecordKind};
 use postrider_core::delivery::{Loss, Protocol};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{
@@ -307,8 +308,7 @@ fn answer(question: &Question) -> Answer {
         (_, "mx1.sim") => vec![DnsRecord::A(Ipv4Addr::new(10, 0, 0, 1))],
         _ => vec![DnsRecord::A(Ipv4Addr::new(10, 0, 0, 2))],
     };
-    let valid_until = Instant(u64::MAX);
-    Answer::Resolve(Ok(DnsRecords { records, canonical: name.clone(), valid_until, authentic: false }))
+    resolved(name, records)
 }
 
 impl Model for Delivery {

@@ -2,7 +2,8 @@
 //! look at what it hands to whom; and the servers, which offer TLS or do not, end connections whenever they like.
 
 use super::delivery::attempt;
-use postrider_core::ask::{Answer, DnsRecord, DnsRecords, Question, RecordKind};
+use super::resolved;
+use postrider_core::ask::{Answer, DnsRecord, Question, RecordKind};
 use postrider_core::delivery::{Loss, Protocol};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Outcome, TlsFacts};
@@ -372,8 +373,7 @@ fn answer(question: &Question) -> Answer {
         }
         _ => vec![DnsRecord::A(Ipv4Addr::new(10, 0, 0, 1 + host))],
     };
-    let valid_until = Instant(u64::MAX);
-    Answer::Resolve(Ok(DnsRecords { records, canonical: name.clone(), valid_until, authentic: false }))
+    resolved(name, records)
 }
 
 impl Model for Kept {

@@ -104,6 +104,13 @@ impl Network {
     fn resend(&mut self, now: Instant, socket: Socket) -> Option<(NodeId, Arrival)> {
         let end = self.ends.get_mut(&socket)?;
         let since = *end.silent_since.get_or_insert(now);
+        if matches!(end.queue.front(), Some(Segment::Accept)) && now.since(since) >= CONNECT_PATIENCE {
+            // Who connects has heard nothing, and its kernel gives up whether or not the program has set a time. The other end notices later.
+            let node = end.node;
+            self.ends.remove(&socket);
+            self.planned.push((now, NetEvent::Probe(socket.peer(), now)));
+            return Some((node, Arrival::NotConnected(socket, false)));
+        }
         if now.since(since) < SEND_PATIENCE {
             end.resend = (end.resend * 2).min(RESEND_MAX);
             self.planned.push((now.after(end.resend), NetEvent::Arrive(socket)));

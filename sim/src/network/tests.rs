@@ -72,6 +72,20 @@ fn a_dead_program_refuses_and_a_dead_machine_is_silent() {
 }
 
 #[test]
+fn a_connect_whose_answer_never_comes_back_ends_on_both_sides() {
+    let (here, there) = addresses();
+    let mut network = network();
+    let socket = network.connect(Instant(0), HERE, here, there);
+    let (at, event) = network.planned.pop().expect("it is on its way");
+    let accepted = network.happen(at, event).expect("it arrives");
+    assert!(matches!(accepted, (THERE, Arrival::Accepted { .. })), "{accepted:?}");
+    network.cut(THERE, HERE);
+    network.send(at, socket.peer(), b"220 hello\r\n", false);
+    let both = [(HERE, Arrival::NotConnected(socket, false)), (THERE, Arrival::Gone(socket.peer(), false))];
+    assert_eq!(run(&mut network), both);
+}
+
+#[test]
 fn a_kill_resets_and_a_power_loss_is_noticed_by_sending() {
     let (here, there) = addresses();
     let mut network = network();

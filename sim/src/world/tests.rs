@@ -11,32 +11,18 @@ enum Peer {
     Client(Box<Client>),
 }
 
-impl Peer {
-    fn actor(&mut self) -> &mut dyn Actor {
+impl OneOf for Peer {
+    fn actor(&self) -> &dyn Actor {
+        match self {
+            Self::Server(server) => server.as_ref(),
+            Self::Client(client) => client.as_ref(),
+        }
+    }
+
+    fn actor_mut(&mut self) -> &mut dyn Actor {
         match self {
             Self::Server(server) => server.as_mut(),
             Self::Client(client) => client.as_mut(),
-        }
-    }
-}
-
-impl Actor for Peer {
-    fn boot(&mut self, scope: &mut Scope<'_>) {
-        self.actor().boot(scope);
-    }
-    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
-        self.actor().arrival(scope, arrival);
-    }
-    fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
-        self.actor().timer(scope, tag);
-    }
-    fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
-        self.actor().told(scope, word);
-    }
-    fn pending(&self) -> Option<String> {
-        match self {
-            Self::Server(_) => None,
-            Self::Client(client) => client.pending(),
         }
     }
 }

@@ -14,11 +14,10 @@ use super::scenario::{How, Scenario};
 use super::setup::{ELSEWHERE, HOST, NAMES, Setup};
 use crate::host::Host;
 use crate::names::Entry;
-use crate::network::{Arrival, Link, NodeId};
-use crate::world::{Actor, Scope, Word, World};
+use crate::network::{Link, NodeId};
+use crate::world::{Actor, OneOf, World};
 use policy::Policy;
 use postrider_core::prng::Prng;
-use postrider_core::queue::{DiskError, Done};
 use postrider_core::time::{Duration, Instant};
 use provider::Provider;
 use registry::{Names, Registry};
@@ -44,35 +43,23 @@ enum Person {
     Provider(Box<Provider>),
 }
 
-impl Person {
-    fn actor(&mut self) -> &mut dyn Actor {
+impl OneOf for Person {
+    fn actor(&self) -> &dyn Actor {
+        match self {
+            Self::Names(names) => names.as_ref(),
+            Self::Host(host) => host.as_ref(),
+            Self::Sender(sender) => sender.as_ref(),
+            Self::Provider(provider) => provider.as_ref(),
+        }
+    }
+
+    fn actor_mut(&mut self) -> &mut dyn Actor {
         match self {
             Self::Names(names) => names.as_mut(),
             Self::Host(host) => host.as_mut(),
             Self::Sender(sender) => sender.as_mut(),
             Self::Provider(provider) => provider.as_mut(),
         }
-    }
-}
-
-impl Actor for Person {
-    fn boot(&mut self, scope: &mut Scope<'_>) {
-        self.actor().boot(scope);
-    }
-    fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
-        self.actor().arrival(scope, arrival);
-    }
-    fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
-        self.actor().timer(scope, tag);
-    }
-    fn disk(&mut self, scope: &mut Scope<'_>, tag: u64, result: Result<Done, DiskError>) {
-        self.actor().disk(scope, tag, result);
-    }
-    fn crash(&mut self) {
-        self.actor().crash();
-    }
-    fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
-        self.actor().told(scope, word);
     }
 }
 
