@@ -6,7 +6,7 @@ use postrider_sim::edges::Edges;
 use postrider_sim::faults::Fired;
 use postrider_sim::plan::Plan;
 use postrider_sim::story::{Ending, Wish, draw, tell};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -90,7 +90,9 @@ fn one(seed: u64, wish: Wish, sums: &Mutex<Sums>, began: Instant) {
     let mut sums = sums.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     sums.add(&ending);
     if !ending.violations.is_empty() {
-        eprint!("\r");
+        if std::io::stderr().is_terminal() {
+            eprint!("\r");
+        }
         println!("seed {seed} BROKEN: {ending}");
         ending.violations.iter().take(8).for_each(|violation| println!("  {violation}"));
         if sums.broken <= PLANS_MAX {
@@ -99,9 +101,12 @@ fn one(seed: u64, wish: Wish, sums: &Mutex<Sums>, began: Instant) {
             println!("  plan: {}", kept.map_or_else(|error| error.to_string(), |()| name));
         }
     }
-    if sums.stories.is_multiple_of(50) {
+    // One line that changes for a person; in a log, a line now and then.
+    let watched = std::io::stderr().is_terminal();
+    if sums.stories.is_multiple_of(if watched { 50 } else { 1_000 }) {
         let rate = sums.stories as f64 / began.elapsed().as_secs_f64();
-        eprint!("\r{} stories, {} broken, {rate:.0} a second ", sums.stories, sums.broken);
+        let (start, end) = if watched { ("\r", " ") } else { ("", "\n") };
+        eprint!("{start}{} stories, {} broken, {rate:.0} a second{end}", sums.stories, sums.broken);
         _ = std::io::stderr().flush();
     }
 }
@@ -116,7 +121,9 @@ fn core_seconds() -> Option<f64> {
 }
 
 fn conclude(sums: &Sums, took: Duration, threads: usize, whole: bool) -> bool {
-    eprintln!("\r");
+    if std::io::stderr().is_terminal() {
+        eprintln!("\r");
+    }
     println!("{}{}", sums.fired.table(), sums.edges.report());
     let Sums { stories, broken, events, letters, promised, duplicates, crashes, .. } = *sums;
     let seconds = took.as_secs_f64();

@@ -222,7 +222,9 @@ fn a_file_system_that_can_not_allocate_ahead_keeps_mail_as_well() {
     let log = daemon.path().join("spool/postrider/log");
     wait_for("each segment to have its length", || {
         let mut entries = std::fs::read_dir(&log).expect("the spool");
-        entries.all(|entry| entry.expect("an entry").metadata().expect("a segment").len() == 262_144).then_some(())
+        entries
+            .all(|entry| entry.expect("an entry").metadata().expect("a segment").len() == 262_144)
+            .then_some(())
     });
     daemon.kill();
     daemon.run();

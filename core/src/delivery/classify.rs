@@ -73,23 +73,20 @@ pub const fn classify(moment: Moment, severity: Severity) -> (Reach, Fate) {
     use Reach::{Host, Recipient, Transaction};
     match (moment, severity) {
         // Out of step or out of reach: whatever it was, the next host may do better. A lost answer to the final dot is among
-        // them (RFC 1047): a second copy is better than none.
-        (_, Severity::Cut | Severity::Garbled | Severity::Closing) => (Host, PutOff),
+        // them (RFC 1047): a second copy is better than none. A reply of the wrong class belongs to another command, so that
+        // nobody has refused this one (Postfix returns the mail).
+        (_, Severity::Cut | Severity::Garbled | Severity::Closing | Severity::Odd) => (Host, PutOff),
         (Moment::Greeting | Moment::Hello | Moment::StartTls | Moment::Rset, Severity::Soft) => {
             (Host, PutOff)
         }
         // A hard refusal before any transaction: returned, unless smtp_skip_5xx_greeting made it soft.
         (Moment::Greeting | Moment::Hello, Severity::Hard) => (Host, Fail),
-        // Who greets with nonsense says nothing of the message (Postfix returns it).
-        (Moment::Greeting | Moment::Hello, Severity::Odd) => (Host, PutOff),
         // RSET can not be refused by a working server; a fresh connection decides.
-        (Moment::StartTls | Moment::Rset, Severity::Hard | Severity::Odd) => (Host, PutOff),
+        (Moment::StartTls | Moment::Rset, Severity::Hard) => (Host, PutOff),
         (Moment::Rcpt, Severity::Soft) => (Recipient, PutOff),
-        (Moment::Rcpt, Severity::Hard | Severity::Odd) => (Recipient, Fail),
+        (Moment::Rcpt, Severity::Hard) => (Recipient, Fail),
         (Moment::Mail | Moment::Data | Moment::Body | Moment::Dot, Severity::Soft) => (Transaction, PutOff),
-        (Moment::Mail | Moment::Data | Moment::Body | Moment::Dot, Severity::Hard | Severity::Odd) => {
-            (Transaction, Fail)
-        }
+        (Moment::Mail | Moment::Data | Moment::Body | Moment::Dot, Severity::Hard) => (Transaction, Fail),
     }
 }
 
@@ -129,11 +126,11 @@ mod tests {
         Hello     Soft=Host/PutOff Closing=Host/PutOff Hard=Host/Fail Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
         StartTls  Soft=Host/PutOff Closing=Host/PutOff Hard=Host/PutOff Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
         Rset      Soft=Host/PutOff Closing=Host/PutOff Hard=Host/PutOff Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
-        Mail      Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Transaction/Fail Cut=Host/PutOff Garbled=Host/PutOff
-        Rcpt      Soft=Recipient/PutOff Closing=Host/PutOff Hard=Recipient/Fail Odd=Recipient/Fail Cut=Host/PutOff Garbled=Host/PutOff
-        Data      Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Transaction/Fail Cut=Host/PutOff Garbled=Host/PutOff
-        Body      Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Transaction/Fail Cut=Host/PutOff Garbled=Host/PutOff
-        Dot       Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Transaction/Fail Cut=Host/PutOff Garbled=Host/PutOff
+        Mail      Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
+        Rcpt      Soft=Recipient/PutOff Closing=Host/PutOff Hard=Recipient/Fail Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
+        Data      Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
+        Body      Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
+        Dot       Soft=Transaction/PutOff Closing=Host/PutOff Hard=Transaction/Fail Odd=Host/PutOff Cut=Host/PutOff Garbled=Host/PutOff
         "#);
     }
 

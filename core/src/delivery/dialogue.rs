@@ -93,6 +93,23 @@ impl Talk {
         }
     }
 
+    /// Replies were not to the commands that they seemed to answer, so that those who seemed to be refused may have been taken:
+    /// nobody is returned for them. Once content was asked for (354), the replies before it were in step.
+    pub(super) fn doubt(&mut self) {
+        let granted = self.plan.get(self.answered).is_none_or(|row| *row == Row::Dot);
+        if granted {
+            return;
+        }
+        for verdict in self.verdicts.iter_mut().flatten() {
+            if let Verdict::Refused { fate, diagnosis, .. } = verdict
+                && diagnosis.reply.is_some()
+            {
+                *fate = Fate::PutOff;
+                diagnosis.status.class = 4;
+            }
+        }
+    }
+
     #[cfg(feature = "planted")]
     pub(super) fn take_for_done(&mut self, peer: &super::Peer) {
         let diagnosis = peer.ours(EnhancedStatus::new(2, 0, 0), "probably".to_owned());

@@ -318,6 +318,9 @@ impl Delivery {
     /// No transaction can come to a better end on this connection.
     fn host_failed(&mut self, moment: Moment, severity: Severity, diagnosis: Diagnosis, polite: bool) {
         let (_, fate) = classify(moment, severity);
+        if matches!(severity, Severity::Odd | Severity::Garbled) {
+            self.talk.doubt();
+        }
         self.talk.refuse_rest(fate, Reach::Host, &agreeing(diagnosis, fate));
         self.finish(Stage::Spent { polite });
     }

@@ -65,10 +65,10 @@ impl Peer {
         Diagnosis { status, text, remote_mta: None, reply: None, relay: self.relay() }
     }
 
-    /// A reply that has no meaning where it came; Postfix says so only where the code promises success.
+    /// A reply that has no meaning where it came; it is named as such where the code promises success, as Postfix does.
     pub(super) fn odd(&self, reply: Reply, text: &str) -> Diagnosis {
         let prefix = if reply.class() == 2 { "Protocol error: " } else { "" };
-        let status = EnhancedStatus::new(5, 5, 0);
+        let status = EnhancedStatus::new(4, 5, 0);
         Diagnosis { status, ..self.theirs(reply, format!("{prefix}{text}")) }
     }
 

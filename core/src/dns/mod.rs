@@ -39,8 +39,9 @@ pub const IN_FLIGHT_MAX: usize = 1_000;
 pub const ASKERS_MAX: usize = 50_000;
 /// Datagrams that answer nothing, for one query; after these somebody is guessing and TCP is used instead.
 pub const STRAYS_MAX: u32 = 32;
-/// Records are not kept longer, whatever their TTL says.
-const TTL_MAX_SECONDS: u32 = 86_400;
+/// Records are not kept longer, whatever their TTL says: where mail waits for a wrong record to be mended, the next attempt should
+/// learn of it (Postfix keeps none; the recursive resolver behind us keeps them for as long as it likes).
+const TTL_MAX_SECONDS: u32 = 3_600;
 /// Absences are not kept longer (RFC 2308 5 calls one to three hours sensible; mail prefers to learn of a repair).
 const NEGATIVE_TTL_MAX_SECONDS: u32 = 3_600;
 /// A failure is kept this long, so that a burst of mail does not become a burst at servers that are down (RFC 9520 3.2).

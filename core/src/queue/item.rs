@@ -17,8 +17,8 @@ pub(super) enum Kind {
     Move(QueueId, Stamp),
     /// It was answered, but its sync failed; it lay here.
     Again(Place),
-    /// Only says how far the segment is durable.
-    Claim,
+    /// Only says how far the segment is durable; of mail, durably.
+    Claim { mail: bool },
 }
 
 /// Something to be appended.
@@ -72,6 +72,11 @@ impl Item {
 
 impl Kind {
     pub(super) const fn wants_sync(self) -> bool {
+        self.holds_mail() || matches!(self, Self::Claim { mail: true })
+    }
+
+    /// It is mail, or was promised as mail is.
+    pub(super) const fn holds_mail(self) -> bool {
         matches!(self, Self::Mail | Self::Move(..) | Self::Again(_))
     }
 }

@@ -15,6 +15,7 @@ mod log;
 mod reading;
 mod record;
 mod recovery;
+mod renewal;
 mod salvage;
 mod segments;
 mod staging;

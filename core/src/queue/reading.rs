@@ -8,6 +8,7 @@ use super::index::{Place, Segment};
 use super::log::{Log, PROGRAM, Purpose};
 use super::record::parse_batch;
 use super::recovery::Stage;
+use super::renewal::Renewal;
 use super::salvage::{Salvage, Source};
 use super::walk::{Depth, Step, Walk};
 use super::{DiskError, File, Op};
@@ -231,6 +232,8 @@ impl Log {
             segment.end = reading.end;
         }
         self.spares.previous = (reading.segment, reading.end);
+        let size = self.recovery.sizes.get(&reading.segment).copied().unwrap_or(0);
+        self.recovery.last = Some(Renewal::new(reading.segment, reading.durable, reading.end, size));
         true
     }
 

@@ -5,7 +5,8 @@
 //! Broken octets that were durable are damage: set aside, reported, and the rest goes on. Broken octets that nobody says were durable are the torn end of the last batch, and so is
 //! everything behind them: nothing that was answered can be in it.
 //!
-//! Promise: reads and remembers in proportion to the living messages, and writes nothing into a segment that was there.
+//! Promise: reads and remembers in proportion to the living messages, and writes nothing into a segment that was there but what it
+//! read there ([`super::renewal`]).
 
 use super::contents::Checking;
 use super::fold::Progress;
@@ -13,6 +14,7 @@ use super::frame::{SEGMENT_HEADER, SegmentHeader};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
+use super::renewal::Renewal;
 use super::salvage::{Salvage, Source};
 use super::{DiskError, Done, File, Op, Output};
 use crate::event::Event;
@@ -42,8 +44,8 @@ pub(super) enum Stage {
     /// Looking for what frames say of their own segment.
     Measure(Reading),
     Fold(Reading),
-    /// Making durable what was read: it may have been written by a process that was killed, and not be on the disk yet.
-    Sync,
+    /// Making durable what was read: it may have been written by a process that was killed, and not be on the disk.
+    Renew(Renewal),
     /// Reading contents that have files of their own.
     Contents(Checking),
     Salvage,
@@ -73,6 +75,8 @@ pub(super) struct Recovery {
     pub(super) progress: BTreeMap<QueueId, Progress>,
     /// Of contents that have files of their own.
     pub(super) checksums: BTreeMap<QueueId, u32>,
+    /// What is to be written again of the last segment.
+    pub(super) last: Option<Renewal>,
     pub(super) salvages: VecDeque<Salvage>,
     pub(super) salvage: Option<Salvage>,
 }
@@ -80,6 +84,11 @@ pub(super) struct Recovery {
 impl Recovery {
     pub(super) const fn timeout(&self) -> Option<Instant> {
         self.again_at
+    }
+
+    /// Begins with this operation again, later.
+    pub(super) fn try_later(&mut self, op: Op, at: Instant) {
+        (self.read, self.again_at) = (Some(op), Some(at));
     }
 
     /// Hands out the next recovered message.
@@ -179,15 +188,7 @@ impl Log {
                     self.read_segments();
                 }
             }
-            Stage::Sync => {
-                if let Err(error) = result {
-                    // What is there can be read now; whether it can be after a power failure nobody knows.
-                    let text =
-                        format!("the last segment of the spool could not be synced: {}", words(&error));
-                    self.trouble(None, text);
-                }
-                self.check_contents();
-            }
+            Stage::Renew(renewal) => self.renewed(renewal, result),
             Stage::Contents(checking) => self.content_read(checking, octets(result)),
             Stage::Salvage => {
                 self.recovery.stage = Stage::Salvage;
@@ -342,12 +343,8 @@ impl Log {
                 return;
             }
         }
-        match self.recovery.headers.keys().next_back() {
-            Some(last) => {
-                let file = File::Segment(*last);
-                self.recovery.stage = Stage::Sync;
-                self.start(Purpose::Recover, Op::Sync(file));
-            }
+        match self.recovery.last.take() {
+            Some(renewal) => self.renew(renewal),
             None => self.check_contents(),
         }
     }

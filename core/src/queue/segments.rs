@@ -250,7 +250,16 @@ impl Log {
             self.index.add_segment(segment, entry);
             let seal = Seal { segment, salt };
             let start = SEGMENT_HEADER;
-            return Some(Current { seal, size, tail: start, synced: 0, claimed: 0, header: None });
+            return Some(Current {
+                seal,
+                size,
+                tail: start,
+                synced: 0,
+                claimed: 0,
+                said_to: 0,
+                mail_to: 0,
+                header: None,
+            });
         }
         None
     }

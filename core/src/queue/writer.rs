@@ -56,6 +56,10 @@ pub(super) struct Current {
     pub(super) synced: u64,
     /// Up to where a frame says that it is.
     pub(super) claimed: u64,
+    /// Where the last frame in it ends that is no claim.
+    pub(super) said_to: u64,
+    /// Where the last mail in it ends.
+    pub(super) mail_to: u64,
     /// Its header, to be written with the first batch.
     pub(super) header: Option<Vec<u8>>,
 }
@@ -253,8 +257,11 @@ impl Log {
         let Some(current) = &self.writer.current else {
             return;
         };
-        let room = current.size - current.tail >= SECTOR && !self.spares.is_failing();
-        if current.claimed >= current.synced || !room {
+        // Where no segment can be made, room is for outcomes and moves. But one bit of a batch that holds mail and is not claimed would pass
+        // for a torn end, and take the mail behind it along unsaid.
+        let mail = current.mail_to > current.claimed;
+        let room = current.size - current.tail >= SECTOR && (mail || !self.spares.is_failing());
+        if current.claimed >= current.synced.min(current.said_to) || !room {
             self.writer.claim_at = None;
             return;
         }
@@ -262,7 +269,7 @@ impl Log {
             None => self.writer.claim_at = Some(self.now.mono.after(CLAIM_AFTER)),
             Some(at) if at <= self.now.mono => {
                 self.writer.claim_at = None;
-                self.start_write(vec![Item::new(None, Kind::Claim, Vec::new(), Vec::new())]);
+                self.start_write(vec![Item::new(None, Kind::Claim { mail }, Vec::new(), Vec::new())]);
             }
             Some(_) => {}
         }
@@ -287,6 +294,12 @@ impl Log {
             chunks.push(head);
             chunks.append(&mut item.content);
             chunks.push(vec![0; padding as usize]);
+            if !matches!(item.kind, Kind::Claim { .. }) {
+                current.said_to = end;
+            }
+            if item.kind.holds_mail() {
+                current.mail_to = end;
+            }
             placed.push(Placed { item, place, content_at: header.content_at() });
             current.tail = end;
         }
@@ -328,7 +341,7 @@ impl Log {
     /// A batch without mail is written: it is answered, and its sync is due soon.
     fn written(&mut self, placed: Vec<Placed>) {
         for Placed { item, place, content_at } in placed {
-            if item.kind == Kind::Claim {
+            if matches!(item.kind, Kind::Claim { .. }) {
                 continue;
             }
             self.take_effect(place, content_at, &item);
@@ -366,7 +379,7 @@ impl Log {
         match item.kind {
             Kind::Again(old) => item.changes.iter().for_each(|change| self.index.retract(change.id(), old)),
             Kind::Move(id, _) => self.moved(id),
-            Kind::Mail | Kind::Change | Kind::Claim => {}
+            Kind::Mail | Kind::Change | Kind::Claim { .. } => {}
         }
         let consequences = self.index.apply(place, content_at, &item.changes);
         self.take_consequences(consequences);

@@ -1,7 +1,7 @@
 //! Each time that one machine takes a message from another: why a second copy may exist.
 //!
 //! A hop is clean when its taker's reply was heard, the outcome written, and made durable in time. From a hop that is not clean may come one
-//! more copy: the reply was lost, the process ended before the outcome's write, or power was lost before its sync. Nothing
+//! more copy: the reply was lost, the process ended before the outcome's write (or before it was written again, where the disk failed), or power was lost before its sync. Nothing
 //! else excuses a duplicate.
 
 use crate::network::NodeId;
@@ -39,6 +39,8 @@ pub struct Hop {
     written: Option<Instant>,
     /// Something held up the sync: the process was killed, or the disk failed.
     held_up: bool,
+    /// The disk failed before it was durable: what was written does not count, and is to be written again.
+    unwritten: bool,
     /// Syncs until it is durable: after a failure the first one is that of a fresh segment's header.
     syncs: u8,
     excused: bool,
@@ -123,6 +125,7 @@ impl Hops {
         for at in self.open.get(&node).into_iter().flatten() {
             if let Some(hop) = self.all.get_mut(*at) {
                 hop.held_up = true;
+                hop.unwritten = true;
                 hop.syncs = 2;
             }
         }
@@ -146,7 +149,7 @@ impl Hops {
                 wrong
                     .push(format!("an outcome was written {since} ms before power was lost, and not synced"));
             }
-            if power || hop.written.is_none() {
+            if power || hop.written.is_none() || hop.unwritten {
                 hop.excused = true;
             } else {
                 hop.held_up = true;
@@ -186,6 +189,7 @@ impl Hop {
             heard: false,
             written: None,
             held_up: false,
+            unwritten: false,
             syncs: 1,
             excused: false,
             revived: false,

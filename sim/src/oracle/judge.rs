@@ -30,19 +30,13 @@ impl Ledger {
                 let Some(text) = judged else { continue };
                 match fate.at.filter(|_| !letter.is_settled(fate)) {
                     Some(_) if rules.off => {}
-                    Some(node) if rules.rotted > 0 => {
-                        self.spoilt.entry(node).or_default().insert(number);
-                    }
+                    Some(_) if rules.rotted > 0 => _ = self.spoilt.insert(number),
                     _ => wrong.push(format!("letter {number} for {} {text}", fate.recipient)),
                 }
             }
         }
-        for (node, letters) in &self.spoilt {
-            let bits = self.hosts.get(node).map_or(0, |rules| rules.rotted);
-            if letters.len() > bits as usize {
-                let count = letters.len();
-                wrong.push(format!("{bits} bits changed on the disk of {}, and {count} letters", node.0));
-            }
+        if self.spoilt.len() > rotted as usize {
+            wrong.push(format!("{rotted} bits changed on disks, and {} letters", self.spoilt.len()));
         }
         self.violations.extend(wrong.into_iter().map(Violation));
     }

@@ -120,7 +120,7 @@ pub struct Ledger {
     /// Domains of which an exchanger works again since the world has healed, and since when.
     pub(super) reachable: (BTreeSet<String>, Instant),
     /// Letters that came changed or not at all from a host whose disk had rotted.
-    pub(super) spoilt: BTreeMap<NodeId, BTreeSet<usize>>,
+    pub(super) spoilt: BTreeSet<usize>,
     pub(super) crashes: u32,
     /// Deliveries beyond the first for a recipient, all with a cause.
     pub duplicates: u32,
@@ -147,7 +147,7 @@ impl Default for Ledger {
             doomed: BTreeSet::new(),
             size_limit: u64::MAX,
             reachable: (BTreeSet::new(), Instant::default()),
-            spoilt: BTreeMap::new(),
+            spoilt: BTreeSet::new(),
             crashes: 0,
             duplicates: 0,
             violations: Vec::new(),

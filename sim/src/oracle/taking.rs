@@ -3,7 +3,6 @@
 use super::content::{is_intact, token_of};
 use super::hops::{Hop, Report};
 use super::ledger::{Ledger, Taken, Token};
-use crate::network::NodeId;
 use postrider_core::time::Instant;
 
 /// What servers say.
@@ -23,13 +22,20 @@ impl Ledger {
         if !taken.secured && taken.from.as_ref().is_some_and(encrypts) {
             self.broken("mail came in the clear from a host that has to encrypt".to_owned());
         }
-        // Notices to a postmaster are about sessions, copies of reports about letters that are judged without them.
-        if taken.recipients.iter().all(|recipient| recipient.starts_with("postmaster")) {
+        // Notices to a postmaster are about sessions, copies of reports about letters that are judged without them; what comes to
+        // the sender of notices is what another host reports of one.
+        let is_notice =
+            |recipient: &&str| ["postmaster", "double-bounce"].iter().any(|who| recipient.starts_with(who));
+        if taken.recipients.iter().all(|recipient| is_notice(&recipient.as_ref())) {
             return;
         }
         let head = taken.content.get(..4_000).unwrap_or(taken.content);
         let is_report = memchr::memmem::find(head, b"multipart/report").is_some();
         let Some(letter) = token_of(taken.content).map(|token| token.0 as usize) else {
+            // Where a bit has changed, the letter is missed in the end, and counts there.
+            if self.has_any_rotted() {
+                return;
+            }
             return self.broken(format!("a message that nobody wrote, for {:?}", taken.recipients));
         };
         if letter >= self.letters.len() {
@@ -64,7 +70,7 @@ impl Ledger {
             let octets = taken.content.len();
             wrong.push(format!("letter {letter} came changed or cut ({octets} octets)"));
         }
-        self.wrong(letter, taken.from, wrong);
+        self.wrong(letter, wrong);
         if taken.marks.len() > 1 {
             let one = |place| Report { letter, places: vec![place], report: false };
             return places.into_iter().map(one).collect();
@@ -78,26 +84,30 @@ impl Ledger {
         for to in taken.recipients {
             // A postmaster's copy is told to him, not to the sender: it settles nothing.
             let counts = !to.starts_with("postmaster");
-            let places = if counts { self.read_failures(letter, taken.from, to, &text) } else { Vec::new() };
+            let places = if counts { self.read_failures(letter, to, &text) } else { Vec::new() };
             all.push(Report { letter, places, report: true });
         }
         all
     }
 
-    /// Rules that were broken about a letter, unless a bit of it changed on the disk of the host that it came from.
-    fn wrong(&mut self, letter: usize, from: Option<NodeId>, wrong: Vec<String>) {
+    /// A bit has changed on some disk; a relay hands on what had changed before it came.
+    fn has_any_rotted(&self) -> bool {
+        self.hosts.values().any(|rules| rules.rotted > 0)
+    }
+
+    /// Rules that were broken about a letter, unless a bit of it may have changed on a disk.
+    fn wrong(&mut self, letter: usize, wrong: Vec<String>) {
         if wrong.is_empty() {
             return;
         }
-        // A relay may have handed on what had changed before it came.
-        let rotten = |node: &NodeId| self.has_rotted(*node);
-        match from.filter(rotten).or_else(|| self.hosts.keys().copied().find(rotten)) {
-            Some(node) => _ = self.spoilt.entry(node).or_default().insert(letter),
-            None => wrong.into_iter().for_each(|text| self.broken(text)),
+        if self.has_any_rotted() {
+            _ = self.spoilt.insert(letter);
+            return;
         }
+        wrong.into_iter().for_each(|text| self.broken(text));
     }
 
-    fn read_failures(&mut self, letter: usize, from: Option<NodeId>, to: &str, text: &str) -> Vec<usize> {
+    fn read_failures(&mut self, letter: usize, to: &str, text: &str) -> Vec<usize> {
         let Some(known) = self.letters.get_mut(letter) else { return Vec::new() };
         let mut wrong = Vec::new();
         let mut places = Vec::new();
@@ -119,7 +129,7 @@ impl Ledger {
         for place in &places {
             known.fates[*place].failed += 1;
         }
-        self.wrong(letter, from, wrong);
+        self.wrong(letter, wrong);
         places
     }
 }

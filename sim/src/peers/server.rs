@@ -147,6 +147,16 @@ impl Server {
                 scope.fabric.ledger.refused(recipient);
             }
         }
+        self.excuse(scope, socket);
+    }
+
+    /// Whatever becomes of the recipients that a confused server is told of, also of those that it never comes to, is its fault.
+    fn excuse(&self, scope: &mut Scope<'_>, socket: Socket) {
+        let Some(session) = self.sessions.get(&socket).filter(|session| session.confused) else { return };
+        let heard = String::from_utf8_lossy(&session.buffer);
+        for line in heard.split("\r\n").filter(|line| line.starts_with("RCPT ")) {
+            scope.fabric.ledger.refused(&address(line));
+        }
     }
 
     fn accept(&mut self, scope: &mut Scope<'_>, socket: Socket, peer: SocketAddr) {
@@ -187,6 +197,7 @@ impl Server {
     fn octets(&mut self, scope: &mut Scope<'_>, socket: Socket, octets: &[u8]) {
         let Some(session) = self.sessions.get_mut(&socket) else { return };
         session.buffer.extend_from_slice(octets);
+        self.excuse(scope, socket);
         let mut used = 0;
         while let Some(session) = self.sessions.get_mut(&socket) {
             if session.asleep {
@@ -241,10 +252,6 @@ impl Server {
         if verb != "QUIT" && self.misbehaves(scope, socket, &verb) {
             return;
         }
-        if verb == "RCPT" && self.sessions.get(&socket).is_some_and(|session| session.confused) {
-            // Whatever becomes of this one, it is the server's fault.
-            scope.fabric.ledger.refused(&address(line));
-        }
         let step = matches!(verb.as_str(), "MAIL" | "RCPT" | "DATA");
         if step && scope.odds(self.manners.soft, Class::Soft) {
             return self.say(scope, socket, "451 4.3.0 try again later");
@@ -268,6 +275,11 @@ impl Server {
                 if scope.odds(self.manners.half_closes, Class::HalfClose) {
                     return self.plan(scope, socket, Later::Finish);
                 }
+                self.plan(scope, socket, Later::Close(false));
+            }
+            // It would be taken for the refusal of a message whose recipients nobody has named yet, and nobody could tell.
+            _ if self.sessions.get(&socket).is_some_and(|session| session.confused) => {
+                self.say(scope, socket, "421 4.7.0 too confused");
                 self.plan(scope, socket, Later::Close(false));
             }
             _ => self.say(scope, socket, "502 5.5.1 what?"),

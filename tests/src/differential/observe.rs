@@ -94,7 +94,9 @@ fn unsettled(running: &Running<'_>, observation: &Observation) -> Vec<String> {
     };
     left.extend(queue.iter().filter(|entry| !rests(entry)).map(|entry| entry["queue_id"].to_string()));
     let listed = |id: &str| queue.iter().any(|entry| entry["queue_id"] == id);
-    let ends = |id: &String| log.contains(&format!("{id}: removed")) || listed(id);
+    // The queue may say that a message rests before the log says why.
+    let told = |id: &str| ["to=<", "warning: "].iter().any(|what| log.contains(&format!("{id}: {what}")));
+    let ends = |id: &String| log.contains(&format!("{id}: removed")) || (listed(id) && told(id));
     left.extend(queued(&log).into_iter().filter(|id| !ends(id)));
     left
 }

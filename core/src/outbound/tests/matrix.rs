@@ -116,7 +116,7 @@ fn each_step_and_each_way_to_go_wrong_without_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending MAIL FROM)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending MAIL FROM)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending MAIL FROM)
-      3xx      good QUIT bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to MAIL FROM command))
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to MAIL FROM command))
 
     RCPT 1
       closes   bad  cut  deferred 4.4.2 (lost connection with mx.example.net[192.0.2.1] while sending RCPT TO)
@@ -127,7 +127,7 @@ fn each_step_and_each_way_to_go_wrong_without_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
-      3xx      good QUIT bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command)) | sent 2.0.0 (250 2.0.0 taken)
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command))
 
     RCPT 2
       closes   bad  cut  deferred 4.4.2 (lost connection with mx.example.net[192.0.2.1] while sending RCPT TO)
@@ -138,7 +138,7 @@ fn each_step_and_each_way_to_go_wrong_without_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
-      3xx      good QUIT sent 2.0.0 (250 2.0.0 taken) | bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command))
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command))
 
     DATA
       closes   bad  cut  deferred 4.4.2 (lost connection with mx.example.net[192.0.2.1] while sending DATA command)
@@ -160,7 +160,7 @@ fn each_step_and_each_way_to_go_wrong_without_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending end of data -- message may be sent more than once)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending end of data -- message may be sent more than once)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending end of data -- message may be sent more than once)
-      3xx      good QUIT bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to end of DATA command))
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to end of DATA command))
     "#);
 }
 
@@ -199,7 +199,7 @@ fn each_step_and_each_way_to_go_wrong_with_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending MAIL FROM)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending MAIL FROM)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending MAIL FROM)
-      3xx      good QUIT bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to MAIL FROM command))
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to MAIL FROM command))
 
     RCPT 1
       closes   bad  cut  deferred 4.4.2 (lost connection with mx.example.net[192.0.2.1] while sending RCPT TO)
@@ -210,7 +210,7 @@ fn each_step_and_each_way_to_go_wrong_with_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
-      3xx      good QUIT bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command)) | sent 2.0.0 (250 2.0.0 taken)
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command))
 
     RCPT 2
       closes   bad  cut  deferred 4.4.2 (lost connection with mx.example.net[192.0.2.1] while sending RCPT TO)
@@ -221,7 +221,7 @@ fn each_step_and_each_way_to_go_wrong_with_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending RCPT TO)
-      3xx      good QUIT sent 2.0.0 (250 2.0.0 taken) | bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command))
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to RCPT TO command))
 
     DATA
       closes   bad  cut  deferred 4.4.2 (lost connection with mx.example.net[192.0.2.1] while sending DATA command)
@@ -243,7 +243,7 @@ fn each_step_and_each_way_to_go_wrong_with_pipelining() {
       garbage  bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending end of data -- message may be sent more than once)
       torn     bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending end of data -- message may be sent more than once)
       1xx      bad  cut  deferred 4.5.0 (protocol error with mx.example.net[192.0.2.1] while sending end of data -- message may be sent more than once)
-      3xx      good QUIT bounced 5.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to end of DATA command))
+      3xx      bad  QUIT deferred 4.5.0 (host mx.example.net[192.0.2.1] said: 333 hm (in reply to end of DATA command))
     "#);
 }
 

@@ -229,3 +229,76 @@ fn a_content_stays_until_the_removal_that_had_to_be_written_again_is_durable() {
     assert!(steps > 5, "{steps}");
     assert!(world.disk.inode(super::super::File::Content(large)).is_none(), "and then it goes");
 }
+
+#[test]
+fn what_a_killed_process_could_not_sync_is_durable_once_the_next_one_has_read_it() {
+    let mut seen = 0;
+    for seed in 0..40 {
+        let mut world = World::new(seed, params());
+        world.settle();
+        let id = world.commit();
+        world.complete(0);
+        // Its sync fails, and nothing after it works: no later segment says that it does not count.
+        world.disk.broken = true;
+        world.complete(0);
+        assert_eq!(world.lives[&id].answer, Some(Err(Refusal::Broken)));
+        let mut disk = world.disk.clone();
+        disk.broken = false;
+        let mut next = World::over(disk, seed, params());
+        next.settle();
+        if next.recovered.is_empty() {
+            continue;
+        }
+        // It is read, and it may be moved, or delivered and removed elsewhere: from now on it is there.
+        seen += 1;
+        for power in 0..10 {
+            let last = next.reborn(power, params());
+            assert_eq!(last.recovered.len(), 1, "{seed} {power}: {:?}", last.troubles);
+        }
+    }
+    assert!(seen > 10, "{seen}");
+}
+
+#[test]
+fn where_no_segment_can_be_made_mail_is_claimed_all_the_same() {
+    let mut world = World::new(1, params());
+    world.settle();
+    world.disk.capacity = world.disk.used();
+    // Until the last ready segment is in use.
+    let mut kept = Vec::new();
+    for _ in 0..200 {
+        let id = world.commit();
+        world.settle();
+        if world.lives[&id].answer == Some(Ok(())) {
+            kept.push(id);
+        }
+    }
+    assert!(world.lives.values().any(|life| life.answer != Some(Ok(()))), "the disk is full");
+    let id = *kept.last().expect("some were taken");
+    let place = world.log.whereabouts(id).expect("it is there");
+    let mut disk = world.disk.clone();
+    disk.spoil(place.file, |octets| octets[place.offset as usize] ^= 1);
+    let mut next = World::over(disk, 1, params());
+    next.settle();
+    assert_eq!(next.recovered.len(), kept.len() - 1);
+    assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{:?}", next.troubles);
+}
+
+#[test]
+fn what_says_that_mail_is_durable_is_durable_itself() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, params());
+        world.settle();
+        let id = world.commit();
+        world.settle();
+        world.pass(Duration::from_millis(200));
+        world.settle();
+        let place = world.log.whereabouts(id).expect("it is there");
+        let mut disk = world.crashed_disk(seed);
+        disk.spoil(place.file, |octets| octets[place.offset as usize] ^= 1);
+        let mut next = World::over(disk, seed, params());
+        next.settle();
+        assert!(next.recovered.is_empty());
+        assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{seed}: {:?}", next.troubles);
+    }
+}

@@ -1,0 +1,115 @@
+//! The end of the last segment is written once more before anybody relies on it.
+//!
+//! A sync that fails can leave octets that every read gives and no later sync writes: Linux calls them clean. The process that
+//! saw it fail goes on in a fresh segment, whose header says where the durable octets end. If it is killed before there is one, the next
+//! process reads those octets, and its sync says that all is well. So it writes them again, as they are: the header, and
+//! what lies behind the last place that a frame says was durable.
+//!
+//! Promise: writes no octet that it has not just read there, and whole sectors only.
+
+use super::frame::{SECTOR, SEGMENT_HEADER, round_up};
+use super::log::{Log, Purpose, octets, words};
+use super::recovery::Stage;
+use super::{DiskError, Done, File, Op};
+use crate::time::Duration;
+
+/// Octets at once.
+const CHUNK: u64 = 256 * 1024;
+/// Times that all of it is tried.
+const TRIES_MAX: u32 = 6;
+/// Between two of them.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Step {
+    Read,
+    Write,
+    Sync,
+}
+
+/// How far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Renewal {
+    segment: u64,
+    /// All before this was durable, but the header.
+    from: u64,
+    end: u64,
+    at: u64,
+    step: Step,
+    tries: u32,
+}
+
+impl Renewal {
+    /// The header, and all from the sector of `from` to that of `end`.
+    pub(super) fn new(segment: u64, from: u64, end: u64, size: u64) -> Self {
+        let from = (from / SECTOR * SECTOR).max(SEGMENT_HEADER);
+        Self { segment, from, end: round_up(end, SECTOR).min(size), at: 0, step: Step::Read, tries: 0 }
+    }
+
+    /// The next octets that are to be read; `None` when all are written.
+    fn next(&self) -> Option<Op> {
+        let end = if self.at < SEGMENT_HEADER { SEGMENT_HEADER } else { self.end };
+        let length = end.saturating_sub(self.at).min(CHUNK);
+        if length == 0 {
+            return None;
+        }
+        Some(Op::Read { file: File::Segment(self.segment), offset: self.at, length })
+    }
+
+    /// Behind octets that are written.
+    fn pass(&mut self, length: u64) {
+        self.at = if self.at < SEGMENT_HEADER { self.from } else { self.at + length };
+    }
+}
+
+impl Log {
+    pub(super) fn renew(&mut self, mut renewal: Renewal) {
+        let op = renewal.next();
+        renewal.step = if op.is_some() { Step::Read } else { Step::Sync };
+        let op = op.unwrap_or(Op::Sync(File::Segment(renewal.segment)));
+        self.recovery.stage = Stage::Renew(renewal);
+        self.start(Purpose::Recover, op);
+    }
+
+    pub(super) fn renewed(&mut self, mut renewal: Renewal, result: Result<Done, DiskError>) {
+        match (renewal.step, result) {
+            (Step::Read, result) => match octets(result) {
+                Ok(octets) if !octets.is_empty() => {
+                    let (file, offset) = (File::Segment(renewal.segment), renewal.at);
+                    renewal.pass(octets.len() as u64);
+                    renewal.step = Step::Write;
+                    self.recovery.stage = Stage::Renew(renewal);
+                    self.start(Purpose::Recover, Op::Write { file, offset, octets: vec![octets] });
+                }
+                // Damage has been told of. The rest still can be written.
+                Ok(_) | Err(_) => {
+                    renewal.pass(CHUNK);
+                    self.renew(renewal);
+                }
+            },
+            (Step::Write, Ok(_)) => self.renew(renewal),
+            (Step::Sync, Ok(_)) => self.check_contents(),
+            (Step::Write | Step::Sync, Err(error)) => self.renew_again(renewal, words(&error)),
+        }
+    }
+
+    /// All of it once more, since a sync that fails forgets what it should have written.
+    fn renew_again(&mut self, mut renewal: Renewal, why: &str) {
+        renewal.tries += 1;
+        renewal.at = 0;
+        renewal.step = Step::Read;
+        match renewal.next() {
+            Some(op) if renewal.tries < TRIES_MAX => {
+                self.recovery.stage = Stage::Renew(renewal);
+                self.recovery.try_later(op, self.now.mono.after(AGAIN));
+            }
+            _ => {
+                // What is there can be read now; whether it can be after a power failure nobody knows.
+                let text = format!("the last segment of the spool could not be written anew: {why}");
+                self.trouble(None, text);
+                self.check_contents();
+            }
+        }
+    }
+}
