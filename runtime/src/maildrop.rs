@@ -4,6 +4,7 @@
 //! renamed, so the daemon never sees half of one; the command succeeds only after that. The directory can be written by
 //! everybody and read by nobody (mode 1733): the file's owner is the submitter, as the kernel says.
 
+use postrider_core::mail::{Notify, OriginalRecipient};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -30,6 +31,21 @@ pub struct Header {
     pub envid: Option<String>,
     /// `-B 8BITMIME`.
     pub eight_bit: bool,
+    /// The addresses and header may have characters beyond ASCII.
+    #[serde(default)]
+    pub smtputf8: bool,
+    /// One for each recipient, or none at all.
+    #[serde(default)]
+    pub particulars: Vec<Particulars>,
+}
+
+/// What was said of one recipient (`-bs`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Particulars {
+    /// `NOTIFY`.
+    pub notify: Notify,
+    /// `ORCPT`.
+    pub orcpt: Option<OriginalRecipient>,
 }
 
 /// A message that was picked up.

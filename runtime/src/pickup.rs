@@ -174,8 +174,12 @@ fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result
     // sendmail(1) has looked at it; what somebody else writes here and is none is as if it were not there.
     let notify = header.notify.as_deref().and_then(Notify::parse).unwrap_or_default();
     let mut recipients = Vec::with_capacity(header.recipients.len());
-    for text in &header.recipients {
-        recipients.push(Recipient { notify, ..Recipient::new(mailbox(text)?) });
+    for (place, text) in header.recipients.iter().enumerate() {
+        let recipient = Recipient { notify, ..Recipient::new(mailbox(text)?) };
+        recipients.push(match header.particulars.get(place) {
+            Some(said) => Recipient { notify: said.notify, orcpt: said.orcpt.clone(), ..recipient },
+            None => recipient,
+        });
     }
     if recipients.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "no recipients"));
@@ -191,6 +195,7 @@ fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result
             _ => None,
         },
         body: if header.eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
+        smtputf8: header.smtputf8,
         ..Envelope::default()
     })
 }

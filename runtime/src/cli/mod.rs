@@ -3,6 +3,7 @@
 mod author;
 mod client;
 mod config;
+mod dialogue;
 mod list;
 mod load;
 mod map;

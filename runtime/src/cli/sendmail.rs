@@ -27,6 +27,7 @@ struct Options {
 enum Mode {
     #[default]
     Submit,
+    Dialogue,
     List,
     Aliases,
     Flush,
@@ -48,6 +49,9 @@ pub(super) fn run(called: &str, arguments: &[String], directory: Option<String>)
     if options.mode == Mode::List && !options.header.recipients.is_empty() {
         return Err(usage("display queue mode requires no recipient"));
     }
+    if options.mode == Mode::Dialogue && !options.header.recipients.is_empty() {
+        return Err(usage("stand-alone mode requires no recipient"));
+    }
     let directory = options.directory.take().or(directory);
     let aliases = options.mode == Mode::Aliases;
     let setup = if aliases { Setup::find_main(directory)? } else { Setup::find(directory)? };
@@ -62,6 +66,7 @@ pub(super) fn run(called: &str, arguments: &[String], directory: Option<String>)
         Mode::Site(site) => postqueue(["-s", site]),
         Mode::One(id) => postqueue(["-i", id]),
         Mode::Aliases => super::map::newaliases(&setup),
+        Mode::Dialogue => super::dialogue::run(&setup),
         Mode::Submit => submit(options, &setup),
     }
 }
@@ -178,8 +183,11 @@ fn mode(letter: &str) -> Result<Mode, Failure> {
         "m" => Ok(Mode::Submit),
         "p" => Ok(Mode::List),
         "i" => Ok(Mode::Aliases),
+        "s" => Ok(Mode::Dialogue),
+        "d" | "l" => Err(usage(format!("-b{letter} does not start the daemon; `postrider start` does"))),
+        "v" => Err(usage("-bv does not work yet: there is no probe of an address that sends no message")),
         other => Err(usage(format!(
-            "-b{other} does not work yet; -bm submits, -bp lists, -bi does nothing (aliases are read as text)"
+            "-b{other} is unknown; -bm submits, -bs speaks SMTP, -bp lists, -bi does nothing (aliases are read as text)"
         ))),
     }
 }

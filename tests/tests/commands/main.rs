@@ -9,7 +9,7 @@ use nix::sys::signal::Signal;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::server::{Answer, Server};
 use postrider_tests::{binary, wait_for};
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -31,6 +31,74 @@ fn sendmail_works_while_the_daemon_is_down() {
 }
 
 #[test]
+fn sendmail_speaks_smtp_with_a_program_of_this_host_also_while_the_daemon_is_down() {
+    let far = Server::scripted(|command, _| match command.split(' ').next() {
+        Some("EHLO") => Answer::Say("250-far.test\r\n250 DSN\r\n".to_owned()),
+        _ => Answer::Usual,
+    });
+    let settings = format!("transport_maps = inline:{{far.test=smtp:[127.0.0.1]:{}}}", far.address.port());
+    let mut daemon = Daemon::start("sendmail-bs", &settings);
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0));
+    let lines = [
+        "EHLO mua.test",
+        "MAIL FROM:<me@here.test> ENVID=e1 RET=HDRS",
+        "RCPT TO:<you@here.test>",
+        "RCPT TO:<>",
+        "RCPT TO:<x@far.test> NOTIFY=NEVER",
+        "RCPT TO:<y@far.test> NOTIFY=SUCCESS ORCPT=rfc822;z@first.test",
+        "DATA",
+        "Subject: by hand\r\n\r\n..dotted\r\n.",
+        "STARTTLS",
+        "QUIT",
+    ];
+    let program = binary("postrider");
+    let mut command = Command::new(program);
+    command.arg("sendmail").arg("-C").arg(daemon.config()).arg("-bs");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut replies = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut reply = || loop {
+        let line = replies.next().expect("a reply").expect("text");
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return line;
+        }
+    };
+    let mut heard = vec![reply()];
+    let mut input = child.stdin.take().expect("a pipe");
+    for line in lines {
+        input.write_all(format!("{line}\r\n").as_bytes()).expect("it reads");
+        heard.push(reply());
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let id = heard[8].rsplit(' ').next().unwrap_or_default().to_owned();
+    let heard = heard.join("\n").replace(&id, "ID");
+    insta::assert_snapshot!(heard, @r"
+    220 mail.here.test ESMTP Postrider
+    250 CHUNKING
+    250 2.1.0 Ok
+    250 2.1.5 Ok
+    501 5.1.3 Bad recipient address syntax
+    250 2.1.5 Ok
+    250 2.1.5 Ok
+    354 End data with <CR><LF>.<CR><LF>
+    250 2.0.0 Ok: queued as ID
+    502 5.5.1 Error: command not implemented
+    221 2.0.0 Bye
+    ");
+    daemon.run();
+    let mail = text(&daemon.wait_for_mail("you", 1)[0]);
+    assert!(mail.contains("Subject: by hand\n") && mail.ends_with("\n\n.dotted\n"), "{mail}");
+    assert!(mail.contains("from userid "), "{mail}");
+    let taken = wait_for("the far ones", || far.taken().into_iter().next());
+    assert!(taken.mail.contains("RET=HDRS") && taken.mail.contains("ENVID=e1"), "{taken:?}");
+    let [never, success] = taken.recipients.as_slice() else { panic!("{taken:?}") };
+    assert!(never.starts_with("<x@far.test>") && never.contains("NOTIFY=NEVER"), "{never}");
+    assert!(success.contains("NOTIFY=SUCCESS") && success.contains("ORCPT=rfc822;z@first.test"), "{success}");
+    let error = sendmail_ends(&daemon, &["-bs", "you@here.test"], "", 64);
+    assert!(error.contains("stand-alone mode requires no recipient"), "{error}");
+}
+
+#[test]
 fn sendmail_takes_recipients_from_the_message_and_hides_bcc() {
     let daemon = Daemon::start("sendmail-t", "");
     let message =
