@@ -14,7 +14,7 @@ use crate::seats::Seats;
 use crate::site::{Site, Wrong, dns_params};
 use crate::spool::Spool;
 use crate::staging::Budget;
-use crate::tables;
+use crate::tables::{self, Tables};
 use crate::trouble::{Cause, Fault, words};
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
@@ -68,13 +68,14 @@ fn in_directory(config: &Config, problem: &Problem) -> String {
 }
 
 /// What should be corrected in the tables of a site: `FILE:LINE: warning: text; remedy`.
-fn table_problems<E: Environment>(site: &Site<E>) -> Vec<String> {
+fn table_problems<E: Environment>(config: &Config, tables: &Tables<E>) -> Vec<String> {
     let mut found = Vec::new();
-    for (name, parameter) in site.config.tables_by_parameter() {
-        let problems = site.answers.tables.load(&name).into_iter();
+    for (name, parameter) in config.tables_by_parameter() {
+        let problems = tables.load(&name).into_iter();
         found.extend(problems.map(|problem| (parameter.clone(), problem)));
     }
-    found.extend(tables::judge_routes(&site.config, &site.answers.tables));
+    found.extend(tables::judge_routes(config, tables));
+    found.extend(tables::judge_values(config, tables));
     let told = |(parameter, problem): (String, postrider_core::tables::Problem)| match problem.line {
         // A fault of no line of the table's file is one of the line that names the table.
         0 => {
@@ -83,7 +84,7 @@ fn table_problems<E: Environment>(site: &Site<E>) -> Vec<String> {
                 true => problem.what.clone(),
                 false => format!("{}: {}", problem.file, problem.what),
             };
-            in_directory(&site.config, &site.config.doubt(&parameter, &text, &problem.remedy))
+            in_directory(config, &config.doubt(&parameter, &text, &problem.remedy))
         }
         line => format!("{}:{line}: warning: {}; {}", problem.file, problem.what, problem.remedy),
     };
@@ -297,7 +298,7 @@ impl<E: Environment> House<E> {
         let site = self.site();
         let mut problems: Vec<String> =
             site.not_working().iter().map(|problem| in_directory(&site.config, problem)).collect();
-        problems.extend(table_problems(&site));
+        problems.extend(table_problems(&site.config, &site.answers.tables));
         problems
     }
 }

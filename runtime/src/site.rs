@@ -148,10 +148,8 @@ impl<E: Environment> Site<E> {
             errors.retain(|error| told.insert(error.clone()));
             return Err(errors);
         };
-        let aliases = alias_tables(&settings);
-        let base = PathBuf::from(settings.text("config_directory"));
         let guarded = guarded_tables(&config);
-        let tables = Tables::new(Arc::clone(env), aliases, guarded.keys().map(tables::bare).collect(), base);
+        let tables = tables_of(env, &config);
         for (table, parameter) in &guarded {
             if tables.is_refused(table) {
                 errors.extend(wrong(parameter, format!("{}: {}", table.0, tables::SUBSTITUTES)));
@@ -463,4 +461,12 @@ fn agent<E: Environment>(
     let client = client_tls(env, provider, settings, protocol)?;
     let config = outbound::Config::new(settings, protocol, own.to_vec());
     Ok(Some(Agent::Remote(Arc::new(config), client)))
+}
+
+/// The tables of a configuration; none is read yet.
+pub fn tables_of<E: Environment>(env: &Arc<E>, config: &Config) -> Tables<E> {
+    let settings = config.settings(None);
+    let base = PathBuf::from(settings.text("config_directory"));
+    let guarded = guarded_tables(config).keys().map(tables::bare).collect();
+    Tables::new(Arc::clone(env), alias_tables(&settings), guarded, base)
 }

@@ -9,6 +9,7 @@ use postrider_core::outbound::routes;
 use postrider_core::params::Config;
 use postrider_core::tables::{self, Problem, Source, Table, TableSpec};
 use postrider_core::time::{Duration, Instant};
+use postrider_core::{cleanup, policy};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -182,6 +183,45 @@ pub fn judge(config: &Config) -> Vec<postrider_core::params::Problem> {
         }
     }
     problems
+}
+
+/// What no access list and no header check could obey, in tables whose values are known; of each table the first few.
+#[must_use]
+pub fn judge_values<E: Environment>(config: &Config, tables: &Tables<E>) -> Vec<(String, Problem)> {
+    let mut access = BTreeMap::new();
+    let mut checks = BTreeMap::new();
+    let services = config.services().iter().map(|service| Some(service.key()));
+    for service in std::iter::once(None).chain(services) {
+        let settings = config.settings(service.as_deref());
+        access.extend(policy::access_tables(&settings));
+        for parameter in ["header_checks", "mime_header_checks"] {
+            checks.extend(settings.tables(parameter).into_iter().map(|name| (name, parameter.to_owned())));
+        }
+    }
+    let main = config.settings(None);
+    let access_fault = |value: &str| policy::access_fault(&main, value);
+    let mut found = Vec::new();
+    judge_each(tables, access, &access_fault, &mut found);
+    judge_each(tables, checks, &cleanup::fault_of, &mut found);
+    found
+}
+
+fn judge_each<E: Environment>(
+    tables: &Tables<E>,
+    names: BTreeMap<TableName, String>,
+    fault: &dyn Fn(&str) -> Option<String>,
+    found: &mut Vec<(String, Problem)>,
+) {
+    for (name, parameter) in names {
+        let file = tables.file_of(&name);
+        let values = tables.current(&name).values().into_iter();
+        let faults = values.filter_map(|(line, value)| {
+            let what = format!("\"{value}\": {}", fault(&value)?);
+            let remedy = "correct the action".to_owned();
+            Some(Problem { file: file.clone(), line, what, remedy, fatal: false })
+        });
+        found.extend(faults.take(ROUTES_TOLD_MAX).map(|problem| (parameter.clone(), problem)));
+    }
 }
 
 /// Routes in tables that mail can not take.

@@ -128,6 +128,13 @@ impl Stock {
         run(self.inside("swaks").args(["--from", "me@example.test"]).args(words))
     }
 
+    /// What a command of ours says, inside.
+    fn ours(&self, words: &[&str]) -> String {
+        let mut command = self.inside(&binary("postrider").display().to_string());
+        let config = self.scratch.path().join("config");
+        run(command.arg(words[0]).arg("-c").arg(config).args(&words[1..]))
+    }
+
     fn mailbox(&self, user: &str) -> String {
         fs::read_to_string(self.scratch.path().join("mail").join(user)).unwrap_or_default()
     }
@@ -175,10 +182,12 @@ fn debians_configuration_starts_and_delivers() {
     // An alias, and one that names the user twice.
     _ = stock.swaks(&["--server", "127.0.0.1", "--to", "info@stock.example.test", "--body", "for the alias"]);
     _ = stock.swaks(&["--server", "127.0.0.1", "--to", "both@example.test", "--body", "once only"]);
-    let mailbox = wait_for("four messages in the mailbox", || {
-        let text = stock.mailbox(USER);
-        (text.matches("From me@example.test ").count() >= 4).then_some(text)
+    wait_for("four messages in the mailbox", || {
+        (stock.mailbox(USER).matches("From me@example.test ").count() >= 4).then_some(())
     });
+    // Nothing more comes.
+    wait_for("the queue to be empty", || stock.ours(&["queue", "--json", "list"]).is_empty().then_some(()));
+    let mailbox = stock.mailbox(USER);
     for part in [
         "over IPv4",
         "over IPv6",

@@ -179,6 +179,58 @@ fn routes_of_a_table_where_no_mail_can_go() {
 }
 
 #[test]
+fn what_no_list_could_obey_is_told_before_mail_meets_it_also_where_main_cf_is_wrong_besides() {
+    let daemon = Daemon::prepare("values", "", "");
+    let config = daemon.config();
+    let main = fs::read_to_string(config.join("main.cf")).expect("it was made");
+    let folder = config.display();
+    let first = main.lines().count() + 1;
+    let lines = format!(
+        "smtpd_helo_restrictions = check_helo_access inline:{{ a.test=REJEKT, b.test=OK }}\n\
+         smtpd_client_restrictions = check_client_access cidr:{folder}/nets\n\
+         smtpd_sender_restrictions = check_sender_access regexp:{folder}/senders\n\
+         header_checks = pcre:{folder}/headers\n\
+         hopcount_limit = many\nsmtpd_data_restrictions = permt\n"
+    );
+    fs::write(config.join("main.cf"), format!("{main}{lines}")).expect("a scratch folder");
+    fs::write(config.join("nets"), "10.0.0.0/8 OK\n# no\n192.0.2.0/24 PERMITT\n").expect("a scratch folder");
+    fs::write(config.join("senders"), "/^x@/ REDIRECT nowhere\n/y(/ REJECT\n").expect("a scratch folder");
+    fs::write(config.join("headers"), "/^X: (.*)/ REPLACE no header $1\n").expect("a scratch folder");
+    let (output, text) = run(&daemon, "check");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for words in [
+        format!("main.cf:{first}: warning: smtpd_helo_restrictions: "),
+        "\"REJEKT\": unknown smtpd restriction: \"REJEKT\"; did you mean reject?".to_owned(),
+        format!("{folder}/nets:3: warning: \"PERMITT\": "),
+        format!("{folder}/senders:1: warning: \"REDIRECT nowhere\": REDIRECT needs user@domain behind it"),
+        format!("{folder}/senders:2: warning: "),
+        format!("{folder}/headers:1: warning: \"REPLACE no header $1\": bad header text"),
+        "unknown smtpd restriction: \"permt\"; did you mean permit?".to_owned(),
+        "2 errors, 5 warnings".to_owned(),
+    ] {
+        assert!(text.contains(&words), "{words:?} is not in\n{text}");
+    }
+    assert_eq!(text.matches("hopcount_limit").count(), 1, "an error is said once: {text}");
+}
+
+#[test]
+fn a_domain_that_is_two_things_is_told() {
+    let two = "mydestination = here.test, twice.test\nvirtual_alias_domains = Twice.test\n\
+               virtual_mailbox_domains = box.test\nrelay_domains = $mydestination box.test";
+    let daemon = Daemon::prepare("classes", two, "");
+    let (output, text) = run(&daemon, "check");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for words in [
+        "warning: virtual_alias_domains: twice.test is also in mydestination, and mail for it goes by that; list it in one of them only",
+        "warning: relay_domains: twice.test is also in virtual_alias_domains",
+        "warning: relay_domains: box.test is also in virtual_mailbox_domains",
+        "0 errors, 3 warnings",
+    ] {
+        assert!(text.contains(words), "{words:?} is not in\n{text}");
+    }
+}
+
+#[test]
 fn tables_of_no_known_type_are_refused_and_of_types_to_come_are_told() {
     wrong_line(
         "virtual_alias_maps = hsah:/etc/postfix/virtual",

@@ -21,6 +21,7 @@ mod tests;
 
 pub use known::decides;
 pub use params::{Classes, Params};
+pub use rules::fault_of;
 
 use crate::ask::{Facts, Pause};
 use crate::event::Event;

@@ -65,6 +65,15 @@ pub(super) fn read(value: &str) -> (Action, &'static str, &str) {
     (action, verb, text)
 }
 
+/// What is wrong with a value of `header_checks`, if anything: mail that it matches passes, with a warning in the log.
+#[must_use]
+pub fn fault_of(value: &str) -> Option<String> {
+    match read(value).0 {
+        Action::Faulty(why) => Some(why),
+        _ => None,
+    }
+}
+
 fn filter(text: &str) -> Action {
     // Without the colon it would be read as a domain to route by.
     if text.contains(':') {

@@ -175,6 +175,26 @@ fn aliases_are_followed_and_lists_become_a_message() {
 }
 
 #[test]
+fn who_stands_in_two_lists_of_a_list_gets_it_once() {
+    let host = Host::new()
+        .alias("all", "ann, staff, board, Staff, x@y.example")
+        .alias("staff", "bob, ann")
+        .alias("board", "chair, bob")
+        .alias("chair", "Ann")
+        .alias("mixed", "ann, archive, guild")
+        .alias("archive", "ann, /var/box")
+        .alias("guild", "ann")
+        .alias("owner-guild", "boss@y.example")
+        .alias("over", "under, ann")
+        .alias("under", "over, bob");
+    let to = |names: &str| format!("from joe@x.example to {names}").replace("@@", "@localhost.localdomain");
+    assert_eq!(host.said("all@here"), to("ann@@ bob@@ x@y.example"));
+    // What could fail by itself, or has an owner of its own, stays a recipient of its own.
+    assert_eq!(host.said("mixed@here"), to("ann@@ archive@@ guild@@"));
+    assert_eq!(host.said("over@here"), to("over@@ bob@@ ann@@"), "only the loop will be returned");
+}
+
+#[test]
 fn who_stands_in_their_own_alias_gets_it_themselves() {
     let host = Host::new().alias("ann", "ann, copy@y.example");
     assert_eq!(host.said("ann@here"), "Mbox /var/mail/ann 1000:1001, from joe@x.example to copy@y.example");

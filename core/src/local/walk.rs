@@ -2,7 +2,8 @@
 //!
 //! A name that leads to one other name of this host is followed at once. A list becomes a new message, so that each of its
 //! members has a status of its own and a fault of one does not repeat the mail of the others; only what cannot be an
-//! address of that message (a file, the user whose own list it is) is delivered from here.
+//! address of that message (a file, the user whose own list it is) is delivered from here. Lists in a list are opened here as far as they
+//! name addresses: who stands in two of them gets the mail once.
 
 use super::items::{self, Item};
 use super::leaf::Whose;
@@ -21,6 +22,8 @@ pub(super) const RELAY: &str = "local";
 
 /// Aliases in aliases, as in Postfix.
 const DEPTH_MAX: usize = 100;
+/// Destinations up to which lists in a list are opened: each costs questions.
+const NESTED_MAX: usize = 200;
 /// Destinations of one recipient in all; the largest lists in use have some ten thousand.
 const DESTINATIONS_MAX: usize = 100_000;
 
@@ -77,6 +80,7 @@ pub fn decide(job: Job<'_>, params: &Params, rewrite: &Rewrite, facts: &Facts) -
         rewrite,
         facts,
         aliases: BTreeSet::new(),
+        opened: BTreeSet::new(),
         forwards: BTreeSet::new(),
         owner: None,
         user: None,
@@ -109,6 +113,8 @@ pub(super) struct Walk<'a> {
     pub(super) facts: &'a Facts,
     /// Names whose alias is being expanded: found again, they mean the user.
     aliases: BTreeSet<String>,
+    /// Names in lists whose members are among the destinations already.
+    opened: BTreeSet<String>,
     /// Users whose `.forward` is being read: found again, they mean the mailbox.
     forwards: BTreeSet<String>,
     /// Sender in place of the sender, for mail to a list.
@@ -172,7 +178,24 @@ impl Walk<'_> {
         if items.is_empty() {
             return Err(deferred((4, 3, 5), format!("alias {key} has no destination")));
         }
-        self.items(items, Source::Alias, extension, sole, depth)
+        self.items(items, Source::Alias, extension, sole, depth)?;
+        self.aliases.remove(key);
+        Ok(())
+    }
+
+    /// Whether a member of a list is a list of addresses itself, with no owner of its own and nothing that could fail by itself.
+    fn is_plain_list(&self, name: &str) -> Result<bool, Stop> {
+        if self.count > NESTED_MAX {
+            return Ok(false);
+        }
+        let base = split_extension(name, self.params).0;
+        for key in BTreeSet::from([name, base]) {
+            let Some(value) = self.alias(key)? else { continue };
+            let items = items::of_value(&value);
+            let plain = !items.is_empty() && items.iter().all(|item| matches!(item, Item::Address(_)));
+            return Ok(plain && self.list_owner(key)?.is_none());
+        }
+        Ok(false)
     }
 
     /// aliases(5): faults of a list are its owner's business, not its writers'. The null sender stays: nobody answers it.
@@ -225,8 +248,19 @@ impl Walk<'_> {
         if ours && known(&self.forwards) {
             return self.mailbox_of(&name);
         }
-        if ours && (known(&self.aliases) || (sole && self.owner.is_none())) {
+        // Nobody's name in a list that names itself: found to loop in the new message, which the others get.
+        let again = known(&self.aliases);
+        let nobody = again && !sole && User::find(base, self.facts)?.is_none();
+        if ours && !nobody && (again || (sole && self.owner.is_none())) {
             return self.name(mailbox.local(), sole, depth + 1);
+        }
+        if ours && self.opened.contains(&name) {
+            return Ok(());
+        }
+        if ours && !nobody && self.is_plain_list(&name)? {
+            self.name(mailbox.local(), false, depth + 1)?;
+            self.opened.insert(name);
+            return Ok(());
         }
         let local = format!("{}{extension}", mailbox.local());
         self.addresses.push(Mailbox::new(&local, mailbox.domain()));

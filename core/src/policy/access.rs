@@ -208,6 +208,31 @@ impl Run<'_> {
     }
 }
 
+/// What is wrong with a value of an access table; nothing where it can be obeyed. `classes` are the names of restriction classes.
+pub(super) fn fault_of(value: &str, classes: &[String]) -> Option<String> {
+    let value = value.trim();
+    let (word, rest) = value.split_once([' ', '\t']).unwrap_or((value, ""));
+    let needs = |what: &str| Some(format!("{word} needs {what} behind it"));
+    match word.to_ascii_uppercase().as_str() {
+        "" => Some("an action is missing".to_owned()),
+        "DUNNO" | "OK" | "RELAY" | "REJECT" | "DEFER" | "DEFER_IF_PERMIT" | "DEFER_IF_REJECT" | "HOLD"
+        | "DISCARD" | "WARN" | "INFO" => None,
+        "FILTER" if !rest.trim().split_once(':').is_some_and(|(transport, _)| !transport.is_empty()) => {
+            needs("transport:destination")
+        }
+        "REDIRECT" | "BCC" if parse_address(rest.trim()).is_none_or(|to| to.domain().is_empty()) => {
+            needs("user@domain")
+        }
+        "PREPEND" if !rest.contains(':') => needs("a header field"),
+        "FILTER" | "REDIRECT" | "BCC" | "PREPEND" => None,
+        _ if value.bytes().all(|b| b.is_ascii_digit()) || is_code(word) => None,
+        _ => compile(value, Some(Subject::Client), classes).into_iter().find_map(|rule| match rule {
+            Rule::Mistake(why) => Some(why),
+            _ => None,
+        }),
+    }
+}
+
 /// `4NN`, `5NN`.
 fn is_code(word: &str) -> bool {
     word.len() == 3 && word.starts_with(['4', '5']) && word.bytes().all(|b| b.is_ascii_digit())

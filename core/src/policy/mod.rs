@@ -139,6 +139,43 @@ impl Default for Policy {
     }
 }
 
+/// The lists in the order in which they run, and what a table without `check_…_access` in front is asked about.
+const LISTS: [(&str, Option<Subject>); 7] = [
+    ("smtpd_client_restrictions", Some(Subject::Client)),
+    ("smtpd_helo_restrictions", Some(Subject::Helo)),
+    ("smtpd_sender_restrictions", Some(Subject::Sender)),
+    ("smtpd_relay_restrictions", Some(Subject::Recipient)),
+    ("smtpd_recipient_restrictions", Some(Subject::Recipient)),
+    ("smtpd_data_restrictions", None),
+    ("smtpd_end_of_data_restrictions", None),
+];
+
+/// The access tables that the lists of these settings name, and a parameter that names each; what is wrong with the lists is not told.
+#[must_use]
+pub fn access_tables(settings: &Settings) -> BTreeMap<TableName, String> {
+    let classes = settings.list("smtpd_restriction_classes");
+    let lists = LISTS
+        .iter()
+        .map(|(name, subject)| (*name, *subject))
+        .map(|(name, subject)| (name.to_owned(), subject));
+    let own = classes.iter().map(|name| (name.clone(), None));
+    let mut found = BTreeMap::new();
+    for (name, subject) in lists.chain(own) {
+        for rule in program::compile(settings.custom(&name).unwrap_or_default(), subject, &classes) {
+            if let Rule::Access(_, table) = rule {
+                found.entry(table).or_insert_with(|| name.clone());
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with a value of an access table, if anything: the sessions that meet it are told 451 4.3.5, or nothing happens.
+#[must_use]
+pub fn access_fault(settings: &Settings, value: &str) -> Option<String> {
+    access::fault_of(value, &settings.list("smtpd_restriction_classes"))
+}
+
 impl Policy {
     /// Compiles the lists.
     ///
@@ -159,19 +196,7 @@ impl Policy {
             errors: Vec::new(),
             not_working: Vec::new(),
         };
-        let lists = Lists {
-            client: compiler.list("smtpd_client_restrictions", &params.client, Some(Subject::Client)),
-            helo: compiler.list("smtpd_helo_restrictions", &params.helo, Some(Subject::Helo)),
-            sender: compiler.list("smtpd_sender_restrictions", &params.sender, Some(Subject::Sender)),
-            relay: compiler.list("smtpd_relay_restrictions", &params.relay, Some(Subject::Recipient)),
-            recipient: compiler.list(
-                "smtpd_recipient_restrictions",
-                &params.recipient,
-                Some(Subject::Recipient),
-            ),
-            data: compiler.list("smtpd_data_restrictions", &params.data, None),
-            end_of_data: compiler.list("smtpd_end_of_data_restrictions", &params.end_of_data, None),
-        };
+        let lists = compiler.lists(&params);
         let classes: BTreeMap<String, Vec<Rule>> = params
             .classes
             .iter()
@@ -259,6 +284,30 @@ struct Compiler {
 }
 
 impl Compiler {
+    fn lists(&mut self, params: &Params) -> Lists {
+        let texts = [
+            &params.client,
+            &params.helo,
+            &params.sender,
+            &params.relay,
+            &params.recipient,
+            &params.data,
+            &params.end_of_data,
+        ];
+        let compiled = LISTS.iter().zip(texts).map(|((name, subject), text)| self.list(name, text, *subject));
+        let mut compiled = compiled.collect::<Vec<_>>().into_iter();
+        let mut next = || compiled.next().unwrap_or_default();
+        Lists {
+            client: next(),
+            helo: next(),
+            sender: next(),
+            relay: next(),
+            recipient: next(),
+            data: next(),
+            end_of_data: next(),
+        }
+    }
+
     fn list(&mut self, parameter: &str, text: &str, default: Option<Subject>) -> Vec<Rule> {
         let rules = program::compile(text, default, &self.names);
         for rule in &rules {

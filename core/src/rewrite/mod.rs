@@ -5,6 +5,7 @@
 //! `maps` what a table makes of it, `route` where it goes.
 
 mod canonical;
+pub mod classes;
 mod listed;
 mod maps;
 mod params;

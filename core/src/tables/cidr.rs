@@ -81,6 +81,7 @@ enum Step {
         network: Network,
         wanted: bool,
         result: String,
+        line: usize,
     },
     /// Goes to `otherwise` when the condition does not hold.
     If {
@@ -123,7 +124,8 @@ impl Rules {
                     if result.is_empty() {
                         report.warn(line, "no result text: the empty string is used", "add a result");
                     }
-                    steps.push(Step::Match { network, wanted, result: result.to_owned() });
+                    let line = line.number;
+                    steps.push(Step::Match { network, wanted, result: result.to_owned(), line });
                 }
                 (Err(what), false) => report.warn(line, &what, "this rule is skipped until it is corrected"),
                 (Err(what), true) => {
@@ -144,13 +146,21 @@ impl Rules {
         Self { steps }
     }
 
+    /// The results and their lines.
+    pub(super) fn results(&self) -> impl Iterator<Item = (usize, String)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Match { result, line, .. } => Some((*line, result.clone())),
+            Step::If { .. } | Step::Broken(_) => None,
+        })
+    }
+
     pub(super) fn lookup(&self, key: &str) -> Result<Option<String>, String> {
         let Ok(address) = key.parse::<IpAddr>() else { return Ok(None) };
         let mut at = 0;
         while let Some(step) = self.steps.get(at) {
             at += 1;
             match step {
-                Step::Match { network, wanted, result } if network.applies(address, *wanted) => {
+                Step::Match { network, wanted, result, .. } if network.applies(address, *wanted) => {
                     return Ok(Some(result.clone()));
                 }
                 Step::If { network, wanted, otherwise } if !network.applies(address, *wanted) => {

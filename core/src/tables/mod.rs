@@ -176,6 +176,20 @@ impl Table {
         }
     }
 
+    /// The lines of the file, and the values that they give; line 0 where the value is written in main.cf.
+    #[must_use]
+    pub fn values(&self) -> Vec<(usize, String)> {
+        match &self.engine {
+            Engine::Keys(entries) => {
+                entries.values().map(|entry| (entry.line as usize, entry.value.clone())).collect()
+            }
+            Engine::Patterns(rules) => rules.results().collect(),
+            Engine::Networks(rules) => rules.results().collect(),
+            Engine::Constant(value) => vec![(0, value.clone())],
+            Engine::LocalPart(_) | Engine::Failing(_) => Vec::new(),
+        }
+    }
+
     /// Whether a value takes text from the key. Such a table is refused where the value says what is run or where mail
     /// goes (alias_maps, transport_maps, virtual_mailbox_maps, virtual_uid_maps, virtual_gid_maps,
     /// sender_dependent_relayhost_maps, sender_dependent_default_transport_maps): a client chooses the key.

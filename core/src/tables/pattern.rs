@@ -31,7 +31,7 @@ enum Part {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Match { regex: Regex, wanted: bool, result: Vec<Part> },
+    Match { regex: Regex, wanted: bool, result: Vec<Part>, line: usize },
     If { regex: Regex, wanted: bool, otherwise: usize },
     Broken(String),
 }
@@ -211,7 +211,9 @@ impl Rules {
             Ok(regex) if highest.unwrap_or(0) >= regex.captures_len() => {
                 report.warn(line, "out of range replacement index", SKIPPED);
             }
-            Ok(regex) => self.steps.push(Step::Match { regex, wanted: shape.wanted, result }),
+            Ok(regex) => {
+                self.steps.push(Step::Match { regex, wanted: shape.wanted, result, line: line.number });
+            }
             Err(what) => self.broken(&what, line, report),
         }
     }
@@ -247,6 +249,20 @@ impl Rules {
         }
     }
 
+    /// The results and their lines, `$1` where text of the key comes in.
+    pub(super) fn results(&self) -> impl Iterator<Item = (usize, String)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Match { result, line, .. } => {
+                let text = result.iter().map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::Group(number) => format!("${number}"),
+                });
+                Some((*line, text.collect()))
+            }
+            Step::If { .. } | Step::Broken(_) => None,
+        })
+    }
+
     /// Whether a result takes text from the key.
     pub(super) fn substitutes(&self) -> bool {
         self.steps.iter().any(|step| match step {
@@ -261,7 +277,7 @@ impl Rules {
         while let Some(step) = self.steps.get(at) {
             at += 1;
             match step {
-                Step::Match { regex, wanted, result } => {
+                Step::Match { regex, wanted, result, .. } => {
                     if let Some(value) = apply(regex, *wanted, result, key).map_err(gave_up)? {
                         return Ok(Some(value));
                     }

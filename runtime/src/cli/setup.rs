@@ -6,6 +6,7 @@ use crate::trouble::words;
 use nix::ifaddrs::getifaddrs;
 use postrider_core::outbound::routes;
 use postrider_core::params::{Config, Host, Problem, Settings};
+use postrider_core::rewrite::classes;
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, ToSocketAddrs};
@@ -85,6 +86,7 @@ impl Setup {
             }
         }
         problems.extend(routes::judge(&config));
+        problems.extend(classes::judge(&config));
         problems.extend(tables::judge(&config));
         let settings = config.settings(None);
         Self { directory: absolute, config, problems, settings }

@@ -180,8 +180,12 @@ pub fn inspect(setup: &Setup) -> Vec<(bool, String)> {
     runtime.block_on(async {
         match inspect_site(&setup.config) {
             Ok(problems) => found.extend(problems),
-            Err(wrong) => {
+            Err(mut wrong) => {
+                wrong.retain(|(name, _)| !is_told(setup, name));
                 found.extend(lines(&setup.config, &wrong).lines().map(|line| (true, line.to_owned())));
+                let env = Arc::new(crate::env::real::Bare::default());
+                let tables = site::tables_of(&env, &setup.config);
+                found.extend(table_problems(&setup.config, &tables).into_iter().map(|text| (false, text)));
             }
         }
     });
@@ -198,6 +202,12 @@ pub fn inspect(setup: &Setup) -> Vec<(bool, String)> {
     found
 }
 
+/// Whether the value itself has been found wrong: what else could be said of it is the same in other words.
+fn is_told(setup: &Setup, name: &str) -> bool {
+    let errors = setup.problems.iter().filter(|problem| problem.severity == Severity::Error);
+    errors.into_iter().any(|problem| problem.text.starts_with(&format!("{name} = ")))
+}
+
 fn inspect_site(config: &Config) -> Result<Vec<(bool, String)>, site::Wrong> {
     let env = Arc::new(crate::env::real::Bare::default());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -207,6 +217,6 @@ fn inspect_site(config: &Config) -> Result<Vec<(bool, String)>, site::Wrong> {
     made.manager_params()?;
     let mut found: Vec<(bool, String)> =
         made.not_working().iter().map(|problem| (false, in_directory(config, problem))).collect();
-    found.extend(table_problems(&made).into_iter().map(|text| (false, text)));
+    found.extend(table_problems(config, &made.answers.tables).into_iter().map(|text| (false, text)));
     Ok(found)
 }
