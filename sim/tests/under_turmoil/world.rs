@@ -9,8 +9,8 @@ use postrider_sim::env::platters::HostDisk;
 use postrider_sim::env::trace::Tracing;
 use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, provider};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use turmoil::Sim;
 
@@ -85,6 +85,10 @@ pub(crate) fn world<'a>(seed: u64) -> Sim<'a> {
 pub(crate) struct Trap {
     pub(crate) space: Arc<AtomicBool>,
     pub(crate) reads: Arc<AtomicU64>,
+    /// The next sync of the spool.
+    pub(crate) sync: Arc<AtomicBool>,
+    /// Tasks that nobody can do without, and that have ended.
+    pub(crate) fallen: Arc<Mutex<Vec<&'static str>>>,
 }
 
 /// A disk that panics in the task that asks it.
@@ -101,6 +105,8 @@ impl Disk for Brittle {
         {
             panic!("a read panics on purpose");
         }
+        let syncs = matches!(op, Op::Sync(_));
+        assert!(!(syncs && self.trap.sync.swap(false, Ordering::Relaxed)), "panics on purpose");
         self.disk.execute(op)
     }
 
@@ -137,10 +143,12 @@ pub(crate) fn daemon_beside(
             }
             let since_epoch = turmoil::since_epoch().ok_or("outside of a simulation")?;
             let seed = Prng::new(seed ^ u64::from(address.to_bits()) ^ life << 40).next_u64();
-            let disk = Brittle { disk: HostDisk::open()?, trap };
+            let disk = Brittle { disk: HostDisk::open()?, trap: trap.clone() };
             let env = Simulated::new(Arc::new(disk), belongings, since_epoch, seed);
             let config = configuration(&text, MASTER_CF, "mail.here.test", address.into());
-            let _house = serve::start(env, provider::seeded(), config).await?;
+            let house = serve::start(env, provider::seeded(), config).await?;
+            let fallen = house.fallen().await;
+            trap.fallen.lock().expect("no test has failed").push(fallen);
             std::future::pending::<()>().await;
             Ok(())
         }
