@@ -234,7 +234,11 @@ impl Sink {
                 if socket.as_ref().is_none_or(|socket| socket.send(packet.as_bytes()).is_err()) {
                     // The logger was restarted: one more try on a fresh socket.
                     *socket = connect_syslog();
-                    _ = socket.as_ref().map(|socket| socket.send(packet.as_bytes()));
+                    let sent = socket.as_ref().is_some_and(|socket| socket.send(packet.as_bytes()).is_ok());
+                    // Nobody takes it: better on standard error than nowhere.
+                    if !sent {
+                        eprintln!("{line}");
+                    }
                 }
             }
         }

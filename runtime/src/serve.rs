@@ -19,6 +19,7 @@ use crate::trouble::{Cause, Fault, words};
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
 use postrider_core::params::problem::{File, Place};
+use postrider_core::params::table::Works;
 use postrider_core::params::{Config, Problem};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, Log};
@@ -54,7 +55,14 @@ pub struct House<E: Environment> {
 /// What is wrong, one line each, with the file and line of the parameter.
 fn lines(config: &Config, wrong: &Wrong) -> String {
     let line = |(name, why): &(String, String)| {
-        let remedy = format!("correct it; `man 5 postconf` describes {name}");
+        let level = config.set_at("compatibility_level", None).is_some();
+        let remedy = match config.works(name) {
+            _ if name == "smtpd_relay_restrictions" && !level => {
+                "set compatibility_level = 3.6, with which its default has one".to_owned()
+            }
+            Some(Works::Ours) => format!("correct it; docs/reference/parameters.md describes {name}"),
+            _ => format!("correct it; `man 5 postconf` describes {name}"),
+        };
         // Some say it themselves.
         let remedy = if why.contains("did you mean") || why.contains("; ") { "" } else { &remedy };
         in_directory(config, &config.fault(name, why, remedy))

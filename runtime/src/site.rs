@@ -14,7 +14,7 @@ use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Serv
 use postrider_core::params::{Config, Listener, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::{Form, MatchList};
-use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, submission};
+use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, session, submission};
 use rustls::crypto::CryptoProvider;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -178,6 +178,18 @@ impl<E: Environment> Site<E> {
                 };
                 found.insert(self.config.doubt(parameter, &text, remedy));
             }
+        }
+        for door in self.doors.values().filter(|door| door.tls.is_none()) {
+            let session = &door.config.session;
+            let remedy = match session.tls_level {
+                session::TlsLevel::Encrypt => {
+                    "without them all mail is refused: 530 Must issue a STARTTLS command first"
+                }
+                session::TlsLevel::May => "without them STARTTLS is not offered",
+                session::TlsLevel::None => continue,
+            };
+            let what = "there is no certificate: set smtpd_tls_cert_file and smtpd_tls_key_file";
+            found.insert(self.config.doubt("smtpd_tls_cert_file", what, remedy));
         }
         for agent in self.transports.values() {
             let Agent::Remote(config, _) = agent else { continue };

@@ -429,6 +429,62 @@ fn a_reload_takes_all_or_nothing() {
 }
 
 #[test]
+fn what_takes_a_new_start_is_refused_at_a_reload() {
+    let daemon = Daemon::start("fixed", "");
+    let main = fs::read_to_string(daemon.config().join("main.cf")).expect("it was made");
+    for line in ["queue_directory = /elsewhere", "maillog_file = /elsewhere/log", "node_number = 7"] {
+        fs::write(daemon.config().join("main.cf"), format!("{main}{line}\n")).expect("a scratch folder");
+        let (output, text) = run(&daemon, "reload");
+        assert_ne!(output.status.code(), Some(0), "{line}: {text}");
+        let name = line.split(' ').next().unwrap_or_default();
+        if name != "queue_directory" {
+            assert!(
+                text.contains(&format!("{name}: changes from ")) && text.contains("takes a new start"),
+                "{text}"
+            );
+        }
+    }
+    fs::write(daemon.config().join("main.cf"), &main).expect("a scratch folder");
+    assert_eq!(run(&daemon, "reload").0.status.code(), Some(0));
+    assert!(
+        daemon
+            .client()
+            .deliver("a@here.test", &["b@here.test"], "Subject: x\r\n\r\nx\r\n")
+            .starts_with("250")
+    );
+}
+
+#[test]
+fn what_would_leave_a_door_open_or_mail_behind_is_told() {
+    wrong_line("smtpd_tls_req_ccert = yes", &["without it strangers would be let in"]);
+    let nowhere = Daemon::prepare("nowhere", "", "");
+    let main = fs::read_to_string(nowhere.config().join("main.cf")).expect("it was made");
+    let own = main.lines().filter(|line| !line.starts_with("queue_directory"));
+    let own: Vec<&str> = own.chain(["queue_directory = /dev/null"]).collect();
+    fs::write(nowhere.config().join("main.cf"), own.join("\n") + "\n").expect("a scratch folder");
+    let (output, text) = run(&nowhere, "check");
+    assert!(output.status.code() == Some(1) && text.contains("/dev/null is not a directory"), "{text}");
+    refused(
+        &format!("{SANE}"),
+        "2601 inet n - n - - smptd\n",
+        &["master.cf:1: error: ", "did you mean smtpd?"],
+    );
+    let file = Daemon::prepare("origin", "", "");
+    let empty = file.path().join("mailname");
+    fs::write(&empty, "\n").expect("a scratch folder");
+    wrong_line(&format!("myorigin = {}", empty.display()), &["has no domain in its first line"]);
+    refused(
+        "compatibility_level = 3.6\n  smtpd_timeout = 5s\n",
+        SERVICE,
+        &["main.cf:1: error: ", "an indented line continues the one before it"],
+    );
+    let daemon = Daemon::prepare("no-certificate", "smtpd_tls_security_level = encrypt", "");
+    let (output, text) = run(&daemon, "check");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("warning: smtpd_tls_cert_file: there is no certificate"), "{text}");
+}
+
+#[test]
 fn a_reload_opens_and_closes_doors() {
     let daemon = Daemon::start("doors", "");
     let port = postrider_tests::free_port();

@@ -114,7 +114,6 @@ impl Inbound {
             &received::Trace {
                 client: &envelope.client,
                 tls: self.session.tls().filter(|_| self.config.session.tls_received_header),
-                asks_certificate: self.config.session.tls_asks_certificate,
                 host: &self.config.session.host,
                 mail_name: &self.config.session.mail_name,
                 id,

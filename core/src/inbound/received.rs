@@ -15,7 +15,6 @@ pub(super) struct Trace<'a> {
     pub(super) client: &'a ClientFacts,
     /// Only when it is to be told (`smtpd_tls_received_header`).
     pub(super) tls: Option<&'a TlsFacts>,
-    pub(super) asks_certificate: bool,
     pub(super) host: &'a str,
     pub(super) mail_name: &'a str,
     pub(super) id: QueueId,
@@ -32,7 +31,7 @@ pub(super) fn field(trace: &Trace<'_>, arrived: Timestamp) -> Vec<u8> {
         helo.chars().take(NAME_MAX).map(|c| if utf8 || c.is_ascii() { c } else { '?' }).collect();
     let mut text = format!("Received: from {helo} ({} [{}])\r\n", client.name, address(client.address));
     if let Some(tls) = trace.tls {
-        put_tls(&mut text, tls, trace.asks_certificate);
+        put_tls(&mut text, tls);
     }
     let Trace { host, mail_name, id, .. } = trace;
     text += &format!("\tby {host} ({mail_name}) with {} id {id}", client.protocol);
@@ -50,7 +49,7 @@ pub(super) fn field(trace: &Trace<'_>, arrived: Timestamp) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn put_tls(text: &mut String, tls: &TlsFacts, asks_certificate: bool) {
+fn put_tls(text: &mut String, tls: &TlsFacts) {
     let TlsFacts { protocol, cipher, cipher_bits: bits, trusted, peer_name } = tls;
     let certificate = match peer_name {
         Some(name) => {
@@ -62,7 +61,6 @@ fn put_tls(text: &mut String, tls: &TlsFacts, asks_certificate: bool) {
                 .collect();
             format!("Client CN \"{name}\" ({verified})")
         }
-        None if asks_certificate => "Client did not present a certificate".to_owned(),
         None => "No client certificate requested".to_owned(),
     };
     let result = write!(

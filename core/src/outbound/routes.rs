@@ -26,7 +26,7 @@ pub enum Form {
 }
 
 /// Parameters whose values are routes.
-const VALUES: [(&str, Form); 10] = [
+const VALUES: [(&str, Form); 11] = [
     ("default_transport", Form::Hop),
     ("local_transport", Form::Hop),
     ("virtual_transport", Form::Hop),
@@ -36,6 +36,7 @@ const VALUES: [(&str, Form); 10] = [
     ("best_mx_transport", Form::Hop),
     ("relayhost", Form::Relay),
     ("smtp_fallback_relay", Form::SmtpRelays),
+    ("fallback_relay", Form::SmtpRelays),
     ("lmtp_fallback_relay", Form::LmtpRelays),
 ];
 

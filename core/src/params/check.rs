@@ -26,6 +26,9 @@ pub fn check(kind: Kind, value: &str) -> Result<(), Wrong> {
     match kind {
         Kind::Text | Kind::Raw => Ok(()),
         Kind::Flag if flag(value).is_some() => Ok(()),
+        Kind::Flag if value.contains('#') => {
+            Err(wrong("yes or no is expected", "write yes or no; a comment needs a line of its own"))
+        }
         Kind::Flag => Err(wrong("yes or no is expected", "write yes or no")),
         Kind::Number { min, max } => check_number(value, min, max),
         Kind::Time { unit, min, max } => check_time(value, unit, min, max),
@@ -37,9 +40,15 @@ pub fn check(kind: Kind, value: &str) -> Result<(), Wrong> {
         }
         Kind::Words(words) => check_words(value, words),
         Kind::Feedback => check_feedback(value),
-        Kind::Level => super::expand::level(value)
-            .map(|_| ())
-            .map_err(|text| wrong(text, "write a release of Postfix, like 3.6")),
+        Kind::Level => super::expand::level(value).map(|_| ()).map_err(|text| {
+            match value.contains(char::is_whitespace) {
+                true => wrong(
+                    text,
+                    "an indented line continues the one before it: begin each parameter in the first column",
+                ),
+                false => wrong(text, "write a release of Postfix, like 3.6"),
+            }
+        }),
     }
 }
 
@@ -104,7 +113,11 @@ fn check_number(value: &str, min: u64, max: u64) -> Result<(), Wrong> {
     };
     match number(value) {
         Some(number) if (min..=max).contains(&number) => Ok(()),
-        _ => Err(wrong(range, "write digits only")),
+        Some(_) => Err(wrong(range, "choose another number")),
+        None if value.strip_prefix('-').and_then(number).is_some() => {
+            Err(wrong(range, "choose another number"))
+        }
+        None => Err(wrong(range, "write digits only")),
     }
 }
 

@@ -7,7 +7,7 @@ use super::master_cf::{self, Delivery, Host as ListenHost, Role, Service, Servic
 use super::problem::{File, Place, Problem};
 use super::scope::{READ_ONLY, Scope, Transports, transport_row};
 use super::table::{self, Kind, Works};
-use super::{Settings, idle, unused};
+use super::{Settings, expand, idle, unused};
 use crate::ask::TableName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -53,6 +53,9 @@ pub struct Listener {
     /// Sessions at a time; `None` for no limit.
     pub sessions: Option<u32>,
 }
+
+/// Parameters that let fewer clients in: with one of them that does not work yet nothing starts.
+const GUARDS: [&str; 1] = ["smtpd_tls_req_ccert"];
 
 impl Config {
     /// Reads the texts of main.cf and master.cf. What can be read is there even when something is wrong.
@@ -322,6 +325,8 @@ impl Config {
                 }
             }
         }
+        // A level that is none is told where it is set, not at each default that depends on it.
+        inherited.retain(|problem| !problem.text.contains(expand::NO_LEVEL));
         problems.extend(if own.is_empty() { inherited } else { own });
         Settings { values: Arc::new(values) }
     }
@@ -390,6 +395,15 @@ impl Config {
             }
             let (text, remedy) = match self.works(name) {
                 Some(Works::NotYet | Works::Moot) if idle::asks_nothing(&scope, name) => continue,
+                Some(Works::NotYet) if GUARDS.contains(&name.as_str()) => {
+                    let text = format!("not working yet: {name}, and without it strangers would be let in");
+                    problems.push(Problem::error(
+                        assigned.place,
+                        text,
+                        "take the line out, and keep them out otherwise",
+                    ));
+                    continue;
+                }
                 Some(Works::NotYet) => (format!("not working yet: {name}"), "the line has no effect"),
                 Some(Works::Moot) => (
                     format!("{name} has no effect: it tunes a part of Postfix that does not exist here"),

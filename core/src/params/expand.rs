@@ -317,6 +317,9 @@ fn digits(text: &str) -> (usize, &str) {
     (text.len(), text)
 }
 
+/// What is said of a compatibility level that is none.
+pub(super) const NO_LEVEL: &str = "is no compatibility level";
+
 /// A compatibility level: one to three numbers between dots.
 ///
 /// # Errors
@@ -326,9 +329,9 @@ pub fn level(text: &str) -> Result<[u64; 3], String> {
     let mut parts = text.trim().split('.');
     for place in &mut level {
         let Some(part) = parts.next() else { return Ok(level) };
-        *place = part.parse().map_err(|_| format!("\"{text}\" is no compatibility level"))?;
+        *place = part.parse().map_err(|_| format!("\"{text}\" {NO_LEVEL}"))?;
     }
-    if parts.next().is_some() { Err(format!("\"{text}\" is no compatibility level")) } else { Ok(level) }
+    if parts.next().is_some() { Err(format!("\"{text}\" {NO_LEVEL}")) } else { Ok(level) }
 }
 
 #[cfg(test)]

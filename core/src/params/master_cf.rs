@@ -4,6 +4,7 @@
 //! every service are kept, also of those whose daemon does not exist here: `cleanup -o` still speaks about cleaning up.
 //! Reading never fails as a whole.
 
+use super::check::nearest;
 use super::lines::{LogicalLine, logical_lines};
 use super::main_cf::{Assigned, split_assignment};
 use super::problem::{Place, Problem};
@@ -338,6 +339,10 @@ fn role(service: &Service, problems: &mut Vec<Problem>) -> Result<Role, Wrong> {
     }
 }
 
+/// Commands of services that are started or deliver.
+const KNOWN: [&str; 10] =
+    ["smtpd", "postscreen", "smtp", "lmtp", "local", "virtual", "pipe", "error", "discard", "spawn"];
+
 /// Daemons whose work is done inside this process.
 const INSIDE: [&str; 19] = [
     "pickup",
@@ -362,6 +367,16 @@ const INSIDE: [&str; 19] = [
 ];
 
 fn unknown(service: &Service, problems: &mut Vec<Problem>) -> Role {
+    // A slip of the pen is no feature to come: it would take a listener or a transport away.
+    let command = service.command.as_str();
+    if !KNOWN.contains(&command)
+        && !INSIDE.contains(&command)
+        && let Some(near) = nearest(command, KNOWN.iter().copied())
+    {
+        let text = format!("service {} with command {command}: there is no such command", service.key());
+        problems.push(Problem::error(service.place, text, format!("did you mean {near}?")));
+        return Role::Unknown;
+    }
     problems.push(Problem::warning(
         service.place,
         format!("not working yet: service {} with command {}", service.key(), service.command),

@@ -7,6 +7,7 @@
 pub mod check;
 pub mod expand;
 pub mod host;
+pub mod judge;
 pub mod main_cf;
 pub mod master_cf;
 pub mod problem;

@@ -122,8 +122,6 @@ pub struct Params {
     pub tls_ready: bool,
     /// `smtpd_tls_loglevel` is at least 1: handshakes are logged.
     pub tls_log: bool,
-    /// `smtpd_tls_ask_ccert` or `smtpd_tls_req_ccert`: for the words of the Received field.
-    pub tls_asks_certificate: bool,
     /// `smtpd_tls_received_header`.
     pub tls_received_header: bool,
     /// `smtpd_client_port_logging`.
@@ -176,7 +174,6 @@ impl Default for Params {
             tls_wrapper: false,
             tls_ready: false,
             tls_log: false,
-            tls_asks_certificate: false,
             tls_received_header: false,
             port_logging: false,
             peername_lookup: true,
@@ -253,8 +250,6 @@ impl Params {
             discard_maps: settings.tables("smtpd_discard_ehlo_keyword_address_maps"),
             tls_wrapper: settings.flag("smtpd_tls_wrappermode"),
             tls_log: settings.number("smtpd_tls_loglevel") > 0,
-            tls_asks_certificate: settings.flag("smtpd_tls_ask_ccert")
-                || settings.flag("smtpd_tls_req_ccert"),
             tls_received_header: settings.flag("smtpd_tls_received_header"),
             port_logging: settings.flag("smtpd_client_port_logging"),
             peername_lookup: settings.flag("smtpd_peername_lookup"),

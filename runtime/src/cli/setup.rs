@@ -5,7 +5,7 @@ use crate::tables;
 use crate::trouble::words;
 use nix::ifaddrs::getifaddrs;
 use postrider_core::outbound::routes;
-use postrider_core::params::{Config, Host, Problem, Settings};
+use postrider_core::params::{Config, Host, Problem, Settings, judge};
 use postrider_core::rewrite::classes;
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,7 +78,17 @@ impl Setup {
         problems.append(&mut more);
         if let Some(file) = config.origin_file() {
             match fs::read(&file) {
-                Ok(text) => config.set_origin(&String::from_utf8_lossy(&text)),
+                Ok(text) => {
+                    config.set_origin(&String::from_utf8_lossy(&text));
+                    if config.origin().is_none() {
+                        let what = format!("{file} has no domain in its first line");
+                        problems.push(config.fault(
+                            "myorigin",
+                            &what,
+                            "write the domain of this host's mail into it",
+                        ));
+                    }
+                }
                 Err(error) => {
                     let remedy = "make the file, with a domain name as its first line";
                     problems.push(config.fault("myorigin", &format!("{file}: {}", words(&error)), remedy));
@@ -87,6 +97,7 @@ impl Setup {
         }
         problems.extend(routes::judge(&config));
         problems.extend(classes::judge(&config));
+        problems.extend(judge::judge(&config));
         problems.extend(tables::judge(&config));
         let settings = config.settings(None);
         Self { directory: absolute, config, problems, settings }

@@ -50,13 +50,12 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
     let env = Real::open(&queue_directory, Arc::clone(&agent)).map_err(|fault| spool_fault(&setup, fault))?;
-    if embedded {
-        welcome(&setup)?;
-    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Fault::new(Cause::System, format!("no runtime: {}", told(&error))))?;
-    let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent));
+    // Who does not read it is served all the same.
+    let greet = move |setup: &Setup| _ = embedded.then(|| welcome(setup));
+    let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent, greet));
     log.flush();
     result.map_err(Failure::from)
 }

@@ -24,7 +24,13 @@ const RECORDING_END_MAX: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// It cannot start.
-pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<Agent>) -> Result<(), Fault> {
+pub async fn daemon(
+    env: Arc<Real>,
+    setup: Setup,
+    log: observe::Log,
+    agent: Arc<Agent>,
+    greet: impl FnOnce(&Setup),
+) -> Result<(), Fault> {
     guard::remember_panics();
     let mut helper = watch(agent);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -38,6 +44,7 @@ pub async fn daemon(env: Arc<Real>, setup: Setup, log: observe::Log, agent: Arc<
     let stage = operate::Stage::open(&house, &setup, wishes)?;
     tokio::spawn(stage.run());
     house.listen().await?;
+    greet(&setup);
     let (wake, woken) = mpsc::channel(1);
     let pickup = pickup::start(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken);
     pickup.map_err(|error| Fault::new(Cause::System, format!("pickup: {}", told(&error))))?;
@@ -143,14 +150,15 @@ async fn reload(house: &House<Real>, setup: &Setup, log: &observe::Log) -> Resul
     let result = match Setup::read(&setup.directory) {
         Err(failure) => Err(failure.text),
         Ok(fresh) => {
-            let errors: Vec<String> = fresh
+            let mut errors: Vec<String> = fresh
                 .problems
                 .iter()
                 .filter(|problem| problem.severity == Severity::Error)
                 .map(|problem| in_directory(&fresh.config, problem))
                 .collect();
+            errors.extend(fixed(setup, &fresh));
             for problem in fresh.problems.iter().filter(|problem| problem.severity == Severity::Warning) {
-                observe::warn(in_directory(&fresh.config, problem));
+                observe::warn(in_directory(&fresh.config, problem).replacen(": warning: ", ": ", 1));
             }
             if errors.is_empty() { house.reload(fresh.config).await } else { Err(errors.join("\n")) }
         }
@@ -164,11 +172,37 @@ async fn reload(house: &House<Real>, setup: &Setup, log: &observe::Log) -> Resul
         }
         Err(why) => {
             for line in why.lines() {
-                observe::warn(format!("not reloaded, nothing has changed: {line}"));
+                let text = format!("not reloaded, nothing has changed: {line}");
+                observe::log(Event::Trouble { program: "master", id: None, text });
             }
         }
     }
     result
+}
+
+/// What a running daemon can not change, and would go on without in silence.
+const FIXED: [&str; 9] = [
+    "queue_directory",
+    "mail_owner",
+    "maillog_file",
+    "log_format",
+    "syslog_name",
+    "syslog_facility",
+    "node_number",
+    "spool_segment_size",
+    "spool_reserve",
+];
+
+/// Changes that a reload can not make.
+fn fixed(running: &Setup, fresh: &Setup) -> Vec<String> {
+    let changed = FIXED.iter().filter(|name| running.settings.text(name) != fresh.settings.text(name));
+    let told = changed.map(|name| {
+        let what =
+            format!("changes from \"{}\" to \"{}\"", running.settings.text(name), fresh.settings.text(name));
+        let remedy = "that takes a new start: stop the daemon and start it, or put the old value back";
+        in_directory(&fresh.config, &fresh.config.fault(name, &what, remedy))
+    });
+    told.collect()
 }
 
 /// What `postrider check` finds beyond the values themselves: tables, certificates, users, folders. True marks an error.
@@ -189,6 +223,7 @@ pub fn inspect(setup: &Setup) -> Vec<(bool, String)> {
             }
         }
     });
+    found.extend(paths(setup));
     if let Err(why) = crate::privilege::owner_of(setup.settings.text("mail_owner")) {
         // Without root nobody becomes mail_owner.
         let root = nix::unistd::Uid::effective().is_root();
@@ -200,6 +235,26 @@ pub fn inspect(setup: &Setup) -> Vec<(bool, String)> {
         found.push((root, in_directory(&setup.config, &problem)));
     }
     found
+}
+
+/// Folders and files in which a start could not write.
+fn paths(setup: &Setup) -> Option<(bool, String)> {
+    let (name, path) = match setup.settings.text("maillog_file") {
+        "" | "/dev/stdout" => return unusable(setup, "queue_directory", &setup.queue_directory()),
+        path => ("maillog_file", std::path::PathBuf::from(path)),
+    };
+    let folder = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
+    unusable(setup, name, &folder).or_else(|| unusable(setup, "queue_directory", &setup.queue_directory()))
+}
+
+/// A path that can be no folder: the nearest thing above it that exists is none.
+fn unusable(setup: &Setup, parameter: &str, folder: &std::path::Path) -> Option<(bool, String)> {
+    let there = folder.ancestors().find(|path| path.exists())?;
+    if there.is_dir() || there.as_os_str().is_empty() {
+        return None;
+    }
+    let what = format!("{} is not a directory", there.display());
+    Some((true, in_directory(&setup.config, &setup.config.fault(parameter, &what, "name another path"))))
 }
 
 /// Whether the value itself has been found wrong: what else could be said of it is the same in other words.

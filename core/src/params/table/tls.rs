@@ -96,7 +96,7 @@ rows! { TLS:
     /// Give a session id even to clients whose sessions are not kept.
     "smtpd_tls_always_issue_session_ids" FLAG = "yes", Smtpd, NotYet, since "2.3";
     /// Ask clients for a certificate.
-    "smtpd_tls_ask_ccert" FLAG = "no", Smtpd, Works;
+    "smtpd_tls_ask_ccert" FLAG = "no", Smtpd, NotYet;
     /// Announce and accept AUTH only within TLS.
     "smtpd_tls_auth_only" FLAG = "no", Smtpd, NotYet;
     /// The greatest depth of a client's certificate chain.
@@ -142,7 +142,7 @@ rows! { TLS:
     /// Show protocol and cipher in the Received field.
     "smtpd_tls_received_header" FLAG = "no", Smtpd, Works;
     /// Insist on a client certificate where TLS is mandatory.
-    "smtpd_tls_req_ccert" FLAG = "no", Smtpd, Works;
+    "smtpd_tls_req_ccert" FLAG = "no", Smtpd, NotYet;
     /// How TLS is offered: none, may, or encrypt, which refuses mail without it.
     "smtpd_tls_security_level" word(&["", "none", "may", "encrypt", "dane", "dane-only", "half-dane", "fingerprint", "verify", "secure"]) = "", Smtpd, Works;
     /// Where TLS sessions are kept for resumption.

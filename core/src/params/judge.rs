@@ -1,0 +1,165 @@
+//! Values that their kind alone can not judge: names of hosts, addresses, and values that must fit each other.
+
+use super::{Config, Problem, Settings};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Addresses from which mail is sent.
+const SOURCES: [(&str, bool); 4] = [
+    ("smtp_bind_address", false),
+    ("lmtp_bind_address", false),
+    ("smtp_bind_address6", true),
+    ("lmtp_bind_address6", true),
+];
+/// Names that others read in a greeting.
+const GREETINGS: [&str; 2] = ["smtp_helo_name", "lmtp_lhlo_name"];
+/// Octets of a mailbox, which must hold one message of any size that is taken.
+const MAILBOXES: [&str; 2] = ["virtual_mailbox_limit", "mailbox_size_limit"];
+
+/// Everything of main.cf that can not be right, and what is hardly meant.
+#[must_use]
+pub fn judge(config: &Config) -> Vec<Problem> {
+    let settings = config.settings(None);
+    let mut problems = Vec::new();
+    for (name, sixth) in SOURCES {
+        let text = settings.text(name).trim_matches(['[', ']']);
+        let fits = if sixth { text.parse::<Ipv6Addr>().is_ok() } else { text.parse::<Ipv4Addr>().is_ok() };
+        if !text.is_empty() && !fits {
+            let what = format!("\"{text}\" is no IPv{} address", if sixth { 6 } else { 4 });
+            problems.push(config.fault(name, &what, "write the address of an interface of this host"));
+        }
+    }
+    for item in settings.list("proxy_interfaces") {
+        let digits = item.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+        if digits && item.parse::<IpAddr>().is_err() {
+            let what = format!("\"{item}\" is no address");
+            problems.push(config.fault("proxy_interfaces", &what, "write it in full, like 192.0.2.1"));
+        }
+    }
+    names(config, &settings, &mut problems);
+    if settings.text("lmtp_tcp_port").parse::<u16>().unwrap_or(0) == 0
+        && settings.text("lmtp_tcp_port") != "lmtp"
+    {
+        let what = format!("\"{}\" is no port", settings.text("lmtp_tcp_port"));
+        problems.push(config.fault("lmtp_tcp_port", &what, "write a number, or lmtp"));
+    }
+    sizes(config, &settings, &mut problems);
+    problems
+}
+
+fn names(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+    let host = settings.text("myhostname");
+    if !is_host_name(host) {
+        let what = format!("\"{host}\" is no name of a host");
+        problems.push(config.fault(
+            "myhostname",
+            &what,
+            "write letters, digits, - and dots, like mail.example.com",
+        ));
+    }
+    for name in GREETINGS {
+        let text = settings.text(name);
+        if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            let what = format!("\"{text}\" can not be said in a greeting");
+            problems.push(config.fault(name, &what, "write the name of this host, as others find it"));
+        }
+    }
+    let sender = settings.text("double_bounce_sender");
+    if sender.is_empty()
+        || sender.contains(|c: char| c.is_whitespace() || c.is_control() || "<>@".contains(c))
+    {
+        let what = format!("\"{sender}\" is no local part of an address");
+        problems.push(config.fault("double_bounce_sender", &what, "write one word, like double-bounce"));
+    }
+}
+
+/// As Postfix: letters, digits, `-` and `_` in labels of 63 at most, no label of nothing, no `-` at an end of one.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(plain)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    text.len() <= 255 && text.split('.').all(is_label)
+}
+
+fn sizes(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+    let message = settings.number("message_size_limit");
+    for name in MAILBOXES {
+        let mailbox = settings.number(name);
+        if mailbox > 0 && (message == 0 || mailbox < message) {
+            let what = format!(
+                "{mailbox} octets are less than a message may have (message_size_limit = {message}): a larger one is taken, and returned"
+            );
+            problems.push(config.doubt(name, &what, "make it larger, or message_size_limit smaller"));
+        }
+    }
+    if settings.time("maximal_backoff_time") < settings.time("minimal_backoff_time") {
+        let what = "is less than minimal_backoff_time";
+        problems.push(config.doubt(
+            "maximal_backoff_time",
+            what,
+            "make it larger; until then the greater of both counts",
+        ));
+    }
+    let commands = ["mailbox_command", "mailbox_command_maps"];
+    for name in commands.into_iter().filter(|name| !settings.text(name).is_empty()) {
+        let what = "not working yet: delivery to commands";
+        problems.push(config.doubt(name, what, "mail of local users waits in the queue"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Host;
+
+    fn said(line: &str) -> Vec<String> {
+        let (config, _) = Config::read(&format!("myhostname = a.test\n{line}\n"), "", Host::default());
+        judge(&config).into_iter().map(|problem| problem.to_string()).collect()
+    }
+
+    #[test]
+    fn values_that_no_kind_can_judge() {
+        assert_eq!(said(""), Vec::<String>::new());
+        for (line, words) in [
+            (
+                "smtp_bind_address = 1.2.3",
+                "main.cf:2: error: smtp_bind_address: \"1.2.3\" is no IPv4 address",
+            ),
+            ("smtp_bind_address6 = 192.0.2.1", "is no IPv6 address"),
+            ("proxy_interfaces = 1.2.3", "error: proxy_interfaces: \"1.2.3\" is no address"),
+            ("lmtp_tcp_port = abc", "error: lmtp_tcp_port: \"abc\" is no port"),
+            ("smtp_helo_name = foo bar", "error: smtp_helo_name: \"foo bar\" can not be said in a greeting"),
+            ("double_bounce_sender = a b@c", "error: double_bounce_sender: "),
+            (
+                "virtual_mailbox_limit = 100",
+                "warning: virtual_mailbox_limit: 100 octets are less than a message may have",
+            ),
+            ("maximal_backoff_time = 1s", "warning: maximal_backoff_time: is less than minimal_backoff_time"),
+            (
+                "mailbox_command = /bin/x",
+                "warning: mailbox_command: not working yet: delivery to commands; mail of local users waits",
+            ),
+            ("myhostname = -bad_.host..name", "error: myhostname: \"-bad_.host..name\" is no name of a host"),
+            ("myhostname =", "error: myhostname: \"\" is no name of a host"),
+        ] {
+            let said = said(line).join("\n");
+            assert!(said.contains(words), "{line}: {said}");
+        }
+    }
+
+    #[test]
+    fn values_that_are_right_stay_unsaid() {
+        for line in [
+            "smtp_bind_address6 = [2001:db8::1]",
+            "proxy_interfaces = 192.0.2.1, gate.example",
+            "lmtp_tcp_port = lmtp",
+            "mailbox_size_limit = 0\nvirtual_mailbox_limit = 0",
+            "smtp_helo_name = [192.0.2.1]",
+        ] {
+            assert_eq!(said(line), Vec::<String>::new(), "{line}");
+        }
+    }
+}
