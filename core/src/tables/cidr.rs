@@ -190,6 +190,7 @@ fn close(steps: &mut [Step], open: &mut Vec<usize>, line: &Line, report: &mut Re
 mod tests {
     use super::*;
     use crate::tables::{Kind, Table};
+    use proptest::prelude::*;
 
     fn table(text: &str) -> (Table, Vec<Problem>) {
         Table::compile(Kind::Cidr, text, "/t")
@@ -255,6 +256,91 @@ mod tests {
         assert!(Network::parse("0.0.0.0/0").unwrap().contains("9.9.9.9".parse().unwrap()));
         for bad in ["1.2.3.4/33", "1.2.3/8", "[::1", "1.2.3.4/+8", "", "/8", "a.b"] {
             assert!(Network::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    /// The bits of an address, one by one.
+    fn bits_of(address: IpAddr) -> Vec<bool> {
+        let octets = match address {
+            IpAddr::V4(v4) => v4.octets().to_vec(),
+            IpAddr::V6(v6) => v6.octets().to_vec(),
+        };
+        octets.into_iter().flat_map(|octet| (0..8).rev().map(move |bit| octet >> bit & 1 == 1)).collect()
+    }
+
+    /// An address, how many of its bits count, and one that differs behind some bit of it.
+    fn neighbours() -> impl Strategy<Value = (IpAddr, u8, IpAddr)> {
+        prop_oneof![
+            (any::<u32>(), 0..=32u8, any::<u32>(), 0..=32u32).prop_map(|(base, bits, other, same)| {
+                let other = base ^ other.checked_shr(same).unwrap_or(0);
+                (Ipv4Addr::from_bits(base).into(), bits, Ipv4Addr::from_bits(other).into())
+            }),
+            (any::<u128>(), 0..=128u8, any::<u128>(), 0..=128u32).prop_map(|(base, bits, other, same)| {
+                let other = base ^ other.checked_shr(same).unwrap_or(0);
+                (Ipv6Addr::from_bits(base).into(), bits, Ipv6Addr::from_bits(other).into())
+            }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_contains_what_agrees_in_its_bits((address, bits, other) in neighbours()) {
+            let base = masked(address, bits);
+            for text in [format!("{base}/{bits}"), format!("[{base}]/{bits}"), format!("[{base}/{bits}]")] {
+                let network = Network::parse(&text).unwrap();
+                prop_assert!(network.contains(base) && network.contains(address), "{text}");
+                let count = usize::from(bits);
+                let agree = bits_of(address)[..count] == bits_of(other)[..count];
+                prop_assert_eq!(network.contains(other), agree, "{} {}", text, other);
+            }
+        }
+
+        #[test]
+        fn an_address_alone_is_a_network_of_one((address, _, other) in neighbours()) {
+            let network = Network::parse(&address.to_string()).unwrap();
+            prop_assert!(network.contains(address));
+            prop_assert_eq!(network.contains(other), address == other);
+        }
+
+        #[test]
+        fn host_bits_are_refused_with_a_network_that_has_none((address, bits, _) in neighbours()) {
+            let host = bits_of(address)[usize::from(bits)..].contains(&true);
+            let read = Network::parse(&format!("{address}/{bits}"));
+            prop_assert_eq!(read.is_err(), host);
+            if let Err(why) = read {
+                let hint = why.rsplit('"').nth(1).unwrap_or_default();
+                prop_assert!(Network::parse(hint).unwrap().contains(address), "{why}");
+            }
+        }
+
+        #[test]
+        fn the_first_rule_that_applies_answers(
+            rules in prop::collection::vec((any::<bool>(), any::<u8>(), 24..=32u8), 0..8),
+            key: u8,
+        ) {
+            let key = IpAddr::from([10, 0, 0, key]);
+            let rules: Vec<_> = rules
+                .into_iter()
+                .map(|(negated, last, bits)| (negated, masked([10, 0, 0, last].into(), bits), bits))
+                .collect();
+            let line = |(at, (negated, base, bits)): (usize, &(bool, IpAddr, u8))| {
+                format!("{}{base}/{bits} {at}\n", if *negated { "!" } else { "" })
+            };
+            let (table, problems) = table(&rules.iter().enumerate().map(line).collect::<String>());
+            let applies = |(negated, base, bits): &(bool, IpAddr, u8)| (masked(key, *bits) == *base) != *negated;
+            prop_assert_eq!(problems, []);
+            let wanted = rules.iter().position(applies).map(|at| at.to_string());
+            prop_assert_eq!(table.lookup(&key.to_string()), Ok(wanted));
+        }
+
+        #[test]
+        fn any_text_is_rules_or_problems(
+            text in "\\PC{0,30}|(if |!|endif|[0-9a-f.:/\\[\\] \\n]){0,30}",
+            key in "[0-9a-f.:]{0,12}",
+        ) {
+            let (table, _) = table(&text);
+            _ = table.lookup(&key);
+            _ = Network::parse(&text);
         }
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn split_key(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_comment_does_not_end_a_logical_line() {
@@ -101,5 +102,59 @@ mod tests {
     fn white_space_in_quotes_belongs_to_the_key() {
         assert_eq!(split_key("\"a b\"@x  y z"), Some(("\"a b\"@x", "y z")));
         assert_eq!(split_key("\"a b y"), None);
+    }
+
+    quickcheck::quickcheck! {
+        fn joining_loses_nothing_but_comments_and_blank_lines(text: String) -> bool {
+            let joined: String = logical_lines(&text).into_iter().map(|line| line.text).collect();
+            let said = |line: &&str| !line.trim().is_empty() && !line.trim().starts_with('#');
+            joined == text.lines().filter(said).map(str::trim_end).collect::<String>()
+        }
+
+        fn any_text_is_taken_apart_or_refused(text: String) -> bool {
+            let whole = split_key(&text).is_none_or(|(key, value)| text.starts_with(key) && text.contains(value));
+            whole && inside_braces(&text).is_none_or(|inner| text.contains(inner))
+        }
+    }
+
+    /// Between two words of one logical line.
+    const FOLDS: [&str; 4] = [" ", "\n ", "\r\n ", "\n\n# x\n \t\n "];
+
+    proptest! {
+        #[test]
+        fn numbers_ascend_and_only_the_first_line_may_be_an_orphan(text in "[a# \\t\\r\\n]{0,40}") {
+            let lines = logical_lines(&text);
+            prop_assert!(lines.windows(2).all(|pair| pair[0].number < pair[1].number));
+            prop_assert!(lines.iter().skip(1).all(|line| !line.orphan));
+            for line in lines {
+                let raw = text.lines().nth(line.number - 1).unwrap_or_default();
+                prop_assert!(line.text.starts_with(raw.trim_end()), "{} is not where it is said to be", line.text);
+            }
+        }
+
+        #[test]
+        fn a_line_may_be_folded_anywhere_and_commented(
+            words in prop::collection::vec(("[a-z]{1,5}", prop::sample::select(&FOLDS[..])), 1..8),
+        ) {
+            let folded: String = words.iter().map(|(word, fold)| format!("{word}{fold}")).collect();
+            let plain: Vec<&str> = words.iter().map(|(word, _)| word.as_str()).collect();
+            let lines = logical_lines(&folded);
+            prop_assert_eq!(lines, [Line { number: 1, text: plain.join(" "), orphan: false }]);
+        }
+
+        #[test]
+        fn items_listed_again_are_the_same_items(text in "[a{}, \\n]{0,30}") {
+            let found = items(&text);
+            prop_assert_eq!(items(&found.join(" , ")), found);
+        }
+
+        #[test]
+        fn a_key_ends_at_the_first_white_space_outside_quotes(
+            key in "(\"[a-z \\t]{0,6}\")?[a-z]{1,5}",
+            value in "[!-~]([ -~]{0,9}[!-~])?",
+        ) {
+            let line = format!("{key} \t {value}");
+            prop_assert_eq!(split_key(&line), Some((key.as_str(), value.as_str())));
+        }
     }
 }

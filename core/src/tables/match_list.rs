@@ -235,6 +235,7 @@ mod tests {
     use super::*;
     use crate::ask::{Answer, Question};
     use crate::tables::{Kind, Table};
+    use proptest::prelude::*;
 
     fn facts(tables: &[(&str, &str)]) -> impl Fn(&MatchList, &str, Option<&str>) -> bool {
         let tables: Vec<(String, Table)> = tables
@@ -351,5 +352,76 @@ mod tests {
         assert_eq!(domain_keys("a.b.c", false), ["a.b.c", ".b.c", ".c"]);
         assert_eq!(domain_keys("", false), [""]);
         assert_eq!(domain_keys("é.b", true), ["é.b", "b"]);
+    }
+
+    /// Signs before an item, the item, and the separator behind it.
+    fn written() -> impl Strategy<Value = Vec<(String, String, String)>> {
+        prop::collection::vec(("!{0,3}( !{0,2})?", "\\.?[ab](\\.[ab]){0,2}", "[, \\n]{1,2}"), 0..8)
+    }
+
+    /// Whether a pattern covers a domain, as postconf(5) says of parent_domain_matches_subdomains.
+    fn covers(pattern: &str, domain: &str, form: Form, parents: bool) -> bool {
+        let below = match (form, parents) {
+            (Form::Text, _) => false,
+            (_, true) => domain.ends_with(&format!(".{pattern}")),
+            (_, false) => {
+                pattern.starts_with('.') && domain.len() > pattern.len() && domain.ends_with(pattern)
+            }
+        };
+        domain == pattern || below
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_match_decides_and_signs_turn_it(
+            written in written(),
+            domain in "[abAB](\\.[ab]){0,3}",
+            form in prop::sample::select(&[Form::Text, Form::Domains, Form::Clients][..]),
+            parents: bool,
+        ) {
+            let text: String = written.iter().map(|(signs, item, end)| format!("{signs}{item}{end}")).collect();
+            let first = written.iter().find(|(_, item, _)| covers(item, &domain.to_lowercase(), form, parents));
+            let wanted = first.is_some_and(|(signs, _, _)| signs.matches('!').count() % 2 == 0);
+            prop_assert_eq!(list(&text, form, parents).matches(&domain, &Facts::new()), Ok(wanted));
+        }
+
+        #[test]
+        fn a_domain_in_the_list_and_in_a_table_is_found_alike(
+            item in "\\.?[ab](\\.[ab]){0,2}",
+            domain in "[ab](\\.[ab]){0,3}",
+            parents: bool,
+        ) {
+            let in_list = list(&item, Form::Domains, parents).matches(&domain, &Facts::new());
+            prop_assert_eq!(in_list, Ok(domain_keys(&domain, parents).contains(&item)));
+        }
+
+        #[test]
+        fn a_client_is_on_the_list_by_its_network(
+            items in prop::collection::vec((any::<bool>(), 0..16u8), 0..6),
+            last in 0..16u8,
+        ) {
+            let text: String = items
+                .iter()
+                .map(|(negated, last)| format!("{}10.0.0.{last} ", if *negated { "!" } else { "" }))
+                .collect();
+            let wanted = items.iter().find(|(_, item)| *item == last).is_some_and(|(negated, _)| !negated);
+            let clients = list(&text, Form::Clients, true);
+            let found = clients.matches_client("unknown", [10, 0, 0, last].into(), &Facts::new());
+            prop_assert_eq!(found, Ok(wanted));
+        }
+
+        #[test]
+        fn any_text_is_a_list_or_refused(
+            text in "\\PC{0,20}|[!/a0.:,{}\\[\\] ]{0,16}",
+            domain in "\\PC{0,9}",
+        ) {
+            for form in [Form::Text, Form::Domains, Form::Clients] {
+                if let Ok(list) = MatchList::parse(&text, form, true) {
+                    _ = list.matches(&domain, &Facts::new());
+                    _ = list.matches_client(&domain, [127, 0, 0, 1].into(), &Facts::new());
+                    prop_assert_eq!(list.text(), text.as_str());
+                }
+            }
+        }
     }
 }

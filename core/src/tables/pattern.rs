@@ -142,7 +142,14 @@ fn template(text: &str) -> Result<Vec<Part>, String> {
             let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
             rest.split_at(end)
         };
-        let group = name.parse().map_err(|_| format!("non-numeric replacement index \"{name}\""))?;
+        // A sign in front is no digit, though `parse` takes it.
+        let group = Some(name).filter(|name| name.bytes().all(|octet| octet.is_ascii_digit()));
+        let group = group.and_then(|name| name.parse().ok());
+        let group = group.ok_or_else(|| format!("non-numeric replacement index \"{name}\""))?;
+        if group == 0 {
+            // The whole match: neither of Postfix's languages gives it.
+            return Err("out of range replacement index \"0\"".to_owned());
+        }
         parts.push(Part::Group(group));
         rest = after;
     }
@@ -317,6 +324,7 @@ fn apply(
 mod tests {
     use super::*;
     use crate::tables::{Kind, Table};
+    use proptest::prelude::*;
 
     fn regexp(text: &str) -> (Table, Vec<Problem>) {
         Table::compile(Kind::Regexp, text, "/t")
@@ -361,10 +369,11 @@ mod tests {
 
     #[test]
     fn rules_that_postfix_skips_are_skipped_and_named() {
-        let text = "/x(y)z/ $1x\n!/foo/ bar $1\n/a b\n/q/z one\n/(a)/ $2\nendif\n/end/ $name\n/x/ last\n";
+        let text = "/x(y)z/ $1x\n!/foo/ bar $1\n/a b\n/q/z one\n/(a)/ $2\nendif\n/end/ $name\n\
+                    /(x)/ $0\n/(x)/ ${+1}\n/x/ last\n";
         let (table, problems) = regexp(text);
         let lines: Vec<usize> = problems.iter().map(|problem| problem.line).collect();
-        assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7], "{problems:?}");
+        assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 8, 9], "{problems:?}");
         assert_eq!(table.lookup("xyz"), Ok(Some("last".into())));
     }
 
@@ -401,5 +410,104 @@ mod tests {
         let (table, problems) = Table::compile(Kind::Pcre, "/((a{1,1000}){1,1000}){1,1000}/ x", "/t");
         assert!(problems[0].fatal);
         assert!(table.lookup("b").is_err());
+    }
+
+    /// A pattern that says a text, in both languages, between slashes.
+    fn literal(text: &str) -> String {
+        let sign = |c: char| r"/\.[(){*+?|^$".contains(c);
+        text.chars().map(|c| if sign(c) { format!("\\{c}") } else { c.to_string() }).collect()
+    }
+
+    /// A piece of a result as it is written, and what it is.
+    fn piece() -> impl Strategy<Value = (&'static str, Part)> {
+        let text = |text: &str| Part::Text(text.to_owned());
+        prop::sample::select(vec![
+            ("$1", Part::Group(1)),
+            ("${1}", Part::Group(1)),
+            ("$(2)", Part::Group(2)),
+            ("$2", Part::Group(2)),
+            ("$$", text("$")),
+            (" - ", text(" - ")),
+            (":x,", text(":x,")),
+        ])
+    }
+
+    const BOTH: [Kind; 2] = [Kind::Regexp, Kind::Pcre];
+
+    proptest! {
+        #[test]
+        fn a_literal_pattern_matches_the_keys_that_contain_it(
+            text in "[aB.*+(\\[\\\\$^/{|?]{1,3}|[ -~]{1,6}",
+            key in "[aB.*+(\\[\\\\$^/{|?]{0,8}",
+            exact: bool,
+        ) {
+            for key in [key.clone(), format!("{key}{text}")] {
+                let wanted = match exact {
+                    true => key.contains(&text),
+                    false => key.to_lowercase().contains(&text.to_lowercase()),
+                };
+                let line = format!("/{}/{} yes", literal(&text), if exact { "i" } else { "" });
+                for kind in BOTH {
+                    prop_assert_eq!(answer(kind, &line, &key).is_some(), wanted, "{:?} {} {}", kind, line, key);
+                }
+            }
+        }
+
+        #[test]
+        fn the_first_rule_that_applies_answers(
+            rules in prop::collection::vec((any::<bool>(), "[ab]{1,3}"), 0..6),
+            key in "[ab]{0,5}",
+        ) {
+            let line = |(at, (negated, text)): (usize, &(bool, String))| {
+                format!("{}/{text}/ {at}\n", if *negated { "!" } else { "" })
+            };
+            let lines: String = rules.iter().enumerate().map(line).collect();
+            let wanted = rules.iter().position(|(negated, text)| key.contains(text.as_str()) != *negated);
+            for kind in BOTH {
+                prop_assert_eq!(answer(kind, &lines, &key), wanted.map(|at| at.to_string()));
+            }
+        }
+
+        #[test]
+        fn a_group_stands_for_the_text_it_took(
+            one in "[a-z$]{0,5}",
+            two in "[a-z$1]{0,5}",
+            pieces in prop::collection::vec(piece(), 0..6),
+        ) {
+            let written: String = pieces.iter().map(|(text, _)| *text).collect();
+            let meaning = |(_, part): &(&str, Part)| match part {
+                Part::Text(text) => text.clone(),
+                Part::Group(1) => one.clone(),
+                Part::Group(_) => two.clone(),
+            };
+            let wanted: String = pieces.iter().map(meaning).collect();
+            for kind in BOTH {
+                let found = answer(kind, &format!("/^(.*)@(.*)$/ <{written}>"), &format!("{one}@{two}"));
+                prop_assert_eq!(found, Some(format!("<{wanted}>")));
+            }
+        }
+
+        #[test]
+        fn what_looks_like_a_rule_is_compiled_or_a_problem(
+            text in "(if |endif)?!?/[-ab\\[\\]\\\\(){}|*+?.^$:<>=#QE0-3 ]{0,12}/[imsxAEUX]{0,2} [a$0-2{}()]{0,5}",
+            key in "[ab \\n]{0,6}",
+        ) {
+            for kind in BOTH {
+                let (table, problems) = Table::compile(kind, &text, "/t");
+                // No rule is lost without a word.
+                prop_assert!(!problems.is_empty() || table.values().len() == 1, "{text}");
+                _ = table.lookup(&key);
+            }
+        }
+    }
+
+    quickcheck::quickcheck! {
+        fn no_text_makes_it_panic(text: String, key: String) -> bool {
+            for kind in BOTH {
+                _ = Table::compile(kind, &text, "/t").0.lookup(&key);
+                _ = Table::compile(kind, &format!("/{text}/ {text}"), "/t").0.lookup(&key);
+            }
+            true
+        }
     }
 }

@@ -110,6 +110,7 @@ fn class(input: &mut Peekable<Chars<'_>>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::translate;
+    use proptest::prelude::*;
 
     fn matches(pattern: &str, text: &str) -> bool {
         fancy_regex::Regex::new(&translate(pattern, false)).unwrap().is_match(text).unwrap()
@@ -142,5 +143,66 @@ mod tests {
     #[test]
     fn comments_of_the_extended_syntax_stay() {
         assert_eq!(translate("a # [x", true), "a # [x\n");
+    }
+
+    /// A pattern that says a text, each of its signs and blanks behind a backslash.
+    fn escaped(text: &str) -> String {
+        let plain = |c: char| c.is_alphanumeric();
+        text.chars().map(|c| if plain(c) { c.to_string() } else { format!("\\{c}") }).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn a_literal_matches_what_contains_it(
+            literal in "[ab#.*+(\\[\\\\$^&~< -]{1,3}|[ -~é]{1,6}",
+            key in "[ab#.*+(\\[\\\\$^&~< -]{0,8}",
+        ) {
+            for key in [key.clone(), format!("{key}{literal}")] {
+                let wanted = key.contains(&literal);
+                prop_assert_eq!(matches(&escaped(&literal), &key), wanted, "{}", literal);
+                // A backslash before E would end the quoting, and one at the end would escape its end.
+                if !literal.contains('\\') {
+                    prop_assert_eq!(matches(&format!("\\Q{literal}\\E"), &key), wanted, "{}", literal);
+                }
+            }
+        }
+
+        #[test]
+        fn white_space_that_is_escaped_counts_in_the_extended_syntax_too(
+            literal in "[ab #-]{1,5}",
+            key in "[ab #-]{0,8}",
+        ) {
+            let pattern = translate(&format!("{} # comment", escaped(&literal)), true);
+            let regex = fancy_regex::RegexBuilder::new(&pattern).ignore_whitespace(true).build().unwrap();
+            for key in [key.clone(), format!("{key}{literal}")] {
+                prop_assert_eq!(regex.is_match(&key).unwrap(), key.contains(&literal), "{}", literal);
+            }
+        }
+
+        #[test]
+        fn a_range_of_a_set_is_the_characters_between(
+            low in "[!-Z_-~\\[]",
+            high in "[!-Z_-~\\[]",
+            c in "[!-~]",
+            negated: bool,
+        ) {
+            let pattern = format!("^[{}{low}-{high}]$", if negated { "^" } else { "" });
+            let regex = fancy_regex::Regex::new(&translate(&pattern, false));
+            let wanted = (low <= high).then_some((low <= c && c <= high) != negated);
+            let found = regex.ok().map(|regex| regex.is_match(&c).unwrap());
+            prop_assert_eq!(found, wanted, "{} {}", pattern, c);
+        }
+
+        #[test]
+        fn a_set_is_its_characters(signs in "[ab&~|\\[#. ]{1,6}", c in "[ -~]") {
+            prop_assert_eq!(matches(&format!("^[{signs}]$"), &c), signs.contains(&c), "{}", signs);
+        }
+    }
+
+    quickcheck::quickcheck! {
+        fn what_is_no_pattern_is_refused_by_the_engine(text: String, extended: bool) -> bool {
+            _ = fancy_regex::Regex::new(&translate(&text, extended));
+            true
+        }
     }
 }

@@ -107,7 +107,12 @@ impl Reader<'_> {
 
     fn literal(&mut self, c: char) {
         self.begin();
-        if c.is_ascii_punctuation() {
+        self.plain(c);
+    }
+
+    /// A character that means itself. `<` and `>` do so bare: behind a backslash they are the edges of words.
+    fn plain(&mut self, c: char) {
+        if c.is_ascii_punctuation() && !matches!(c, '<' | '>') {
             self.out.push('\\');
         }
         self.out.push(c);
@@ -219,19 +224,12 @@ impl Reader<'_> {
                 ']' if !first => break,
                 '[' if matches!(self.input.peek(), Some(':' | '.' | '=')) => self.bracket_class()?,
                 '-' if !first && self.input.peek() != Some(&']') => self.out.push('-'),
-                _ => self.bracket_literal(c),
+                _ => self.plain(c),
             }
             first = false;
         }
         self.out.push(']');
         Ok(())
-    }
-
-    fn bracket_literal(&mut self, c: char) {
-        if c.is_ascii_punctuation() {
-            self.out.push('\\');
-        }
-        self.out.push(c);
     }
 
     /// `[:name:]`, and `[.c.]`, `[=c=]` of a single character.
@@ -258,7 +256,7 @@ impl Reader<'_> {
         }
         let mut characters = name.chars();
         match (characters.next(), characters.next()) {
-            (Some(c), None) => self.bracket_literal(c),
+            (Some(c), None) => self.plain(c),
             _ => return Err("Invalid collation character"),
         }
         Ok(())
@@ -284,6 +282,8 @@ mod tests {
             ("a*b+c", "aabbc", true),
             ("[\\.]", "a\\b", true),
             ("a)b", "a)b", true),
+            ("^<>$", "<>", true),
+            ("^[<>]$", ">", true),
             ("a{,2}k", "aak", true),
             ("^a{2}$", "aaa", false),
             ("^(a{2}){2}*b$", "aaaab", true),
@@ -327,7 +327,23 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_translated_compiles_or_is_refused(pattern in "[-a\\[\\]\\\\(){}|*+?.^$:,&~0-3 ]{0,12}") {
+        fn a_range_of_a_bracket_is_the_characters_between(
+            low in "[!-\\\\_-~]",
+            high in "[!-\\\\^-~]",
+            c in "[!-~]",
+            negated: bool,
+        ) {
+            let pattern = format!("^[{}{low}-{high}]$", if negated { "^" } else { "" });
+            let regex = fancy_regex::Regex::new(&extended(&pattern).unwrap());
+            let wanted = (low <= high).then_some((low <= c && c <= high) != negated);
+            let found = regex.ok().map(|regex| regex.is_match(&c).unwrap());
+            proptest::prop_assert_eq!(found, wanted, "{} {}", pattern, c);
+        }
+
+        #[test]
+        fn whatever_is_translated_compiles_or_is_refused(
+            pattern in "[-a\\[\\]\\\\(){}|*+?.^$:,&~0-3 ]{0,12}",
+        ) {
             if let Ok(translated) = extended(&pattern) {
                 // The engine may refuse it (a huge repetition, a missing group), but must not panic.
                 let _ = fancy_regex::Regex::new(&translated);

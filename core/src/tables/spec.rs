@@ -158,6 +158,7 @@ fn patterns(kind: Kind, rest: &str, full: &str) -> Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn ready(name: &str) -> (Table, Vec<Problem>) {
         match TableSpec::parse(name, false).unwrap().source {
@@ -223,5 +224,67 @@ mod tests {
         // What is only not there yet must not keep the rest of the mail from flowing.
         assert!(NOT_YET.iter().all(|kind| !wrong(&format!("{kind}:x")).refused));
         assert!(wrong("proxy:ldap:/etc/l.cf").to_string().contains("not working yet: tables of type ldap"));
+    }
+
+    const FILES: [&str; 10] =
+        ["hash", "btree", "texthash", "lmdb", "cdb", "dbm", "sdbm", "regexp", "pcre", "cidr"];
+
+    proptest! {
+        #[test]
+        fn a_file_s_name_is_kept_as_it_is(
+            kind in prop::sample::select(&FILES[..]),
+            path in "/[!-~é:]{0,12}",
+            aliases: bool,
+            proxy in "(proxy:|proxywrite:)?",
+        ) {
+            let spec = TableSpec::parse(&format!("{proxy}{kind}:{path}"), aliases).unwrap();
+            prop_assert_eq!(&spec.kind, kind);
+            let Source::File { path: found, .. } = spec.source else { panic!("{kind} is a file's type") };
+            prop_assert_eq!(found, path);
+        }
+
+        #[test]
+        fn a_constant_answers_every_key_alike(value in "[!-z]([ -z]{0,9}[!-z])?", key: String, braces: bool) {
+            let name = if braces { format!("static:{{ {value} }}") } else { format!("static:{value}") };
+            prop_assert_eq!(ready(&name).0.lookup(&key), Ok(Some(value)));
+        }
+
+        // A client chooses the key, and the answer names a file of root's to write to.
+        #[test]
+        fn a_local_part_is_one_name_below_the_folder(key in "\\PC{0,12}@\\PC{0,4}|[a./\\\\@\\x00]{0,9}") {
+            if let Some(name) = ready("localpart:/").0.lookup(&key).unwrap() {
+                let name = name.strip_suffix('/').unwrap();
+                prop_assert!(!name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']), "{name}");
+            }
+        }
+
+        #[test]
+        fn rules_in_a_name_are_the_rules_of_a_file(
+            results in prop::collection::vec("[a-z]{1,4}", 1..5),
+            key in 0..6u8,
+        ) {
+            let rules: Vec<String> =
+                results.iter().enumerate().map(|(at, result)| format!("10.0.0.{at} {result}")).collect();
+            let braced: Vec<String> = rules.iter().map(|rule| format!("{{{rule}}}")).collect();
+            let (table, problems) = ready(&format!("cidr:{{ {} }}", braced.join(", ")));
+            let key = format!("10.0.0.{key}");
+            prop_assert_eq!(problems, []);
+            prop_assert_eq!(table.lookup(&key), Table::compile(Kind::Cidr, &rules.join("\n"), "/t").0.lookup(&key));
+        }
+
+        #[test]
+        fn any_name_is_a_table_or_says_what_to_do(
+            name in "\\PC{0,20}|(proxy:)?(hash|inline|static|pcre|regexp|cidr|localpart|unix|list|ldap|fail):[{}= ,/a0.$]{0,16}",
+            aliases: bool,
+        ) {
+            match TableSpec::parse(&name, aliases) {
+                Ok(spec) => {
+                    if let Source::Ready(table, _) = spec.source {
+                        _ = table.lookup(&name);
+                    }
+                }
+                Err(none) => prop_assert!(none.why.contains(&name) && !none.remedy.is_empty(), "{none}"),
+            }
+        }
     }
 }

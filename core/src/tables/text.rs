@@ -112,6 +112,8 @@ pub(super) fn inline(text: &str, report: &mut Report) -> Entries {
 #[cfg(test)]
 mod tests {
     use crate::tables::{Kind, Table};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     fn lookup(kind: Kind, text: &str, key: &str) -> Option<String> {
         Table::compile(kind, text, "/t").0.lookup(key).unwrap()
@@ -140,5 +142,69 @@ mod tests {
         assert_eq!(lookup(Kind::Aliases, text, "x:y").as_deref(), Some("b, |\"c d\""));
         assert_eq!(lookup(Kind::Aliases, text, "foo").as_deref(), Some("bar, baz"));
         assert_eq!(Table::compile(Kind::Aliases, text, "/t").1.len(), 2);
+    }
+
+    /// What a map of entries says, without the lines.
+    fn read(table: &Table) -> BTreeMap<String, String> {
+        let entries = table.entries().into_iter().flatten();
+        entries.map(|(key, entry)| (key.to_owned(), entry.value.clone())).collect()
+    }
+
+    const VALUE: &str = "[!-~é]([ -~é]{0,12}[!-~é])?";
+
+    proptest! {
+        #[test]
+        fn keys_that_are_written_are_read_back(
+            map in prop::collection::btree_map("[a-z0-9.@é]{1,8}|\"[a-z ]{1,5}\"@[a-z]", VALUE, 0..6),
+        ) {
+            let text: String = map.iter().map(|(key, value)| format!("{key}\t {value}\n")).collect();
+            let (table, problems) = Table::compile(Kind::Keys, &text, "/t");
+            prop_assert_eq!((read(&table), problems), (map, vec![]));
+        }
+
+        #[test]
+        fn names_that_are_written_in_quotes_are_read_back(
+            map in prop::collection::btree_map("[!-@\\[-~é]([ -@\\[-~é]{0,6}[!-@\\[-~é])?", VALUE, 0..6),
+        ) {
+            let quoted = |name: &str| name.replace('\\', "\\\\").replace('"', "\\\"");
+            let text: String = map.iter().map(|(name, value)| format!("\"{}\": {value}\n", quoted(name))).collect();
+            let (table, problems) = Table::compile(Kind::Aliases, &text, "/t");
+            prop_assert_eq!((read(&table), problems), (map, vec![]));
+        }
+
+        #[test]
+        fn entries_that_are_written_inline_are_read_back(
+            map in prop::collection::btree_map("[a-z@.]{1,6}", "([a-z=/]([a-z=, /]{0,9}[a-z=/])?)?", 1..6),
+        ) {
+            let items: Vec<String> = map.iter().map(|(key, value)| format!("{{{key} = {value}}}")).collect();
+            let (table, problems) = Table::inline(&format!("{{ {} }}", items.join(", ")), "inline");
+            prop_assert_eq!((read(&table), problems), (map, vec![]));
+        }
+
+        #[test]
+        fn the_first_of_equal_keys_counts_and_each_other_is_a_problem(
+            pairs in prop::collection::vec(("[abAB]{1,2}", "[a-z]{1,3}"), 0..12),
+        ) {
+            let mut wanted = BTreeMap::new();
+            for (key, value) in pairs.iter().rev() {
+                wanted.insert(key.to_lowercase(), value.clone());
+            }
+            for (kind, sign) in [(Kind::Keys, ""), (Kind::Aliases, ":")] {
+                let text: String = pairs.iter().map(|(key, value)| format!("{key}{sign} {value}\n")).collect();
+                let (table, problems) = Table::compile(kind, &text, "/t");
+                prop_assert_eq!(problems.len(), pairs.len() - wanted.len());
+                prop_assert_eq!(read(&table), wanted.clone());
+            }
+        }
+    }
+
+    quickcheck::quickcheck! {
+        fn any_text_is_a_table_with_each_key_found(text: String) -> bool {
+            let kinds = [Kind::Keys, Kind::Aliases, Kind::List].into_iter();
+            let tables = kinds.map(|kind| Table::compile(kind, &text, "/t").0).chain([Table::inline(&text, "t").0]);
+            tables.into_iter().all(|table| {
+                read(&table).into_iter().all(|(key, value)| table.lookup(&key) == Ok(Some(value)))
+            })
+        }
     }
 }
