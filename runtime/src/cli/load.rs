@@ -1,6 +1,7 @@
 //! `source` and `sink`: the two ends of a load test, after smtp-source(1) and smtp-sink(1).
 //!
 //! Both speak just enough SMTP to load a server on this host and to count. They are tools for tests, not for mail.
+//! Options mean what they mean to Postfix's, or are refused; those that change nothing here are taken.
 
 use super::{Failure, print};
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 fn usage(text: &str) -> Failure {
     Failure::new(64, text.to_owned())
@@ -24,10 +26,103 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| fault("runtime", &error))
 }
 
+/// One end of a connection, over TCP.
+#[derive(Debug, Clone)]
+struct Endpoint {
+    host: String,
+    port: u16,
+}
+
+impl std::fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Reads `[inet:][HOST]:PORT`. Without a host it is this one, and without a colon `alone` tells what is written.
+    fn parse(text: &str, alone: Alone) -> Result<Self, Failure> {
+        let wrong = |what: &str| usage(&format!("{text}: {what}; write HOST:PORT or [ADDRESS]:PORT"));
+        if text.starts_with("unix:") {
+            return Err(wrong("sockets of the file system do not work"));
+        }
+        let place = text.strip_prefix("inet:").unwrap_or(text);
+        let bracketed = place.ends_with(']').then_some((place, SMTP));
+        let (host, port) = match (bracketed.or_else(|| place.rsplit_once(':')), alone) {
+            (Some(pair), _) => pair,
+            (None, Alone::Host) => (place, SMTP),
+            (None, Alone::Port) => ("", place),
+        };
+        let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        // `::1:25` could be an address and a port, or an address.
+        if inner.unwrap_or(host).contains(['[', ']']) || inner.is_none() && host.contains(':') {
+            return Err(wrong("an IPv6 address stands in brackets"));
+        }
+        let port = if port == "smtp" { SMTP } else { port };
+        let port = port.parse().map_err(|_| wrong("the port is no number"))?;
+        let host = inner.unwrap_or(host);
+        Ok(Self { host: if host.is_empty() { "127.0.0.1" } else { host }.to_owned(), port })
+    }
+
+    fn pair(&self) -> (&str, u16) {
+        (&self.host, self.port)
+    }
+}
+
+/// What a place without a colon is: of a server its host, of a listener its port.
+#[derive(Debug, Clone, Copy)]
+enum Alone {
+    Host,
+    Port,
+}
+
+/// The port of smtp.
+const SMTP: &str = "25";
+
+/// The options of a command.
+struct Options {
+    /// Letters that have no value.
+    flags: &'static str,
+    /// Letters that have one, in the same word or the next.
+    valued: &'static str,
+    usage: &'static str,
+}
+
+/// Arguments, taken apart as getopt(3) does: the options with their values, and the other words.
+fn words(arguments: &[String], known: &Options) -> Result<(Vec<(char, String)>, Vec<String>), Failure> {
+    let (mut options, mut operands) = (Vec::new(), Vec::new());
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let Some(letters) = argument.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+            operands.push(argument.clone());
+            continue;
+        };
+        for (at, letter) in letters.char_indices() {
+            if known.flags.contains(letter) {
+                options.push((letter, String::new()));
+                continue;
+            }
+            if !known.valued.contains(letter) {
+                return Err(usage(&format!("option -{letter} does not work; {}", known.usage)));
+            }
+            let value = match &letters[at + letter.len_utf8()..] {
+                "" => rest.next().cloned().ok_or_else(|| usage(known.usage))?,
+                value => value.to_owned(),
+            };
+            options.push((letter, value));
+            break;
+        }
+    }
+    Ok((options, operands))
+}
+
 /// What a source sends.
 #[derive(Debug, Clone)]
 struct Load {
-    server: String,
+    server: Endpoint,
     sessions: u64,
     messages: u64,
     length: usize,
@@ -38,8 +133,10 @@ struct Load {
     number: bool,
 }
 
-const SOURCE_USAGE: &str = "usage: source [-c] [-d] [-N] [-s sessions] [-m messages] [-l octets] [-r recipients] \
-                            [-f from] [-t to] HOST:PORT";
+const SOURCE_USAGE: &str = "usage: source [-c] [-d] [-N] [-v] [-s sessions] [-m messages] [-l octets] \
+                            [-r recipients] [-f from] [-t to] [inet:]HOST[:PORT]";
+
+const SOURCE_OPTIONS: Options = Options { flags: "cdNv", valued: "smlrft", usage: SOURCE_USAGE };
 
 /// `source`: sends messages over parallel sessions.
 ///
@@ -65,8 +162,10 @@ pub(super) fn source(arguments: &[String]) -> Result<(), Failure> {
 }
 
 fn load_of(arguments: &[String]) -> Result<Load, Failure> {
+    let (options, operands) = words(arguments, &SOURCE_OPTIONS)?;
+    let [server] = &operands[..] else { return Err(usage(SOURCE_USAGE)) };
     let mut load = Load {
-        server: String::new(),
+        server: Endpoint::parse(server, Alone::Host)?,
         sessions: 1,
         messages: 1,
         length: 1024,
@@ -76,25 +175,22 @@ fn load_of(arguments: &[String]) -> Result<Load, Failure> {
         keep: false,
         number: false,
     };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let mut value = || rest.next().cloned().ok_or_else(|| usage(SOURCE_USAGE));
-        let number = |text: String| text.parse::<u64>().map_err(|_| usage(SOURCE_USAGE));
-        match argument.as_str() {
-            "-c" => {}
-            "-d" => load.keep = true,
-            "-N" => load.number = true,
-            "-s" => load.sessions = number(value()?)?.max(1),
-            "-m" => load.messages = number(value()?)?,
-            "-l" => load.length = usize::try_from(number(value()?)?).unwrap_or(usize::MAX),
-            "-r" => load.recipients = usize::try_from(number(value()?)?).unwrap_or(1).max(1),
-            "-f" => load.sender = value()?,
-            "-t" => load.recipient = value()?,
-            text if !text.starts_with('-') && load.server.is_empty() => load.server = text.to_owned(),
-            _ => return Err(usage(SOURCE_USAGE)),
+    for (option, value) in options {
+        let number = || value.parse::<u64>().map_err(|_| usage(SOURCE_USAGE));
+        match option {
+            'd' => load.keep = true,
+            'N' => load.number = true,
+            's' => load.sessions = number()?.max(1),
+            'm' => load.messages = number()?,
+            'l' => load.length = usize::try_from(number()?).unwrap_or(usize::MAX),
+            'r' => load.recipients = usize::try_from(number()?).unwrap_or(1).max(1),
+            'f' => load.sender = value,
+            't' => load.recipient = value,
+            // -c and -v: the count is shown at the end and what went wrong is told in any case.
+            _ => {}
         }
     }
-    if load.server.is_empty() { Err(usage(SOURCE_USAGE)) } else { Ok(load) }
+    Ok(load)
 }
 
 async fn send_all(load: Load, next: Arc<AtomicU64>, sent: Arc<AtomicU64>) -> Result<(), Failure> {
@@ -127,8 +223,9 @@ struct Talk {
 }
 
 impl Talk {
-    async fn open(server: &str) -> Result<Self, Failure> {
-        let stream = TcpStream::connect(server).await.map_err(|error| fault(server, &error))?;
+    async fn open(server: &Endpoint) -> Result<Self, Failure> {
+        let connected = TcpStream::connect(server.pair()).await;
+        let stream = connected.map_err(|error| fault(&server.to_string(), &error))?;
         _ = stream.set_nodelay(true);
         let mut talk = Self { stream: BufReader::new(stream) };
         talk.hear("greeting", 2).await?;
@@ -189,40 +286,44 @@ impl Talk {
     }
 }
 
-const SINK_USAGE: &str = "usage: sink [-c] [-m messages] [HOST]:PORT";
+const SINK_USAGE: &str =
+    "usage: sink [-aCEFNv] [-c] [-m connections] [-M messages] [inet:][HOST]:PORT [backlog]";
 
-/// `sink`: takes all mail and throws it away; `-c` prints the count, `-m` ends after so many messages.
+const SINK_OPTIONS: Options = Options { flags: "aCEFNvc", valued: "mM", usage: SINK_USAGE };
+
+/// What a sink does.
+#[derive(Debug)]
+struct Sink {
+    place: Endpoint,
+    /// Connections at the same time.
+    connections: usize,
+    /// Messages until it ends.
+    messages: u64,
+    count_shown: bool,
+}
+
+/// `sink`: takes all mail and throws it away; `-c` prints the count, `-M` ends after so many messages.
 ///
 /// # Errors
 /// It cannot listen.
 pub(super) fn sink(arguments: &[String]) -> Result<(), Failure> {
-    let mut address = None;
-    let mut limit = u64::MAX;
-    let mut count_shown = false;
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        match argument.as_str() {
-            "-c" => count_shown = true,
-            "-m" => {
-                limit = rest.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(SINK_USAGE))?
-            }
-            text if !text.starts_with('-') => address = Some(text.to_owned()),
-            _ => return Err(usage(SINK_USAGE)),
-        }
-    }
-    let address = address.ok_or_else(|| usage(SINK_USAGE))?;
-    let address = if address.starts_with(':') { format!("127.0.0.1{address}") } else { address };
+    let Sink { place, connections, messages, count_shown } = sink_of(arguments)?;
+    let wrong = |error: std::io::Error| fault(&place.to_string(), &error);
     let taken = Arc::new(AtomicU64::new(0));
     runtime()?.block_on(async {
-        let listener = TcpListener::bind(&address).await.map_err(|error| fault(&address, &error))?;
+        let listener = TcpListener::bind(place.pair()).await.map_err(wrong)?;
         let done = Arc::new(tokio::sync::Notify::new());
+        let slots = Arc::new(Semaphore::new(connections));
         loop {
+            // Who finds no slot waits in the system's queue.
+            let next = async { (Arc::clone(&slots).acquire_owned().await, listener.accept().await) };
             tokio::select! {
-                accepted = listener.accept() => {
-                    let (stream, _) = accepted.map_err(|error| fault(&address, &error))?;
+                (slot, accepted) = next => {
+                    let (stream, _) = accepted.map_err(wrong)?;
                     let (taken, done) = (Arc::clone(&taken), Arc::clone(&done));
                     tokio::spawn(async move {
-                        _ = swallow(stream, &taken, limit, &done).await;
+                        let _slot = slot;
+                        _ = swallow(stream, &taken, messages, &done).await;
                     });
                 }
                 () = done.notified() => return Ok::<(), Failure>(()),
@@ -230,6 +331,34 @@ pub(super) fn sink(arguments: &[String]) -> Result<(), Failure> {
         }
     })?;
     if count_shown { print(&format!("{}\n", taken.load(Ordering::Relaxed))) } else { Ok(()) }
+}
+
+fn sink_of(arguments: &[String]) -> Result<Sink, Failure> {
+    let (options, operands) = words(arguments, &SINK_OPTIONS)?;
+    // The length of the queue of connections is the system's, so a backlog need only be a number.
+    let place = match &operands[..] {
+        [place] => place,
+        [place, backlog] if backlog.parse::<u32>().is_ok() => place,
+        _ => return Err(usage(SINK_USAGE)),
+    };
+    let mut sink = Sink {
+        place: Endpoint::parse(place, Alone::Port)?,
+        connections: Semaphore::MAX_PERMITS,
+        messages: u64::MAX,
+        count_shown: false,
+    };
+    for (option, value) in options {
+        let number =
+            || value.parse::<u32>().ok().filter(|&number| number > 0).ok_or_else(|| usage(SINK_USAGE));
+        match option {
+            'c' => sink.count_shown = true,
+            'm' => sink.connections = number()? as usize,
+            'M' => sink.messages = number()?.into(),
+            // -v has nothing to tell, and what the others take back is not offered.
+            _ => {}
+        }
+    }
+    Ok(sink)
 }
 
 async fn swallow(

@@ -208,16 +208,35 @@ fn the_binary_answers_to_postfix_s_names() {
 fn source_and_sink_meet_the_daemon_from_both_sides() {
     let sink_port = postrider_tests::free_port();
     let mut sink = Command::new(binary("postrider"))
-        .args(["sink", "-c", "-m", "20", &format!("127.0.0.1:{sink_port}")])
+        .args(["sink", "-cv", "-m100", "-M", "20", &format!("inet:[127.0.0.1]:{sink_port}"), "100"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("the sink runs");
     wait_for("the sink to listen", || std::net::TcpStream::connect(("127.0.0.1", sink_port)).ok());
     let daemon = Daemon::start("load", &format!("relayhost = [127.0.0.1]:{sink_port}"));
-    let target = format!("127.0.0.1:{}", daemon.port);
+    let target = format!("inet:127.0.0.1:{}", daemon.port);
     let words = ["source", "-s", "4", "-m", "20", "-l", "5000", "-t", "x@far.test", &target];
     let (out, _) = run_with(Command::new(binary("postrider")).args(words), "", 0);
     assert!(out.starts_with("20 messages in "), "{out}");
     assert_eq!(wait_for("the sink to end", || sink.try_wait().expect("ours")).code(), Some(0));
     assert_eq!(text(&sink.wait_with_output().expect("ours").stdout), "20\n");
+}
+
+#[test]
+fn source_and_sink_refuse_what_does_not_work() {
+    for (words, wanted) in [
+        (&["sink", "-L", ":2525", "100"][..], "option -L does not work; usage: sink"),
+        (&["sink", "-cq", "DATA", ":2525", "100"], "option -q does not work; usage: sink"),
+        (&["sink", ":2525", "many"], "usage: sink"),
+        (&["sink", "-m", "0", ":2525"], "usage: sink"),
+        (&["sink"], "usage: sink"),
+        (&["sink", "unix:/run/sink", "100"], "unix:/run/sink: sockets of the file system do not work"),
+        (&["sink", "::1:2525", "100"], "::1:2525: an IPv6 address stands in brackets"),
+        (&["source", "-S", "subject", "here.test"], "option -S does not work; usage: source"),
+        (&["source", "-m"], "usage: source"),
+        (&["source", "here.test:lmtp"], "here.test:lmtp: the port is no number"),
+    ] {
+        let (_, error) = run_with(Command::new(binary("postrider")).args(words), "", 64);
+        assert!(error.starts_with(wanted), "{words:?}: {error}");
+    }
 }
