@@ -118,7 +118,11 @@ impl<E: Environment> Desk<'_, E> {
             }
         }
         if let Some(handover) = &delivery.handover {
-            return self.hand_over(recipient, &handover.transport, &handover.nexthop).await;
+            let outcome = self.hand_over(recipient, &handover.transport, &handover.nexthop).await;
+            // Copies for others leave once the own one has: should that fail, all is tried again.
+            if !matches!(outcome, Outcome::Delivered { .. }) || delivery.forward.is_none() {
+                return outcome;
+            }
         }
         match &delivery.forward {
             Some(forward) => self.forward(recipient, forward).await,

@@ -237,7 +237,7 @@ impl Sink {
                     let sent = socket.as_ref().is_some_and(|socket| socket.send(packet.as_bytes()).is_ok());
                     // Nobody takes it: better on standard error than nowhere.
                     if !sent {
-                        eprintln!("{line}");
+                        _ = writeln!(io::stderr(), "{line}");
                     }
                 }
             }

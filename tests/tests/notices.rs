@@ -127,6 +127,8 @@ fn a_notice_that_is_refused_makes_no_notice_and_no_report() {
         listed.contains("is empty").then_some(())
     });
     assert_eq!(daemon.log().matches("notice to the postmaster").count(), 1, "{}", daemon.log());
+    let lost = "warning: undeliverable postmaster notification discarded";
+    assert_eq!(daemon.log().matches(lost).count(), 1, "{}", daemon.log());
     assert_eq!(daemon.delivered("bounced").len() + daemon.delivered("twice").len(), 0);
     let asked = server.heard().iter().filter(|line| line.contains("<errors@far.test>")).count();
     assert_eq!(asked, 1);

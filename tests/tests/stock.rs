@@ -14,11 +14,15 @@ const PACKAGE: &str = "/usr/share/postfix";
 /// A user of every Debian system, who is nobody in particular.
 const USER: &str = "games";
 
+const MAILNAME: &str = "/etc/mailname";
+
 /// A daemon in a network namespace; both go with it.
 struct Stock {
     scratch: Scratch,
     namespace: String,
     child: Option<Child>,
+    /// There was no /etc/mailname: a file to mount over was made, and goes again.
+    made: bool,
 }
 
 /// What postinst makes of main.cf.debian when nothing is changed in its dialogue. Only `queue_directory` is ours.
@@ -74,7 +78,8 @@ impl Stock {
         fs::set_permissions(&mail, fs::Permissions::from_mode(0o2775)).expect("we are root");
         let namespace = format!("postrider-{}", std::process::id());
         run(Command::new(program("ip", "iproute2")).args(["netns", "add", &namespace]));
-        let mut stock = Self { scratch, namespace, child: None };
+        let made = !Path::new(MAILNAME).exists();
+        let mut stock = Self { scratch, namespace, child: None, made };
         run(stock.inside("ip").args(["link", "set", "lo", "up"]));
         stock.run();
         stock
@@ -87,18 +92,24 @@ impl Stock {
         command
     }
 
-    fn run(&mut self) {
+    /// A command of ours that sees the mailboxes, aliases and mailname of this host of Debian.
+    fn at_home(&self, verb: &str) -> Command {
         let root = self.scratch.path().display().to_string();
-        // `ip netns exec` has made a mount namespace: these are seen by the daemon alone.
+        // `ip netns exec` has made a mount namespace: these are seen by the command alone.
         let script = format!(
             "touch /etc/mailname && mount --bind {root}/mail /var/mail && mount --bind {root}/aliases /etc/aliases && \
-             mount --bind {root}/mailname /etc/mailname && exec {} start -c {root}/config",
+             mount --bind {root}/mailname /etc/mailname && exec {} {verb} -c {root}/config",
             binary("postrider").display()
         );
+        let mut command = self.inside("sh");
+        command.args(["-c", &script]);
+        command
+    }
+
+    fn run(&mut self) {
         let stderr = fs::File::create(self.scratch.path().join("stderr")).expect("a scratch folder");
         let child = self
-            .inside("sh")
-            .args(["-c", &script])
+            .at_home("start")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr)
@@ -150,6 +161,9 @@ impl Drop for Stock {
             _ = child.wait();
         }
         _ = Command::new(program("ip", "iproute2")).args(["netns", "delete", &self.namespace]).status();
+        if self.made && fs::metadata(MAILNAME).is_ok_and(|data| data.len() == 0) {
+            _ = fs::remove_file(MAILNAME);
+        }
     }
 }
 
@@ -160,12 +174,7 @@ fn debians_configuration_starts_and_delivers() {
     // What it cannot do yet it names; it has no errors.
     assert!(!stock.stderr().contains(": error: "), "{}", stock.stderr());
     // Of all that Debian's files say, one line asks for what does not exist here.
-    let check = stock
-        .inside(&binary("postrider").display().to_string())
-        .arg("check")
-        .arg("-c")
-        .arg(stock.scratch.path().join("config"))
-        .output();
+    let check = stock.at_home("check").output();
     let told = String::from_utf8_lossy(&check.expect("check runs").stdout).into_owned();
     assert!(told.ends_with(": 0 errors, 1 warnings\n"), "{told}");
     assert!(told.contains("warning: not working yet: smtp_tls_session_cache_database;"), "{told}");

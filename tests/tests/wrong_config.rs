@@ -456,7 +456,10 @@ fn what_takes_a_new_start_is_refused_at_a_reload() {
 
 #[test]
 fn what_would_leave_a_door_open_or_mail_behind_is_told() {
-    wrong_line("smtpd_tls_req_ccert = yes", &["without it strangers would be let in"]);
+    wrong_line(
+        "smtpd_tls_req_ccert = yes\nsmtpd_tls_security_level = encrypt",
+        &["without it strangers would be let in"],
+    );
     let nowhere = Daemon::prepare("nowhere", "", "");
     let main = fs::read_to_string(nowhere.config().join("main.cf")).expect("it was made");
     let own = main.lines().filter(|line| !line.starts_with("queue_directory"));

@@ -283,7 +283,13 @@ impl Delivery {
 
     fn row_refused(&mut self, now: Now, row: Row, severity: Severity, diagnosis: Diagnosis) {
         self.talk.mail_answered |= row == Row::Mail && severity != Severity::Closing;
-        let (reach, fate) = classify(row.moment(), severity);
+        let (reach, fate) = match severity {
+            // The replies for the others may be as they should.
+            Severity::Odd if row == Row::Dot && self.params.protocol == Protocol::Lmtp => {
+                (Reach::Recipient, Fate::PutOff)
+            }
+            _ => classify(row.moment(), severity),
+        };
         if reach == Reach::Host {
             let polite = severity != Severity::Closing;
             return self.host_failed(row.moment(), severity, diagnosis, polite);

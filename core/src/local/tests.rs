@@ -153,6 +153,13 @@ fn nobody_s_mail_is_returned_unless_somebody_takes_it() {
     assert_eq!(host.said("zoe@here"), "lmtp:unix:private/x");
     host.params.mailbox_transport = "lmtp".into();
     assert_eq!(host.said("ann@here"), "lmtp:here");
+    let mut host = Host::new().alias("ann", "ann, copy@y.example");
+    host.params.mailbox_transport = "lmtp".into();
+    assert_eq!(
+        host.said("ann@here"),
+        "lmtp:here, from joe@x.example to copy@y.example",
+        "both, in this order"
+    );
 }
 
 #[test]
@@ -186,12 +193,16 @@ fn who_stands_in_two_lists_of_a_list_gets_it_once() {
         .alias("guild", "ann")
         .alias("owner-guild", "boss@y.example")
         .alias("over", "under, ann")
-        .alias("under", "over, bob");
+        .alias("under", "over, bob")
+        .alias("ann", "ann, copy@y.example")
+        .alias("keeper", "bob, ann");
     let to = |names: &str| format!("from joe@x.example to {names}").replace("@@", "@localhost.localdomain");
     assert_eq!(host.said("all@here"), to("ann@@ bob@@ x@y.example"));
     // What could fail by itself, or has an owner of its own, stays a recipient of its own.
     assert_eq!(host.said("mixed@here"), to("ann@@ archive@@ guild@@"));
     assert_eq!(host.said("over@here"), to("over@@ bob@@ ann@@"), "only the loop will be returned");
+    assert_eq!(host.said("keeper@here"), to("bob@@ ann@@"), "her own copy is her own business");
+    assert_eq!(host.said("ann@here"), "Mbox /var/mail/ann 1000:1001, from joe@x.example to copy@y.example");
 }
 
 #[test]

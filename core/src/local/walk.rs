@@ -81,6 +81,7 @@ pub fn decide(job: Job<'_>, params: &Params, rewrite: &Rewrite, facts: &Facts) -
         facts,
         aliases: BTreeSet::new(),
         opened: BTreeSet::new(),
+        nested: 0,
         forwards: BTreeSet::new(),
         owner: None,
         user: None,
@@ -115,6 +116,8 @@ pub(super) struct Walk<'a> {
     aliases: BTreeSet<String>,
     /// Names in lists whose members are among the destinations already.
     opened: BTreeSet<String>,
+    /// Lists in a list that are being opened.
+    nested: usize,
     /// Users whose `.forward` is being read: found again, they mean the mailbox.
     forwards: BTreeSet<String>,
     /// Sender in place of the sender, for mail to a list.
@@ -183,16 +186,24 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether a member of a list is a list of addresses itself, with no owner of its own and nothing that could fail by itself.
+    /// Whether a member of a list is a list of addresses itself, with no owner of its own, nobody who keeps a copy, and nothing that
+    /// could fail by itself.
     fn is_plain_list(&self, name: &str) -> Result<bool, Stop> {
         if self.count > NESTED_MAX {
             return Ok(false);
         }
         let base = split_extension(name, self.params).0;
-        for key in BTreeSet::from([name, base]) {
+        for key in [Some(name), Some(base).filter(|base| *base != name)].into_iter().flatten() {
             let Some(value) = self.alias(key)? else { continue };
             let items = items::of_value(&value);
-            let plain = !items.is_empty() && items.iter().all(|item| matches!(item, Item::Address(_)));
+            let other = |item: &Item| match item {
+                Item::Address(mailbox) => {
+                    let local = mailbox.local().to_lowercase();
+                    local != key && split_extension(&local, self.params).0 != key
+                }
+                _ => false,
+            };
+            let plain = !items.is_empty() && items.iter().all(other);
             return Ok(plain && self.list_owner(key)?.is_none());
         }
         Ok(false)
@@ -245,22 +256,25 @@ impl Walk<'_> {
         let name = mailbox.local().to_lowercase();
         let base = split_extension(&name, self.params).0;
         let known = |names: &BTreeSet<String>| names.contains(&name) || names.contains(base);
-        if ours && known(&self.forwards) {
-            return self.mailbox_of(&name);
-        }
-        // Nobody's name in a list that names itself: found to loop in the new message, which the others get.
-        let again = known(&self.aliases);
-        let nobody = again && !sole && User::find(base, self.facts)?.is_none();
-        if ours && !nobody && (again || (sole && self.owner.is_none())) {
-            return self.name(mailbox.local(), sole, depth + 1);
-        }
-        if ours && self.opened.contains(&name) {
-            return Ok(());
-        }
-        if ours && !nobody && self.is_plain_list(&name)? {
-            self.name(mailbox.local(), false, depth + 1)?;
-            self.opened.insert(name);
-            return Ok(());
+        // In a list within a list such a name is somebody else's business than this recipient's: it loops in the new message, or does not.
+        let again = known(&self.forwards) || known(&self.aliases);
+        if ours && !(again && self.nested > 0) {
+            if known(&self.forwards) {
+                return self.mailbox_of(&name);
+            }
+            if known(&self.aliases) || (sole && self.owner.is_none()) {
+                return self.name(mailbox.local(), sole, depth + 1);
+            }
+            if self.opened.contains(&name) {
+                return Ok(());
+            }
+            if extension.is_empty() && self.is_plain_list(&name)? {
+                self.nested += 1;
+                let result = self.name(mailbox.local(), false, depth + 1);
+                self.nested -= 1;
+                self.opened.insert(name);
+                return result;
+            }
         }
         let local = format!("{}{extension}", mailbox.local());
         self.addresses.push(Mailbox::new(&local, mailbox.domain()));

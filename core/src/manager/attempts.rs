@@ -11,6 +11,7 @@ use crate::manager::active::{Leaving, Running, Wish};
 use crate::manager::routing::suspended;
 use crate::manager::writing::Write;
 use crate::manager::{Life, Manager, Output};
+use crate::report;
 use crate::schedule::{Chosen, Place, Returned};
 use crate::time::{Duration, Now};
 use crate::wire::EnhancedStatus;
@@ -258,6 +259,12 @@ impl Manager {
             text: diagnosis.text.clone(),
         };
         self.outbox.put(Output::Event(event));
+        if matches!(outcome, Outcome::Failed(_))
+            && report::is_for_the_postmaster(message, &self.params.reports)
+        {
+            let text = "undeliverable postmaster notification discarded".to_owned();
+            self.outbox.put(Output::Event(Event::Warning { program: "bounce", id: Some(id), text }));
+        }
     }
 }
 

@@ -54,9 +54,6 @@ pub struct Listener {
     pub sessions: Option<u32>,
 }
 
-/// Parameters that let fewer clients in: with one of them that does not work yet nothing starts.
-const GUARDS: [&str; 1] = ["smtpd_tls_req_ccert"];
-
 impl Config {
     /// Reads the texts of main.cf and master.cf. What can be read is there even when something is wrong.
     #[must_use]
@@ -395,15 +392,6 @@ impl Config {
             }
             let (text, remedy) = match self.works(name) {
                 Some(Works::NotYet | Works::Moot) if idle::asks_nothing(&scope, name) => continue,
-                Some(Works::NotYet) if GUARDS.contains(&name.as_str()) => {
-                    let text = format!("not working yet: {name}, and without it strangers would be let in");
-                    problems.push(Problem::error(
-                        assigned.place,
-                        text,
-                        "take the line out, and keep them out otherwise",
-                    ));
-                    continue;
-                }
                 Some(Works::NotYet) => (format!("not working yet: {name}"), "the line has no effect"),
                 Some(Works::Moot) => (
                     format!("{name} has no effect: it tunes a part of Postfix that does not exist here"),

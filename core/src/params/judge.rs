@@ -1,5 +1,6 @@
 //! Values that their kind alone can not judge: names of hosts, addresses, and values that must fit each other.
 
+use super::master_cf::Service;
 use super::{Config, Problem, Settings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,6 +11,8 @@ const SOURCES: [(&str, bool); 4] = [
     ("smtp_bind_address6", true),
     ("lmtp_bind_address6", true),
 ];
+/// Parameters that let fewer clients in where TLS is mandatory.
+const GUARDS: [&str; 1] = ["smtpd_tls_req_ccert"];
 /// Names that others read in a greeting.
 const GREETINGS: [&str; 2] = ["smtp_helo_name", "lmtp_lhlo_name"];
 /// Octets of a mailbox, which must hold one message of any size that is taken.
@@ -36,14 +39,28 @@ pub fn judge(config: &Config) -> Vec<Problem> {
         }
     }
     names(config, &settings, &mut problems);
-    if settings.text("lmtp_tcp_port").parse::<u16>().unwrap_or(0) == 0
-        && settings.text("lmtp_tcp_port") != "lmtp"
-    {
+    if crate::delivery::port(settings.text("lmtp_tcp_port")).is_none() {
         let what = format!("\"{}\" is no port", settings.text("lmtp_tcp_port"));
         problems.push(config.fault("lmtp_tcp_port", &what, "write a number, or lmtp"));
     }
+    guards(config, &mut problems);
     sizes(config, &settings, &mut problems);
     problems
+}
+
+/// What does not work yet and lets fewer clients in, where it would do so: without it strangers would be let in.
+fn guards(config: &Config, problems: &mut Vec<Problem>) {
+    let services = config.services().iter().map(Some);
+    for service in std::iter::once(None).chain(services) {
+        let settings = config.settings(service.map(Service::key).as_deref());
+        let mandatory = settings.flag("smtpd_enforce_tls") || settings.flag("smtpd_tls_wrappermode");
+        let mandatory = mandatory || settings.text("smtpd_tls_security_level") == "encrypt";
+        for name in GUARDS.iter().filter(|name| mandatory && settings.flag(name)) {
+            let Some(place) = config.set_at(name, service) else { continue };
+            let text = format!("not working yet: {name}, and without it strangers would be let in");
+            problems.push(Problem::error(place, text, "take the line out, and keep them out otherwise"));
+        }
+    }
 }
 
 fn names(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {

@@ -13,8 +13,9 @@ use super::recovery::Stage;
 use super::{DiskError, Done, File, Op};
 use crate::time::Duration;
 
-/// Octets at once.
+/// Octets at once, and where they can not be read.
 const CHUNK: u64 = 256 * 1024;
+const FINE: u64 = 4 * 1024;
 /// Times that all of it is tried.
 const TRIES_MAX: u32 = 6;
 /// Between two of them.
@@ -36,6 +37,8 @@ pub(super) struct Renewal {
     from: u64,
     end: u64,
     at: u64,
+    /// Octets that are read at once.
+    piece: u64,
     step: Step,
     tries: u32,
 }
@@ -44,13 +47,21 @@ impl Renewal {
     /// The header, and all from the sector of `from` to that of `end`.
     pub(super) fn new(segment: u64, from: u64, end: u64, size: u64) -> Self {
         let from = (from / SECTOR * SECTOR).max(SEGMENT_HEADER);
-        Self { segment, from, end: round_up(end, SECTOR).min(size), at: 0, step: Step::Read, tries: 0 }
+        Self {
+            segment,
+            from,
+            end: round_up(end, SECTOR).min(size),
+            at: 0,
+            piece: CHUNK,
+            step: Step::Read,
+            tries: 0,
+        }
     }
 
     /// The next octets that are to be read; `None` when all are written.
     fn next(&self) -> Option<Op> {
         let end = if self.at < SEGMENT_HEADER { SEGMENT_HEADER } else { self.end };
-        let length = end.saturating_sub(self.at).min(CHUNK);
+        let length = end.saturating_sub(self.at).min(self.piece);
         if length == 0 {
             return None;
         }
@@ -82,9 +93,12 @@ impl Log {
                     self.recovery.stage = Stage::Renew(renewal);
                     self.start(Purpose::Recover, Op::Write { file, offset, octets: vec![octets] });
                 }
-                // Damage has been told of. The rest still can be written.
+                // Damage has been told of. What can be read beside it still is written.
                 Ok(_) | Err(_) => {
-                    renewal.pass(CHUNK);
+                    if renewal.piece == FINE || renewal.at < SEGMENT_HEADER {
+                        renewal.pass(renewal.piece);
+                    }
+                    renewal.piece = FINE;
                     self.renew(renewal);
                 }
             },

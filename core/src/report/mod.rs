@@ -100,7 +100,7 @@ pub const fn owed(outcome: &Outcome, notify: Notify, null_sender: bool) -> Optio
 #[must_use]
 pub fn plan(kind: Kind, message: &Message, recipients: &[(u32, Outcome)], params: &Params) -> Vec<Plan> {
     // RFC 5321 4.5.5, 6.1: a report about a report to the postmaster would never end.
-    if message.origin == Origin::Notice || is_double_bounce(&message.envelope.sender, params) {
+    if is_for_the_postmaster(message, params) {
         return Vec::new();
     }
     let notify = |index: &u32| {
@@ -156,6 +156,12 @@ fn postmaster(kind: Kind, null_sender: bool, params: &Params) -> Option<Mailbox>
         Kind::Success => return None,
     };
     wanted.then(|| address_list::mailboxes(recipient).into_iter().next()).flatten()
+}
+
+/// A notice or a copy for a postmaster: nobody is told when it fails, so that the log must.
+#[must_use]
+pub fn is_for_the_postmaster(message: &Message, params: &Params) -> bool {
+    message.origin == Origin::Notice || is_double_bounce(&message.envelope.sender, params)
 }
 
 fn is_double_bounce(sender: &Sender, params: &Params) -> bool {

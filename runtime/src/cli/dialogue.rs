@@ -49,8 +49,14 @@ pub(super) fn run(setup: &Setup) -> Result<(), Failure> {
         let list: Vec<String> = wrong.iter().map(|(name, why)| format!("{name}: {why}")).collect();
         Failure::new(CONFIGURATION, format!("sendmail: fatal: {}", list.join("; ")))
     })?;
-    // No network, no certificate: nothing to secure, and nobody to be named.
-    let params = Params { tls_level: TlsLevel::None, tls_wrapper: false, tls_ready: false, ..params };
+    // No network, no certificate: nothing to secure, nobody to be named, and nobody in between: a whole script may come at once.
+    let params = Params {
+        tls_level: TlsLevel::None,
+        tls_wrapper: false,
+        tls_ready: false,
+        forbid_unauth_pipelining: false,
+        ..params
+    };
     let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
     let session =
         Session::new(now(), Shared::new(Arc::new(params)), Peer { address: here, port: 0, local: here });
