@@ -42,7 +42,7 @@ pub fn split(list: &str) -> Vec<String> {
 
 /// A port by number or by name; the names are those of `known_tcp_ports`.
 #[must_use]
-pub(crate) fn port(text: &str) -> Option<u16> {
+pub(super) fn port(text: &str) -> Option<u16> {
     match text {
         "smtp" => Some(25),
         "lmtp" => Some(24),

@@ -25,7 +25,6 @@ mod plan;
 mod stages;
 
 pub use classify::{Fate, Moment, Reach, Severity, classify, severity};
-pub(crate) use destination::port;
 pub use destination::{BadDestination, Destination, split};
 pub use hosts::{Found, Host, Search, find};
 pub use offer::Offer;

@@ -1,6 +1,6 @@
 //! Values that their kind alone can not judge: names of hosts, addresses, and values that must fit each other.
 
-use super::master_cf::Service;
+use super::master_cf::{Service, port_number};
 use super::{Config, Problem, Settings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -39,7 +39,7 @@ pub fn judge(config: &Config) -> Vec<Problem> {
         }
     }
     names(config, &settings, &mut problems);
-    if crate::delivery::port(settings.text("lmtp_tcp_port")).is_none() {
+    if port_number(settings.text("lmtp_tcp_port")).is_none() {
         let what = format!("\"{}\" is no port", settings.text("lmtp_tcp_port"));
         problems.push(config.fault("lmtp_tcp_port", &what, "write a number, or lmtp"));
     }
