@@ -6,7 +6,6 @@
 use crate::Options;
 use crate::clients::message;
 use crate::figures::{Report, median, short, spread};
-use postrider_core::ask::{Answer, DnsFailure, Question};
 use postrider_core::inbound::{Config, Effect, Inbound, Input, Peer};
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
@@ -14,6 +13,7 @@ use postrider_core::mail::QueueId;
 use postrider_core::params;
 use postrider_core::time::Now;
 use postrider_core::wire::content::Decoder;
+use postrider_tests::answers::nothing;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -90,13 +90,7 @@ fn drain(inbound: &mut Inbound) -> usize {
         match effect {
             Effect::Stage(octets) => staged += black_box(octets).len(),
             Effect::Ask(question) => {
-                let answer = match question {
-                    Question::Lookup { .. } => Answer::Lookup(Ok(None)),
-                    Question::Resolve { .. } => Answer::Resolve(Err(DnsFailure::NoSuchName)),
-                    Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
-                    Question::FreeSpace => Answer::FreeSpace(u64::MAX),
-                };
-                inbound.handle_input(Now::default(), Input::Answer(answer));
+                inbound.handle_input(Now::default(), Input::Answer(nothing(&question)));
             }
             Effect::Identify => inbound.handle_input(Now::default(), Input::Identified(QueueId::new(1, 0))),
             _ => {}

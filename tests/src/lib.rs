@@ -3,6 +3,7 @@
 //! A missing peer fails a test and says what to install. Nothing here sleeps for a fixed time: all waits end
 //! with what is waited for, and fail after [`PATIENCE`].
 
+pub mod answers;
 pub mod daemon;
 pub mod differential;
 pub mod dovecot;

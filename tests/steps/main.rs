@@ -2,7 +2,7 @@
 //!
 //! `steps KIND OCTETS`, or `steps` for the names of all kinds.
 
-use postrider_core::ask::{Answer, DnsFailure, Question, RecordKind};
+use postrider_core::ask::RecordKind;
 use postrider_core::dns::{
     Entropy, Input as Told, Output, Params, QUERIES_PER_QUESTION_MAX, Resolver, Ticket,
 };
@@ -13,6 +13,7 @@ use postrider_core::params;
 use postrider_core::time::Now;
 use postrider_core::wire::line::Backlog;
 use postrider_core::wire::{ContentEncoder, ReplyReader, SevenBit, address_list};
+use postrider_tests::answers::nothing;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -176,13 +177,7 @@ fn drain(inbound: &mut Inbound) -> bool {
     while let Some(effect) = inbound.poll_output() {
         match effect {
             Effect::Ask(question) => {
-                let answer = match question {
-                    Question::Lookup { .. } => Answer::Lookup(Ok(None)),
-                    Question::Resolve { .. } => Answer::Resolve(Err(DnsFailure::NoSuchName)),
-                    Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
-                    Question::FreeSpace => Answer::FreeSpace(u64::MAX),
-                };
-                inbound.handle_input(Now::default(), Input::Answer(answer));
+                inbound.handle_input(Now::default(), Input::Answer(nothing(&question)));
             }
             Effect::Identify => inbound.handle_input(Now::default(), Input::Identified(QueueId::new(1, 0))),
             Effect::Commit(message) => {

@@ -4,6 +4,7 @@
 //! `mail_spool_directory` are locks and missing mailboxes made for the users, who may make no files there. Needs root, as CI has it.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::server::Server;
 use postrider_tests::{Scratch, wait_for};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -186,4 +187,22 @@ fn a_daemon_whose_helper_has_ended_stops_and_says_so() {
         .expect("it runs");
     assert_eq!(daemon.wait(), Some(71));
     assert!(daemon.log().contains("the helper that keeps root has ended"), "{}", daemon.log());
+}
+
+#[test]
+fn a_copy_beside_a_handover_is_sent() {
+    let server = Server::start();
+    let hop = format!("smtp:[127.0.0.1]:{}", server.address.port());
+    let daemon = delivering(
+        "handover",
+        &format!(
+            "mailbox_transport = {hop}\ntransport_maps = inline:{{ far.test={hop} }}\n\
+             alias_maps = inline:{{ {{ {USER} = {USER}@here.test, copy@far.test }} }}"
+        ),
+    );
+    send(&daemon, &format!("{USER}@here.test"), 1);
+    let mut to: Vec<String> = server.wait(2).into_iter().flat_map(|taken| taken.recipients).collect();
+    to.sort_unstable();
+    assert!(to.len() == 2 && to[0].starts_with("<copy@far.test>"), "{to:?}");
+    assert!(to[1].starts_with(&format!("<{USER}@here.test>")), "{to:?}");
 }

@@ -154,10 +154,7 @@ const LISTS: [(&str, Option<Subject>); 7] = [
 #[must_use]
 pub fn access_tables(settings: &Settings) -> BTreeMap<TableName, String> {
     let classes = settings.list("smtpd_restriction_classes");
-    let lists = LISTS
-        .iter()
-        .map(|(name, subject)| (*name, *subject))
-        .map(|(name, subject)| (name.to_owned(), subject));
+    let lists = LISTS.iter().map(|(name, subject)| ((*name).to_owned(), *subject));
     let own = classes.iter().map(|name| (name.clone(), None));
     let mut found = BTreeMap::new();
     for (name, subject) in lists.chain(own) {

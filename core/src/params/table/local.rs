@@ -43,9 +43,9 @@ rows! { LOCAL:
     "local_destination_recipient_limit" COUNT = "1", Local, Works;
     /// Who gets mail for unknown local users.
     "luser_relay" RAW = "", Local, Works;
-    /// A command that takes the mail of local users.
+    /// A command that takes the mail of local users. Delivery to commands does not work yet: their mail waits in the queue.
     "mailbox_command" RAW = "", Local, Works;
-    /// mailbox_command by recipient.
+    /// mailbox_command by recipient; their mail waits as well.
     "mailbox_command_maps" TABLES = "", Local, Works;
     /// How mailbox files are locked.
     "mailbox_delivery_lock" words(&["fcntl", "flock", "dotlock"]) = "fcntl, dotlock", Local, Works;
