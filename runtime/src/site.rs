@@ -194,10 +194,14 @@ impl<E: Environment> Site<E> {
         for agent in self.transports.values() {
             let Agent::Remote(config, _) = agent else { continue };
             if let TlsLevel::Unsupported(level) = &config.params.tls {
-                let parameter = format!("{}_tls_security_level", config.params.protocol.program());
+                let program = config.params.protocol.program();
+                // An older name asks for the level where the newer one is not set.
+                let names = ["tls_security_level", "enforce_tls"].map(|name| format!("{program}_{name}"));
+                let [level_name, older] = &names;
+                let parameter = if self.is_set(level_name) || !self.is_set(older) { level_name } else { older };
                 let text = format!("not working yet: {level}");
                 found.insert(self.config.doubt(
-                    &parameter,
+                    parameter,
                     &text,
                     "its mail waits in the queue, nothing is sent",
                 ));
@@ -214,6 +218,12 @@ impl<E: Environment> Site<E> {
             }
         }
         found.into_iter().collect()
+    }
+
+    /// Whether main.cf or a service sets a parameter.
+    fn is_set(&self, name: &str) -> bool {
+        let services = self.config.services().iter().map(Some);
+        std::iter::once(None).chain(services).any(|service| self.config.set_at(name, service).is_some())
     }
 
     /// What the manager must know.

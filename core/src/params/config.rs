@@ -392,7 +392,7 @@ impl Config {
             }
             let (text, remedy) = match self.works(name) {
                 Some(Works::NotYet | Works::Moot) if idle::asks_nothing(&scope, name) => continue,
-                Some(Works::NotYet) => (format!("not working yet: {name}"), "the line has no effect"),
+                Some(Works::NotYet) => (format!("not working yet: {name}"), without(name)),
                 Some(Works::Moot) => (
                     format!("{name} has no effect: it tunes a part of Postfix that does not exist here"),
                     "nothing has to be done",
@@ -411,6 +411,15 @@ impl Config {
         }
         let row = transport_row(&self.transports, name)?;
         table::row(row.fallback).map(|row| row.works)
+    }
+}
+
+/// What happens where a name does not work yet.
+fn without(name: &str) -> &'static str {
+    match name {
+        // Who asked for a command may not expect a mailbox: nothing is delivered beside it.
+        "mailbox_command" | "mailbox_command_maps" => "mail of local users waits in the queue",
+        _ => "the line has no effect",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Values that their kind alone can not judge: names of hosts, addresses, and values that must fit each other.
 
 use super::master_cf::{Service, port_number};
+use super::problem::{File, Place};
 use super::{Config, Problem, Settings};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -18,34 +19,73 @@ const GREETINGS: [&str; 2] = ["smtp_helo_name", "lmtp_lhlo_name"];
 /// Octets of a mailbox, which must hold one message of any size that is taken.
 const MAILBOXES: [&str; 2] = ["virtual_mailbox_limit", "mailbox_size_limit"];
 
-/// Everything of main.cf that can not be right, and what is hardly meant.
+/// Everything that can not be right, and what is hardly meant: of main.cf, and of what each service overrides.
 #[must_use]
 pub fn judge(config: &Config) -> Vec<Problem> {
-    let settings = config.settings(None);
     let mut problems = Vec::new();
+    values(&View { config, service: None, settings: config.settings(None) }, &mut problems);
+    for service in config.services().iter().filter(|service| !service.overrides.is_empty()) {
+        let settings = config.settings(Some(&service.key()));
+        let mut found = Vec::new();
+        values(&View { config, service: Some(service), settings }, &mut found);
+        // What main.cf says is told once, at main.cf.
+        problems.extend(found.into_iter().filter(|problem| problem.place == service.place));
+    }
+    guards(config, &mut problems);
+    problems
+}
+
+/// The values of main.cf, or those that one service sees.
+struct View<'c> {
+    config: &'c Config,
+    service: Option<&'c Service>,
+    settings: Settings,
+}
+
+impl View<'_> {
+    fn place(&self, name: &str) -> Place {
+        let own = self.service.and_then(|service| self.config.set_at(name, Some(service)));
+        let main = || self.config.set_at(name, None);
+        own.or_else(main).unwrap_or(Place { file: File::Main, line: None })
+    }
+
+    fn fault(&self, name: &str, what: &str, remedy: &str) -> Problem {
+        Problem::error(self.place(name), format!("{name}: {what}"), remedy)
+    }
+
+    fn doubt(&self, name: &str, what: &str, remedy: &str) -> Problem {
+        Problem::warning(self.place(name), format!("{name}: {what}"), remedy)
+    }
+}
+
+fn values(view: &View<'_>, problems: &mut Vec<Problem>) {
+    let settings = &view.settings;
     for (name, sixth) in SOURCES {
         let text = settings.text(name).trim_matches(['[', ']']);
         let fits = if sixth { text.parse::<Ipv6Addr>().is_ok() } else { text.parse::<Ipv4Addr>().is_ok() };
         if !text.is_empty() && !fits {
             let what = format!("\"{text}\" is no IPv{} address", if sixth { 6 } else { 4 });
-            problems.push(config.fault(name, &what, "write the address of an interface of this host"));
+            problems.push(view.fault(name, &what, "write the address of an interface of this host"));
         }
     }
     for item in settings.list("proxy_interfaces") {
         let digits = item.bytes().all(|b| b.is_ascii_digit() || b == b'.');
         if digits && item.parse::<IpAddr>().is_err() {
             let what = format!("\"{item}\" is no address");
-            problems.push(config.fault("proxy_interfaces", &what, "write it in full, like 192.0.2.1"));
+            problems.push(view.fault("proxy_interfaces", &what, "write it in full, like 192.0.2.1"));
         }
     }
-    names(config, &settings, &mut problems);
+    names(view, problems);
     if port_number(settings.text("lmtp_tcp_port")).is_none() {
         let what = format!("\"{}\" is no port", settings.text("lmtp_tcp_port"));
-        problems.push(config.fault("lmtp_tcp_port", &what, "write a number, or lmtp"));
+        problems.push(view.fault("lmtp_tcp_port", &what, "write a number, or lmtp"));
     }
-    guards(config, &mut problems);
-    sizes(config, &settings, &mut problems);
-    problems
+    let queue = settings.text("queue_directory");
+    if !queue.starts_with('/') {
+        let what = format!("\"{queue}\" depends on where the daemon is started");
+        problems.push(view.fault("queue_directory", &what, "write the whole path, from / on"));
+    }
+    sizes(view, problems);
 }
 
 /// What does not work yet and lets fewer clients in, where it would do so: without it strangers would be let in.
@@ -63,11 +103,12 @@ fn guards(config: &Config, problems: &mut Vec<Problem>) {
     }
 }
 
-fn names(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+fn names(view: &View<'_>, problems: &mut Vec<Problem>) {
+    let settings = &view.settings;
     let host = settings.text("myhostname");
     if !is_host_name(host) {
         let what = format!("\"{host}\" is no name of a host");
-        problems.push(config.fault(
+        problems.push(view.fault(
             "myhostname",
             &what,
             "write letters, digits, - and dots, like mail.example.com",
@@ -77,7 +118,7 @@ fn names(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
         let text = settings.text(name);
         if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
             let what = format!("\"{text}\" can not be said in a greeting");
-            problems.push(config.fault(name, &what, "write the name of this host, as others find it"));
+            problems.push(view.fault(name, &what, "write the name of this host, as others find it"));
         }
     }
     let sender = settings.text("double_bounce_sender");
@@ -85,11 +126,12 @@ fn names(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
         || sender.contains(|c: char| c.is_whitespace() || c.is_control() || "<>@".contains(c))
     {
         let what = format!("\"{sender}\" is no local part of an address");
-        problems.push(config.fault("double_bounce_sender", &what, "write one word, like double-bounce"));
+        problems.push(view.fault("double_bounce_sender", &what, "write one word, like double-bounce"));
     }
 }
 
-/// As Postfix: letters, digits, `-` and `_` in labels of 63 at most, no label of nothing, no `-` at an end of one.
+/// As Postfix: letters, digits, `-` and `_` in labels of 63 at most, no label of nothing, no `-` at an end of one, and
+/// not only digits, which would pass for an address.
 fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
@@ -98,10 +140,12 @@ fn is_host_name(text: &str) -> bool {
             && !label.starts_with('-')
             && !label.ends_with('-')
     };
-    text.len() <= 255 && text.split('.').all(is_label)
+    let is_numeric = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.len() <= 255 && !is_numeric && text.split('.').all(is_label)
 }
 
-fn sizes(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
+fn sizes(view: &View<'_>, problems: &mut Vec<Problem>) {
+    let settings = &view.settings;
     let message = settings.number("message_size_limit");
     for name in MAILBOXES {
         let mailbox = settings.number(name);
@@ -109,21 +153,16 @@ fn sizes(config: &Config, settings: &Settings, problems: &mut Vec<Problem>) {
             let what = format!(
                 "{mailbox} octets are less than a message may have (message_size_limit = {message}): a larger one is taken, and returned"
             );
-            problems.push(config.doubt(name, &what, "make it larger, or message_size_limit smaller"));
+            problems.push(view.doubt(name, &what, "make it larger, or message_size_limit smaller"));
         }
     }
     if settings.time("maximal_backoff_time") < settings.time("minimal_backoff_time") {
         let what = "is less than minimal_backoff_time";
-        problems.push(config.doubt(
+        problems.push(view.doubt(
             "maximal_backoff_time",
             what,
             "make it larger; until then the greater of both counts",
         ));
-    }
-    let commands = ["mailbox_command", "mailbox_command_maps"];
-    for name in commands.into_iter().filter(|name| !settings.text(name).is_empty()) {
-        let what = "not working yet: delivery to commands";
-        problems.push(config.doubt(name, what, "mail of local users waits in the queue"));
     }
 }
 
@@ -133,7 +172,11 @@ mod tests {
     use crate::params::Host;
 
     fn said(line: &str) -> Vec<String> {
-        let (config, _) = Config::read(&format!("myhostname = a.test\n{line}\n"), "", Host::default());
+        said_of(line, "")
+    }
+
+    fn said_of(line: &str, master: &str) -> Vec<String> {
+        let (config, _) = Config::read(&format!("myhostname = a.test\n{line}\n"), master, Host::default());
         judge(&config).into_iter().map(|problem| problem.to_string()).collect()
     }
 
@@ -155,16 +198,26 @@ mod tests {
                 "warning: virtual_mailbox_limit: 100 octets are less than a message may have",
             ),
             ("maximal_backoff_time = 1s", "warning: maximal_backoff_time: is less than minimal_backoff_time"),
-            (
-                "mailbox_command = /bin/x",
-                "warning: mailbox_command: not working yet: delivery to commands; mail of local users waits",
-            ),
             ("myhostname = -bad_.host..name", "error: myhostname: \"-bad_.host..name\" is no name of a host"),
+            ("myhostname = 192.0.2.1", "error: myhostname: \"192.0.2.1\" is no name of a host"),
+            ("queue_directory = spool", "error: queue_directory: \"spool\" depends on where the daemon is started"),
             ("myhostname =", "error: myhostname: \"\" is no name of a host"),
         ] {
             let said = said(line).join("\n");
             assert!(said.contains(words), "{line}: {said}");
         }
+    }
+
+    #[test]
+    fn what_a_service_overrides_is_judged_where_it_stands() {
+        let master = "smtp unix - - n - - smtp\nother unix - - n - - smtp -o smtp_bind_address=1.2.3\n";
+        assert_eq!(
+            said_of("smtp_bind_address6 = x", master),
+            [
+                "main.cf:2: error: smtp_bind_address6: \"x\" is no IPv6 address; write the address of an interface of this host",
+                "master.cf:2: error: smtp_bind_address: \"1.2.3\" is no IPv4 address; write the address of an interface of this host",
+            ]
+        );
     }
 
     #[test]

@@ -207,7 +207,23 @@ fn service(line: &LogicalLine, problems: &mut Vec<Problem>) -> Result<Service, W
     }
     arguments(&mut service, rest)?;
     service.role = role(&service, problems)?;
-    Ok(service)
+    match service.arguments.first() {
+        Some(argument) if takes_none(&service) => {
+            let remedy = "remove it; a parameter is written as -o name=value";
+            Err((format!("{} takes no argument \"{argument}\"", service.command), remedy.into()))
+        }
+        _ => Ok(service),
+    }
+}
+
+/// Whether nothing but `-o`, `-v` and `-D` can be said to a command; others run a command line of their own (pipe, spawn), or
+/// are no process here.
+fn takes_none(service: &Service) -> bool {
+    match service.role {
+        Role::Listener { .. } => service.command == "smtpd",
+        Role::Transport(delivery) => !matches!(delivery, Delivery::Pipe | Delivery::Spawn),
+        _ => false,
+    }
 }
 
 /// Splits at white space; `{…}` is kept together, with its braces.

@@ -81,6 +81,8 @@ fn faults_are_told_with_their_line() {
     assert!(problem("smtp inet n - y soon - smtpd").contains("field wakeup"));
     assert!(problem("smtp inet n - y - - smtpd -o").contains("-o without"));
     assert!(problem("smtp inet n - y - - smtpd -o {a = b").contains("\"}\" is missing"));
+    assert!(problem("smtp inet n - y - - smtpd -q").contains("smtpd takes no argument \"-q\"; remove it"));
+    assert!(problem("local unix - n n - - local flags=R").contains("local takes no argument \"flags=R\""));
     assert!(problem("policy inet n - y - - policyd").contains("not working yet"));
 }
 

@@ -44,9 +44,9 @@ rows! { LOCAL:
     /// Who gets mail for unknown local users.
     "luser_relay" RAW = "", Local, Works;
     /// A command that takes the mail of local users. Delivery to commands does not work yet: their mail waits in the queue.
-    "mailbox_command" RAW = "", Local, Works;
+    "mailbox_command" RAW = "", Local, NotYet;
     /// mailbox_command by recipient; their mail waits as well.
-    "mailbox_command_maps" TABLES = "", Local, Works;
+    "mailbox_command_maps" TABLES = "", Local, NotYet;
     /// How mailbox files are locked.
     "mailbox_delivery_lock" words(&["fcntl", "flock", "dotlock"]) = "fcntl, dotlock", Local, Works;
     /// Octets of a mailbox file; 0 for no limit.
