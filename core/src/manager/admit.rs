@@ -50,11 +50,27 @@ impl Manager {
     /// Fills the active queue.
     pub(super) fn admit_more(&mut self, now: Now) {
         while self.has_room() {
-            let Some(id) = self.index.next_to_admit(now.mono) else { return };
+            let Some(id) = self.index.next_to_admit(now.mono).or_else(|| self.next_stale(now)) else {
+                return;
+            };
             self.activate(now, id);
             self.loading += 1;
             self.outbox.put(Output::Load(id));
         }
+    }
+
+    /// One of those that were set aside before the configuration was read again.
+    fn next_stale(&mut self, now: Now) -> Option<QueueId> {
+        while let Some(group) = self.stale.front_mut() {
+            let Some(id) = group.pop_first() else {
+                self.stale.pop_front();
+                continue;
+            };
+            if self.unpark(now, id) {
+                return Some(id);
+            }
+        }
+        None
     }
 
     fn activate(&mut self, now: Now, id: QueueId) {
@@ -124,15 +140,12 @@ impl Manager {
     }
 
     /// The configuration was read again: what waits in the scheduler is routed again.
-    pub(super) fn reload(&mut self, now: Now, params: Params) {
+    pub(super) fn reload(&mut self, params: Params) {
         self.scheduler = Scheduler::new(params.schedule.clone());
         self.params = params;
         self.attempts.values_mut().for_each(|running| running.place = None);
-        for parked in std::mem::take(&mut self.parked).into_values() {
-            for id in parked {
-                self.unpark(now, id);
-            }
-        }
+        // Where they go now is found out one after the other, as there is room: there may be a million of them.
+        self.stale.extend(std::mem::take(&mut self.parked).into_values());
         let under_way: BTreeSet<(QueueId, u32)> = self
             .attempts
             .values()

@@ -39,7 +39,7 @@ use crate::time::{Instant, Now};
 use active::{Active, Attempts};
 use index::Index;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use writing::Writer;
 
@@ -136,6 +136,8 @@ pub struct Manager {
     early: Option<Vec<(Ticket, Order)>>,
     /// Messages set aside, by the destination that has enough to do.
     parked: BTreeMap<(usize, String), BTreeSet<QueueId>>,
+    /// Those that were set aside before the configuration was last read: admitted when nothing else waits.
+    stale: VecDeque<BTreeSet<QueueId>>,
     /// When a transport that is not there was last warned of.
     warned: BTreeMap<String, Instant>,
     /// When a destination with too much mail was last warned of.
@@ -166,6 +168,7 @@ impl Manager {
             tasks: BTreeMap::new(),
             early: Some(Vec::new()),
             parked: BTreeMap::new(),
+            stale: VecDeque::new(),
             warned: BTreeMap::new(),
             clogged: None,
             last_sequence: 0,
@@ -255,7 +258,7 @@ impl Machine for Manager {
             Input::Appended(ticket, result) => self.appended(now, ticket, result),
             Input::Reported(id, result) => self.reported(now, id, result),
             Input::Order(ticket, order) => self.order(now, ticket, order),
-            Input::Reload(params) => self.reload(now, *params),
+            Input::Reload(params) => self.reload(*params),
             Input::Drain if self.life != Life::Drained => self.life = Life::Draining,
             Input::Drain => {}
         }

@@ -230,15 +230,18 @@ impl Manager {
                 self.parked.remove(name);
             }
             if let Some(id) = id {
-                self.unpark(now, id);
+                _ = self.unpark(now, id);
             }
         }
     }
 
-    pub(super) fn unpark(&mut self, now: Now, id: QueueId) {
-        if self.index.get(id).is_some_and(|entry| entry.parked) {
-            self.index.put(id, Queue::Deferred(now.mono));
-        }
+    /// Lets a message that was set aside come; false when it is so no longer, or an order holds it up.
+    pub(super) fn unpark(&mut self, now: Now, id: QueueId) -> bool {
+        let Some(locked) = self.index.get(id).filter(|entry| entry.parked).map(|entry| entry.locked) else {
+            return false;
+        };
+        self.index.put(id, Queue::Deferred(now.mono));
+        !locked
     }
 
     fn warn_of_transport(&mut self, now: Now, id: QueueId, transport: String) {

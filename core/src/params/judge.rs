@@ -200,7 +200,10 @@ mod tests {
             ("maximal_backoff_time = 1s", "warning: maximal_backoff_time: is less than minimal_backoff_time"),
             ("myhostname = -bad_.host..name", "error: myhostname: \"-bad_.host..name\" is no name of a host"),
             ("myhostname = 192.0.2.1", "error: myhostname: \"192.0.2.1\" is no name of a host"),
-            ("queue_directory = spool", "error: queue_directory: \"spool\" depends on where the daemon is started"),
+            (
+                "queue_directory = spool",
+                "error: queue_directory: \"spool\" depends on where the daemon is started",
+            ),
             ("myhostname =", "error: myhostname: \"\" is no name of a host"),
         ] {
             let said = said(line).join("\n");

@@ -65,8 +65,11 @@ impl Item {
         })
     }
 
-    pub(super) fn has_commit(&self) -> bool {
-        self.changes.iter().any(|change| matches!(change, Change::Commit(_)))
+    pub(super) fn commits(&self) -> Option<&Message> {
+        self.changes.iter().find_map(|change| match change {
+            Change::Commit(message) => Some(&**message),
+            _ => None,
+        })
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Params {
     pub segment_size: u64,
     /// `spool_reserve` (ours): octets that new mail may not use, so that a full disk can be drained. Kept as whole segments.
     pub reserve: u64,
+    /// `queue_message_limit` (ours): messages in the queue at most; new mail beyond is refused.
+    pub message_limit: usize,
 }
 
 /// The smallest useful segment, in octets; tests use it.
@@ -40,7 +42,7 @@ pub const SEGMENT_SIZE_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Default for Params {
     fn default() -> Self {
-        Self { segment_size: 8 * 1024 * 1024, reserve: 8 * 1024 * 1024 }
+        Self { segment_size: 8 * 1024 * 1024, reserve: 8 * 1024 * 1024, message_limit: usize::MAX }
     }
 }
 
@@ -51,6 +53,10 @@ impl Params {
         Self {
             segment_size: settings.number("spool_segment_size"),
             reserve: settings.number("spool_reserve"),
+            message_limit: match settings.number("queue_message_limit") {
+                0 => usize::MAX,
+                limit => usize::try_from(limit).unwrap_or(usize::MAX),
+            },
         }
     }
 
@@ -110,6 +116,8 @@ pub struct Log {
     pub(super) spares: Spares,
     pub(super) loads: Loads,
     pub(super) tidy: Tidy,
+    /// New mail was refused because there are enough messages, and that has been told.
+    pub(super) is_crowded: bool,
     operations: BTreeMap<OpId, Purpose>,
     next_operation: u64,
 }
@@ -133,6 +141,7 @@ impl Log {
             spares: Spares::default(),
             loads: Loads::default(),
             tidy: Tidy::default(),
+            is_crowded: false,
             operations: BTreeMap::new(),
             next_operation: 0,
         }

@@ -12,6 +12,7 @@ mod item;
 pub mod lifecycle;
 mod load;
 mod log;
+mod places;
 mod reading;
 mod record;
 mod recovery;

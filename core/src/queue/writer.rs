@@ -129,7 +129,10 @@ impl Log {
         if let Some(why) = self.writer.refusing {
             return self.answer(Some(ticket), Err(why));
         }
-        let kind = if item.has_commit() { Kind::Mail } else { Kind::Change };
+        if !self.has_place_for(&item) {
+            return self.answer(Some(ticket), Err(Refusal::Full));
+        }
+        let kind = if item.commits().is_some() { Kind::Mail } else { Kind::Change };
         self.writer.queued += item.size();
         if kind == Kind::Mail {
             self.writer.company.came(self.now.mono);
@@ -434,6 +437,6 @@ fn frame_header(item: &Item, current: &Current, end: u64) -> FrameHeader {
         content_crc: checksum(item.content.iter().map(Vec::as_slice)),
         synced_through: current.synced,
         subject: item.subject(),
-        commit: item.has_commit(),
+        commit: item.commits().is_some(),
     }
 }

@@ -181,7 +181,7 @@ async fn reload(house: &House<Real>, setup: &Setup, log: &observe::Log) -> Resul
 }
 
 /// What a running daemon can not change, and would go on without in silence.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 10] = [
     "queue_directory",
     "mail_owner",
     "maillog_file",
@@ -191,6 +191,7 @@ const FIXED: [&str; 9] = [
     "node_number",
     "spool_segment_size",
     "spool_reserve",
+    "queue_message_limit",
 ];
 
 /// Changes that a reload can not make.

@@ -124,7 +124,7 @@ pub(super) fn scopes() -> Vec<(&'static str, Spool)> {
 impl State {
     fn new() -> Self {
         let mut state = Self {
-            log: Log::new(Params { segment_size: SEGMENT, reserve: 0 }, 1),
+            log: Log::new(Params { segment_size: SEGMENT, reserve: 0, ..Params::default() }, 1),
             platter: Platter::default(),
             now: Now { wall: Timestamp(0), ..Now::default() },
             pending: Vec::new(),
@@ -274,7 +274,10 @@ impl State {
         self.asked.clear();
         self.found.clear();
         (self.ids, self.ready, self.troubled) = (None, false, false);
-        self.log = Log::new(Params { segment_size: SEGMENT, reserve: 0 }, u64::from(self.crashes) + 1);
+        self.log = Log::new(
+            Params { segment_size: SEGMENT, reserve: 0, ..Params::default() },
+            u64::from(self.crashes) + 1,
+        );
         self.tell(Input::Open);
         if self.crashes == model.crashes {
             for _ in 0..RECOVERY_MAX {

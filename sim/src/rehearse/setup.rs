@@ -183,7 +183,7 @@ impl Directory {
         };
         let mut site = Site::of(&config, HOST, NodeId(0), &resolv, true).map_err(|e| wrong(e).join("\n"))?;
         site.compiled = compiled;
-        site.queue = queue::Params { segment_size: SEGMENT, reserve: SEGMENT };
+        site.queue = queue::Params { segment_size: SEGMENT, reserve: SEGMENT, ..site.queue };
         site.other_sockets = Some((ELSEWHERE, 24).into());
         let settings = config.settings(None);
         Ok(Setup {

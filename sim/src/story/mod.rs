@@ -180,7 +180,8 @@ fn site(number: usize, plan: &HostPlan) -> Site {
     let made = Site::new(&name, address(2, number), node, &plan.main.join("\n"), MASTER);
     let mut site = made.unwrap_or_else(|wrong| panic!("the scenario's configuration is wrong: {wrong:?}"));
     // Smaller than the parameter allows: more segments, more compaction, more to go wrong.
-    site.queue = queue::Params { segment_size: plan.segment, reserve: plan.segment };
+    site.queue =
+        queue::Params { segment_size: plan.segment, reserve: plan.segment, ..queue::Params::default() };
     site
 }
 

@@ -174,7 +174,7 @@ impl Spool {
     fn open(disk: Disk) -> Self {
         let mut spool = Self {
             disk,
-            log: Log::new(Params { segment_size: SIZE as u64, reserve: 0 }, 77),
+            log: Log::new(Params { segment_size: SIZE as u64, reserve: 0, ..Params::default() }, 77),
             now: Now::default(),
             pending: VecDeque::new(),
             operations: 0,

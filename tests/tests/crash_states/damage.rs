@@ -15,7 +15,7 @@ const LARGE: QueueId = QueueId(0x4000);
 const NEXT: QueueId = QueueId(0x5000);
 
 fn params() -> Params {
-    Params { segment_size: 4 * 1024, reserve: 0 }
+    Params { segment_size: 4 * 1024, reserve: 0, ..Params::default() }
 }
 
 /// A spool at rest, and what is in it: stored octets of each message, and where its frame ends.

@@ -28,7 +28,7 @@ const AGAIN: u64 = 40;
 
 /// Small, so that a short history changes segments often.
 pub(crate) fn params() -> Params {
-    Params { segment_size: 8 * 1024, reserve: 8 * 1024 }
+    Params { segment_size: 8 * 1024, reserve: 8 * 1024, ..Params::default() }
 }
 
 /// A moment at which both clocks are known.

@@ -146,7 +146,7 @@ fn history(record: &[Entry], contents: &BTreeMap<QueueId, Vec<u8>>, below: &str)
 }
 
 fn explorer() -> Explorer {
-    Explorer::new(Params { segment_size: SEGMENT, reserve: SEGMENT })
+    Explorer::new(Params { segment_size: SEGMENT, reserve: SEGMENT, ..Params::default() })
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Many messages: bounds, fairness, cost, and one fate for each.
 
 use super::*;
+use crate::limits::LOADS_MAX;
 use crate::params::Settings;
 use std::collections::BTreeSet;
 
@@ -51,6 +52,24 @@ fn a_backlog_for_one_smarthost_is_not_loaded_again_and_again() {
     assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
     assert!(idle < 20, "the hub had nothing to do {idle} times");
     assert!(toy.loads < 2 * 3_000, "{} loads", toy.loads);
+}
+
+#[test]
+fn a_reload_has_those_that_were_set_aside_come_a_few_at_a_time() {
+    let setup = || Params { active_limit: 200, ..params() };
+    let mut toy = Toy::new(setup());
+    toy.manner("hole.example", Manner::Hangs);
+    (1..=2_000).for_each(|n| toy.send(n, &["b@hole.example"]));
+    let before = toy.loads;
+    toy.manager.handle_input(toy.now, Input::Reload(Box::new(setup())));
+    toy.drain();
+    let loads = toy.loads - before;
+    assert!((1..=LOADS_MAX).contains(&loads), "{loads} loads at once");
+    toy.answer();
+    assert!(toy.manager.active_messages() <= 200);
+    toy.release("hole.example", Manner::Takes);
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert!(toy.taken.values().all(|&times| times == 1));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::time::{Duration, Now};
 use std::collections::BTreeSet;
 
 fn params() -> Params {
-    Params { segment_size: 8 * 1024, reserve: 0 }
+    Params { segment_size: 8 * 1024, reserve: 0, ..Params::default() }
 }
 
 /// A small spool at rest: four messages, one of them removed, one with an outcome, one in a file of its own.

@@ -130,7 +130,7 @@ fn a_broken_disk_is_tried_again_ever_more_rarely_and_forgiven_when_it_works() {
 #[test]
 fn a_full_disk_refuses_mail_and_can_still_be_drained() {
     for seed in 0..10 {
-        let params = Params { segment_size: 16 * 1024, reserve: 16 * 1024 };
+        let params = Params { segment_size: 16 * 1024, reserve: 16 * 1024, ..Params::default() };
         let mut world = World::new(seed, params);
         world.disk.capacity = 20 * 16 * 1024;
         world.settle();
@@ -178,6 +178,28 @@ fn a_full_disk_refuses_mail_and_can_still_be_drained() {
 }
 
 #[test]
+fn a_queue_of_as_many_messages_as_it_may_hold_takes_mail_again_when_some_have_left() {
+    let mut world = World::new(1, Params { message_limit: 20, ..params() });
+    world.settle();
+    let ids: Vec<_> = (0..25).map(|_| (world.commit(), world.settle()).0).collect();
+    let answers: Vec<_> = ids.iter().map(|id| world.lives[id].answer).collect();
+    assert!(answers[..20].iter().all(|answer| *answer == Some(Ok(()))), "{answers:?}");
+    assert!(answers[20..].iter().all(|answer| *answer == Some(Err(Refusal::Full))), "{answers:?}");
+    let told = world.troubles.iter().filter(|text| text.contains("queue_message_limit")).count();
+    assert_eq!(told, 1, "not at each message");
+    // Outcomes are written as ever, and what leaves makes room.
+    world.settle_one(ids[0], 0, true);
+    world.settle();
+    world.remove(ids[0]);
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    assert_eq!(world.lives[&id].answer, Some(Ok(())));
+    assert_eq!(world.log.messages(), 20);
+    world.reborn(1, params()).check(&world.lives);
+}
+
+#[test]
 fn a_disk_too_small_for_one_segment_says_so_and_waits() {
     let mut world = World::new(1, params());
     world.disk.capacity = 10_000;
@@ -200,7 +222,7 @@ fn a_disk_too_small_for_one_segment_says_so_and_waits() {
 #[test]
 fn a_content_stays_until_the_removal_that_had_to_be_written_again_is_durable() {
     // More outcomes than one write carries come before the removal, and their sync fails.
-    let params = Params { segment_size: 8 * 1024 * 1024, reserve: 0 };
+    let params = Params { segment_size: 8 * 1024 * 1024, reserve: 0, ..Params::default() };
     let mut world = World::new(1, params);
     world.settle();
     let large = world.commit_sized(5000, ContentPlace::File);

@@ -67,7 +67,7 @@ pub(super) struct World {
 }
 
 pub(super) fn params() -> Params {
-    Params { segment_size: 16 * 1024, reserve: 16 * 1024 }
+    Params { segment_size: 16 * 1024, reserve: 16 * 1024, ..Params::default() }
 }
 
 impl World {
