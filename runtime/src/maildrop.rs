@@ -1,13 +1,14 @@
 //! The maildrop: where commands on this host leave mail, whether the daemon runs or not.
 //!
-//! A file is a line of JSON (who from, who to) and the message as it was given. It is written under a temporary name, synced, and
-//! renamed, so the daemon never sees half of one; the command succeeds only after that. The directory can be written by
-//! everybody and read by nobody (mode 1733): the file's owner is the submitter, as the kernel says.
+//! A file is a seal (length and checksum of what follows), a line of JSON (who from, who to) and the message as it was given. It is
+//! written under a temporary name, synced, and renamed, so the daemon never sees half of one; the command succeeds only after that. What the
+//! seal does not fit is damaged, and set aside. The directory can be written by everybody and read by nobody (mode 1733): the file's owner is
+//! the submitter, as the kernel says.
 
 use postrider_core::mail::{Notify, OriginalRecipient};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub const DIRECTORY: &str = "maildrop";
 /// Octets of the first line: a few thousand recipients.
 const HEADER_MAX: u64 = 4 << 20;
+/// Octets of a seal: 16 digits of the length, a space, 8 of the CRC-32 (all hexadecimal), and the end of the line.
+const SEAL: usize = 26;
 
 /// What a command says of a message; addresses as typed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -110,8 +113,13 @@ pub fn leave(spool: &Path, header: &Header, content: &[u8]) -> io::Result<()> {
     let write = || -> io::Result<()> {
         // Readable by the daemon, which is another user; its owner can remove it.
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(&temporary)?;
-        serde_json::to_writer(&mut file, header)?;
-        file.write_all(b"\n")?;
+        let mut line = serde_json::to_vec(header)?;
+        line.push(b'\n');
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(&line);
+        checksum.update(content);
+        file.write_all(seal(line.len() + content.len(), checksum.finalize()).as_bytes())?;
+        file.write_all(&line)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&temporary, &last)?;
@@ -156,6 +164,32 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     fs::rename(path, &aside).map(|()| aside)
 }
 
+fn seal(length: usize, checksum: u32) -> String {
+    format!("{length:016x} {checksum:08x}\n")
+}
+
+/// Reads a file to its end, and comes back behind its seal; the octets that follow.
+fn unsealed(file: &mut File) -> io::Result<u64> {
+    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "damaged: its checksum does not fit");
+    let mut said = [0; SEAL];
+    file.read_exact(&mut said).map_err(|_| damaged())?;
+    let (mut length, mut checksum, mut buffer) = (0, crc32fast::Hasher::new(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            count => {
+                length += count;
+                checksum.update(&buffer[..count]);
+            }
+        }
+    }
+    if said != *seal(length, checksum.finalize()).as_bytes() {
+        return Err(damaged());
+    }
+    file.seek(SeekFrom::Start(SEAL as u64))?;
+    Ok(length as u64)
+}
+
 /// Opens a message that waits.
 ///
 /// # Errors
@@ -163,24 +197,24 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
 pub fn open(path: &Path) -> io::Result<Dropped> {
     // Everybody may put things here: never follow a link, never wait for a pipe.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let data = file.metadata()?;
     if !data.is_file() || data.nlink() != 1 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file with one name"));
     }
+    let length = unsealed(&mut file)?;
     let mut content = BufReader::new(file);
     let mut line = Vec::new();
-    io::Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
+    Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
     let header =
         serde_json::from_slice(&line).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    let size = data.len().saturating_sub(line.len() as u64);
+    let size = length.saturating_sub(line.len() as u64);
     Ok(Dropped { header, uid: data.uid(), modified: data.mtime(), size, content, path: path.to_owned() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
 
     #[test]
     fn what_is_left_is_picked_up_once_and_whole() {
@@ -197,6 +231,33 @@ mod tests {
         let mut content = String::new();
         dropped.content.read_to_string(&mut content).expect("read");
         assert_eq!(content, "Subject: x\n\nbody\n");
+        fs::remove_dir_all(spool).expect("ours to remove");
+    }
+
+    #[test]
+    fn a_file_with_a_bit_changed_or_cut_off_anywhere_is_no_message() {
+        let spool = std::env::temp_dir().join(format!("postrider-maildrop-bits-{}", std::process::id()));
+        _ = fs::remove_dir_all(&spool);
+        fs::create_dir_all(&spool).expect("a scratch directory");
+        prepare(&spool).expect("a maildrop");
+        let header = Header { recipients: vec!["root".to_owned()], ..Header::default() };
+        leave(&spool, &header, b"Subject: x\n\nbody\n").expect("left");
+        let path = list(&spool).expect("listed").remove(0);
+        let whole = fs::read(&path).expect("readable");
+        let is_refused = |octets: &[u8]| {
+            fs::write(&path, octets).expect("ours to write");
+            open(&path).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+        };
+        for bit in 0..whole.len() * 8 {
+            let mut octets = whole.clone();
+            octets[bit / 8] ^= 1 << (bit % 8);
+            assert!(is_refused(&octets), "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert!(is_refused(&whole[..length]), "cut at {length}");
+        }
+        assert!(is_refused(&[&whole[..], b"x"].concat()), "longer");
+        assert!(!is_refused(&whole));
         fs::remove_dir_all(spool).expect("ours to remove");
     }
 

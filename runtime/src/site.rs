@@ -198,7 +198,8 @@ impl<E: Environment> Site<E> {
                 // An older name asks for the level where the newer one is not set.
                 let names = ["tls_security_level", "enforce_tls"].map(|name| format!("{program}_{name}"));
                 let [level_name, older] = &names;
-                let parameter = if self.is_set(level_name) || !self.is_set(older) { level_name } else { older };
+                let parameter =
+                    if self.is_set(level_name) || !self.is_set(older) { level_name } else { older };
                 let text = format!("not working yet: {level}");
                 found.insert(self.config.doubt(
                     parameter,
