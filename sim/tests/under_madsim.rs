@@ -10,7 +10,7 @@ use postrider_core::prng::Prng;
 use postrider_sim::env::disk::MemoryDisk;
 use postrider_sim::env::peers::{Manner, Names, Sink, insist, until};
 use postrider_sim::env::trace::{Trace, Tracing};
-use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, provider};
+use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, provider, witness};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -99,6 +99,7 @@ impl Home {
     async fn lose_power(&self, prng: &mut Prng) {
         Handle::current().kill(self.node.id());
         self.disk.lose_power(prng);
+        witness::lost_power();
         sleep(Duration::from_secs(prng.below(600))).await;
         Handle::current().restart(self.node.id());
     }

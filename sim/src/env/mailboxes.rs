@@ -54,6 +54,7 @@ impl Letter for Draft {
     }
 
     fn finish(self: Box<Self>) -> Result<(), Fault> {
+        super::witness::deposited(&self.octets);
         let mut delivered = self.ledger.delivered.lock().unwrap_or_else(PoisonError::into_inner);
         delivered.entry(self.path).or_default().push(self.octets);
         Ok(())

@@ -13,6 +13,7 @@ pub mod peers;
 pub mod platters;
 pub mod provider;
 pub mod trace;
+pub mod witness;
 
 use files::{MemoryFiles, MemoryUsers};
 use mailboxes::Ledger;
@@ -120,5 +121,7 @@ pub fn configuration(main_cf: &str, master_cf: &str, hostname: &str, address: Ip
     let (config, problems) = Config::read(main_cf, master_cf, host);
     let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:#?}");
+    let settings = config.settings(None);
+    witness::host((settings.time("maximal_queue_lifetime"), settings.time("bounce_queue_lifetime")));
     config
 }

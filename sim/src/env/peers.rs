@@ -3,6 +3,8 @@
 //! The same for turmoil and madsim. They speak just enough to be believed, and misbehave when a script says so.
 
 use super::net::{TcpListener, TcpStream, UdpSocket, send_to};
+use super::witness;
+use crate::oracle::Verdict;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::MX;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
@@ -14,6 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// What [`submit`] tells messages apart by.
+const WORD: &str = "X-Word: ";
+/// Octets of a line of a letter, more or less.
+const LINE: usize = 50;
 /// A client gives up on a server that says nothing for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -128,6 +134,8 @@ pub enum Manner {
     Hangup,
     /// Takes the message, then closes without a word.
     TakeAndHangup,
+    /// Says that it has taken the message, and has not.
+    Forget,
 }
 
 /// A message that a server has taken.
@@ -142,10 +150,15 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The first line of the body: what [`submit`] tells messages apart by.
+    /// What [`submit`] was given to tell messages apart by.
     fn word(&self) -> Option<&str> {
-        let (_, body) = self.content.split_once("\n\n")?;
-        body.lines().next()
+        let (header, _) = self.content.split_once("\n\n")?;
+        header.lines().find_map(|line| line.strip_prefix(WORD))
+    }
+
+    /// The addresses of its recipients.
+    fn addresses(&self) -> Vec<String> {
+        self.recipients.iter().map(|line| address(line)).collect()
     }
 }
 
@@ -185,7 +198,7 @@ impl Sink {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).get(verb).copied().unwrap_or_default()
     }
 
-    /// Copies of a message, by the word that its body begins with.
+    /// Copies of a message, by its word.
     #[must_use]
     pub fn copies(&self, word: &str) -> usize {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -213,58 +226,116 @@ impl Sink {
     }
 
     async fn talk(&self, mut wire: Wire) -> io::Result<()> {
+        witness::attempted();
         let (mut message, mut lmtp) = (Taken::default(), false);
+        // What was taken, and whether the daemon has read so shows with its next command.
+        let mut taken = witness::Replies::default();
         let mut line = "CONNECT".to_owned();
         loop {
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
             lmtp |= verb == "LHLO";
             match self.manner(&verb) {
                 Manner::Hangup | Manner::TakeAndHangup => return Ok(()),
-                Manner::Say(text) => wire.say(text).await?,
-                Manner::Usual => {
+                Manner::Say(text) => {
+                    if verb == "RCPT" && text.starts_with('5') {
+                        witness::refused(&address(&line));
+                    }
+                    wire.say(text).await?;
+                }
+                Manner::Usual | Manner::Forget => {
                     match verb.as_str() {
                         "MAIL" => message = Taken { mail: line.clone(), ..Taken::default() },
                         "RCPT" => message.recipients.push(line.clone()),
                         _ => {}
                     }
                     wire.say(usual(&verb)).await?;
-                    if verb == "DATA" && !self.data(&mut wire, &mut message, lmtp).await? {
-                        return Ok(());
+                    if verb == "DATA" {
+                        let data = self.data(&mut wire, &mut message, lmtp).await?;
+                        let Some(replies) = data else {
+                            return Ok(());
+                        };
+                        taken = replies;
                     }
                 }
             }
             match wire.line().await? {
-                Some(next) if verb != "QUIT" => line = next,
-                _ => return Ok(()),
+                Some(next) => line = next,
+                None => return Ok(()),
+            }
+            witness::heard(&taken);
+            witness::written(&std::mem::take(&mut taken));
+            if verb == "QUIT" {
+                return Ok(());
             }
         }
     }
 
-    async fn data(&self, wire: &mut Wire, message: &mut Taken, lmtp: bool) -> io::Result<bool> {
+    /// Reads a content and answers for it; nothing when the connection has ended.
+    async fn data(
+        &self,
+        wire: &mut Wire,
+        message: &mut Taken,
+        lmtp: bool,
+    ) -> io::Result<Option<witness::Replies>> {
         if self.manner("CONTENT") == Manner::Hangup {
             _ = wire.line().await?;
-            return Ok(false);
+            return Ok(None);
         }
         loop {
-            let Some(line) = wire.line().await? else { return Ok(false) };
+            let Some(line) = wire.line().await? else { return Ok(None) };
             if line == "." {
                 break;
             }
             message.content.push_str(line.strip_prefix('.').unwrap_or(&line));
             message.content.push('\n');
         }
-        let replies = if lmtp { message.recipients.len() } else { 1 };
+        let count = if lmtp { message.recipients.len() } else { 1 };
         let manner = self.manner(".");
+        let said = match manner {
+            Manner::Usual | Manner::TakeAndHangup | Manner::Forget => "250 2.0.0 Ok: taken\r\n".repeat(count),
+            Manner::Say(text) => text.to_owned(),
+            Manner::Hangup => return Ok(None),
+        };
         if matches!(manner, Manner::Usual | Manner::TakeAndHangup) {
             self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
         }
-        match manner {
-            Manner::Usual => wire.say(&"250 2.0.0 Ok: taken\r\n".repeat(replies)).await?,
-            Manner::Say(text) => wire.say(text).await?,
-            Manner::Hangup | Manner::TakeAndHangup => return Ok(false),
+        let replies = match manner {
+            Manner::Forget => witness::Replies::default(),
+            _ => testify(message, &said, lmtp),
+        };
+        if manner == Manner::TakeAndHangup {
+            return Ok(None);
         }
-        Ok(true)
+        wire.say(&said).await?;
+        Ok(Some(replies))
     }
+}
+
+/// Tells the witness what replies to a content mean.
+fn testify(message: &Taken, replies: &str, lmtp: bool) -> witness::Replies {
+    let addresses = message.addresses();
+    let content = message.content.replace('\n', "\r\n");
+    let first = || replies.lines().next().unwrap_or_default();
+    let replies: Vec<&str> =
+        if lmtp { replies.lines().collect() } else { addresses.iter().map(|_| first()).collect() };
+    let mut takers = Vec::new();
+    for (address, reply) in addresses.into_iter().zip(replies) {
+        match reply.as_bytes().first() {
+            Some(b'2') => takers.push(address),
+            Some(b'5') => witness::refused(&address),
+            _ => {}
+        }
+    }
+    match takers.is_empty() {
+        true => witness::Replies::default(),
+        false => witness::took(&takers, content.as_bytes(), lmtp),
+    }
+}
+
+/// The address in `RCPT TO:<…>`.
+fn address(line: &str) -> String {
+    let inside = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    inside.map_or_else(String::new, |(address, _)| address.to_owned())
 }
 
 fn usual(verb: &str) -> &'static str {
@@ -277,11 +348,17 @@ fn usual(verb: &str) -> &'static str {
     }
 }
 
-/// Submits a message once. Its content is the line `word`, and so many lines more.
+/// Submits a message once, a letter of the witness: its word is in the header, its body has about so many lines.
 ///
 /// # Errors
 /// It was not taken; the server's words, or what happened to the connection.
 pub async fn submit(server: SocketAddr, recipients: &[&str], word: &str, lines: usize) -> io::Result<()> {
+    const SENDER: &str = "alice@here.test";
+    let recipients: Vec<String> = recipients.iter().map(|&recipient| recipient.to_owned()).collect();
+    let (token, letter) = witness::letter(SENDER, &recipients, lines * LINE);
+    // Until the dot is on its way, nobody can have taken it.
+    let verdict = Mutex::new(Verdict::Refused);
+    let decided = |what| *verdict.lock().unwrap_or_else(PoisonError::into_inner) = what;
     let talk = async {
         let mut wire = Wire::new(TcpStream::connect(server).await?);
         let expect = |reply: String, code: &str| {
@@ -290,21 +367,39 @@ pub async fn submit(server: SocketAddr, recipients: &[&str], word: &str, lines: 
         expect(wire.reply().await?, "220")?;
         wire.say("EHLO client.test\r\n").await?;
         expect(wire.reply().await?, "250")?;
-        wire.say("MAIL FROM:<alice@here.test>\r\n").await?;
+        wire.say(&format!("MAIL FROM:<{SENDER}>\r\n")).await?;
         expect(wire.reply().await?, "250")?;
-        for recipient in recipients {
+        for recipient in &recipients {
             wire.say(&format!("RCPT TO:<{recipient}>\r\n")).await?;
             expect(wire.reply().await?, "250")?;
         }
         wire.say("DATA\r\n").await?;
         expect(wire.reply().await?, "354")?;
-        let filler = "so that it is not in one segment of the network\r\n".repeat(lines);
-        wire.say(&format!("Subject: test\r\n\r\n{word}\r\n{filler}.\r\n")).await?;
-        expect(wire.reply().await?, "250")?;
+        let text = String::from_utf8_lossy(&letter);
+        wire.say(&format!("{WORD}{word}\r\n")).await?;
+        decided(Verdict::Unknown);
+        wire.say(&format!("{}.\r\n", stuffed(&text))).await?;
+        let reply = wire.reply().await?;
+        if reply.starts_with("250") {
+            decided(Verdict::Promised);
+            witness::promised(token, &recipients, &reply);
+        } else {
+            decided(Verdict::Refused);
+        }
+        expect(reply, "250")?;
         _ = wire.say("QUIT\r\n").await;
         Ok(())
     };
-    tokio::time::timeout(PATIENCE, talk).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let result = tokio::time::timeout(PATIENCE, talk).await;
+    witness::replied(token, *verdict.lock().unwrap_or_else(PoisonError::into_inner));
+    result.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// With a second dot where a line begins with one.
+fn stuffed(text: &str) -> String {
+    text.split_inclusive("\r\n")
+        .map(|line| if line.starts_with('.') { format!(".{line}") } else { line.to_owned() })
+        .collect()
 }
 
 /// Submits until it is taken.

@@ -95,11 +95,16 @@ impl HostDisk {
 
 impl Disk for HostDisk {
     fn execute(&self, op: Op) -> Result<Done, DiskError> {
-        Self::carry_out(op).map_err(|error| match error.kind() {
+        let syncs_log = matches!(op, Op::Sync(File::Segment(_)));
+        let result = Self::carry_out(op).map_err(|error| match error.kind() {
             ErrorKind::StorageFull => DiskError::Full,
             ErrorKind::NotFound => DiskError::Missing,
             _ => DiskError::Failed(error.to_string()),
-        })
+        });
+        if syncs_log && result.is_ok() {
+            super::witness::synced();
+        }
+        result
     }
 
     fn free_space(&self) -> u64 {

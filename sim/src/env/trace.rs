@@ -1,8 +1,10 @@
 //! A fingerprint of a run: every event of the daemon's log, and of the world below it, goes into one hash.
 //!
 //! Two runs of one seed must have the same. The daemon's lines are kept too, and printed when a test fails. A task that panics
-//! fails the test: tokio alone would only end the task.
+//! fails the test: tokio alone would only end the task. So does a rule of the oracle that was broken ([`super::witness`]).
 
+use super::witness;
+use crate::oracle::Violation;
 use std::cell::Cell;
 use std::fmt::{Debug, Write};
 use std::sync::Once;
@@ -62,6 +64,7 @@ impl Tracing {
     #[must_use]
     pub fn start() -> Self {
         count_panics();
+        witness::begin();
         let kept = Kept { hash: FNV_START, events: 0, lines: Vec::new(), unordered: None };
         let trace = Trace { kept: Arc::new(Mutex::new(kept)) };
         let listener = Listener { trace: trace.clone(), spans: AtomicU64::new(1) };
@@ -89,6 +92,12 @@ impl Tracing {
         PANICS.set(PANICS.get().checked_sub(1).expect("a task panicked on purpose"));
     }
 
+    /// Has the oracle judge now, in place of at the end: for a test that breaks a rule on purpose.
+    #[must_use]
+    pub fn judge(&self) -> Vec<Violation> {
+        witness::judge()
+    }
+
     /// What was traced so far.
     #[must_use]
     pub fn trace(&self) -> Trace {
@@ -102,6 +111,9 @@ impl Drop for Tracing {
             eprintln!("{}", self.trace.lines().join("\n"));
         } else {
             assert_eq!(PANICS.get(), 0, "a task panicked; standard error says where");
+            let broken = witness::judge();
+            let log = || self.trace.lines().join("\n");
+            assert!(broken.is_empty(), "the oracle: {broken:#?}\n{}", log());
         }
     }
 }
@@ -128,11 +140,24 @@ impl Trace {
 }
 
 #[derive(Default)]
-struct Words(String);
+struct Words {
+    text: String,
+    event: String,
+    id: String,
+}
 
 impl Visit for Words {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        _ = write!(self.0, " {}={value:?}", field.name());
+        _ = write!(self.text, " {}={value:?}", field.name());
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "event" => value.clone_into(&mut self.event),
+            "id" => value.clone_into(&mut self.id),
+            _ => {}
+        }
+        self.record_debug(field, &value);
     }
 }
 
@@ -154,7 +179,7 @@ impl Subscriber for Listener {
         event.record(&mut words);
         let mut kept = self.trace.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let hash_from = |start: u64| {
-            words.0.bytes().fold(start, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME))
+            words.text.bytes().fold(start, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(FNV_PRIME))
         };
         match kept.unordered {
             Some(sum) => kept.unordered = Some(sum.wrapping_add(hash_from(FNV_START))),
@@ -162,7 +187,8 @@ impl Subscriber for Listener {
         }
         kept.events += 1;
         if event.metadata().target() == "postrider" {
-            kept.lines.push(words.0);
+            witness::logged(&words.event, &words.id);
+            kept.lines.push(words.text);
         }
     }
 

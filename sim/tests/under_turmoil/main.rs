@@ -1,4 +1,5 @@
-//! The whole daemon on turmoil's hosts: its own sockets, clocks and disk are simulated, the rest is what `main` runs.
+//! The whole daemon on turmoil's hosts: its own sockets, clocks and disk are simulated, the rest is what `main` runs. The oracle
+//! judges each test when it ends.
 //!
 //! A crash here is a loss of power: the links are held first, so nobody hears of it, and the file system forgets what was
 //! not synced. turmoil resends nothing, so links are held, never partitioned.
@@ -143,6 +144,25 @@ fn a_server_that_hangs_up_in_the_middle_of_a_message_gets_it_again() {
     let trace = tracing.trace();
     assert_eq!(trace.count("status=sent"), 1);
     assert_eq!(trace.count("status=deferred"), 4);
+}
+
+#[test]
+fn a_server_that_forgets_what_it_took_is_noticed_by_the_oracle() {
+    let tracing = Tracing::start();
+    let mut sim = world(9);
+    let sink = Sink::scripted(|verb, _| if verb == "." { Manner::Forget } else { Manner::Usual });
+    names(&mut sim, Names::default().domain("there.test", SINK));
+    daemon(&mut sim, MTA, 9, "", &Belongings::default());
+    server(&mut sim, SINK, &sink);
+    let watched = tracing.trace();
+    sim.client(CLIENT, async move {
+        insist(SMTP, &["bob@there.test"], "forgotten", 3).await;
+        until(LIMIT, || watched.count("status=sent") > 0).await;
+        Ok(())
+    });
+    sim.run().expect("the daemon believes it");
+    let broken: Vec<String> = tracing.judge().iter().map(ToString::to_string).collect();
+    assert_eq!(broken, ["letter 0 for bob@there.test is LOST: promised, and neither delivered nor reported"]);
 }
 
 #[test]

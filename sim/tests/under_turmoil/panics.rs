@@ -109,12 +109,13 @@ fn a_report_whose_task_panics_is_made_later() {
 #[test]
 fn the_daemon_knows_when_a_task_has_ended_that_nobody_can_do_without() {
     let tracing = Tracing::start();
-    let trap = Trap::default();
-    let mut sim = trapped("", &trap, &Sink::default(), &Belongings::default());
+    let (trap, sink) = (Trap::default(), Sink::default());
+    let mut sim = trapped("", &trap, &sink, &Belongings::default());
     let armed = trap.clone();
     sim.client(CLIENT, async move {
         // It is up: from now on a sync is that of a message.
         insist(SMTP, &["bob@there.test"], "first", 3).await;
+        until(LIMIT, || sink.copies("first") > 0).await;
         armed.sync.store(true, Ordering::Relaxed);
         tokio::spawn(insist(SMTP, &["bob@there.test"], "never taken", 3));
         until(LIMIT, || !armed.fallen.lock().expect("no test has failed").is_empty()).await;

@@ -7,7 +7,7 @@ use postrider_core::queue::{DiskError, Done, Op};
 use postrider_sim::env::peers::{Names, Sink};
 use postrider_sim::env::platters::HostDisk;
 use postrider_sim::env::trace::Tracing;
-use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, provider};
+use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, provider, witness};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -176,6 +176,7 @@ pub(crate) fn lose_power(tracing: &Tracing, sim: &mut Sim<'_>, steps: u64) {
         sim.hold(MTA, other);
     }
     tracing.aside(|| sim.crash(MTA));
+    witness::lost_power();
     for _ in 0..steps {
         _ = sim.step().expect("nobody fails");
     }
