@@ -4,6 +4,7 @@ mod author;
 mod client;
 mod config;
 mod dialogue;
+mod embedded;
 mod list;
 mod load;
 mod map;

@@ -12,8 +12,6 @@ use std::fs;
 use std::net::{IpAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-/// Everything below here without `-c`.
-pub(super) const EMBEDDED: &str = "postrider-data";
 /// EX_CONFIG of sysexits.h.
 const CONFIGURATION: u8 = 78;
 
@@ -50,11 +48,11 @@ impl Setup {
     }
 
     fn place(directory: Option<String>) -> PathBuf {
-        let embedded = Path::new(EMBEDDED).join("config");
+        let embedded = || Some(super::embedded::root().ok()?.join("config"));
         directory
             .or_else(|| std::env::var("MAIL_CONFIG").ok())
             .map(PathBuf::from)
-            .or_else(|| embedded.join("main.cf").exists().then_some(embedded))
+            .or_else(|| embedded().filter(|directory| directory.join("main.cf").exists()))
             .unwrap_or_else(|| PathBuf::from("/etc/postfix"))
     }
 

@@ -1,7 +1,6 @@
 //! `start`, `check`, `status`, `stop`, `reload`.
 
-use super::setup::EMBEDDED;
-use super::{Failure, Setup, ask, print};
+use super::{Failure, Setup, ask, embedded, print};
 use crate::control::{Reply, Request};
 use crate::env::real::Real;
 use crate::observe::{self, Format, Options, Target};
@@ -9,15 +8,12 @@ use crate::privilege::{self, Agent};
 use crate::trouble::{Cause, Fault, told};
 use crate::{maildrop, serve};
 use postrider_core::params::Severity;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// EX_CONFIG of sysexits.h; [`Cause::status`] has the others.
 const CONFIGURATION: u8 = 78;
-/// The port of the embedded default.
-const EMBEDDED_PORT: u16 = 2525;
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -30,14 +26,14 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
             format!("start: unknown argument {unknown}; usage: postrider start [-c DIR]"),
         ));
     }
-    let embedded = directory.is_none();
+    let is_embedded = directory.is_none();
     let directory = match directory {
         Some(directory) => PathBuf::from(directory),
-        None => embedded_default()?,
+        None => embedded::write()?,
     };
     let setup = Setup::read(&directory)?;
     report(&setup)?;
-    let log = observe::start(log_options(&setup, embedded)).map_err(|error| log_fault(&setup, &error))?;
+    let log = observe::start(log_options(&setup, is_embedded)).map_err(|error| log_fault(&setup, &error))?;
     for problem in &setup.problems {
         observe::warn(format!("{}/{problem}", setup.directory.display()));
     }
@@ -46,7 +42,7 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     prepare(&setup, &queue_directory)?;
     // From here on we are mail_owner; the helper does what needs root.
     privilege::drop_root(setup.settings.text("mail_owner")).map_err(|text| owner_fault(&setup, &text))?;
-    if matches!(*agent, Agent::Ourselves) && !embedded {
+    if matches!(*agent, Agent::Ourselves) && !is_embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
     let env = Real::open(&queue_directory, Arc::clone(&agent)).map_err(|fault| spool_fault(&setup, fault))?;
@@ -54,7 +50,7 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     let runtime =
         runtime.map_err(|error| Fault::new(Cause::System, format!("no runtime: {}", told(&error))))?;
     // Who does not read it is served all the same.
-    let greet = move |setup: &Setup| _ = embedded.then(|| welcome(setup));
+    let greet = move |setup: &Setup| _ = is_embedded.then(|| embedded::welcome(setup));
     let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent, greet));
     log.flush();
     result.map_err(Failure::from)
@@ -161,93 +157,6 @@ fn facility(word: &str) -> u8 {
             _ => 2,
         },
     }
-}
-
-/// Writes the embedded default on its first start; the directory of main.cf.
-fn embedded_default() -> Result<PathBuf, Failure> {
-    let here = std::env::current_dir()
-        .map_err(|error| Fault::new(Cause::System, format!("current directory: {}", told(&error))))?;
-    let root = here.join(EMBEDDED);
-    let directory = root.join("config");
-    let write = || -> std::io::Result<()> {
-        fs::create_dir_all(&directory)?;
-        fs::create_dir_all(root.join("mail"))?;
-        let main_cf = directory.join("main.cf");
-        if !main_cf.exists() {
-            let (owner, uid, gid) = embedded_owner();
-            fs::write(main_cf, embedded_main_cf(&root, owner, uid, gid))?;
-            std::os::unix::fs::chown(root.join("mail"), Some(uid), Some(gid))?;
-        }
-        let master_cf = directory.join("master.cf");
-        if !master_cf.exists() {
-            fs::write(master_cf, EMBEDDED_MASTER_CF)?;
-        }
-        Ok(())
-    };
-    let fail = |error| Fault::new(Cause::of_path(&error), format!("{}: {}", root.display(), told(&error)));
-    write().map_err(fail)?;
-    Ok(directory)
-}
-
-const EMBEDDED_MASTER_CF: &str = "\
-# service   type  private unpriv chroot wakeup maxproc command
-127.0.0.1:2525 inet n     -      n      -      -       smtpd
-smtp        unix  -       -      n      -      -       smtp
-relay       unix  -       -      n      -      -       smtp
-lmtp        unix  -       -      n      -      -       lmtp
-error       unix  -       -      n      -      -       error
-discard     unix  -       -      n      -      -       discard
-virtual     unix  -       n      n      -      -       virtual
-local       unix  -       n      n      -      -       local
-";
-
-/// Whom the embedded default runs and delivers as: whoever starts it; for root somebody who owns nothing.
-fn embedded_owner() -> (&'static str, u32, u32) {
-    let find = |name| nix::unistd::User::from_name(name).ok().flatten();
-    let owner = if find("postfix").is_some() { "postfix" } else { "nobody" };
-    match find(owner) {
-        Some(user) if nix::unistd::Uid::effective().is_root() => {
-            (owner, user.uid.as_raw(), user.gid.as_raw())
-        }
-        _ => (owner, nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
-    }
-}
-
-fn embedded_main_cf(root: &Path, owner: &str, uid: u32, gid: u32) -> String {
-    let root = root.display();
-    format!(
-        "# Written by `postrider start` at its first start without -c. It is yours now.\n\
-         compatibility_level = 3.6\n\
-         queue_directory = {root}/spool\n\
-         mail_owner = {owner}\n\
-         inet_interfaces = loopback-only\n\
-         mynetworks_style = host\n\
-         \n\
-         # Mail for any local part at these names goes to a Maildir below mail/.\n\
-         mydestination = $myhostname, localhost.$mydomain, localhost\n\
-         local_recipient_maps =\n\
-         local_transport = virtual\n\
-         virtual_mailbox_base = {root}/mail\n\
-         virtual_mailbox_maps = localpart:/\n\
-         virtual_uid_maps = static:{uid}\n\
-         virtual_gid_maps = static:{gid}\n\
-         virtual_minimum_uid = 1\n"
-    )
-}
-
-fn welcome(setup: &Setup) -> Result<(), Failure> {
-    let root = setup.directory.parent().unwrap_or(&setup.directory).display().to_string();
-    print(&format!(
-        "Postrider {} listens on 127.0.0.1:{EMBEDDED_PORT}; everything lies below {root}\n\
-         \n\
-         Send the first message from another terminal:\n\
-         \n    swaks --server 127.0.0.1:{EMBEDDED_PORT} --from you@localhost --to me@localhost\n\
-         \nor, with nothing but Python:\n\
-         \n    python3 -c 'import smtplib; smtplib.SMTP(\"127.0.0.1\", {EMBEDDED_PORT}).sendmail(\"you@localhost\", \
-         [\"me@localhost\"], \"Subject: hello\\n\\nIt flows.\\n\")'\n\
-         \nIt is then in {root}/mail/me/new/. Ctrl-C stops the daemon.\n\n",
-        env!("CARGO_PKG_VERSION")
-    ))
 }
 
 /// Reads everything, and says what is wrong.

@@ -1,0 +1,130 @@
+//! The embedded default: what `start` runs when no configuration is named.
+
+use super::{Failure, Setup, print};
+use crate::trouble::{Cause, Fault, told};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// Below the directory that it is started in.
+const BESIDE: &str = "postrider-data";
+/// For root in a directory that the user whom the daemon becomes can not enter, as /root often is.
+const ELSEWHERE: &str = "/var/lib/postrider-data";
+/// Where it listens, on loopback.
+const PORT: u16 = 2525;
+
+/// The folder of everything: configuration, queue and mail.
+///
+/// # Errors
+/// The current directory is gone.
+pub(super) fn root() -> io::Result<PathBuf> {
+    let here = std::env::current_dir()?;
+    let (_, uid, gid) = owner();
+    Ok(if may_enter(&here, uid, gid) { here.join(BESIDE) } else { PathBuf::from(ELSEWHERE) })
+}
+
+/// Whether somebody can use the names in a directory, by the modes of it and of those above it.
+fn may_enter(directory: &Path, uid: u32, gid: u32) -> bool {
+    directory.ancestors().filter_map(|path| fs::metadata(path).ok()).all(|data| {
+        let bit = match (data.uid() == uid, data.gid() == gid) {
+            (true, _) => 0o100,
+            (false, true) => 0o010,
+            (false, false) => 0o001,
+        };
+        data.mode() & bit != 0
+    })
+}
+
+/// Writes the embedded default on its first start; the directory of main.cf.
+///
+/// # Errors
+/// It can not be written.
+pub(super) fn write() -> Result<PathBuf, Failure> {
+    let root =
+        root().map_err(|error| Fault::new(Cause::System, format!("current directory: {}", told(&error))))?;
+    let directory = root.join("config");
+    let make = || -> std::io::Result<()> {
+        fs::create_dir_all(&directory)?;
+        fs::create_dir_all(root.join("mail"))?;
+        let main_cf = directory.join("main.cf");
+        if !main_cf.exists() {
+            let (owner, uid, gid) = owner();
+            fs::write(main_cf, main_cf_text(&root, owner, uid, gid))?;
+            std::os::unix::fs::chown(root.join("mail"), Some(uid), Some(gid))?;
+        }
+        let master_cf = directory.join("master.cf");
+        if !master_cf.exists() {
+            fs::write(master_cf, MASTER_CF)?;
+        }
+        Ok(())
+    };
+    let fail = |error| Fault::new(Cause::of_path(&error), format!("{}: {}", root.display(), told(&error)));
+    make().map_err(fail)?;
+    Ok(directory)
+}
+
+const MASTER_CF: &str = "\
+# service   type  private unpriv chroot wakeup maxproc command
+127.0.0.1:2525 inet n     -      n      -      -       smtpd
+smtp        unix  -       -      n      -      -       smtp
+relay       unix  -       -      n      -      -       smtp
+lmtp        unix  -       -      n      -      -       lmtp
+error       unix  -       -      n      -      -       error
+discard     unix  -       -      n      -      -       discard
+virtual     unix  -       n      n      -      -       virtual
+local       unix  -       n      n      -      -       local
+";
+
+/// Whom the embedded default runs and delivers as: whoever starts it; for root somebody who owns nothing.
+fn owner() -> (&'static str, u32, u32) {
+    let find = |name| nix::unistd::User::from_name(name).ok().flatten();
+    let owner = if find("postfix").is_some() { "postfix" } else { "nobody" };
+    match find(owner) {
+        Some(user) if nix::unistd::Uid::effective().is_root() => {
+            (owner, user.uid.as_raw(), user.gid.as_raw())
+        }
+        _ => (owner, nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
+    }
+}
+
+fn main_cf_text(root: &Path, owner: &str, uid: u32, gid: u32) -> String {
+    let root = root.display();
+    format!(
+        "# Written by `postrider start` at its first start without -c. It is yours now.\n\
+         compatibility_level = 3.6\n\
+         queue_directory = {root}/spool\n\
+         mail_owner = {owner}\n\
+         inet_interfaces = loopback-only\n\
+         mynetworks_style = host\n\
+         \n\
+         # Mail for any local part at these names goes to a Maildir below mail/.\n\
+         mydestination = $myhostname, localhost.$mydomain, localhost\n\
+         local_recipient_maps =\n\
+         local_transport = virtual\n\
+         virtual_mailbox_base = {root}/mail\n\
+         virtual_mailbox_maps = localpart:/\n\
+         virtual_uid_maps = static:{uid}\n\
+         virtual_gid_maps = static:{gid}\n\
+         virtual_minimum_uid = 1\n"
+    )
+}
+
+/// Says where everything is, and how to send the first message.
+///
+/// # Errors
+/// Standard output is closed.
+pub(super) fn welcome(setup: &Setup) -> Result<(), Failure> {
+    let root = setup.directory.parent().unwrap_or(&setup.directory).display().to_string();
+    print(&format!(
+        "Postrider {} listens on 127.0.0.1:{PORT}; everything lies below {root}\n\
+         \n\
+         Send the first message from another terminal:\n\
+         \n    swaks --server 127.0.0.1:{PORT} --from you@localhost --to me@localhost\n\
+         \nor, with nothing but Python:\n\
+         \n    python3 -c 'import smtplib; smtplib.SMTP(\"127.0.0.1\", {PORT}).sendmail(\"you@localhost\", \
+         [\"me@localhost\"], \"Subject: hello\\n\\nIt flows.\\n\")'\n\
+         \nIt is then in {root}/mail/me/new/. Ctrl-C stops the daemon.\n\n",
+        env!("CARGO_PKG_VERSION")
+    ))
+}

@@ -1,0 +1,139 @@
+//! The first command of README.md: the daemon on its embedded default, for root and for an ordinary user.
+//!
+//! It listens on port 2525 of loopback, so each runs in a network namespace of its own; a scratch folder is where /var/lib is.
+
+use postrider_tests::{Scratch, binary, program, run, wait_for};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A user of every Debian system, who is nobody in particular.
+const USER: &str = "games";
+
+struct Trial {
+    scratch: Scratch,
+    namespace: String,
+    child: Option<Child>,
+}
+
+impl Trial {
+    /// The daemon, started in a folder of this mode; by `USER` or by root.
+    fn start(name: &str, mode: u32, user: Option<&str>) -> Self {
+        assert!(
+            nix::unistd::Uid::effective().is_root(),
+            "network namespaces need root: run this test as root"
+        );
+        let scratch = Scratch::new(name);
+        let here = scratch.path().join("here");
+        for folder in [&here, &scratch.path().join("lib")] {
+            fs::create_dir(folder).expect("a scratch folder");
+        }
+        // Not everybody can get to where it was built.
+        fs::copy(binary("postrider"), scratch.path().join("postrider")).expect("a scratch folder");
+        fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o755)).expect("ours");
+        fs::set_permissions(&here, fs::Permissions::from_mode(mode)).expect("ours");
+        if let Some(user) = user {
+            let user = nix::unistd::User::from_name(user).ok().flatten().expect("Debian has this user");
+            let (uid, gid) = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
+            std::os::unix::fs::chown(&here, uid, gid).expect("we are root");
+        }
+        let namespace = format!("{name}-{}", std::process::id());
+        run(Command::new(program("ip", "iproute2")).args(["netns", "add", &namespace]));
+        let mut trial = Self { scratch, namespace, child: None };
+        run(trial.inside("ip").args(["link", "set", "lo", "up"]));
+        trial.run(user);
+        trial
+    }
+
+    fn inside(&self, name: &str) -> Command {
+        let mut command = Command::new(program("ip", "iproute2"));
+        command.args(["netns", "exec", &self.namespace, name]);
+        command
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+
+    fn run(&mut self, user: Option<&str>) {
+        let root = self.scratch.path().display().to_string();
+        let become_user = user.map_or_else(String::new, |user| {
+            format!("setpriv --reuid={user} --regid={user} --clear-groups ")
+        });
+        let script = format!(
+            "mount --bind {root}/lib /var/lib && cd {root}/here && exec {become_user}{root}/postrider start"
+        );
+        let said = |name| fs::File::create(self.path(name)).expect("a scratch folder");
+        let (stdout, stderr) = (said("stdout"), said("stderr"));
+        let mut shell = self.inside("sh");
+        let shell = shell.args(["-c", &script]).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        self.child = Some(shell.spawn().expect("ip runs"));
+        wait_for("the welcome", || {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}", self.read("stderr"));
+            self.read("stdout").contains("Send the first message").then_some(())
+        });
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap_or_default()
+    }
+
+    /// Sends what the welcome says, with the words that it says; the message that has come.
+    fn first_message(&self, data: &Path) -> String {
+        let welcome = self.read("stdout");
+        let line =
+            welcome.lines().find(|line| line.trim_start().starts_with("swaks ")).expect("a line for swaks");
+        let words: Vec<&str> = line.split_whitespace().skip(1).collect();
+        _ = program("swaks", "swaks");
+        _ = run(self.inside("swaks").args(words).args(["--body", "It flows."]));
+        let new = data.join("mail/me/new");
+        let file = wait_for("the message in the Maildir", || fs::read_dir(&new).ok()?.next()?.ok());
+        fs::read_to_string(file.path()).expect("root reads everything")
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- standard output\n{}\n--- standard error\n{}",
+                self.read("stdout"),
+                self.read("stderr")
+            );
+        }
+        if let Some(mut child) = self.child.take() {
+            _ = child.kill();
+            _ = child.wait();
+        }
+        _ = Command::new(program("ip", "iproute2")).args(["netns", "delete", &self.namespace]).status();
+    }
+}
+
+#[test]
+fn root_starts_it_and_mail_flows() {
+    let trial = Trial::start("embedded-root", 0o755, None);
+    let message = trial.first_message(&trial.path("here/postrider-data"));
+    assert!(message.contains("It flows."), "{message}");
+}
+
+#[test]
+fn an_ordinary_user_starts_it_and_mail_flows() {
+    let trial = Trial::start("embedded-user", 0o700, Some(USER));
+    let message = trial.first_message(&trial.path("here/postrider-data"));
+    assert!(message.contains("It flows."), "{message}");
+}
+
+#[test]
+fn in_a_folder_that_is_roots_alone_it_lies_where_its_user_can_get_to() {
+    let trial = Trial::start("embedded-0700", 0o700, None);
+    let message = trial.first_message(&trial.path("lib/postrider-data"));
+    assert!(message.contains("It flows."), "{message}");
+    assert!(
+        trial.read("stdout").contains("everything lies below /var/lib/postrider-data"),
+        "{}",
+        trial.read("stdout")
+    );
+    assert!(!trial.path("here/postrider-data").exists());
+}
