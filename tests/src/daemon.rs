@@ -330,6 +330,26 @@ impl Daemon {
             .expect("the binary runs")
     }
 
+    /// Waits until the queue is empty: what has not arrived by then never will.
+    ///
+    /// # Panics
+    /// When it does not run empty in time.
+    #[track_caller]
+    pub fn wait_until_the_queue_is_empty(&self) {
+        wait_for("the queue to run empty", || {
+            let list = self.command(&["queue", "list"]);
+            String::from_utf8_lossy(&list.stdout).contains("is empty").then_some(())
+        });
+    }
+
+    /// How the process ended, if it has.
+    ///
+    /// # Panics
+    /// When it was not started.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().expect("the daemon was started").try_wait().expect("it is ours")
+    }
+
     /// Sends a signal.
     ///
     /// # Panics

@@ -92,7 +92,7 @@ impl Faults {
         &self.record
     }
 
-    /// Calls below this path are counted from now on, no others.
+    /// Calls on paths that begin with these octets are counted from now on, no others: a folder's name also begins those of its neighbours.
     pub fn below(&self, path: &Path) {
         let mut octets = path.as_os_str().as_encoded_bytes().to_vec();
         assert!(octets.len() < BELOW_MAX, "{}", path.display());

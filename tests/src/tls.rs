@@ -122,12 +122,19 @@ impl Client {
     /// # Panics
     /// When the server is gone.
     pub fn send(&mut self, octets: &[u8]) {
+        self.try_send(octets).expect("the server reads");
+    }
+
+    /// The same to a server that may be gone.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn try_send(&mut self, octets: &[u8]) -> std::io::Result<()> {
         match (&mut self.secured, &mut self.clear) {
             (Some(secured), _) => secured.write_all(octets).and_then(|()| secured.flush()),
             (None, Some(clear)) => clear.write_all(octets),
             (None, None) => Ok(()),
         }
-        .expect("the server reads");
     }
 
     fn octet(&mut self) -> Option<u8> {

@@ -4,12 +4,13 @@
 //! Each sweep lets the first call of a kind fail, then the second, and so on until there are no more; and each round asserts that its fault fired.
 
 use nix::errno::Errno;
-use postrider_tests::daemon::Daemon;
+use postrider_tests::daemon::{Daemon, owner};
 use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::server::Server;
 use postrider_tests::{binary, wait_for};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,9 @@ const CALLS_MAX: u64 = 80;
 
 /// After so long nothing more happens to three messages: every timer of the spool that they start is shorter.
 const QUIET: Duration = Duration::from_millis(400);
+
+/// EX_TEMPFAIL of sysexits.h: try again later.
+const TEMPORARY: i32 = 75;
 
 /// A daemon with switches, and the next hop of its mail.
 struct Scene {
@@ -113,6 +117,40 @@ impl Scene {
             }
         }
         panic!("{kind:?}: more than {CALLS_MAX} calls for three messages");
+    }
+
+    fn deferrals(&self) -> u64 {
+        self.daemon.log().matches("status=deferred").count() as u64
+    }
+
+    /// A letter, while this call of its final delivery fails: how often it did. `letters` says how many lines each letter in the mailbox has.
+    fn deliver(&mut self, kind: Kind, errno: Errno, at: u64, letters: impl Fn(&Daemon) -> Vec<usize>) -> u64 {
+        let before = letters(&self.daemon).len();
+        self.faults.arm(kind, at, 1, Action::Fail(errno));
+        assert!(self.submit(4_000, "you@here.test"), "a mailbox is not the spool");
+        wait_for("the queue to run empty", || self.is_empty().then_some(()));
+        let fired = self.faults.fired(kind);
+        self.faults.disarm(kind);
+        let after = letters(&self.daemon);
+        assert_eq!(after.len(), before + 1, "{kind:?} {errno} at {at}: once, after a second attempt");
+        let is_whole = |lines: &usize| [3, 4_000].contains(lines);
+        assert!(after.iter().all(is_whole), "{kind:?} {errno} at {at}: {after:?}");
+        fired
+    }
+
+    /// Lets each call of a final delivery meet the error once: the letter waits for a second attempt.
+    fn sweep_delivery(&mut self, kind: Kind, errno: Errno, letters: impl Fn(&Daemon) -> Vec<usize>) {
+        for at in 1..CALLS_MAX {
+            let deferred = self.deferrals();
+            let fired = self.deliver(kind, errno, at, &letters);
+            wait_for("the failure to be told", || (self.deferrals() == deferred + fired).then_some(()));
+            if fired == 0 {
+                assert!(at > 1, "{kind:?} {errno}: the fault never fired");
+                println!("{kind:?} {errno}: {} calls failed in turn", at - 1);
+                return;
+            }
+        }
+        panic!("{kind:?}: more than {CALLS_MAX} calls for one letter");
     }
 
     /// All calls of a kind fail, until they do not.
@@ -244,40 +282,68 @@ fn the_disk_fails_for_a_while_and_mail_is_refused_until_it_works_again() {
     scene.outage(Kind::Open, Errno::ENFILE);
 }
 
+/// Lines of the message in these octets, whole ones.
+fn lines_in(octets: &[u8]) -> usize {
+    octets.split(|octet| *octet == b'\n').filter(|line| line.starts_with(b"A line of this message.")).count()
+}
+
 #[test]
 fn each_call_of_a_final_delivery_fails_in_its_turn_and_the_message_waits() {
     let mut scene = Scene::new("fault-maildir", "");
-    let mail = scene.daemon.mail();
     // The folders are there: what is made once only would be missing from all rounds but the first.
     assert!(scene.submit(3, "you@here.test"));
     _ = scene.daemon.wait_for_mail("you", 1);
-    scene.faults.below(&mail);
-    for (kind, errno) in [
-        (Kind::Sync, Errno::EIO),
-        (Kind::Write, Errno::ENOSPC),
-        (Kind::Open, Errno::ENFILE),
-        (Kind::Rename, Errno::EIO),
-        (Kind::Rename, Errno::ENOSPC),
-    ] {
-        for at in 1.. {
-            let before = scene.daemon.delivered("you").len();
-            scene.faults.arm(kind, at, 1, Action::Fail(errno));
-            assert!(scene.submit(4_000, "you@here.test"), "a mailbox is not the spool");
-            wait_for("the queue to run empty", || scene.is_empty().then_some(()));
-            let fired = scene.faults.fired(kind);
-            scene.faults.disarm(kind);
-            let after = scene.daemon.delivered("you");
-            assert_eq!(after.len(), before + 1, "{kind:?} {errno} at {at}: once, after a second attempt");
-            let whole = |letter: &Vec<u8>| letter.windows(8).filter(|octets| *octets == b"A line o").count();
-            assert!(after.iter().all(|letter| [3, 4_000].contains(&whole(letter))), "each is whole");
-            if fired == 0 {
-                assert!(at > 1, "{kind:?} {errno}: the fault never fired");
-                println!("{kind:?} {errno}: {} calls failed in turn", at - 1);
-                break;
-            }
+    scene.faults.below(&scene.daemon.mail().join("you"));
+    let letters =
+        |daemon: &Daemon| daemon.delivered("you").iter().map(|letter| lines_in(letter)).collect::<Vec<_>>();
+    for kind in [Kind::Sync, Kind::Write, Kind::Open, Kind::Rename] {
+        for errno in [Errno::EIO, Errno::ENOSPC] {
+            scene.sweep_delivery(kind, errno, letters);
         }
     }
-    assert!(scene.daemon.log().contains("status=deferred"));
+    scene.sweep_delivery(Kind::Open, Errno::ENFILE, letters);
+}
+
+/// The same of a mailbox file. Each letter ends with one blank line, so a part of one, or what is not cut back whole, would show.
+fn letters_of_the_box(daemon: &Daemon) -> Vec<usize> {
+    let octets = std::fs::read(daemon.mail().join("post/box")).unwrap_or_default();
+    let text = String::from_utf8(octets).expect("our own letters");
+    let mut parts = text.split("From m");
+    assert_eq!(parts.next(), Some(""), "nothing stands before the first letter");
+    let letters = parts.inspect(|letter| {
+        let is_closed = letter.ends_with("\n\n") && !letter.ends_with("\n\n\n");
+        assert!(is_closed, "the end is torn: {:?}", letter.get(letter.len().saturating_sub(80)..));
+    });
+    letters.map(|letter| lines_in(letter.as_bytes())).collect()
+}
+
+#[test]
+fn each_call_of_a_delivery_into_a_file_fails_in_its_turn_and_the_file_is_cut_back() {
+    let mut scene = Scene::new("fault-mbox", "virtual_mailbox_maps = static:post/box");
+    let folder = scene.daemon.mail().join("post");
+    std::fs::create_dir(&folder).expect("a scratch folder");
+    let (uid, gid) = owner();
+    std::os::unix::fs::chown(&folder, Some(uid), Some(gid)).expect("our own folder");
+    assert!(scene.submit(3, "you@here.test"));
+    wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+    scene.faults.below(&folder);
+    for kind in [Kind::Sync, Kind::Write, Kind::Open] {
+        for errno in [Errno::EIO, Errno::ENOSPC] {
+            scene.sweep_delivery(kind, errno, letters_of_the_box);
+        }
+    }
+    scene.sweep_delivery(Kind::Open, Errno::ENFILE, letters_of_the_box);
+    scene.sweep_delivery(Kind::Read, Errno::EIO, letters_of_the_box);
+    // And a delivery that makes the file.
+    for kind in [Kind::Sync, Kind::Write, Kind::Open] {
+        let fires = |scene: &mut Scene, at: u64| {
+            std::fs::remove_file(folder.join("box")).expect("the last letter was delivered");
+            scene.deliver(kind, Errno::EIO, at, letters_of_the_box) > 0
+        };
+        let calls = (1..CALLS_MAX).take_while(|at| fires(&mut scene, *at)).count();
+        println!("{kind:?}, and the file is made: {calls} calls failed in turn");
+        assert!(calls >= if kind == Kind::Write { 1 } else { 2 }, "{kind:?}: {calls}");
+    }
 }
 
 #[test]
@@ -286,33 +352,44 @@ fn each_call_of_sendmail_fails_in_its_turn_and_its_exit_status_is_true() {
     let maildrop = scene.daemon.path().join("spool/postrider/maildrop");
     scene.faults.below(&maildrop);
     scene.daemon.kill();
-    for (kind, errno) in [
-        (Kind::Sync, Errno::EIO),
-        (Kind::Write, Errno::ENOSPC),
-        (Kind::Open, Errno::ENFILE),
-        (Kind::Rename, Errno::EIO),
+    for (kind, errnos) in [
+        (Kind::Sync, &[Errno::EIO, Errno::ENOSPC, Errno::EDQUOT][..]),
+        (Kind::Write, &[Errno::EIO, Errno::ENOSPC, Errno::EDQUOT]),
+        (Kind::Open, &[Errno::EIO, Errno::ENOSPC, Errno::ENFILE, Errno::EROFS]),
+        (Kind::Rename, &[Errno::EIO, Errno::ENOSPC]),
     ] {
-        for at in 1.. {
-            scene.faults.arm(kind, at, 1, Action::Fail(errno));
-            let name = format!("{kind:?}{at}").to_lowercase();
-            let accepted = sendmail(&scene, &name);
-            let fired = scene.faults.fired(kind);
-            scene.faults.disarm(kind);
-            assert!(accepted || fired > 0, "it fails only when something does");
-            scene.answers.insert(name, accepted);
-            if fired == 0 {
-                println!("sendmail, {kind:?} {errno}: {} calls failed in turn", at - 1);
-                break;
-            }
-        }
+        errnos.iter().for_each(|errno| sweep_sendmail(&mut scene, kind, *errno, &maildrop));
     }
-    assert!(scene.answers.values().filter(|accepted| !**accepted).count() >= 4, "{:?}", scene.answers);
     // The daemon takes in what is there, once, and nothing that sendmail said it could not keep.
     scene.daemon.run();
     let accepted = scene.answers.values().filter(|accepted| **accepted).count();
     _ = scene.server.wait(accepted);
     wait_for("the queue to run empty", || scene.is_empty().then_some(()));
     scene.compare();
+}
+
+/// Lets each call of sendmail meet the error once.
+fn sweep_sendmail(scene: &mut Scene, kind: Kind, errno: Errno, maildrop: &Path) {
+    let mut refused = 0;
+    for at in 1..CALLS_MAX {
+        scene.faults.arm(kind, at, 1, Action::Fail(errno));
+        let name = format!("{kind:?}.{errno:?}.{at}").to_lowercase();
+        let accepted = sendmail(scene, &name);
+        let fired = scene.faults.fired(kind);
+        scene.faults.disarm(kind);
+        assert!(accepted || fired > 0, "it fails only when something does");
+        refused += u64::from(!accepted);
+        scene.answers.insert(name, accepted);
+        let kept = scene.answers.values().filter(|accepted| **accepted).count();
+        let files = std::fs::read_dir(maildrop).expect("the spool").count();
+        assert_eq!(files, kept, "{kind:?} {errno} at {at}: what failed leaves nothing");
+        if fired == 0 {
+            assert!(refused > 0, "{kind:?} {errno}: {} calls failed, and nothing was refused", at - 1);
+            println!("sendmail, {kind:?} {errno}: {} calls failed in turn, {refused} refused", at - 1);
+            return;
+        }
+    }
+    panic!("{kind:?}: more than {CALLS_MAX} calls for one letter");
 }
 
 /// Whether sendmail says that it has taken a message.
@@ -329,5 +406,7 @@ fn sendmail(scene: &Scene, name: &str) -> bool {
     let text = format!("Subject: {name}\n\n{}", "A line of this message.\n".repeat(3_000));
     // A sendmail that has failed reads no more.
     _ = child.stdin.take().expect("a pipe").write_all(text.as_bytes());
-    child.wait().expect("it is ours").success()
+    let status = child.wait().expect("it is ours").code();
+    assert!(matches!(status, Some(0 | TEMPORARY)), "{name}: {status:?}");
+    status == Some(0)
 }

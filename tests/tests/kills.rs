@@ -8,6 +8,7 @@ use postrider_tests::wait_for;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -94,6 +95,23 @@ impl Mortal {
             .filter(|message| !message.recipients.is_empty())
             .map(|message| name(&message.mail))
             .collect()
+    }
+
+    /// Those that were accepted for `stay`: the names of every fifth.
+    fn staying(accepted: &BTreeMap<String, String>) -> impl Iterator<Item = &String> {
+        let stays = |name: &str| name[1..].parse::<u64>().is_ok_and(|number| number.is_multiple_of(5));
+        accepted.iter().filter(move |(name, _)| stays(name)).map(|(_, id)| id)
+    }
+
+    /// The number of the oldest segment of the log.
+    fn oldest_segment(&self) -> u64 {
+        let log = std::fs::read_dir(self.log()).expect("the spool");
+        let oldest = log.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).min();
+        u64::from_str_radix(&oldest.expect("a segment"), 16).expect("a segment has a number")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.daemon.path().join("spool/postrider/log")
     }
 
     /// Everything that was accepted has arrived or is in the queue.
@@ -184,19 +202,54 @@ fn a_kill_at_each_call_under_load_and_compaction_loses_nothing() {
     }
     println!("{killed} kills, {} messages accepted, {} arrived", accepted.len(), mortal.arrived().len());
     assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
-    let log = std::fs::read_dir(mortal.daemon.path().join("spool/postrider/log")).expect("the spool");
-    let oldest = log.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).min().unwrap_or_default();
-    assert!(
-        u64::from_str_radix(&oldest, 16).is_ok_and(|oldest| oldest > 1),
-        "segments were given up: {oldest}"
-    );
+    assert!(mortal.oldest_segment() > 1, "segments were given up");
+}
+
+/// The last step of a compaction is the removal of the segment whose living mail was moved.
+#[test]
+fn a_kill_a_hangup_or_an_end_at_the_last_step_of_a_compaction_loses_nothing() {
+    let mut mortal = Mortal::new("kill-last-step");
+    mortal.daemon.run();
+    // Every fifth message stays, so no segment is free of living mail before that was moved.
+    let mut accepted = mortal.load(2, 20);
+    let first: Vec<String> = Mortal::staying(&accepted).cloned().collect();
+    assert!(first.len() > 2 && mortal.oldest_segment() == 1, "{first:?}");
+    mortal.faults.below(&mortal.log());
+    for (signal, at) in
+        [(Signal::SIGKILL, 1), (Signal::SIGHUP, 1), (Signal::SIGTERM, 1), (Signal::SIGKILL, 2)]
+    {
+        let when = format!("{signal} at removal {at}");
+        mortal.faults.arm(Kind::Unlink, at, 1, Action::Signal(signal));
+        wait_for("the blow", || {
+            accepted.append(&mut mortal.load(3, 200));
+            (mortal.faults.fired(Kind::Unlink) > 0).then_some(())
+        });
+        mortal.faults.disarm(Kind::Unlink);
+        if signal == Signal::SIGHUP {
+            _ = mortal.daemon.wait_for_log("configuration reloaded");
+            assert!(mortal.daemon.ended().is_none(), "{when}: a reload ends nothing");
+        } else {
+            let status = mortal.daemon.wait();
+            assert_eq!(
+                status,
+                (signal == Signal::SIGTERM).then_some(0),
+                "{when}: it stops in order, or dies"
+            );
+            mortal.daemon.run();
+        }
+        mortal.compare(&accepted, &when);
+    }
+    let listed = mortal.listed();
+    assert!(first.iter().all(|id| listed.contains(id)), "{first:?} were moved");
+    assert!(mortal.oldest_segment() > 1, "the segment that they were in is gone");
+    assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
 }
 
 #[test]
 fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
     let mut mortal = Mortal::new("signals");
     mortal.daemon.run();
-    let accepted = mortal.load(2, 60);
+    let (accepted, mut obeyed) = (mortal.load(2, 60), 0);
     for signal in [Signal::SIGHUP, Signal::SIGTERM] {
         for at in (1..40).step_by(3) {
             mortal.daemon.kill();
@@ -207,16 +260,22 @@ fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
                 assert!(at > 10, "{signal}: a start opens more than {at} files");
                 break;
             }
-            if started.is_err() {
+            if started.is_err_and(|status| status.signal() == Some(signal as i32)) {
+                // It came before the daemon listened for signals, and did what it does to every process.
                 mortal.daemon.run();
             } else if signal == Signal::SIGTERM {
-                // It came before the daemon listened for signals, or it is stopping.
-                mortal.daemon.kill();
+                assert_eq!(mortal.daemon.wait(), Some(0), "{signal} at {at}: it ends by itself, in order");
+                obeyed += 1;
                 mortal.daemon.run();
+            } else {
+                assert_eq!(started, Ok(()), "{signal} at {at}: it is no reason to end");
+                let greeting = mortal.daemon.client().greeting;
+                assert!(greeting.starts_with("220 "), "{signal} at {at}: {greeting}");
             }
             mortal.compare(&accepted, &format!("{signal} at {at}"));
         }
     }
+    assert!(obeyed > 0, "no SIGTERM met a daemon that listens for it");
     // And in the middle of work.
     mortal.faults.arm(Kind::Write, 5, 1, Action::Signal(Signal::SIGHUP));
     let mut more = mortal.load(2, 40);

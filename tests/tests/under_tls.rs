@@ -1,4 +1,4 @@
-//! Rows S1, S4, S5 and S6 of the attacks, under TLS: what was said in the clear counts for nothing, smuggling is no easier, and nothing
+//! Rows S1 and S4 to S7 of the attacks, under TLS: what was said in the clear counts for nothing, smuggling is no easier, and nothing
 //! older than TLS 1.2 is spoken.
 
 use postrider_tests::daemon::Daemon;
@@ -46,7 +46,7 @@ fn envelope(client: &mut Client, sender: &str) {
 #[test]
 fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
     let (daemon, server) = relay("smuggling-tls");
-    let mut sessions = 0;
+    let mut promised = vec!["last@client.test".to_owned()];
     for (number, end) in ENDS.iter().enumerate() {
         let attack = [
             b"Subject: outer\r\n\r\nbody",
@@ -56,33 +56,40 @@ fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
         .concat();
         let middle = "Subject: outer\r\n\r\nbody".len() + end.len() / 2;
         // In one record, each octet in a record of its own, and cut within what pretends to be the end.
-        for pieces in
-            [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]]
-        {
+        let cuts =
+            [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]];
+        for (way, pieces) in cuts.into_iter().enumerate() {
+            let sender = format!("outer{number}-{way}");
             let mut client = Client::connect(daemon.port).secure(b"");
             client.expect("EHLO client.test", "250");
-            envelope(&mut client, &format!("outer{number}"));
+            envelope(&mut client, &sender);
             pieces.iter().for_each(|piece| client.send(piece));
             client.send(b"QUIT\r\n");
-            _ = client.rest();
-            sessions += 1;
+            let said = client.rest();
+            let is_taken = String::from_utf8_lossy(&said).contains("250 2.0.0 Ok: queued as ");
+            promised.extend(is_taken.then(|| format!("{sender}@client.test")));
         }
     }
-    // The control: a message whose end is true, with a second one behind it, which is two messages.
+    let sessions = 3 * ENDS.len();
+    assert!(
+        promised.len() > sessions / 2,
+        "{} of {sessions} attacks were taken as one message",
+        promised.len()
+    );
+    // The control: a message whose end is true.
     let mut client = Client::connect(daemon.port).secure(b"");
     client.expect("EHLO client.test", "250");
     envelope(&mut client, "last");
     client.send(b"Subject: last\r\n\r\nbody\r\n.\r\n");
     assert!(client.reply().starts_with("250"));
-    let taken = wait_for("the last message", || {
-        let taken = server.taken();
-        taken.iter().any(|message| message.mail.contains("last@")).then_some(taken)
-    });
-    assert!(taken.len() > sessions / 2, "{} of {sessions} attacks arrived as one message", taken.len());
-    for message in taken {
-        assert!(!message.mail.contains("smuggled"), "{}", message.content.escape_ascii());
-        assert!(!message.recipients.iter().any(|one| one.contains("victim")));
-    }
+    daemon.wait_until_the_queue_is_empty();
+    let taken = server.taken();
+    let mut senders: Vec<&str> =
+        taken.iter().filter_map(|message| message.mail.split(['<', '>']).nth(1)).collect();
+    senders.sort_unstable();
+    promised.sort_unstable();
+    assert_eq!(senders, promised, "one envelope is one message, and nothing else arrived");
+    assert!(!taken.iter().any(|message| message.recipients.iter().any(|one| one.contains("victim"))));
     assert!(!daemon.log().contains("smuggled@evil.test"));
 }
 
@@ -104,6 +111,45 @@ fn commands_in_the_clear_behind_starttls_are_not_obeyed_under_tls() {
     assert!(taken[0].mail.contains("true@client.test"), "{taken:?}");
     _ = daemon.wait_for_log("improper command pipelining after STARTTLS");
     assert!(!daemon.log().contains("injected@evil.test"));
+}
+
+/// A browser that was led here (ALPACA) speaks HTTP inside TLS, and what a page lets it post holds a whole message.
+#[test]
+fn http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken() {
+    let (daemon, server) = relay("http-tls");
+    let posted = "MAIL FROM:<posted@evil.test>\r\nRCPT TO:<victim@far.test>\r\nDATA\r\nSubject: x\r\n\r\nevil\r\n.\r\nQUIT\r\n";
+    let end = "221 2.7.0 Error: I can break rules, too. Goodbye.\r\n";
+    let mut sessions = 0;
+    for first in ["GET / HTTP/1.1", "POST /mail HTTP/1.1", "Host: mail.here.test"] {
+        let request = format!("{first}\r\nContent-Type: text/plain\r\n\r\n{posted}");
+        // In one record, as a browser writes it; and a line in each, to a server that is gone after the first.
+        for (pieces, is_greeted) in [
+            (vec![&request[..]], false),
+            (vec![&request[..]], true),
+            (request.split_inclusive('\n').collect(), false),
+        ] {
+            let mut client = Client::connect(daemon.port).secure(b"");
+            if is_greeted {
+                client.expect("EHLO browser.test", "250");
+            }
+            _ = pieces.iter().try_for_each(|piece| client.try_send(piece.as_bytes()));
+            let said = String::from_utf8_lossy(&client.rest()).into_owned();
+            let is_cut_off = pieces.len() > 1 && said.is_empty();
+            assert!(said == end || is_cut_off, "{first}: {said:?}");
+            sessions += 1;
+        }
+    }
+    let mut client = Client::connect(daemon.port).secure(b"");
+    client.expect("EHLO client.test", "250");
+    envelope(&mut client, "true");
+    client.send(b"Subject: x\r\n\r\nbody\r\n.\r\n");
+    assert!(client.reply().starts_with("250"));
+    daemon.wait_until_the_queue_is_empty();
+    let senders: Vec<String> = server.taken().into_iter().map(|message| message.mail).collect();
+    assert!(senders.len() == 1 && senders[0].contains("true@client.test"), "{senders:?}");
+    let log = daemon.log();
+    assert_eq!(log.matches("warning: non-SMTP command from").count(), sessions, "{log}");
+    assert!(!log.contains("posted@evil.test"), "{log}");
 }
 
 #[test]
