@@ -173,18 +173,27 @@ fn open_maildir(directory: &Path, name: &str) -> io::Result<File> {
             for part in ["tmp", "new", "cur"] {
                 fs::DirBuilder::new().recursive(true).mode(0o700).create(directory.join(part))?;
             }
-            // A power cut that takes a new Maildir takes the message in it.
-            directory.ancestors().take(MADE_MAX).for_each(sync_directory);
+            // A power cut that takes a new Maildir takes the message in it. One that is not durable goes again, so that the next delivery
+            // makes it, and sees to it.
+            directory.ancestors().take(MADE_MAX).try_for_each(sync_directory).inspect_err(|_| {
+                ["cur", "new", "tmp", ""].iter().for_each(|part| _ = fs::remove_dir(directory.join(part)));
+            })?;
             open()
         }
         other => other,
     }
 }
 
-/// Makes the names in a directory durable; one that may be used but not read by its user is left to the system.
-fn sync_directory(path: &Path) {
-    if let Ok(directory) = File::open(path) {
-        _ = directory.sync_all();
+/// Makes the names in a directory durable; one that may be used but not read by its user is left to the system, and so is one whose
+/// file system has no syncs of directories.
+fn sync_directory(path: &Path) -> io::Result<()> {
+    match File::open(path).and_then(|directory| directory.sync_all()) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput) =>
+        {
+            Ok(())
+        }
+        result => result,
     }
 }
 
@@ -263,8 +272,10 @@ fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
     if !is_null(&data) && (!data.is_file() || data.nlink() != 1) {
         return Err(io::Error::other(format!("{} is not a plain file with one name", path.display())));
     }
-    if missing && let Some(directory) = path.parent() {
-        as_owner(maker, || Ok(sync_directory(directory)))?;
+    // A file without octets may be one whose name the last delivery could not make durable.
+    let is_new = missing || data.is_file() && data.len() == 0;
+    if is_new && let Some(directory) = path.parent() {
+        as_owner(maker, || sync_directory(directory))?;
     }
     Ok(file)
 }

@@ -30,6 +30,8 @@ pub fn owner() -> (u32, u32) {
 pub struct Daemon {
     scratch: Scratch,
     child: Option<Child>,
+    /// What is started: the daemon as the tests were built.
+    pub program: PathBuf,
     /// A program and its first arguments, which starts the daemon for us (`prlimit`).
     pub starter: Vec<OsString>,
     /// What its environment has beside ours.
@@ -73,6 +75,7 @@ impl Daemon {
         let port = free_port();
         let daemon = Self {
             scratch,
+            program: binary("postrider"),
             child: None,
             starter: Vec::new(),
             environment: Vec::new(),
@@ -178,7 +181,7 @@ impl Daemon {
         let stderr = fs::File::create(self.path().join("stderr")).expect("a scratch folder");
         self.before = self.starts();
         let mut words = self.starter.clone();
-        words.push(binary("postrider").into());
+        words.push(self.program.clone().into());
         let child = Command::new(&words[0])
             .args(&words[1..])
             .args(["start", "-c"])

@@ -92,6 +92,23 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// The daemon as it ships, with all optimisation: what a trace is taken of.
+///
+/// # Panics
+/// When it has not been built; the text says how.
+#[must_use]
+pub fn released() -> PathBuf {
+    let built = binary("postrider");
+    let profiles = built.parent().and_then(Path::parent).expect("target/PROFILE/PROGRAM");
+    let path = profiles.join("release/postrider");
+    assert!(
+        path.exists(),
+        "{} is not built: run `cargo build --release -p postrider --bin postrider` first",
+        path.display()
+    );
+    path
+}
+
 /// A program of a Debian package.
 ///
 /// # Panics

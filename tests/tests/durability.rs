@@ -1,4 +1,4 @@
-//! A trace of the daemon's system calls: between the last write of each message and its 250 lies a sync that has come back.
+//! A trace of the system calls of the daemon as it ships: between the last write of each message and its 250 lies a sync that has come back.
 //!
 //! The trace is strace's, so it is what the kernel was asked for, by a witness of its own. The same check finds out a daemon whose syncs do nothing.
 
@@ -6,7 +6,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::faults::{Action, Faults, Kind};
-use postrider_tests::{program, wait_for};
+use postrider_tests::{program, released, wait_for};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
@@ -162,6 +162,7 @@ fn send(daemon: &Daemon, number: usize) {
 /// Clients submit under the eyes of strace: what it saw, and the spool's path.
 fn load(name: &str, lies: bool) -> (Vec<Call>, String) {
     let mut daemon = Daemon::prepare(name, "relayhost = [127.0.0.1]:1\nspool_segment_size = 262144", "");
+    daemon.program = released();
     let spool = fs::canonicalize(daemon.path()).expect("a scratch folder").join("spool");
     let faults = Faults::new(daemon.path(), &spool);
     if lies {

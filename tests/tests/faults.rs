@@ -153,6 +153,25 @@ impl Scene {
         panic!("{kind:?}: more than {CALLS_MAX} calls for one letter");
     }
 
+    /// The same, where each letter is the first of its mailbox; how many calls failed.
+    fn sweep_first_delivery(
+        &mut self,
+        kind: Kind,
+        letters: impl Fn(&Daemon) -> Vec<usize>,
+        remove: impl Fn(&Daemon),
+    ) -> usize {
+        let mut fires = |at: &u64| {
+            remove(&self.daemon);
+            let deferred = self.deferrals();
+            let fired = self.deliver(kind, Errno::EIO, *at, &letters);
+            wait_for("the failure to be told", || (self.deferrals() == deferred + fired).then_some(()));
+            fired > 0
+        };
+        let calls = (1..CALLS_MAX).take_while(&mut fires).count();
+        println!("{kind:?}, and the mailbox is made: {calls} calls failed in turn");
+        calls
+    }
+
     /// All calls of a kind fail, until they do not.
     fn outage(&mut self, kind: Kind, errno: Errno) {
         self.faults.arm(kind, 1, u64::MAX, Action::Fail(errno));
@@ -302,6 +321,11 @@ fn each_call_of_a_final_delivery_fails_in_its_turn_and_the_message_waits() {
         }
     }
     scene.sweep_delivery(Kind::Open, Errno::ENFILE, letters);
+    // And a delivery that makes the folders: a name that is not durable is as bad as a letter that is not.
+    let calls = scene.sweep_first_delivery(Kind::Sync, letters, |daemon| {
+        std::fs::remove_dir_all(daemon.mail().join("you")).expect("the last letter was delivered");
+    });
+    assert!(calls >= 3, "{calls}: the Maildir, the letter, and its name");
 }
 
 /// The same of a mailbox file. Each letter ends with one blank line, so a part of one, or what is not cut back whole, would show.
@@ -336,12 +360,9 @@ fn each_call_of_a_delivery_into_a_file_fails_in_its_turn_and_the_file_is_cut_bac
     scene.sweep_delivery(Kind::Read, Errno::EIO, letters_of_the_box);
     // And a delivery that makes the file.
     for kind in [Kind::Sync, Kind::Write, Kind::Open] {
-        let fires = |scene: &mut Scene, at: u64| {
-            std::fs::remove_file(folder.join("box")).expect("the last letter was delivered");
-            scene.deliver(kind, Errno::EIO, at, letters_of_the_box) > 0
-        };
-        let calls = (1..CALLS_MAX).take_while(|at| fires(&mut scene, *at)).count();
-        println!("{kind:?}, and the file is made: {calls} calls failed in turn");
+        let calls = scene.sweep_first_delivery(kind, letters_of_the_box, |daemon| {
+            std::fs::remove_file(daemon.mail().join("post/box")).expect("the last letter was delivered");
+        });
         assert!(calls >= if kind == Kind::Write { 1 } else { 2 }, "{kind:?}: {calls}");
     }
 }

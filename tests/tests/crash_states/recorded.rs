@@ -88,6 +88,7 @@ fn day(name: &str, lies: bool) -> (Vec<Entry>, BTreeMap<QueueId, Vec<u8>>, Strin
     let lines =
         format!("relayhost = [127.0.0.1]:1\nspool_segment_size = {SEGMENT}\nspool_reserve = {SEGMENT}");
     let mut daemon = Daemon::prepare(name, &lines, "");
+    daemon.program = postrider_tests::released();
     let spool = fs::canonicalize(daemon.path()).expect("a scratch folder").join("spool");
     let faults = Faults::new(daemon.path(), &spool);
     daemon.environment = faults.recording_environment();
