@@ -407,8 +407,7 @@ fn server_tls<E: Environment>(
     provider: &Arc<CryptoProvider>,
     settings: &Settings,
 ) -> Result<Option<Arc<rustls::ServerConfig>>, Wrong> {
-    let level = settings.text("smtpd_tls_security_level");
-    let wanted = matches!(level, "may" | "encrypt") || settings.flag("smtpd_tls_wrappermode");
+    let wanted = session::TlsLevel::is_wanted(settings);
     let (chain, key) = (settings.text("smtpd_tls_cert_file"), settings.text("smtpd_tls_key_file"));
     if !wanted || chain.is_empty() || chain == "none" {
         return Ok(None);

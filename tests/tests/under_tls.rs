@@ -37,6 +37,48 @@ fn relay(name: &str) -> (Daemon, Server) {
     (daemon, server)
 }
 
+/// A server with a certificate, and this line about TLS.
+fn server(name: &str, line: &str) -> Daemon {
+    let mut daemon = Daemon::prepare(name, "", "");
+    let certificate = server_lines(&daemon.config()).replace("smtpd_tls_security_level = may\n", "");
+    daemon.write_main_cf(&format!("{certificate}{line}\n"));
+    let said = daemon.command(&["check"]);
+    let said = String::from_utf8_lossy(&said.stdout).into_owned() + &String::from_utf8_lossy(&said.stderr);
+    assert!(!said.contains("there is no certificate"), "{line}: {said}");
+    daemon.run();
+    daemon
+}
+
+#[test]
+fn each_spelling_that_offers_tls_has_a_certificate_for_it() {
+    for line in ["smtpd_tls_security_level = may", "smtpd_use_tls = yes"] {
+        let daemon = server("offers-tls", line);
+        let mut client = Client::connect(daemon.port);
+        client.expect("MAIL FROM:<a@client.test>", "250");
+        let mut client = client.secure(b"");
+        client.expect("EHLO client.test", "250");
+        client.expect("MAIL FROM:<a@client.test>", "250");
+    }
+}
+
+#[test]
+fn each_spelling_that_demands_tls_takes_mail_under_tls_and_no_other() {
+    for line in [
+        "smtpd_tls_security_level = encrypt",
+        "smtpd_enforce_tls = yes",
+        "smtpd_tls_security_level = verify",
+        "smtpd_tls_security_level = secure",
+        "smtpd_tls_security_level = fingerprint",
+    ] {
+        let daemon = server("demands-tls", line);
+        let mut client = Client::connect(daemon.port);
+        client.expect("MAIL FROM:<a@client.test>", "530 5.7.0");
+        let mut client = client.secure(b"");
+        client.expect("EHLO client.test", "250");
+        client.expect("MAIL FROM:<a@client.test>", "250");
+    }
+}
+
 fn envelope(client: &mut Client, sender: &str) {
     client.expect(&format!("MAIL FROM:<{sender}@client.test>"), "250");
     client.expect("RCPT TO:<reader@far.test>", "250");

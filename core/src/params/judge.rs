@@ -2,7 +2,7 @@
 
 use super::master_cf::{Service, port_number};
 use super::problem::{File, Place};
-use super::{Config, Problem, Settings};
+use super::{Config, Problem, Settings, TlsLevel};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses from which mail is sent.
@@ -85,7 +85,17 @@ fn values(view: &View<'_>, problems: &mut Vec<Problem>) {
         let what = format!("\"{queue}\" depends on where the daemon is started");
         problems.push(view.fault("queue_directory", &what, "write the whole path, from / on"));
     }
+    meanings(view, problems);
     sizes(view, problems);
+}
+
+/// Values that mean something else here than their words.
+fn meanings(view: &View<'_>, problems: &mut Vec<Problem>) {
+    let level = view.settings.text("smtpd_tls_security_level");
+    if TlsLevel::is_of_clients(level) {
+        let what = format!("{level} is a level of clients: encrypt is used");
+        problems.push(view.doubt("smtpd_tls_security_level", &what, "write encrypt"));
+    }
 }
 
 /// What does not work yet and lets fewer clients in, where it would do so: without it strangers would be let in.
@@ -93,8 +103,7 @@ fn guards(config: &Config, problems: &mut Vec<Problem>) {
     let services = config.services().iter().map(Some);
     for service in std::iter::once(None).chain(services) {
         let settings = config.settings(service.map(Service::key).as_deref());
-        let mandatory = settings.flag("smtpd_enforce_tls") || settings.flag("smtpd_tls_wrappermode");
-        let mandatory = mandatory || settings.text("smtpd_tls_security_level") == "encrypt";
+        let mandatory = TlsLevel::is_mandatory(&settings);
         for name in GUARDS.iter().filter(|name| mandatory && settings.flag(name)) {
             let Some(place) = config.set_at(name, service) else { continue };
             let text = format!("not working yet: {name}, and without it strangers would be let in");
@@ -205,6 +214,10 @@ mod tests {
                 "error: queue_directory: \"spool\" depends on where the daemon is started",
             ),
             ("myhostname =", "error: myhostname: \"\" is no name of a host"),
+            (
+                "smtpd_tls_security_level = verify",
+                "main.cf:2: warning: smtpd_tls_security_level: verify is a level of clients: encrypt is used; write encrypt",
+            ),
         ] {
             let said = said(line).join("\n");
             assert!(said.contains(words), "{line}: {said}");
@@ -231,6 +244,7 @@ mod tests {
             "lmtp_tcp_port = lmtp",
             "mailbox_size_limit = 0\nvirtual_mailbox_limit = 0",
             "smtp_helo_name = [192.0.2.1]",
+            "smtpd_tls_security_level = encrypt",
         ] {
             assert_eq!(said(line), Vec::<String>::new(), "{line}");
         }

@@ -19,6 +19,7 @@ mod idle;
 mod lines;
 mod print;
 mod scope;
+mod server_tls;
 mod told;
 mod unused;
 
@@ -26,6 +27,7 @@ pub use config::{Config, Listener};
 pub use host::Host;
 pub use print::Printing;
 pub use problem::{Problem, Severity};
+pub use server_tls::TlsLevel;
 
 use crate::ask::TableName;
 use crate::time::Duration;

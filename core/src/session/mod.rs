@@ -29,6 +29,7 @@ mod view;
 mod words;
 
 pub use door::{Input, Moment, Named, Output, Peer, Refused};
+pub use crate::params::TlsLevel;
 pub use heard::Heard;
 pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
 pub use stage::{STAGES, Transaction};

@@ -2,25 +2,13 @@
 
 use crate::ask::TableName;
 use crate::mail::{NoticeClass, NoticeClasses};
-use crate::params::Settings;
+use crate::params::{Settings, TlsLevel};
 use crate::session::words::Words;
 use crate::time::Duration;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
-
-/// Whether TLS is offered or demanded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum TlsLevel {
-    /// Neither.
-    #[default]
-    None,
-    /// Offered.
-    May,
-    /// Demanded before MAIL.
-    Encrypt,
-}
 
 /// What is done with bare newlines. There is no `no`: only CRLF.CRLF ends a message here, whatever the configuration says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -199,7 +187,7 @@ impl Params {
         };
         let noop_commands = words("smtpd_noop_commands", settings.text("smtpd_noop_commands"));
         let forbidden_commands = words("smtpd_forbidden_commands", settings.text("smtpd_forbidden_commands"));
-        let tls_level = tls_level(settings).unwrap_or_else(|error| {
+        let tls_level = TlsLevel::of(settings).unwrap_or_else(|error| {
             wrong.push(("smtpd_tls_security_level".to_owned(), error));
             TlsLevel::Encrypt
         });
@@ -269,20 +257,6 @@ impl Params {
 
 fn usize_of(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-fn tls_level(settings: &Settings) -> Result<TlsLevel, String> {
-    let level = settings.text("smtpd_tls_security_level");
-    match level.to_ascii_lowercase().as_str() {
-        "" if settings.flag("smtpd_enforce_tls") => Ok(TlsLevel::Encrypt),
-        "" if settings.flag("smtpd_use_tls") => Ok(TlsLevel::May),
-        "" | "none" => Ok(TlsLevel::None),
-        "may" => Ok(TlsLevel::May),
-        "encrypt" => Ok(TlsLevel::Encrypt),
-        // As Postfix does: levels of the client, such as `verify`, can only be meant to be strict.
-        "fingerprint" | "verify" | "secure" | "dane" | "dane-only" => Ok(TlsLevel::Encrypt),
-        _ => Err(format!("{level}: none, may or encrypt expected")),
-    }
 }
 
 fn bare_newline(text: &str) -> Result<BareNewline, String> {

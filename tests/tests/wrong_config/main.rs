@@ -103,6 +103,10 @@ fn files_that_are_not_there() {
         "smtpd_tls_cert_file = /etc/passwd\nsmtpd_tls_security_level = may",
         &["smtpd_tls_cert_file: /etc/passwd, /etc/passwd: it has no CERTIFICATE section; correct it"],
     );
+    wrong_line(
+        "smtpd_tls_security_level = dane",
+        &["smtpd_tls_security_level: dane is no level of a server: none, may or encrypt expected"],
+    );
     let daemon = Daemon::prepare("missing", "", "");
     fs::remove_file(daemon.config().join("main.cf")).expect("it was there");
     for verb in ["check", "start"] {
