@@ -30,7 +30,7 @@ use crate::mail::{Message, Notice, NoticeClass, QueueId, Refusal, TlsFacts};
 use crate::params::Settings;
 use crate::policy::{self, Policy};
 use crate::rewrite::Rewrite;
-use crate::session::{self, Moment, Refused, Session, Shared, replies};
+use crate::session::{self, Moment, Refused, Session, Shared, Sort, replies};
 use crate::time::{Duration, Instant, Now};
 use std::sync::Arc;
 use wishes::Wishes;
@@ -135,6 +135,8 @@ enum Work {
     None,
     /// Who the client is.
     Naming,
+    /// What a command word is.
+    Sorting,
     /// A verdict.
     Judging(Moment),
     /// What cleanup makes of the message whose end of data came then.
@@ -170,6 +172,7 @@ pub struct Inbound {
 /// What a decision came to.
 enum Decided {
     Named(naming::Name),
+    Sorted(Result<Sort, Refused>),
     Judged(Moment, Result<(), Refused>, Vec<policy::Action>),
     Finished(Finished, Vec<Event>),
 }
@@ -284,6 +287,7 @@ impl Inbound {
             session::Output::Event(event) => self.outbox.put(Effect::Event(*event)),
             session::Output::Notice(notice) => self.outbox.put(Effect::Notice(notice)),
             session::Output::Identify => self.outbox.put(Effect::Identify),
+            session::Output::Sort => self.work = Work::Sorting,
             session::Output::Judge(moment) => {
                 if moment == Moment::Mail {
                     self.wishes = self.standing.clone();
@@ -332,6 +336,10 @@ impl Inbound {
             Work::Naming => {
                 naming::decide(&self.config.session, self.peer.address, &self.facts).map(Decided::Named)
             }
+            Work::Sorting => {
+                let word = self.session.word().unwrap_or_default();
+                self.config.session.sort_of(word, &self.facts).map(|sort| Decided::Sorted(Ok(sort)))
+            }
             Work::Judging(moment) => self
                 .judge_because(*moment)
                 .map(|(verdict, actions)| Decided::Judged(*moment, verdict, actions)),
@@ -367,6 +375,7 @@ impl Inbound {
                 }
                 self.session.handle_input(now, session::Input::Named(name.named));
             }
+            Decided::Sorted(sort) => self.session.handle_input(now, session::Input::Sorted(sort)),
             Decided::Judged(moment, verdict, actions) => {
                 for action in actions {
                     if let Some((verb, text)) = wishes::words(&action) {
@@ -438,6 +447,7 @@ impl Inbound {
 fn give_up(work: &Work, refused: Refused) -> Decided {
     match work {
         Work::Naming | Work::None | Work::Committing => Decided::Named(naming::Name::unknown()),
+        Work::Sorting => Decided::Sorted(Err(refused)),
         Work::Judging(moment) => Decided::Judged(*moment, Err(refused), Vec::new()),
         Work::Finishing(..) => Decided::Finished(Finished::Refused(refused.reply, refused.class), Vec::new()),
     }

@@ -197,6 +197,34 @@ fn a_server_shows_its_certificate_and_a_client_trusts_its_authority() {
 }
 
 #[test]
+fn commands_are_looked_up_in_tables_and_files() {
+    let mut daemon = Daemon::prepare("commands", "", "");
+    let (words, more) = (daemon.config().join("words"), daemon.config().join("more"));
+    fs::write(&words, "hush x\n").unwrap();
+    fs::write(&more, "# of clients that we know\nXDEBUG, !NOOP\n").unwrap();
+    daemon.write_main_cf(&format!(
+        "smtpd_forbidden_commands = get hash:{} regexp:{{{{/^TRACE$/ Bogus}}}}\nsmtpd_noop_commands = {}\n",
+        words.display(),
+        more.display()
+    ));
+    daemon.run();
+    for word in ["GET /", "Hush", "trace"] {
+        daemon.client().expect(word, "221 2.7.0");
+    }
+    let mut client = daemon.client();
+    client.expect("XDEBUG on", "250 2.0.0 Ok");
+    client.expect("XTRACE on", "500 5.5.2");
+    let reply = client.deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    // A table that is gone: nobody knows which commands are forbidden.
+    fs::remove_file(&words).unwrap();
+    wait_for("the table to be looked at again", || {
+        daemon.client().say("NOOP").starts_with("451 4.3.0").then_some(())
+    });
+    daemon.client().expect("QUIT", "221 2.0.0");
+}
+
+#[test]
 fn started_as_root_the_daemon_becomes_mail_owner() {
     let daemon = Daemon::prepare("mail-owner", "mail_owner = nobody", "");
     let root = nix::unistd::Uid::effective().is_root();

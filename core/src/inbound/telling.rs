@@ -4,7 +4,7 @@ use super::{Config, Decided, Inbound};
 use crate::because::Because;
 use crate::cleanup::Finished;
 use crate::event::printable;
-use crate::session::{Moment, Peer};
+use crate::session::{Moment, Peer, Sort};
 use crate::time::Now;
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,6 +46,16 @@ impl Inbound {
                     true => format!("the client's name is {known}"),
                     false => format!("the client's name is {known}: its PTR record says {by_pointer}, which does not lead back"),
                 });
+            }
+            Decided::Sorted(sort) => {
+                let word = printable(self.session.word().unwrap_or_default());
+                let words = match sort {
+                    Ok(Sort::Usual) => "in no list",
+                    Ok(Sort::Idle) => "in smtpd_noop_commands",
+                    Ok(Sort::Foreign) => "in smtpd_forbidden_commands",
+                    Err(_) => "not to be found out: a table can not answer",
+                };
+                self.because.note(|| format!("the command {word}: {words}"));
             }
             Decided::Judged(moment, verdict, actions) => {
                 let about = self.about(*moment);

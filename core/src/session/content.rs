@@ -48,12 +48,7 @@ impl Session {
         if self.discards("CHUNKING") {
             return self.say(now, &replies::BDAT_OFF.reply(), false);
         }
-        let Some((count, last)) = command::bdat(arguments) else {
-            // Nobody knows how many octets follow that are not commands: 521 closes the connection.
-            let client = self.client();
-            self.warn(format!("malformed BDAT command syntax from {client}: BDAT {arguments}"));
-            return self.say(now, &replies::BDAT_SYNTAX.reply(), false);
-        };
+        let Some((count, last)) = command::bdat(arguments) else { return self.lose_count(now, arguments) };
         if let Some(reply) = self.refuses_chunk(count, last) {
             return self.skip_chunk(now, count, last, reply);
         }
@@ -61,6 +56,21 @@ impl Session {
             Chunks::None => self.judge(Pending::Bdat { count, last }),
             _ => self.begin_chunk(now, count, last),
         }
+    }
+
+    /// BDAT whose chunk is not looked at.
+    pub(super) fn refuse_chunk(&mut self, now: Now, arguments: &str, reply: Reply) {
+        match command::bdat(arguments) {
+            Some((count, last)) => self.skip_chunk(now, count, last, reply),
+            None => self.lose_count(now, arguments),
+        }
+    }
+
+    /// Nobody knows how many octets follow that are not commands: 521 closes the connection.
+    fn lose_count(&mut self, now: Now, arguments: &str) {
+        let client = self.client();
+        self.warn(format!("malformed BDAT command syntax from {client}: BDAT {arguments}"));
+        self.say(now, &replies::BDAT_SYNTAX.reply(), false);
     }
 
     fn refuses_chunk(&self, count: u64, last: bool) -> Option<Reply> {

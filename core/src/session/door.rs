@@ -1,6 +1,6 @@
 //! What a session is told, and what it wants done.
 
-use super::Discarded;
+use super::{Discarded, Sort};
 use crate::event::Event;
 use crate::mail::{Notice, NoticeClass, QueueId, TlsFacts};
 use crate::wire::Reply;
@@ -76,6 +76,8 @@ pub enum Input<'a> {
     Secured(TlsFacts),
     /// The handshake failed: why.
     TlsFailed(String),
+    /// What [`Output::Sort`] asked for; 4xx when it can not be known.
+    Sorted(Result<Sort, Refused>),
     /// The verdict that [`Output::Judge`] asked for.
     Judged(Result<(), Refused>),
     /// The id that [`Output::Identify`] asked for.
@@ -86,7 +88,7 @@ pub enum Input<'a> {
     Drain,
 }
 
-/// What a session wants done. `Judge`, `Identify` and `Finish` are always the last of a drain.
+/// What a session wants done. `Sort`, `Judge`, `Identify` and `Finish` are always the last of a drain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Write these octets.
@@ -95,6 +97,8 @@ pub enum Output {
     StartTls,
     /// Close once all is written.
     Close,
+    /// What is the word of [`super::Session::word`]? A table has to be asked.
+    Sort,
     /// May they? See the getters for what about.
     Judge(Moment),
     /// A queue id is needed for the transaction.

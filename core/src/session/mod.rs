@@ -20,6 +20,7 @@ mod notice;
 mod params;
 pub(crate) mod replies;
 mod security;
+mod sorting;
 mod stage;
 mod tally;
 #[cfg(test)]
@@ -28,10 +29,11 @@ mod transaction;
 mod view;
 mod words;
 
-pub use door::{Input, Moment, Named, Output, Peer, Refused};
 pub use crate::params::TlsLevel;
+pub use door::{Input, Moment, Named, Output, Peer, Refused};
 pub use heard::Heard;
-pub use params::{BareNewline, Discarded, Params, Shared, TlsLevel};
+pub use params::{BareNewline, Discarded, Params, Shared};
+pub use sorting::Sort;
 pub use stage::{STAGES, Transaction};
 pub use words::Words;
 
@@ -208,7 +210,7 @@ impl Session {
                 return self.say(now, &row.reply(), false);
             }
         };
-        let (word, arguments) = command::split(&text);
+        let (word, _) = command::split(&text);
         if word.is_empty() {
             self.tally.came(Verb::Unknown);
             return self.say(now, &replies::BAD_SYNTAX.reply(), false);
@@ -216,28 +218,7 @@ impl Session {
         self.verb = Verb::of(word);
         self.place = self.verb.word();
         self.tally.came(self.verb);
-        if self.params.noop_commands.contains(word) {
-            self.say(now, &replies::OK.reply(), true);
-            return self.count_junk();
-        }
-        let is_header = self.verb == Verb::Unknown && word.ends_with(':') && word.len() > 1;
-        if is_header || self.params.forbidden_commands.contains(word) {
-            let shown: String = text.chars().take(100).collect();
-            self.warn(format!("non-SMTP command from {}: {shown}", self.client()));
-            self.say(now, &replies::NOT_SMTP.reply(), false);
-            self.closing = true;
-            return;
-        }
-        if let Some(refusal) = self.not_now() {
-            return self.say(now, &refusal, false);
-        }
-        if self.must_be_last() && !self.backlog.waiting().is_empty() {
-            return self.out_of_step(now);
-        }
-        self.dispatch(now, arguments);
-        if matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::Rset | Verb::Noop | Verb::Vrfy | Verb::Etrn) {
-            self.count_junk();
-        }
+        self.sort(now, text);
     }
 
     /// Refusals that do not look at the arguments.
@@ -443,6 +424,7 @@ impl Machine for Session {
             Input::Named(named) => self.named(now, named),
             Input::Secured(facts) => self.secured(now, facts),
             Input::TlsFailed(why) => self.tls_failed(&why),
+            Input::Sorted(sort) => self.sorted(now, sort),
             Input::Judged(verdict) => self.judged(now, verdict),
             Input::Identified(id) => self.identified(now, id),
             Input::Finished(result) => self.finished(now, result),
@@ -473,7 +455,11 @@ impl Machine for Session {
             _ if self.sleep.is_some() => self.sleep,
             Stage::Command | Stage::Content(_) | Stage::Securing { .. } => Some(self.deadline),
             // The time of others is theirs: questions have time-outs of their own.
-            Stage::Arriving | Stage::Judging(_) | Stage::Identifying(_) | Stage::Finishing { .. } => None,
+            Stage::Arriving
+            | Stage::Sorting(_)
+            | Stage::Judging(_)
+            | Stage::Identifying(_)
+            | Stage::Finishing { .. } => None,
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) enum Stage {
     },
     /// A line is awaited.
     Command,
+    /// The first word of this line is being looked up: may it be obeyed?
+    Sorting(String),
     /// A verdict is awaited.
     Judging(Pending),
     /// An id is awaited for the transaction of this recipient, its first.
@@ -41,7 +43,8 @@ impl Stage {
             Self::Arriving => 0,
             Self::Securing { .. } => 1,
             Self::Command => 2,
-            Self::Judging(_) => 3,
+            // To those who look on, both are a verdict that is awaited.
+            Self::Sorting(_) | Self::Judging(_) => 3,
             Self::Identifying(_) => 4,
             Self::Content(_) => 5,
             Self::Finishing { .. } => 6,
@@ -62,6 +65,7 @@ pub const STAGES: Stages = Stages {
         ("judging", "command"),
         ("judging", "identifying"),
         ("judging", "content"),
+        ("judging", "securing"),
         ("judging", "finishing"),
         ("judging", "closed"),
         ("command", "judging"),

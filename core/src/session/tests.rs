@@ -43,6 +43,7 @@ fn settle(session: &mut Session, seen: &mut Seen) {
             Output::Content(octets) => seen.content.extend(octets),
             Output::Abandon => seen.content.clear(),
             Output::Close => seen.closed = true,
+            Output::Sort => session.handle_input(now(), Input::Sorted(Ok(super::Sort::Usual))),
             Output::Judge(_) => session.handle_input(now(), Input::Judged(Ok(()))),
             Output::Identify => session.handle_input(now(), Input::Identified(QueueId::new(1, 0))),
             Output::Finish => {
@@ -203,5 +204,6 @@ fn parameters_of_the_table_give_the_defaults_of_this_room() {
     assert_eq!(params.line_length_limit, ours.line_length_limit);
     assert_eq!((params.recipient_limit, params.tls_level), (ours.recipient_limit, ours.tls_level));
     assert!(params.forbid_unauth_pipelining && params.delay_reject);
-    assert!(params.forbidden_commands.contains("GET"));
+    let sort = params.sort_of("GET", &crate::ask::Facts::new());
+    assert_eq!(sort, Ok(crate::session::Sort::Foreign));
 }

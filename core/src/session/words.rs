@@ -1,20 +1,24 @@
 //! Lists of command words: `smtpd_noop_commands`, `smtpd_forbidden_commands`.
 //!
-//! Items are words in any case, and `regexp:{{/pattern/flags result} …}`: expressions written into the list (regexp_table(5)).
-//! `!item` excludes. Other tables are refused at start: a command would have to wait for them.
+//! Match lists like others: words in any case, tables, files of such items, and `!`. What is written into the list itself
+//! (`regexp:{{/^[^A-Z]/ Bogus}}`, `inline:{…}`) is compiled with it, so that a command waits for nobody unless a table has a file.
 
-use fancy_regex::Regex;
+use crate::ask::{Answer, Facts, Pause, Question, TableFailure, TableName};
+use crate::tables::{Form, MatchList, Source, Table, TableSpec};
+use std::collections::BTreeMap;
 
 /// A list, compiled.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Words {
-    items: Vec<(bool, Item)>,
+    list: MatchList,
+    /// Tables that are written into the list.
+    own: BTreeMap<TableName, Table>,
 }
 
-#[derive(Debug, Clone)]
-enum Item {
-    Word(String),
-    Pattern { regex: Regex, negated: bool },
+impl Default for Words {
+    fn default() -> Self {
+        Self { list: MatchList::empty(Form::Text), own: BTreeMap::new() }
+    }
 }
 
 impl Words {
@@ -23,102 +27,100 @@ impl Words {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut items = Vec::new();
-        for item in split(text) {
-            let (wanted, item) = item.strip_prefix('!').map_or((true, item), |item| (false, item));
-            if let Some(rules) = item.strip_prefix("regexp:").or_else(|| item.strip_prefix("pcre:")) {
-                for rule in split(inside(rules)?) {
-                    items.push((wanted, pattern(inside(rule)?)?));
-                }
-            } else if item.contains(':') || item.starts_with('/') {
-                return Err(format!("{item}: only words and regexp:{{…}} are supported here"));
-            } else {
-                items.push((wanted, Item::Word(item.to_owned())));
+        let list = MatchList::parse(text, Form::Text, false)?;
+        let mut own = BTreeMap::new();
+        for name in list.tables() {
+            // The driver has the others. It also says what is no table at all.
+            let Ok(TableSpec { source: Source::Ready(table, problems), .. }) =
+                TableSpec::parse(&name.0, false)
+            else {
+                continue;
+            };
+            // Every command would be told to come again later.
+            if let Some(fatal) = problems.iter().find(|problem| problem.fatal) {
+                return Err(format!("{}: {}; {}", name.0, fatal.what, fatal.remedy));
             }
+            own.insert(name.clone(), *table);
         }
-        Ok(Self { items })
+        Ok(Self { list, own })
     }
 
     /// Whether the first item that matches includes the word.
-    #[must_use]
-    pub fn contains(&self, word: &str) -> bool {
-        let matches = |item: &Item| match item {
-            Item::Word(known) => known.eq_ignore_ascii_case(word),
-            // An expression that runs into its step limit has not matched.
-            Item::Pattern { regex, negated } => regex.is_match(word).unwrap_or(false) != *negated,
-        };
-        self.items.iter().find(|(_, item)| matches(item)).is_some_and(|(wanted, _)| *wanted)
-    }
-}
-
-/// Items at commas and white space; what stands in braces stays together.
-fn split(text: &str) -> Vec<&str> {
-    let (mut items, mut start, mut depth) = (Vec::new(), None, 0u32);
-    for (at, c) in text.char_indices() {
-        let blank = depth == 0 && (c == ',' || c.is_whitespace());
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            _ => {}
+    ///
+    /// # Errors
+    /// A question for a table, or one that can not answer.
+    pub fn contains(&self, word: &str, facts: &Facts) -> Result<bool, Pause> {
+        if self.own.is_empty() {
+            return self.list.matches(word, facts);
         }
-        match (blank, start) {
-            (true, Some(begin)) => {
-                items.push(&text[begin..at]);
-                start = None;
-            }
-            (false, None) => start = Some(at),
-            _ => {}
+        let mut facts = facts.clone();
+        // As the list will ask for it.
+        let key = word.to_lowercase();
+        for (table, engine) in &self.own {
+            let fail = |why| TableFailure { table: table.clone(), why };
+            let question = Question::Lookup { table: table.clone(), key: key.clone() };
+            facts.learn(question, Answer::Lookup(engine.lookup(&key).map_err(fail)));
         }
+        self.list.matches(word, &facts)
     }
-    items.extend(start.map(|begin| &text[begin..]));
-    items
-}
-
-fn inside(text: &str) -> Result<&str, String> {
-    text.strip_prefix('{')
-        .and_then(|text| text.strip_suffix('}'))
-        .map(str::trim)
-        .ok_or_else(|| format!("{text}: braces expected"))
-}
-
-/// `/pattern/flags result`; any sign may stand for `/`. Expressions ignore case unless `i` switches that.
-fn pattern(rule: &str) -> Result<Item, String> {
-    let wrong = || format!("{rule}: /pattern/flags result expected");
-    let (negated, text) = rule.strip_prefix('!').map_or((false, rule), |text| (true, text));
-    let mut characters = text.chars();
-    let sign = characters.next().ok_or_else(wrong)?;
-    let body = characters.as_str();
-    let end = body.rfind(sign).ok_or_else(wrong)?;
-    let flags = body[end + sign.len_utf8()..].split_whitespace().next().unwrap_or_default();
-    let case = if flags.contains('i') { "" } else { "(?i)" };
-    let regex = Regex::new(&format!("{case}{}", &body[..end])).map_err(|error| format!("{rule}: {error}"))?;
-    Ok(Item::Pattern { regex, negated })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Of a list that asks nobody.
+    fn has(words: &Words, word: &str) -> bool {
+        words.contains(word, &Facts::new()).expect("nobody is asked")
+    }
+
     #[test]
     fn postfix_s_default_list_catches_browsers_and_what_is_no_word() {
         let words =
             Words::parse("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}").expect("it is Postfix's default");
         for word in ["GET", "post", "\u{16}\u{3}", "{", "0"] {
-            assert!(words.contains(word), "{word:?}");
+            assert!(has(&words, word), "{word:?}");
         }
         for word in ["GETS", "helo", "XYZZY"] {
-            assert!(!words.contains(word), "{word:?}");
+            assert!(!has(&words, word), "{word:?}");
         }
     }
 
     #[test]
-    fn exclusions_come_first_if_written_first_and_foreign_tables_are_refused() {
-        let words = Words::parse("!PUT, regexp:{{/^P/ x} {!/T$/i y}}").expect("well formed");
-        assert!(!words.contains("put"));
-        assert!(words.contains("POKE"));
-        assert!(words.contains("HELO"));
-        assert!(!words.contains("GET"));
-        assert!(Words::parse("hash:/etc/x").is_err());
-        assert!(Words::parse("regexp:{{/(/ x}}").is_err());
+    fn exclusions_come_first_if_written_first_and_tables_of_the_list_ask_nobody() {
+        let words = Words::parse("!PUT, regexp:{{/^P/ x}} inline:{trace=x} static:{x}").expect("well formed");
+        assert!(!has(&words, "put"));
+        assert!(has(&words, "POKE") && has(&words, "TRACE") && has(&words, "NOOP"));
+        let words = Words::parse("!regexp:{{/^P/ x}} regexp:{{!/^.ET$/ y}}").expect("well formed");
+        assert!(!has(&words, "POST") && !has(&words, "GET") && has(&words, "HELO"));
+    }
+
+    #[test]
+    fn a_table_with_a_file_is_asked_for_what_the_items_before_it_do_not_decide() {
+        let words = Words::parse("GET, regexp:{{/^P/ x}}, hash:/words, /more").expect("well formed");
+        let (table, more) = (TableName("hash:/words".into()), TableName("list:/more".into()));
+        let mut facts = Facts::new();
+        assert_eq!(words.contains("get", &facts), Ok(true));
+        assert_eq!(words.contains("PUT", &facts), Ok(true));
+        let question = Question::Lookup { table: table.clone(), key: "helo".into() };
+        assert_eq!(words.contains("HELO", &facts), Err(Pause::Need(question.clone())));
+        facts.learn(question, Answer::Lookup(Ok(None)));
+        let question = Question::Lookup { table: more, key: String::new() };
+        assert_eq!(words.contains("HELO", &facts), Err(Pause::Need(question.clone())));
+        facts.learn(question, Answer::Lookup(Ok(Some("!EHLO, HELO".into()))));
+        assert_eq!(words.contains("HELO", &facts), Ok(true));
+        let failure = TableFailure { table: table.clone(), why: "broken".into() };
+        let question = Question::Lookup { table, key: "noop".into() };
+        facts.learn(question, Answer::Lookup(Err(failure.clone())));
+        assert_eq!(words.contains("NOOP", &facts), Err(Pause::Broken(failure)));
+    }
+
+    #[test]
+    fn a_rule_of_the_list_that_does_not_compile_is_refused() {
+        let wrong = Words::parse("GET regexp:{{/(/ x}}").expect_err("it does not compile");
+        assert!(wrong.starts_with("regexp:{{/(/ x}}: "), "{wrong}");
+        let words = Words::parse("GET fail:x").expect("well formed");
+        assert!(has(&words, "GET"));
+        assert!(matches!(words.contains("HELO", &Facts::new()), Err(Pause::Broken(_))));
     }
 }

@@ -10,7 +10,7 @@ use crate::trouble::{told, words};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{BodyType, NoticeClass, QueueId, QueueIds, Ret};
 use postrider_core::session::{
-    Discarded, Input, Named, Output, Params, Peer, Refused, Session, Shared, TlsLevel, Transaction,
+    Discarded, Input, Named, Output, Params, Peer, Refused, Session, Shared, Sort, TlsLevel, Transaction,
 };
 use postrider_core::time::{Instant, Now};
 use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
@@ -122,6 +122,7 @@ impl Dialogue {
                     out.flush()?;
                 }
                 Output::Close => next = Next::Close,
+                Output::Sort => self.tell(Input::Sorted(Ok(Sort::Usual))),
                 Output::Judge(_) => self.tell(Input::Judged(Ok(()))),
                 Output::Identify => {
                     let id = self.ids.issue(wall_clock());

@@ -107,6 +107,11 @@ fn files_that_are_not_there() {
         "smtpd_tls_security_level = dane",
         &["smtpd_tls_security_level: dane is no level of a server: none, may or encrypt expected"],
     );
+    wrong_line(
+        "smtpd_forbidden_commands = GET regexp:{{/(/ x}}",
+        &["smtpd_forbidden_commands: regexp:{{/(/ x}}: "],
+    );
+    wrong_line("smtpd_noop_commands = hahs:/words", &["hahs:/words: unknown table type \"hahs\""]);
     let daemon = Daemon::prepare("missing", "", "");
     fs::remove_file(daemon.config().join("main.cf")).expect("it was there");
     for verb in ["check", "start"] {

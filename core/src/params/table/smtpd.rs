@@ -139,8 +139,8 @@ rows! { SMTPD:
     /// Refuse a client that sends commands before it may. Postfix 3.7 says no; later releases say yes, and so
     /// do we.
     "smtpd_forbid_unauth_pipelining" FLAG = "yes", Smtpd, Works;
-    /// Commands that end the session: what speaks them is no mail client. Items are words, or tables of
-    /// patterns.
+    /// Commands that end the session: what speaks them is no mail client. Items are words, tables, or files of
+    /// such items.
     "smtpd_forbidden_commands" MATCHES = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}", Smtpd, Works, since "2.2";
     /// Errors after which the server closes the connection.
     "smtpd_hard_error_limit" number(1, INT_MAX) = "${stress?{1}:{20}}", Smtpd, Works;
@@ -156,8 +156,8 @@ rows! { SMTPD:
     "smtpd_log_access_permit_actions" MATCHES = "", Smtpd, NotYet;
     /// Octets in a second that a client must at least send, under smtpd_per_request_deadline.
     "smtpd_min_data_rate" COUNT = "500", Smtpd, Works;
-    /// Commands that are answered 250 and do nothing.
-    "smtpd_noop_commands" LIST = "", Smtpd, Works;
+    /// Commands that are answered 250 and do nothing. Items are words, tables, or files of such items.
+    "smtpd_noop_commands" MATCHES = "", Smtpd, Works;
     /// The key under which access tables are asked for the null sender.
     "smtpd_null_access_lookup_key" TEXT = "<>", Smtpd, Works;
     /// Look up the client's name and verify it by its address; otherwise the name is `unknown`.
