@@ -96,6 +96,11 @@ fn meanings(view: &View<'_>, problems: &mut Vec<Problem>) {
         let what = format!("{level} is a level of clients: encrypt is used");
         problems.push(view.doubt("smtpd_tls_security_level", &what, "write encrypt"));
     }
+    let newline = view.settings.text("smtpd_forbid_bare_newline").to_ascii_lowercase();
+    if matches!(newline.as_str(), "no" | "note") {
+        let what = format!("{newline} acts as normalize: only CRLF.CRLF ends a message here");
+        problems.push(view.doubt("smtpd_forbid_bare_newline", &what, "write normalize, or reject"));
+    }
 }
 
 /// What does not work yet and lets fewer clients in, where it would do so: without it strangers would be let in.
@@ -218,6 +223,14 @@ mod tests {
                 "smtpd_tls_security_level = verify",
                 "main.cf:2: warning: smtpd_tls_security_level: verify is a level of clients: encrypt is used; write encrypt",
             ),
+            (
+                "smtpd_forbid_bare_newline = no",
+                "main.cf:2: warning: smtpd_forbid_bare_newline: no acts as normalize: only CRLF.CRLF ends a message here; write normalize, or reject",
+            ),
+            (
+                "smtpd_forbid_bare_newline = note",
+                "warning: smtpd_forbid_bare_newline: note acts as normalize",
+            ),
         ] {
             let said = said(line).join("\n");
             assert!(said.contains(words), "{line}: {said}");
@@ -245,6 +258,7 @@ mod tests {
             "mailbox_size_limit = 0\nvirtual_mailbox_limit = 0",
             "smtp_helo_name = [192.0.2.1]",
             "smtpd_tls_security_level = encrypt",
+            "smtpd_forbid_bare_newline = yes",
         ] {
             assert_eq!(said(line), Vec::<String>::new(), "{line}");
         }

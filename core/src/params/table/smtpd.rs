@@ -129,8 +129,8 @@ rows! { SMTPD:
     /// Characters that may stand in the values of `$name` in block list replies; others become `_`.
     "smtpd_expansion_filter" RAW = "\\t\\40!\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\\\]^_`abcdefghijklmnopqrstuvwxyz{|}~", Smtpd, NotYet, since "2.0";
     /// What happens to lines that end in LF without CR, with which messages are smuggled past filters:
-    /// `normalize` takes them as CRLF but never as the end of the content, `reject` refuses, `note` only logs.
-    /// Postfix 3.7 says no; later releases say normalize, and so do we.
+    /// `normalize` takes them as CRLF but never as the end of the content, `reject` refuses. Postfix 3.7 says no;
+    /// later releases say normalize, and so do we. `no` and `note` act as normalize here, and are told of.
     "smtpd_forbid_bare_newline" word(&["no", "yes", "normalize", "reject", "note"]) = "normalize", Smtpd, Works;
     /// Clients to which smtpd_forbid_bare_newline does not apply.
     "smtpd_forbid_bare_newline_exclusions" MATCHES = "$mynetworks", Smtpd, NotYet;
