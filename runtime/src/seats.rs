@@ -21,7 +21,7 @@ pub struct Seats {
     all: AtomicU64,
     /// Open sessions by service: a busy port 25 must not close the submission port.
     services: Mutex<BTreeMap<String, Service>>,
-    /// Connections by client.
+    /// Connections by service and client.
     clients: Mutex<clients::Clients>,
 }
 
@@ -64,7 +64,8 @@ impl Seats {
             (true, false) => observe::warn(format!("service {name}: stress is over")),
             _ => {}
         }
-        Seat { seats: Arc::clone(self), service: Arc::clone(service), kind, client, counted: false }
+        let (seats, service) = (Arc::clone(self), Arc::clone(service));
+        Seat { seats, name: name.to_owned(), service, kind, client, counted: false }
     }
 }
 
@@ -72,10 +73,12 @@ impl Seats {
 #[derive(Debug)]
 pub struct Seat {
     seats: Arc<Seats>,
+    /// The service's.
+    name: String,
     service: Service,
     kind: clients::Seat,
     client: IpAddr,
-    /// It is one of its client's connections.
+    /// It is one of its client's connections with the service.
     counted: bool,
 }
 
@@ -86,14 +89,14 @@ impl Seat {
         self.kind
     }
 
-    /// One more connection of the client, who may have so many.
+    /// One more connection of the client with the service, who may have so many.
     ///
     /// # Errors
     /// The reply to one too many.
     pub fn count_in(&mut self, limit: u64) -> Result<(), Reply> {
         let mut clients = self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.set_limit(limit);
-        clients.admit(self.client)?;
+        clients.admit(&self.name, self.client)?;
         self.counted = true;
         Ok(())
     }
@@ -106,7 +109,7 @@ impl Drop for Seat {
             guard::tell(None, &whose, "its connection is closed");
         }
         if self.counted {
-            self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(self.client);
+            self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(&self.name, self.client);
         }
         self.service.lock().unwrap_or_else(PoisonError::into_inner).leave();
         self.seats.all.fetch_sub(1, Ordering::Relaxed);

@@ -137,6 +137,22 @@ fn the_51st_connection_of_one_client_is_sent_away() {
     });
 }
 
+#[test]
+fn who_has_all_connections_of_one_service_may_still_come_to_another() {
+    let other = free_port();
+    let daemon = Daemon::start_with(
+        "connections-by-service",
+        "smtpd_client_event_limit_exceptions =\nsmtpd_client_connection_count_limit = 2",
+        &format!("127.0.0.1:{other} inet n - n - - smtpd\n"),
+    );
+    let greetings = |port: u16| -> Vec<Client> { (0..3).map(|_| Client::connect(port)).collect() };
+    let both = [greetings(daemon.port), greetings(other)];
+    for clients in &both {
+        let codes: Vec<&str> = clients.iter().map(|client| &client.greeting[..4]).collect();
+        assert_eq!(codes, ["220 ", "220 ", "421 "]);
+    }
+}
+
 /// Two services of four sessions each; the banner says under which settings a session is. The port that all the world reaches, and the
 /// one of loopback.
 fn few_seats() -> (Daemon, u16, u16) {

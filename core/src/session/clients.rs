@@ -1,4 +1,4 @@
-//! How many connections each client has (the part of anvil(8) that needs no clock), and how many each service (that of master(8)).
+//! How many connections each client has with each service (the part of anvil(8) that needs no clock), and how many each service (that of master(8)).
 //!
 //! `smtpd_client_connection_count_limit`. Who is exempt (`smtpd_client_event_limit_exceptions`) is the caller's to know:
 //! exempt clients are neither admitted nor take leave here. Bounded by the connections there are.
@@ -9,12 +9,12 @@ use crate::wire::Reply;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Connections by client address.
+/// Connections by service and client address: whoever fills one service's share may still come to another, as with anvil(8).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Clients {
     limit: u64,
     host: String,
-    counts: BTreeMap<IpAddr, u64>,
+    counts: BTreeMap<(String, IpAddr), u64>,
 }
 
 impl Clients {
@@ -33,8 +33,8 @@ impl Clients {
     ///
     /// # Errors
     /// The reply (421) to one too many, which is not counted.
-    pub fn admit(&mut self, address: IpAddr) -> Result<(), Reply> {
-        let count = self.counts.entry(address).or_insert(0);
+    pub fn admit(&mut self, service: &str, address: IpAddr) -> Result<(), Reply> {
+        let count = self.counts.entry((service.to_owned(), address)).or_insert(0);
         if self.limit > 0 && *count >= self.limit {
             return Err(replies::TOO_MANY_CONNECTIONS.with(&[&self.host, &address.to_string()]));
         }
@@ -43,19 +43,20 @@ impl Clients {
     }
 
     /// Counts an admitted connection out.
-    pub fn leave(&mut self, address: IpAddr) {
-        if let Some(count) = self.counts.get_mut(&address) {
+    pub fn leave(&mut self, service: &str, address: IpAddr) {
+        let key = (service.to_owned(), address);
+        if let Some(count) = self.counts.get_mut(&key) {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                self.counts.remove(&address);
+                self.counts.remove(&key);
             }
         }
     }
 
-    /// Connections that a client has.
+    /// Connections that a client has with a service.
     #[must_use]
-    pub fn count(&self, address: IpAddr) -> u64 {
-        self.counts.get(&address).copied().unwrap_or(0)
+    pub fn count(&self, service: &str, address: IpAddr) -> u64 {
+        self.counts.get(&(service.to_owned(), address)).copied().unwrap_or(0)
     }
 }
 
@@ -145,23 +146,24 @@ mod tests {
     fn one_too_many_is_told_so_and_others_are_not_hindered() {
         let mut clients = Clients::new(2, "mx.example");
         let (a, b) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        assert_eq!(clients.admit(a), Ok(()));
-        assert_eq!(clients.admit(a), Ok(()));
-        let refused = clients.admit(a).expect_err("the third");
+        assert_eq!(clients.admit("smtp", a), Ok(()));
+        assert_eq!(clients.admit("smtp", a), Ok(()));
+        let refused = clients.admit("smtp", a).expect_err("the third");
         assert_eq!(refused.code, 421);
         assert_eq!(refused.lines, ["mx.example Error: too many connections from 192.0.2.1"]);
-        assert_eq!(clients.admit(b), Ok(()));
-        clients.leave(a);
-        assert_eq!(clients.admit(a), Ok(()));
-        clients.leave(a);
-        clients.leave(a);
-        clients.leave(a);
-        assert_eq!(clients.count(a), 0);
+        assert_eq!(clients.admit("smtp", b), Ok(()));
+        assert_eq!(clients.admit("submission", a), Ok(()), "each service has its own count");
+        clients.leave("smtp", a);
+        assert_eq!(clients.admit("smtp", a), Ok(()));
+        clients.leave("smtp", a);
+        clients.leave("smtp", a);
+        clients.leave("smtp", a);
+        assert_eq!((clients.count("smtp", a), clients.count("submission", a)), (0, 1));
     }
 
     #[test]
     fn no_limit_admits_all() {
         let mut clients = Clients::new(0, "mx.example");
-        assert!((0..1000).all(|_| clients.admit(IpAddr::from([192, 0, 2, 1])).is_ok()));
+        assert!((0..1000).all(|_| clients.admit("smtp", IpAddr::from([192, 0, 2, 1])).is_ok()));
     }
 }

@@ -88,7 +88,7 @@ rows! { SMTPD:
     "smtpd_banner" TEXT = "$myhostname ESMTP $mail_name", Smtpd, Works;
     /// AUTH commands in one anvil_rate_time_unit from one client; 0 for no limit.
     "smtpd_client_auth_rate_limit" COUNT = "0", Smtpd, NotYet;
-    /// Connections at a time from one client; 0 for no limit.
+    /// Connections at a time from one client to one service; 0 for no limit.
     "smtpd_client_connection_count_limit" COUNT = "50", Smtpd, Works, since "2.3";
     /// The old name of smtpd_client_event_limit_exceptions; its default refers to this one.
     "smtpd_client_connection_limit_exceptions" TEXT = OLD, Smtpd, Works;
