@@ -16,6 +16,7 @@ use crate::spool::Spool;
 use crate::staging::Budget;
 use crate::tables::{self, Tables};
 use crate::trouble::{Cause, Fault, words};
+use postrider_core::ask::TableName;
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
 use postrider_core::params::problem::{File, Place};
@@ -84,9 +85,10 @@ fn table_problems<E: Environment>(config: &Config, tables: &Tables<E>) -> Vec<St
     }
     found.extend(tables::judge_routes(config, tables));
     found.extend(tables::judge_values(config, tables));
+    let written_there = config.table_names();
     let told = |(parameter, problem): (String, postrider_core::tables::Problem)| match problem.line {
-        // A fault of no line of the table's file is one of the line that names the table.
-        0 => {
+        // A fault of no line of the table's file, or of a table that is written out in main.cf, is one of the line that names the table.
+        line if line == 0 || written_there.contains(&TableName(problem.file.clone())) => {
             let name = problem.file.split_once(':').map_or(problem.file.as_str(), |(_, name)| name);
             let text = match problem.what.contains(name) {
                 true => problem.what.clone(),

@@ -125,6 +125,24 @@ fn files_that_are_not_there() {
     }
 }
 
+/// A table that is written out in main.cf has no other place.
+#[test]
+fn what_is_wrong_in_a_table_without_a_file_is_told_at_the_line_that_has_it() {
+    for table in
+        ["regexp:{{/^X/ NONSENSE}}", "pcre:{{/^X/ NONSENSE}}", "inline:{{x=NONSENSE}}", "static:NONSENSE"]
+    {
+        let line = format!("smtpd_helo_restrictions = check_helo_access {table}");
+        let daemon = Daemon::prepare("inline", &line, "");
+        let main_cf = fs::read_to_string(daemon.config().join("main.cf")).expect("it was written");
+        let number = 1 + main_cf.lines().position(|other| other == line).expect("the line is there");
+        let (_, text) = run(&daemon, "check");
+        let warning = text.lines().find(|line| line.contains("NONSENSE")).unwrap_or_default();
+        let place = format!("/main.cf:{number}: warning: smtpd_helo_restrictions: ");
+        assert!(warning.contains(&place) && warning.contains(table), "{table}: {text}");
+        assert!(!text.contains("}:1:"), "{text}");
+    }
+}
+
 /// Paths that only the start uses: the line that names them, and a status that says that trying again does not help.
 #[test]
 fn a_start_names_the_line_of_a_path_that_cannot_be_used() {
