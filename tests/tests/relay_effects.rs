@@ -226,7 +226,7 @@ fn commands_are_looked_up_in_tables_and_files() {
 
 #[test]
 fn started_as_root_the_daemon_becomes_mail_owner() {
-    let daemon = Daemon::prepare("mail-owner", "mail_owner = nobody", "");
+    let daemon = Daemon::prepare("mail-owner", "mail_owner = nobody\ndefault_privs = daemon", "");
     let root = nix::unistd::Uid::effective().is_root();
     let mut daemon = daemon;
     daemon.run();

@@ -14,6 +14,8 @@ const SOURCES: [(&str, bool); 4] = [
 ];
 /// Parameters that let fewer clients in where TLS is mandatory.
 const GUARDS: [&str; 1] = ["smtpd_tls_req_ccert"];
+/// Users of every system, whom daemons without a user of their own become.
+const SHARED_USERS: [&str; 2] = ["nobody", "daemon"];
 /// Names that others read in a greeting.
 const GREETINGS: [&str; 2] = ["smtp_helo_name", "lmtp_lhlo_name"];
 /// Octets of a mailbox, which must hold one message of any size that is taken.
@@ -86,7 +88,26 @@ fn values(view: &View<'_>, problems: &mut Vec<Problem>) {
         problems.push(view.fault("queue_directory", &what, "write the whole path, from / on"));
     }
     meanings(view, problems);
+    owner(view, problems);
     sizes(view, problems);
+}
+
+/// Whom the daemon becomes: nobody else may be that user. Each could read the queue, and stop the daemon.
+fn owner(view: &View<'_>, problems: &mut Vec<Problem>) {
+    let owner = view.settings.text("mail_owner");
+    if owner == view.settings.text("default_privs") {
+        // At the line that is there: each has a default.
+        let name = match view.place("mail_owner").line {
+            Some(_) => "mail_owner",
+            None => "default_privs",
+        };
+        let what = format!("mail_owner and default_privs are the same user, {owner}");
+        problems.push(view.fault(name, &what, "give the daemon a user of its own"));
+    }
+    if SHARED_USERS.contains(&owner) {
+        let what = format!("{owner} is whom other programs run as: they could read the queue");
+        problems.push(view.doubt("mail_owner", &what, "give the daemon a user of its own"));
+    }
 }
 
 /// Values that mean something else here than their words.
@@ -219,6 +240,16 @@ mod tests {
                 "error: queue_directory: \"spool\" depends on where the daemon is started",
             ),
             ("myhostname =", "error: myhostname: \"\" is no name of a host"),
+            (
+                "mail_owner = nobody",
+                "main.cf:2: error: mail_owner: mail_owner and default_privs are the same user, nobody; give the daemon a user of its own",
+            ),
+            (
+                "default_privs = postfix",
+                "main.cf:2: error: default_privs: mail_owner and default_privs are the same user",
+            ),
+            ("mail_owner = nobody", "main.cf:2: warning: mail_owner: nobody is whom other programs run as"),
+            ("mail_owner = daemon", "main.cf:2: warning: mail_owner: daemon is whom other programs run as"),
             (
                 "smtpd_tls_security_level = verify",
                 "main.cf:2: warning: smtpd_tls_security_level: verify is a level of clients: encrypt is used; write encrypt",

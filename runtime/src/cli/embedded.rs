@@ -50,7 +50,7 @@ pub(super) fn write() -> Result<PathBuf, Failure> {
         let main_cf = directory.join("main.cf");
         if !main_cf.exists() {
             let (owner, uid, gid) = owner();
-            fs::write(main_cf, main_cf_text(&root, owner, uid, gid))?;
+            fs::write(main_cf, main_cf_text(&root, &owner, uid, gid))?;
             std::os::unix::fs::chown(root.join("mail"), Some(uid), Some(gid))?;
         }
         let master_cf = directory.join("master.cf");
@@ -77,24 +77,28 @@ local       unix  -       n      n      -      -       local
 ";
 
 /// Whom the embedded default runs and delivers as: whoever starts it; for root somebody who owns nothing.
-fn owner() -> (&'static str, u32, u32) {
+fn owner() -> (String, u32, u32) {
     let find = |name| nix::unistd::User::from_name(name).ok().flatten();
-    let owner = if find("postfix").is_some() { "postfix" } else { "nobody" };
-    match find(owner) {
-        Some(user) if nix::unistd::Uid::effective().is_root() => {
-            (owner, user.uid.as_raw(), user.gid.as_raw())
-        }
-        _ => (owner, nix::unistd::Uid::effective().as_raw(), nix::unistd::Gid::effective().as_raw()),
+    let uid = nix::unistd::Uid::effective();
+    let owner = match uid.is_root() {
+        true => find("postfix").or_else(|| find("nobody")),
+        false => nix::unistd::User::from_uid(uid).ok().flatten(),
+    };
+    match owner {
+        Some(user) => (user.name, user.uid.as_raw(), user.gid.as_raw()),
+        None => ("nobody".to_owned(), uid.as_raw(), nix::unistd::Gid::effective().as_raw()),
     }
 }
 
 fn main_cf_text(root: &Path, owner: &str, uid: u32, gid: u32) -> String {
     let root = root.display();
+    // Where there is nobody better to become, at least nothing else of ours runs as the same user.
+    let privileges = if owner == "nobody" { "default_privs = daemon\n" } else { "" };
     format!(
         "# Written by `postrider start` at its first start without -c. It is yours now.\n\
          compatibility_level = 3.6\n\
          queue_directory = {root}/spool\n\
-         mail_owner = {owner}\n\
+         mail_owner = {owner}\n{privileges}\
          inet_interfaces = loopback-only\n\
          mynetworks_style = host\n\
          \n\

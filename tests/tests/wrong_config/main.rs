@@ -112,6 +112,10 @@ fn files_that_are_not_there() {
         &["smtpd_forbidden_commands: regexp:{{/(/ x}}: "],
     );
     wrong_line("smtpd_noop_commands = hahs:/words", &["hahs:/words: unknown table type \"hahs\""]);
+    wrong_line(
+        "mail_owner = nobody",
+        &["mail_owner: mail_owner and default_privs are the same user, nobody"],
+    );
     let daemon = Daemon::prepare("missing", "", "");
     fs::remove_file(daemon.config().join("main.cf")).expect("it was there");
     for verb in ["check", "start"] {
