@@ -43,6 +43,7 @@ const SHOWN: &[Row] = &[
             "bdat/null-chunk.smtp",
             "bdat/mixed-with-data.smtp",
             "bdat/huge-chunk.smtp",
+            "bdat/largest-chunk.smtp",
         ],
     ),
     Row(
