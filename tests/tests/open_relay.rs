@@ -2,6 +2,7 @@
 
 use postrider_tests::daemon::Daemon;
 use postrider_tests::server::Server;
+use postrider_tests::tls::{Client, server_lines};
 
 /// Forms of a recipient: `u@d` is the one who is meant, `me` is ours, `ip` our address.
 const RECIPIENTS: &[&str] = &[
@@ -61,6 +62,39 @@ fn accepted(daemon: &Daemon) -> Vec<(String, String)> {
     accepted
 }
 
+/// The same in one session, one after another: nothing that was refused, sent or reset opens a way for what comes next.
+fn accepted_in_a_row(client: &mut Client) -> Vec<(String, String)> {
+    client.expect("EHLO client.test", "250");
+    let mut accepted = Vec::new();
+    for sender in SENDERS {
+        for recipient in RECIPIENTS {
+            client.expect("RSET", "250");
+            client.expect(&format!("MAIL FROM:<{sender}>"), "250");
+            let reply = client.say(&format!("RCPT TO:<{recipient}>"));
+            assert!(reply.starts_with(['2', '4', '5']), "{recipient}: {reply}");
+            if reply.starts_with('2') {
+                accepted.push(((*sender).to_owned(), (*recipient).to_owned()));
+                client.expect("DATA", "354");
+                client.send(b"Subject: relay\r\n\r\nbody\r\n.\r\n");
+                assert!(client.reply().starts_with(['2', '5']), "{recipient}");
+            }
+        }
+    }
+    accepted
+}
+
+/// A relay for these networks that offers STARTTLS, and bears with any number of errors.
+fn relay(name: &str, server: &Server, networks: &str) -> Daemon {
+    let mut daemon = Daemon::prepare(name, "", "");
+    let lines = server_lines(&daemon.config());
+    daemon.write_main_cf(&format!(
+        "{lines}smtpd_soft_error_limit = 1000\nsmtpd_hard_error_limit = 1000\nsmtpd_junk_command_limit = 1000\n{}",
+        settings(server, networks)
+    ));
+    daemon.run();
+    daemon
+}
+
 fn settings(server: &Server, networks: &str) -> String {
     format!(
         "mynetworks = {networks}\nrelayhost = [127.0.0.1]:{}\nlocal_recipient_maps = inline:{{user=x}}\n\
@@ -85,4 +119,20 @@ fn nothing_of_168_forms_leaves_for_a_stranger_and_a_friend_gets_through() {
     assert!(found.iter().any(|(_, recipient)| recipient == "u@d.test"));
     let taken = server.wait(1);
     assert!(taken.iter().any(|message| message.recipients[0].contains("u@d.test")), "{taken:?}");
+}
+
+#[test]
+fn nothing_of_168_forms_leaves_in_one_session_or_under_tls_either() {
+    let server = Server::start();
+    let daemon = relay("no-relay-in-a-row", &server, "192.0.2.1/32");
+    assert_eq!(accepted_in_a_row(&mut Client::connect(daemon.port)), []);
+    assert_eq!(accepted_in_a_row(&mut Client::connect(daemon.port).secure(b"")), []);
+    assert_eq!(server.count(), 0);
+
+    // The positive control: a friend gets as far as in sessions of their own.
+    let open = relay("open-relay-in-a-row", &server, "127.0.0.0/8");
+    let wanted = accepted(&open);
+    assert!(wanted.len() > 60, "{} accepted", wanted.len());
+    assert_eq!(accepted_in_a_row(&mut Client::connect(open.port)), wanted);
+    assert_eq!(accepted_in_a_row(&mut Client::connect(open.port).secure(b"")), wanted);
 }

@@ -131,10 +131,7 @@ fn as_nobody(line: &str, status: i32) -> (String, String) {
 
 #[test]
 fn an_ordinary_user_sends_and_lists_and_changes_nothing() {
-    if !nix::unistd::Uid::effective().is_root() {
-        // Then every other test here is run by an ordinary user.
-        return;
-    }
+    assert!(nix::unistd::Uid::effective().is_root(), "only root may become nobody: run this test as root");
     let daemon = Daemon::start("nobody", DEFERRING);
     let folder = daemon.path().join("bin");
     std::fs::create_dir(&folder).expect("a scratch folder");
