@@ -90,6 +90,7 @@ impl Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn lines(limit: usize, pieces: &[&[u8]]) -> Vec<Line> {
         let (mut backlog, mut found) = (Backlog::new(limit), Vec::new());
@@ -118,6 +119,34 @@ mod tests {
         }
         let octets: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(lines(6, &octets), [Line::TooLong, Line::Whole(b"QUIT".to_vec())]);
+    }
+
+    /// The lines of a stream as a whole, by the words at the head of this file.
+    fn spoken(limit: usize, stream: &[u8]) -> Vec<Line> {
+        let Some(last) = stream.iter().rposition(|&octet| octet == b'\n') else { return Vec::new() };
+        let line = |line: &[u8]| {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.len() > limit { Line::TooLong } else { Line::Whole(line.to_vec()) }
+        };
+        stream[..last].split(|&octet| octet == b'\n').map(line).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn any_stream_has_the_same_lines_however_it_is_cut(
+            stream in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'x'), any::<u8>()], 0..80),
+            cuts in prop::collection::vec(0..80usize, 0..20),
+            limit in 0..12usize,
+        ) {
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(stream.len())).collect();
+            cuts.extend([0, stream.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &stream[pair[0]..pair[1]]).collect();
+            let wanted = spoken(limit, &stream);
+            prop_assert_eq!(lines(limit, &pieces), wanted.clone());
+            prop_assert_eq!(lines(limit, &[&stream]), wanted.clone());
+            prop_assert_eq!(lines(limit, &stream.chunks(1).collect::<Vec<_>>()), wanted);
+        }
     }
 
     #[test]
