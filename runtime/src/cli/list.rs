@@ -250,6 +250,17 @@ mod tests {
     }
 
     #[test]
+    fn the_time_of_the_next_attempt_comes_behind_what_postqueue_has() {
+        let waiting = Listing { next_attempt_time: Some(1_795_239_012), ..listing() };
+        let theirs = json_of("deferred", &listing());
+        let theirs = theirs.strip_suffix("}\n").expect("an object");
+        assert_eq!(
+            json_of("deferred", &waiting),
+            format!("{theirs}, \"next_attempt_time\": 1795239012}}\n")
+        );
+    }
+
+    #[test]
     fn the_null_sender_is_the_mailer_daemon_and_marks_tell_the_queue() {
         let held = Listing { queue_name: QueueName::Hold, sender: String::new(), ..listing() };
         let text = text_of(&held, &jiff::tz::TimeZone::UTC);
