@@ -203,7 +203,7 @@ fn commands_are_looked_up_in_tables_and_files() {
     fs::write(&words, "hush x\n").unwrap();
     fs::write(&more, "# of clients that we know\nXDEBUG, !NOOP\n").unwrap();
     daemon.write_main_cf(&format!(
-        "smtpd_forbidden_commands = get hash:{} regexp:{{{{/^TRACE$/ Bogus}}}}\nsmtpd_noop_commands = {}\n",
+        "smtpd_forbidden_commands = get hash:{} regexp:{{{{/^TRACE$$/ Bogus}}}}\nsmtpd_noop_commands = {}\n",
         words.display(),
         more.display()
     ));

@@ -254,10 +254,7 @@ mod tests {
         let waiting = Listing { next_attempt_time: Some(1_795_239_012), ..listing() };
         let theirs = json_of("deferred", &listing());
         let theirs = theirs.strip_suffix("}\n").expect("an object");
-        assert_eq!(
-            json_of("deferred", &waiting),
-            format!("{theirs}, \"next_attempt_time\": 1795239012}}\n")
-        );
+        assert_eq!(json_of("deferred", &waiting), format!("{theirs}, \"next_attempt_time\": 1795239012}}\n"));
     }
 
     #[test]
