@@ -29,11 +29,12 @@ const DIFFERENT: [&str; 13] = [
 const NIS: &str = ", nis:mail.aliases";
 
 /// Names that only we have.
-const OURS: [&str; 11] = [
+const OURS: [&str; 12] = [
     "content_memory_limit",
     "dns_servers",
     "log_format",
     "node_number",
+    "queue_message_limit",
     "record_content",
     "record_directory",
     "record_file_count",
