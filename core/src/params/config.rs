@@ -9,6 +9,7 @@ use super::scope::{READ_ONLY, Scope, Transports, transport_row};
 use super::table::{self, Kind, Works};
 use super::{Settings, expand, idle, unused};
 use crate::ask::TableName;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -170,10 +171,10 @@ impl Config {
                     _ => None,
                 });
                 for table in tables {
-                    let parameter = names.entry(TableName(table)).or_insert_with(|| name.clone());
+                    let parameter = names.entry(TableName(table)).or_insert_with(|| name.to_string());
                     // One that has a line, rather than one whose default refers to it.
                     if self.place_of(parameter).line.is_none() {
-                        parameter.clone_from(name);
+                        *parameter = name.to_string();
                     }
                 }
             }
@@ -289,15 +290,17 @@ impl Config {
 
     /// Expands every value. A value that can not be expanded is empty, and told.
     fn build(&self, scope: &Scope<'_>, service: Option<&Service>, problems: &mut Vec<Problem>) -> Settings {
-        let mut values = BTreeMap::new();
+        let (plain, rest) = scope.sorted_out();
+        let mut values: Vec<_> =
+            plain.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
         // Faults that a name only has from another are told once, at that other.
         let (mut own, mut inherited) = (Vec::new(), Vec::new());
-        for name in scope.names() {
+        for name in rest {
             let Some(raw) = scope.raw(&name) else { continue };
             let kind = scope.kind(&name);
             if kind == Kind::Raw || !raw.contains('$') {
                 let value = canonical(kind, raw.into_owned());
-                values.insert(name, value);
+                values.push((name, Cow::Owned(value)));
                 continue;
             }
             let place = self.place(&name, service);
@@ -307,7 +310,7 @@ impl Config {
                         let undefined = expanded.undefined.iter();
                         problems.extend(undefined.map(|other| undefined_name(place, &name, other)));
                     }
-                    values.insert(name, canonical(kind, expanded.text));
+                    values.push((name, Cow::Owned(canonical(kind, expanded.text))));
                 }
                 Err((wrong, blamed)) => {
                     let remedy = "see \"postconf(5)\" for the forms of $name and ${name}";
@@ -318,14 +321,14 @@ impl Config {
                     } else {
                         inherited.push(problem)
                     }
-                    values.insert(name, String::new());
+                    values.push((name, Cow::Owned(String::new())));
                 }
             }
         }
         // A level that is none is told where it is set, not at each default that depends on it.
         inherited.retain(|problem| !problem.text.contains(expand::NO_LEVEL));
         problems.extend(if own.is_empty() { inherited } else { own });
-        Settings { values: Arc::new(values) }
+        Settings { values: Arc::new(values.into_iter().collect()) }
     }
 
     /// Where a name is set.
@@ -358,7 +361,9 @@ impl Config {
     ) {
         let scope = self.scope(service, &[]);
         for (name, value) in settings.values.iter() {
-            if seen.is_some_and(|seen| seen.custom(name) == Some(value)) {
+            // The table's own defaults are right: the tests of the table see to that.
+            if matches!(value, Cow::Borrowed(_)) || seen.is_some_and(|seen| seen.custom(name) == Some(value))
+            {
                 continue;
             }
             // A name of older releases has no kind of its own and no value unless set.
@@ -368,7 +373,7 @@ impl Config {
             }
             let Err(wrong) = check(super::scope::kind_of(name), value) else { continue };
             // A value that comes through a default is the fault of the name that was set, and may have been told there.
-            let source = scope.source(name).unwrap_or_else(|| name.clone());
+            let source = scope.source(name).unwrap_or_else(|| name.to_string());
             let own = settings.custom(&source).unwrap_or_default();
             let is_told = source != *name && check(super::scope::kind_of(&source), own).is_err();
             // So may one that could not be expanded.
@@ -423,10 +428,8 @@ fn without(name: &str) -> &'static str {
     }
 }
 
-/// A word as the table writes it: words are the same in any case, and rooms compare them as they are.
 fn canonical(kind: Kind, value: String) -> String {
-    let Kind::Word(words) = kind else { return value };
-    words.iter().find(|word| word.eq_ignore_ascii_case(&value)).map_or(value, |word| (*word).to_owned())
+    kind.canonical(&value).map_or(value, str::to_owned)
 }
 
 fn transport(service: &Service) -> Option<(String, Delivery)> {

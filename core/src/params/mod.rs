@@ -31,6 +31,7 @@ pub use server_tls::TlsLevel;
 
 use crate::ask::TableName;
 use crate::time::Duration;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ use std::sync::Arc;
 /// A clone costs nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
-    values: Arc<BTreeMap<String, String>>,
+    /// What is borrowed is a default of the table, which no file has touched.
+    values: Arc<BTreeMap<Cow<'static, str>, Cow<'static, str>>>,
 }
 
 impl Default for Settings {
@@ -79,7 +81,7 @@ impl Settings {
     /// The expanded text of a name that the configuration itself may have made: a restriction class.
     #[must_use]
     pub fn custom(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(String::as_str)
+        self.values.get(name).map(AsRef::as_ref)
     }
 
     /// A yes/no value.

@@ -149,6 +149,41 @@ impl<'a> Scope<'a> {
         names
     }
 
+    /// The default of a row that holds whatever the files say, where neither they nor the host say anything.
+    fn plain(&self, row: &Row, plain: Option<&'static str>) -> Option<&'static str> {
+        plain.filter(|_| self.assigned(row.name).is_none() && !self.computed.contains_key(row.name))
+    }
+
+    /// [`Scope::names`] in two: those with a plain default, with it, and those whose values must be found.
+    pub(super) fn sorted_out(&self) -> (Vec<(Cow<'static, str>, &'static str)>, BTreeSet<Cow<'static, str>>) {
+        let (mut plain, mut rest) = (Vec::new(), BTreeSet::new());
+        for &(row, default) in table::PLAIN.iter() {
+            let name = Cow::Borrowed(row.name);
+            match self.plain(row, default) {
+                Some(default) => plain.push((name, default)),
+                None => _ = rest.insert(name),
+            }
+        }
+        for row in table::TRANSPORT {
+            let fallback = table::row(row.fallback).and_then(|row| self.plain(row, row.plain()));
+            for (transport, _) in self.transports.iter().filter(|(_, delivery)| has(**delivery, row)) {
+                let name = format!("{transport}_{}", row.suffix);
+                // The name of one transport and a suffix may be that of another transport and a longer suffix.
+                let own = || {
+                    let found = table::transport_row(&name);
+                    found.is_some_and(|(_, found)| found == row) && table::row(&name).is_none()
+                };
+                match fallback.filter(|_| self.assigned(&name).is_none() && own()) {
+                    Some(default) => plain.push((Cow::Owned(name), default)),
+                    None => _ = rest.insert(Cow::Owned(name)),
+                }
+            }
+        }
+        let set = self.main.keys().map(String::as_str).chain(self.overrides.keys().copied());
+        rest.extend(set.map(|name| Cow::Owned(name.to_owned())));
+        (plain, rest)
+    }
+
     /// True for the parameters of a discard transport: they hold, but postconf(1) does not list them.
     pub(super) fn is_unlisted(&self, name: &str) -> bool {
         table::row(name).is_none()

@@ -13,17 +13,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Warns of each name that nothing uses.
 pub(super) fn judge(config: &Config, problems: &mut Vec<Problem>) {
-    let used = used(config);
     let overrides = config.services().iter().flat_map(|service| &service.overrides);
-    for (name, assigned) in config.main.iter().chain(overrides) {
-        if config.works(name).is_none() && !used.covers(name) {
-            let remedy = match nearest(name, table::all().map(|row| row.name)) {
-                Some(near) => format!("did you mean {near}?"),
-                None if assigned.place.file == File::Master => format!("remove -o {name}=…"),
-                None => "remove the line".to_owned(),
-            };
-            problems.push(Problem::warning(assigned.place, format!("unused parameter: {name}"), remedy));
-        }
+    let set = config.main.iter().chain(overrides);
+    let unknown: Vec<_> = set.filter(|(name, _)| config.works(name).is_none()).collect();
+    if unknown.is_empty() {
+        // To find what is used costs as much as to read all the rest.
+        return;
+    }
+    let used = used(config);
+    for (name, assigned) in unknown.into_iter().filter(|(name, _)| !used.covers(name)) {
+        let remedy = match nearest(name, table::all().map(|row| row.name)) {
+            Some(near) => format!("did you mean {near}?"),
+            None if assigned.place.file == File::Master => format!("remove -o {name}=…"),
+            None => "remove the line".to_owned(),
+        };
+        problems.push(Problem::warning(assigned.place, format!("unused parameter: {name}"), remedy));
     }
 }
 

@@ -121,6 +121,15 @@ pub enum Kind {
     Level,
 }
 
+impl Kind {
+    /// A word as the table writes it: words are the same in any case, and rooms compare them as they are.
+    #[must_use]
+    pub fn canonical(self, value: &str) -> Option<&'static str> {
+        let Self::Word(words) = self else { return None };
+        words.iter().find(|word| word.eq_ignore_ascii_case(value)).copied()
+    }
+}
+
 /// The machine that a parameter serves, by the name of the Postfix program that does its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
@@ -194,6 +203,13 @@ impl Row {
             OLD => Some(""),
             text => Some(text),
         }
+    }
+
+    /// The default where it is the same in every configuration that does not set the name: it refers to no other.
+    #[must_use]
+    pub fn plain(&self) -> Option<&'static str> {
+        let text = self.expression()?;
+        (self.kind == Kind::Raw || !text.contains('$')).then(|| self.kind.canonical(text).unwrap_or(text))
     }
 
     /// True for a name that only older releases know: empty unless set, and not printed among the defaults.
@@ -340,6 +356,13 @@ pub fn row(name: &str) -> Option<&'static Row> {
     BY_LENGTH.get(at).copied()
 }
 
+/// All rows by name, each with its plain default: most of a configuration is these, whatever its files say.
+pub(super) static PLAIN: LazyLock<Vec<(&'static Row, Option<&'static str>)>> = LazyLock::new(|| {
+    let mut rows: Vec<_> = all().map(|row| (row, row.plain())).collect();
+    rows.sort_unstable_by_key(|(row, _)| row.name);
+    rows
+});
+
 /// All rows, file by file.
 pub fn all() -> impl Iterator<Item = &'static Row> {
     GROUPS.iter().flat_map(|group| group.iter())
@@ -374,6 +397,14 @@ mod tests {
         for row in all() {
             assert!(names.insert(row.name), "{} has two rows", row.name);
             assert_eq!(super::row(row.name), Some(row));
+        }
+    }
+
+    #[test]
+    fn every_plain_default_is_right() {
+        for (row, plain) in PLAIN.iter() {
+            let right = plain.is_none_or(|text| super::super::check::check(row.kind, text).is_ok());
+            assert!(right || row.is_old(), "{}", row.name);
         }
     }
 
