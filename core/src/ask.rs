@@ -155,7 +155,10 @@ pub enum Pause {
 /// The answers so far of one decision.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Facts {
-    answers: BTreeMap<Question, Answer>,
+    /// Apart from the others, so that to look one up makes no question: a decision that pauses looks all of them up again.
+    lookups: BTreeMap<TableName, BTreeMap<String, Answer>>,
+    records: BTreeMap<RecordKind, BTreeMap<String, Answer>>,
+    others: BTreeMap<Question, Answer>,
 }
 
 impl Facts {
@@ -167,24 +170,32 @@ impl Facts {
 
     /// Keeps the answer to a question for the rest of the decision.
     pub fn learn(&mut self, question: Question, answer: Answer) {
-        self.answers.insert(question, answer);
+        match question {
+            Question::Lookup { table, key } => self.lookups.entry(table).or_default().insert(key, answer),
+            Question::Resolve { name, kind } => self.records.entry(kind).or_default().insert(name, answer),
+            question => self.others.insert(question, answer),
+        };
     }
 
     /// Forgets all, for the next decision.
     pub fn clear(&mut self) {
-        self.answers.clear();
+        self.lookups.clear();
+        self.records.clear();
+        self.others.clear();
     }
 
     /// How many answers are known; a joint bounds it (`limits::QUESTIONS_PER_DECISION_MAX`).
     #[must_use]
     pub fn len(&self) -> usize {
-        self.answers.len()
+        let lookups: usize = self.lookups.values().map(BTreeMap::len).sum();
+        let records: usize = self.records.values().map(BTreeMap::len).sum();
+        lookups + records + self.others.len()
     }
 
     /// True when nothing has been asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.answers.is_empty()
+        self.lookups.is_empty() && self.records.is_empty() && self.others.is_empty()
     }
 
     /// What a table says of a key.
@@ -192,11 +203,10 @@ impl Facts {
     /// # Errors
     /// [`Pause::Need`] when it has not been asked, [`Pause::Broken`] when it could not answer.
     pub fn lookup(&self, table: &TableName, key: &str) -> Result<Option<&str>, Pause> {
-        let question = Question::Lookup { table: table.clone(), key: key.to_owned() };
-        match self.answers.get(&question) {
+        match self.lookups.get(table).and_then(|known| known.get(key)) {
             Some(Answer::Lookup(Ok(value))) => Ok(value.as_deref()),
             Some(Answer::Lookup(Err(failure))) => Err(Pause::Broken(failure.clone())),
-            _ => Err(Pause::Need(question)),
+            _ => Err(Pause::Need(Question::Lookup { table: table.clone(), key: key.to_owned() })),
         }
     }
 
@@ -205,10 +215,9 @@ impl Facts {
     /// # Errors
     /// [`Pause::Need`] when it has not been asked.
     pub fn resolve(&self, name: &str, kind: RecordKind) -> Result<&DnsAnswer, Pause> {
-        let question = Question::Resolve { name: name.to_owned(), kind };
-        match self.answers.get(&question) {
+        match self.records.get(&kind).and_then(|known| known.get(name)) {
             Some(Answer::Resolve(answer)) => Ok(answer),
-            _ => Err(Pause::Need(question)),
+            _ => Err(Pause::Need(Question::Resolve { name: name.to_owned(), kind })),
         }
     }
 
@@ -218,7 +227,7 @@ impl Facts {
     /// [`Pause::Need`] when it has not been asked.
     pub fn native_host(&self, name: &str) -> Result<&[IpAddr], Pause> {
         let question = Question::NativeHost { name: name.to_owned() };
-        match self.answers.get(&question) {
+        match self.others.get(&question) {
             Some(Answer::NativeHost(addresses)) => Ok(addresses),
             _ => Err(Pause::Need(question)),
         }
@@ -229,7 +238,7 @@ impl Facts {
     /// # Errors
     /// [`Pause::Need`] when it has not been asked.
     pub fn free_space(&self) -> Result<u64, Pause> {
-        match self.answers.get(&Question::FreeSpace) {
+        match self.others.get(&Question::FreeSpace) {
             Some(Answer::FreeSpace(octets)) => Ok(*octets),
             _ => Err(Pause::Need(Question::FreeSpace)),
         }
