@@ -29,7 +29,7 @@ pub(super) enum Flow {
 }
 
 /// Whom a reply is about: `<name>: class rejected: …`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct About {
     pub(super) name: String,
     pub(super) class: &'static str,
@@ -56,7 +56,7 @@ pub(super) struct Run<'a> {
     pub(super) checked_sender: bool,
     pub(super) checked_recipient: bool,
     /// Whom a table was asked about last.
-    asked_about: String,
+    asked_about: Option<Subject>,
     /// What kind of trouble the last refusal is.
     pub(super) class: NoticeClass,
     pub(super) because: Because,
@@ -88,7 +88,7 @@ impl<'a> Run<'a> {
             discarded: false,
             checked_sender: false,
             checked_recipient: false,
-            asked_about: String::new(),
+            asked_about: None,
             class: NoticeClass::Policy,
             because: Because::default(),
             parameter: "",
@@ -148,27 +148,24 @@ impl<'a> Run<'a> {
     }
 
     fn client(&mut self) -> Result<Flow, Pause> {
-        let about = self.about(Subject::Client);
         self.parameter = "smtpd_client_restrictions";
-        self.fresh(&self.policy.lists.client, &about)
+        self.fresh_about(&self.policy.lists.client, Subject::Client)
     }
 
     fn helo(&mut self) -> Result<Flow, Pause> {
         if self.at.helo.is_none() {
             return Ok(Flow::Dunno);
         }
-        let about = self.about(Subject::Helo);
         self.parameter = "smtpd_helo_restrictions";
-        self.fresh(&self.policy.lists.helo, &about)
+        self.fresh_about(&self.policy.lists.helo, Subject::Helo)
     }
 
     fn mail(&mut self) -> Result<Flow, Pause> {
         if self.at.sender.is_none() {
             return Ok(Flow::Dunno);
         }
-        let about = self.about(Subject::Sender);
         self.parameter = "smtpd_sender_restrictions";
-        let flow = self.fresh(&self.policy.lists.sender, &about)?;
+        let flow = self.fresh_about(&self.policy.lists.sender, Subject::Sender)?;
         let wanted = self.policy.params.reject_unlisted_sender && !self.checked_sender && !self.discarded;
         if wanted && !matches!(flow, Flow::Refuse(_)) {
             self.parameter = "smtpd_reject_unlisted_sender";
@@ -219,6 +216,12 @@ impl<'a> Run<'a> {
         self.defer_if_reject = None;
         self.warned_at = None;
         self.list(rules, about)
+    }
+
+    /// The same for a list that is often empty: then nobody is named.
+    fn fresh_about(&mut self, rules: &[Rule], subject: Subject) -> Result<Flow, Pause> {
+        let about = if rules.is_empty() { About::default() } else { self.about(subject) };
+        self.fresh(rules, &about)
     }
 
     /// Runs a list.
@@ -327,16 +330,14 @@ impl<'a> Run<'a> {
 
     /// Remembers whom tables are asked about, for the text of a failure.
     pub(super) fn asking(&mut self, subject: Subject) {
-        self.asked_about = self.about(subject).name;
+        self.asked_about = Some(subject);
     }
 
     /// `451 4.3.0 <…>: Temporary lookup failure`.
     pub(super) fn lookup_failure(&self) -> Reply {
-        let name = if self.asked_about.is_empty() {
-            self.about(Subject::Recipient).name
-        } else {
-            self.asked_about.clone()
-        };
+        let asked = self.asked_about.map(|subject| self.about(subject).name);
+        let name =
+            asked.filter(|name| !name.is_empty()).unwrap_or_else(|| self.about(Subject::Recipient).name);
         reply(451, "4.3.0", &format!("<{name}>: Temporary lookup failure"))
     }
 

@@ -147,22 +147,29 @@ impl Rewrite {
             return Ok(None);
         }
         let domain = mailbox.domain();
-        let mut keys = vec![(mailbox.external(), true)];
+        let look = |key: &str, whole| ask(tables, key, whole, facts);
+        // A decision that pauses here comes by again for each key: none is made before it is asked for.
+        let external = mailbox.external();
+        if let Some(text) = look(&external, true)? {
+            return Ok(Some(text));
+        }
         let plain = format!("{}@{domain}", mailbox.local());
-        if plain != keys[0].0 {
-            keys.push((plain, false));
+        if plain != external
+            && let Some(text) = look(&plain, false)?
+        {
+            return Ok(Some(text));
         }
-        if let Some((user, _)) = self.split_extension(mailbox.local()) {
-            keys.push((Mailbox::new(user, domain).external(), false));
+        if let Some((user, _)) = self.split_extension(mailbox.local())
+            && let Some(text) = look(&Mailbox::new(user, domain).external(), false)?
+        {
+            return Ok(Some(text));
         }
-        keys.extend(domain_keys(domain, self.params.transport_parents).into_iter().map(|key| (key, false)));
-        keys.push(("*".to_owned(), false));
-        for (key, whole) in keys {
-            if let Some(text) = ask(tables, &key, whole, facts)? {
+        for key in domain_keys(domain, self.params.transport_parents) {
+            if let Some(text) = look(&key, false)? {
                 return Ok(Some(text));
             }
         }
-        Ok(None)
+        look("*", false)
     }
 }
 

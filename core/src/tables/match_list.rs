@@ -96,6 +96,9 @@ impl MatchList {
     /// # Errors
     /// A question, or a broken table.
     pub fn matches(&self, text: &str, facts: &Facts) -> Result<bool, Pause> {
+        if self.items.is_empty() {
+            return Ok(false);
+        }
         let text = text.to_lowercase();
         Ok(self.find(&self.items, &text, None, facts, 0)?.unwrap_or(false))
     }
@@ -105,7 +108,7 @@ impl MatchList {
     /// # Errors
     /// A question, or a broken table.
     pub fn matches_client(&self, name: &str, address: IpAddr, facts: &Facts) -> Result<bool, Pause> {
-        let name = name.to_lowercase();
+        let name = if self.asks_names() { name.to_lowercase() } else { String::new() };
         Ok(self.find(&self.items, &name, Some(address), facts, 0)?.unwrap_or(false))
     }
 
