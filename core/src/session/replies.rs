@@ -6,6 +6,7 @@
 use crate::mail::NoticeClass;
 use crate::wire::command::CommandError;
 use crate::wire::{EnhancedStatus, Reply};
+use std::fmt::Write as _;
 
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,12 +153,23 @@ pub(crate) fn of_error(error: &CommandError) -> Reply {
 
 /// Appends the octets of a reply. Control characters become `?`: what a table or a peer said can not end the line.
 pub(crate) fn emit(reply: &Reply, out: &mut Vec<u8>) {
-    let status = reply.status.map(|status| format!("{status} ")).unwrap_or_default();
     let last = reply.lines.len().saturating_sub(1);
+    let mut start = String::new();
     for (place, line) in reply.lines.iter().enumerate() {
         let sign = if place == last { ' ' } else { '-' };
-        let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
-        out.extend_from_slice(format!("{}{sign}{status}{line}\r\n", reply.code).as_bytes());
+        start.clear();
+        _ = match reply.status {
+            Some(status) => write!(start, "{}{sign}{status} ", reply.code),
+            None => write!(start, "{}{sign}", reply.code),
+        };
+        out.extend_from_slice(start.as_bytes());
+        if line.contains(char::is_control) {
+            let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
+            out.extend_from_slice(line.as_bytes());
+        } else {
+            out.extend_from_slice(line.as_bytes());
+        }
+        out.extend_from_slice(b"\r\n");
     }
 }
 

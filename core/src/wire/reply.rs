@@ -271,7 +271,9 @@ impl ReplyReader {
             return;
         }
         self.kept = self.kept.saturating_add(text.len());
-        self.lines.push(cleaned(&String::from_utf8_lossy(text)).replace('\u{fffd}', "?"));
+        let plain = text.iter().all(|octet| matches!(octet, b' '..=b'~'));
+        let text = String::from_utf8_lossy(text);
+        self.lines.push(if plain { text.into_owned() } else { cleaned(&text).replace('\u{fffd}', "?") });
     }
 }
 
