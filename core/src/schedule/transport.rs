@@ -409,8 +409,8 @@ impl Transport {
     /// When [`Transport::wake`] has something to do, or with `picking` [`Transport::pick`].
     pub(super) fn next_timeout(&self, picking: bool) -> Option<Instant> {
         let timer = self.timers.first().map(|(time, _)| *time);
-        let pause = match permit_of(&self.limiters, Instant(0)) {
-            Permit::At(time) if picking && !self.heads.is_empty() => Some(time),
+        let pause = match (picking && !self.heads.is_empty()).then(|| permit_of(&self.limiters, Instant(0))) {
+            Some(Permit::At(time)) => Some(time),
             _ => None,
         };
         [timer, pause].into_iter().flatten().min()
