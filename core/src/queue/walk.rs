@@ -124,11 +124,12 @@ impl Walk {
     }
 
     fn skip(&mut self) {
-        let block = self.ahead().get(..ALIGN as usize).unwrap_or_default();
-        let blank = block.iter().all(|octet| *octet == 0);
         let (from, marked) = self.gap.unwrap_or((self.at, self.at));
-        self.at += ALIGN;
-        self.gap = Some((from, if blank { marked } else { self.at }));
+        // Most of a preallocated segment is blank, and no frame begins so.
+        let (blocks, _) = self.ahead().as_chunks::<{ ALIGN as usize }>();
+        let blank = blocks.iter().take_while(|block| u128::from_ne_bytes(**block) == 0).count() as u64;
+        self.at += ALIGN * blank.max(1);
+        self.gap = Some((from, if blank > 0 { marked } else { self.at }));
     }
 
     fn close_gap(&mut self, to: u64) -> Option<Step> {
