@@ -6,21 +6,29 @@
 //! Knows nothing of what an event is.
 
 use postrider_core::time::{Duration, Instant, Now, Timestamp};
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 
 /// When simulated time begins: 2026-01-01T00:00:00Z. Any fixed moment would do.
 const BEGINNING: i64 = 1_767_225_600;
 
-/// Names a planned event, so that it can be called off.
+/// Names a planned event, so that it can be called off: its number, and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Planned(Instant, u64);
+pub struct Planned(u64, usize);
+
+/// When an event is due, its number, and its place.
+type Due = Reverse<(Instant, u64, usize)>;
 
 /// The queue of events.
 #[derive(Debug, Clone)]
 pub struct Kernel<E> {
     now: Instant,
     sequence: u64,
-    queue: BTreeMap<(Instant, u64), E>,
+    /// Also of events that were called off, but for the first.
+    queue: BinaryHeap<Due>,
+    /// The events, which are too large to be moved about, with their numbers.
+    places: Vec<Option<(u64, E)>>,
+    free: Vec<usize>,
     /// What has happened so far.
     pub trace: Trace,
     /// Events taken so far.
@@ -31,7 +39,15 @@ impl<E> Kernel<E> {
     /// Nothing planned, time zero.
     #[must_use]
     pub fn new(trace: Trace) -> Self {
-        Self { now: Instant::default(), sequence: 0, queue: BTreeMap::new(), trace, taken: 0 }
+        Self {
+            now: Instant::default(),
+            sequence: 0,
+            queue: BinaryHeap::new(),
+            places: Vec::new(),
+            free: Vec::new(),
+            trace,
+            taken: 0,
+        }
     }
 
     /// Simulated time.
@@ -50,10 +66,15 @@ impl<E> Kernel<E> {
 
     /// Plans an event; the past is now.
     pub fn at(&mut self, at: Instant, event: E) -> Planned {
-        let key = (at.max(self.now), self.sequence);
+        let (at, number) = (at.max(self.now), self.sequence);
         self.sequence += 1;
-        self.queue.insert(key, event);
-        Planned(key.0, key.1)
+        let place = self.free.pop().unwrap_or(self.places.len());
+        match self.places.get_mut(place) {
+            Some(free) => *free = Some((number, event)),
+            None => self.places.push(Some((number, event))),
+        }
+        self.queue.push(Reverse((at, number, place)));
+        Planned(number, place)
     }
 
     /// Plans an event after a while.
@@ -63,17 +84,45 @@ impl<E> Kernel<E> {
 
     /// Calls an event off.
     pub fn cancel(&mut self, planned: Planned) {
-        self.queue.remove(&(planned.0, planned.1));
+        if self.is_planned(planned.0, planned.1) {
+            _ = self.take(planned.1);
+            self.tidy();
+        }
+    }
+
+    fn is_planned(&self, number: u64, place: usize) -> bool {
+        self.places.get(place).is_some_and(|held| held.as_ref().is_some_and(|held| held.0 == number))
+    }
+
+    fn take(&mut self, place: usize) -> Option<E> {
+        let (_, event) = self.places.get_mut(place)?.take()?;
+        self.free.push(place);
+        Some(event)
+    }
+
+    /// The first in the queue is planned, and not much of the rest is called off.
+    fn tidy(&mut self) {
+        while let Some(&Reverse((_, number, place))) = self.queue.peek()
+            && !self.is_planned(number, place)
+        {
+            self.queue.pop();
+        }
+        if self.queue.len() > 2 * (self.places.len() - self.free.len()) + 64 {
+            let mut queue = std::mem::take(&mut self.queue);
+            queue.retain(|&Reverse((_, number, place))| self.is_planned(number, place));
+            self.queue = queue;
+        }
     }
 
     /// The next event, if it lies before `end`; the clock moves to it, or to `end`.
     pub fn next(&mut self, end: Instant) -> Option<E> {
-        let due = self.queue.first_key_value().is_some_and(|(&(at, _), _)| at <= end);
-        if !due {
+        let Some(&Reverse((at, _, place))) = self.queue.peek().filter(|Reverse((at, ..))| *at <= end) else {
             self.now = self.now.max(end);
             return None;
-        }
-        let ((at, _), event) = self.queue.pop_first()?;
+        };
+        self.queue.pop();
+        let event = self.take(place)?;
+        self.tidy();
         self.now = at;
         self.taken += 1;
         Some(event)
@@ -82,7 +131,7 @@ impl<E> Kernel<E> {
     /// When the next event is.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
-        self.queue.first_key_value().map(|(&(at, _), _)| at)
+        self.queue.peek().map(|Reverse((at, ..))| *at)
     }
 
     /// Writes numbers into the trace, and words if somebody listens.
@@ -153,5 +202,26 @@ mod tests {
         let order: String = std::iter::from_fn(|| kernel.next(Instant(9))).collect();
         assert_eq!(order, "abc");
         assert_eq!(kernel.now(), Instant(9));
+    }
+
+    #[test]
+    fn whatever_is_called_off_the_rest_comes_in_order() {
+        let mut prng = postrider_core::prng::Prng::new(1);
+        let mut kernel = Kernel::new(Trace::new(false));
+        let (mut planned, mut model) = (Vec::new(), std::collections::BTreeMap::new());
+        for number in 0..20_000u64 {
+            let at = kernel.now().0 + prng.below(1_000);
+            model.insert((at, number), number);
+            planned.push((kernel.at(Instant(at), number), (at, number)));
+            // What was called off or has happened already may be called off again.
+            let (name, key) = planned[prng.below(planned.len() as u64) as usize];
+            kernel.cancel(name);
+            model.remove(&key);
+            assert_eq!(kernel.next_at().map(|at| at.0), model.keys().next().map(|key| key.0));
+            if prng.chance(1, 3) {
+                assert_eq!(kernel.next(Instant(u64::MAX)), model.pop_first().map(|(_, number)| number));
+            }
+        }
+        assert!(kernel.queue.len() < 20_000, "what was called off is forgotten");
     }
 }
