@@ -171,9 +171,8 @@ impl Disk {
     }
 
     fn write(&mut self, file: File, offset: u64, octets: &[Vec<u8>]) -> Result<Done, DiskError> {
-        let octets = octets.concat();
         let start = usize::try_from(offset).map_err(|_| DiskError::Full)?;
-        let mut end = start.saturating_add(octets.len());
+        let mut end = octets.iter().fold(start, |end, chunk| end.saturating_add(chunk.len()));
         let had = self.inode(file)?.seen.len();
         let space = self.space(end.saturating_sub(had) as u64);
         if space.is_err() {
@@ -186,7 +185,12 @@ impl Disk {
             inode.sized = true;
         }
         if end > start {
-            inode.seen[start..end].copy_from_slice(&octets[..end - start]);
+            let mut rest = &mut inode.seen[start..end];
+            for chunk in octets {
+                let (here, behind) = rest.split_at_mut(chunk.len().min(rest.len()));
+                here.copy_from_slice(&chunk[..here.len()]);
+                rest = behind;
+            }
             inode.dirty.extend(start / SECTOR..end.div_ceil(SECTOR));
         }
         space.map(|()| Done::Nothing)

@@ -31,10 +31,12 @@ pub(super) fn body(token: Token, size: usize) -> Vec<u8> {
         if state.is_multiple_of(5) {
             octets.push(b'.');
         }
+        // Letters repeat after 32.
         let start = octets.len();
-        octets.resize(start + length, 0);
-        for (place, octet) in octets[start..].iter_mut().enumerate() {
-            *octet = b'a' + ((state >> (place % 32)) % 26) as u8;
+        octets.extend((0..length.min(32)).map(|place| b'a' + ((state >> place) % 26) as u8));
+        while octets.len() < start + length {
+            let more = (start + length - octets.len()).min(32);
+            octets.extend_from_within(start..start + more);
         }
         octets.extend(b"\r\n");
     }
@@ -53,7 +55,7 @@ pub fn token_in(message_id: &str) -> Option<Token> {
 #[must_use]
 pub(super) fn token_of(content: &[u8]) -> Option<Token> {
     const MARK: &[u8] = b"Message-ID: <t";
-    let at = content.windows(MARK.len()).position(|window| window == MARK)?;
+    let at = memchr::memmem::find(content, MARK)?;
     let digits = content.get(at + MARK.len()..)?.iter().take_while(|octet| octet.is_ascii_digit());
     digits.map(|&octet| char::from(octet)).collect::<String>().parse().ok().map(Token)
 }
@@ -67,5 +69,5 @@ pub(super) fn is_intact(content: &[u8], token: Token, size: usize) -> bool {
     };
     content.ends_with(&body)
         && header.ends_with(b"\r\n")
-        && !header.windows(4).any(|window| window == b"\r\n\r\n")
+        && memchr::memmem::find(header, b"\r\n\r\n").is_none()
 }
