@@ -4,6 +4,7 @@
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
 //! a plan; `explain` takes the decisions of a recording again; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken.
 
+mod allocator;
 #[cfg(feature = "planted")]
 mod canary;
 mod cost;
@@ -35,7 +36,7 @@ wishes: --calm          nothing goes wrong but what is asked for
 
 /// Stories are made of small allocations.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: allocator::Allocator = allocator::Allocator;
 
 /// What stands on the command line.
 struct Arguments(Vec<String>);
