@@ -3,6 +3,7 @@
 //! A total function from text to a value; knows nothing of DNS.
 
 use crate::delivery::Protocol;
+use crate::params::port_number;
 
 /// One next hop, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,7 +31,7 @@ const NO_HOST: BadDestination =
     BadDestination("the host is missing; write host, [host], host:port or [host]:port");
 const NO_PATH: BadDestination = BadDestination("the path is missing; write unix:path");
 const PORT: BadDestination = BadDestination(
-    "its port is neither a number nor smtp, smtps, submission, submissions or lmtp; an IPv6 address is written [ipv6:address]",
+    "its port is neither a number nor smtp, submission, submissions, lmtp or another well-known name; an IPv6 address is written [ipv6:address]",
 );
 
 /// The items of a list of destinations.
@@ -38,18 +39,6 @@ const PORT: BadDestination = BadDestination(
 pub fn split(list: &str) -> Vec<String> {
     let separator = |c: char| c == ',' || c.is_ascii_whitespace();
     list.split(separator).filter(|item| !item.is_empty()).map(str::to_owned).collect()
-}
-
-/// A port by number or by name; the names are those of `known_tcp_ports`.
-#[must_use]
-pub(super) fn port(text: &str) -> Option<u16> {
-    match text {
-        "smtp" => Some(25),
-        "lmtp" => Some(24),
-        "smtps" | "submissions" => Some(465),
-        "submission" => Some(587),
-        number => number.parse().ok().filter(|port| *port != 0),
-    }
 }
 
 impl Destination {
@@ -75,7 +64,7 @@ impl Destination {
         };
         let port = match behind.strip_prefix(':') {
             Some("") => default_port,
-            Some(name) => port(name).ok_or(PORT)?,
+            Some(name) => port_number(name).ok_or(PORT)?,
             None if behind.is_empty() => default_port,
             None => return Err(BEHIND),
         };
@@ -112,6 +101,7 @@ mod tests {
         assert_eq!(smtp("example.net"), inet("example.net", 25, true));
         assert_eq!(smtp("example.net:587"), inet("example.net", 587, true));
         assert_eq!(smtp("example.net:submission"), inet("example.net", 587, true));
+        assert_eq!(smtp("[filter.example.net]:qmqp"), inet("filter.example.net", 628, false));
         assert_eq!(smtp("[mail.example.net]"), inet("mail.example.net", 25, false));
         assert_eq!(smtp("[mail.example.net]:26"), inet("mail.example.net", 26, false));
         assert_eq!(smtp("[192.0.2.1]:26"), inet("192.0.2.1", 26, false));

@@ -3,7 +3,7 @@
 //! Each parameter has two names, `smtp_…` and `lmtp_…`; the command of the service in master.cf chooses the family.
 
 use crate::mail::{NoticeClass, NoticeClasses};
-use crate::params::Settings;
+use crate::params::{Settings, port_number};
 use crate::tables::{Form, MatchList};
 use crate::time::Duration;
 use std::net::IpAddr;
@@ -417,7 +417,7 @@ impl HostParams {
         let protocols = settings.list("inet_protocols");
         let speaks = |name: &str| protocols.iter().any(|word| word == name || word == "all");
         let bind = |smtp, lmtp| family.text(smtp, lmtp).trim_matches(['[', ']']).parse().ok();
-        let lmtp_port = || super::destination::port(settings.text("lmtp_tcp_port"));
+        let lmtp_port = || port_number(settings.text("lmtp_tcp_port"));
         Self {
             disable_dns_lookups: settings.flag("disable_dns_lookups"),
             lookup_dns: lookup.iter().any(|word| word == "dns"),

@@ -1,6 +1,7 @@
 //! Values that their kind alone can not judge: names of hosts, addresses, and values that must fit each other.
 
-use super::master_cf::{Service, port_number};
+use super::master_cf::Service;
+use super::ports::port_number;
 use super::problem::{File, Place};
 use super::{Config, Problem, Settings, TlsLevel};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

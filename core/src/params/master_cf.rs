@@ -7,6 +7,7 @@
 use super::check::nearest;
 use super::lines::{LogicalLine, logical_lines};
 use super::main_cf::{Assigned, split_assignment};
+use super::ports::port_number;
 use super::problem::{Place, Problem};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -408,7 +409,7 @@ fn address(name: &str) -> Result<(Host, u16), Wrong> {
     let Some(port_number) = port_number(port) else {
         return Err((
             format!("\"{port}\" is no port"),
-            "write a number, or smtp, smtps, submission, submissions, lmtp".into(),
+            "write a number, or a well-known name: smtp, submission, submissions, lmtp".into(),
         ));
     };
     let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
@@ -421,20 +422,6 @@ fn address(name: &str) -> Result<(Host, u16), Wrong> {
         Err(_) => Host::Name(host.to_owned()),
     };
     Ok((host, port_number))
-}
-
-/// The port of a number or of one of the few service names that mail uses.
-#[must_use]
-pub fn port_number(text: &str) -> Option<u16> {
-    match text {
-        "smtp" => Some(25),
-        "lmtp" => Some(24),
-        "smtps" | "submissions" => Some(465),
-        "submission" => Some(587),
-        "qmqp" => Some(628),
-        _ if text.bytes().all(|octet| octet.is_ascii_digit()) => text.parse().ok().filter(|port| *port > 0),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

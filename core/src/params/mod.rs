@@ -17,6 +17,7 @@ pub mod table;
 mod config;
 mod idle;
 mod lines;
+mod ports;
 mod print;
 mod scope;
 mod server_tls;
@@ -25,6 +26,7 @@ mod unused;
 
 pub use config::{Config, Listener};
 pub use host::Host;
+pub use ports::port_number;
 pub use print::Printing;
 pub use problem::{Problem, Severity};
 pub use server_tls::TlsLevel;

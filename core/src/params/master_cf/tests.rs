@@ -54,6 +54,7 @@ fn addresses_of_listeners() {
         ("[::1]:smtp", Host::Address("::1".parse().unwrap()), 25),
         ("::1:submission", Host::Address("::1".parse().unwrap()), 587),
         ("localhost:smtps", Host::Name("localhost".into()), 465),
+        ("[::1]:imap", Host::Address("::1".parse().unwrap()), 143),
         ("2525", Host::Interfaces, 2525),
         ("inet:2525", Host::Interfaces, 2525),
     ] {
