@@ -44,7 +44,8 @@ mod tests {
     #[test]
     fn ports_have_numbers_and_well_known_names() {
         let known = [("25", 25), ("65535", 65_535), ("smtp", 25), ("submissions", 465), ("smtps", 465)];
-        let named = [("lmtp", 24), ("imap", 143), ("imaps", 993), ("pop3s", 995), ("sieve", 4190), ("https", 443)];
+        let named =
+            [("lmtp", 24), ("imap", 143), ("imaps", 993), ("pop3s", 995), ("sieve", 4190), ("https", 443)];
         for (text, port) in known.into_iter().chain(named) {
             assert_eq!(port_number(text), Some(port), "{text}");
         }
