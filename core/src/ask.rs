@@ -112,10 +112,15 @@ pub enum Question {
         /// Which records.
         kind: RecordKind,
     },
-    /// The host's own lookup (`/etc/hosts` and the like) for `smtp_host_lookup = native`.
-    NativeHost {
+    /// The addresses of a name in this host's hosts file.
+    ListedHost {
         /// The name.
         name: String,
+    },
+    /// The name of an address in this host's hosts file.
+    ListedName {
+        /// The address.
+        address: IpAddr,
     },
     /// The octets free in the file system of the queue.
     FreeSpace,
@@ -128,8 +133,10 @@ pub enum Answer {
     Lookup(Result<Option<String>, TableFailure>),
     /// Records or the reason for none.
     Resolve(DnsAnswer),
-    /// Addresses; empty when the host is not known.
-    NativeHost(Vec<IpAddr>),
+    /// Addresses, none when the host is not listed; or why the file can not be read now.
+    ListedHost(Result<Vec<IpAddr>, String>),
+    /// A name, if the address is listed; or why the file can not be read now.
+    ListedName(Result<Option<String>, String>),
     /// Octets.
     FreeSpace(u64),
 }
@@ -221,14 +228,26 @@ impl Facts {
         }
     }
 
-    /// The addresses the host's own lookup gives.
+    /// The addresses that the hosts file gives a name; `Err` inside says why it can not be read now.
     ///
     /// # Errors
     /// [`Pause::Need`] when it has not been asked.
-    pub fn native_host(&self, name: &str) -> Result<&[IpAddr], Pause> {
-        let question = Question::NativeHost { name: name.to_owned() };
+    pub fn listed_host(&self, name: &str) -> Result<&Result<Vec<IpAddr>, String>, Pause> {
+        let question = Question::ListedHost { name: name.to_owned() };
         match self.others.get(&question) {
-            Some(Answer::NativeHost(addresses)) => Ok(addresses),
+            Some(Answer::ListedHost(answer)) => Ok(answer),
+            _ => Err(Pause::Need(question)),
+        }
+    }
+
+    /// The name that the hosts file gives an address; `Err` inside says why it can not be read now.
+    ///
+    /// # Errors
+    /// [`Pause::Need`] when it has not been asked.
+    pub fn listed_name(&self, address: IpAddr) -> Result<&Result<Option<String>, String>, Pause> {
+        let question = Question::ListedName { address };
+        match self.others.get(&question) {
+            Some(Answer::ListedName(answer)) => Ok(answer),
             _ => Err(Pause::Need(question)),
         }
     }

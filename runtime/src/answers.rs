@@ -1,11 +1,10 @@
-//! Answers to the questions of core: tables, names, the host's own lookup, free space.
+//! Answers to the questions of core: tables, names, the hosts file, free space.
 
 use crate::env::Environment;
+use crate::hosts_file::HostsFile;
 use crate::resolve::Resolver;
 use crate::tables::Tables;
 use postrider_core::ask::{Answer, Question};
-use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 /// What questions are answered from; one for each snapshot of the configuration, the resolver shared by all.
@@ -16,30 +15,20 @@ pub struct Answers<E: Environment> {
     pub tables: Tables<E>,
     /// Names.
     pub resolver: Resolver,
+    /// Names that need no server.
+    pub hosts: HostsFile,
 }
 
 impl<E: Environment> Answers<E> {
     /// Answers a question.
     pub async fn answer(&self, question: &Question) -> Answer {
+        let hosts = || self.hosts.read(&*self.env);
         match question {
             Question::Lookup { table, key } => Answer::Lookup(self.tables.lookup(table, key)),
             Question::Resolve { name, kind } => Answer::Resolve(self.resolver.ask(name, *kind).await),
-            Question::NativeHost { name } => Answer::NativeHost(self.native(name)),
+            Question::ListedHost { name } => Answer::ListedHost(hosts().map(|hosts| hosts.addresses(name))),
+            Question::ListedName { address } => Answer::ListedName(hosts().map(|hosts| hosts.name(*address))),
             Question::FreeSpace => Answer::FreeSpace(self.env.disk().free_space()),
         }
-    }
-
-    /// The host's own lookup is `/etc/hosts`; names that are not there go to DNS all the same.
-    fn native(&self, name: &str) -> Vec<IpAddr> {
-        let text = self.env.files().read(Path::new("/etc/hosts")).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-        lines
-            .filter_map(|line| {
-                let mut words = line.split_whitespace();
-                let address: IpAddr = words.next()?.parse().ok()?;
-                words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
-            })
-            .collect()
     }
 }

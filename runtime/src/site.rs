@@ -2,6 +2,7 @@
 
 use crate::answers::Answers;
 use crate::env::Environment;
+use crate::hosts_file::HostsFile;
 use crate::manager::deliberate;
 use crate::record::Ring;
 use crate::resolve::Resolver;
@@ -158,7 +159,8 @@ impl<E: Environment> Site<E> {
         if !errors.is_empty() {
             return Err(errors);
         }
-        let answers = Arc::new(Answers { env: Arc::clone(env), tables, resolver: resolver.clone() });
+        let (env, resolver, hosts) = (Arc::clone(env), resolver.clone(), HostsFile::default());
+        let answers = Arc::new(Answers { env, tables, resolver, hosts });
         Ok(Self { config, settings, answers, rewrite, submission, report, doors, record, transports })
     }
 

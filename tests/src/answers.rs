@@ -8,7 +8,8 @@ pub fn nothing(question: &Question) -> Answer {
     match question {
         Question::Lookup { .. } => Answer::Lookup(Ok(None)),
         Question::Resolve { .. } => Answer::Resolve(Err(DnsFailure::NoSuchName)),
-        Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
+        Question::ListedHost { .. } => Answer::ListedHost(Ok(Vec::new())),
+        Question::ListedName { .. } => Answer::ListedName(Ok(None)),
         Question::FreeSpace => Answer::FreeSpace(u64::MAX),
     }
 }

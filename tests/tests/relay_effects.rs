@@ -301,3 +301,34 @@ fn a_truncated_answer_is_asked_for_over_tcp_and_mail_goes_to_the_exchanger_in_it
     assert_eq!(server.wait(1).len(), 1);
     assert_eq!((daemon.names.truncated(), daemon.names.asked_by_tcp()), (1, 1));
 }
+
+/// Mail to `you@far.test` by way of a relay on loopback; its line in the log.
+fn relayed(daemon: &Daemon) -> String {
+    let reply = daemon.client().deliver("me@here.test", &["you@far.test"], "Subject: far\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250 "), "{reply}");
+    daemon.wait_for_log("to=<you@far.test>")
+}
+
+/// disable_dns_lookups and smtp_host_lookup = native: getaddrinfo(3) finds what is in the hosts file or in DNS.
+#[test]
+fn a_host_is_found_as_the_system_finds_it() {
+    let server = Server::start();
+    let port = server.address.port();
+    for lines in ["disable_dns_lookups = yes", "smtp_host_lookup = native"] {
+        let lines = format!("{lines}\nrelayhost = [relay.test]:{port}\nmaximal_queue_lifetime = 1d");
+        let daemon = Daemon::start("native-lookup", &lines);
+        daemon.names.host("relay.test", "127.0.0.1");
+        let line = relayed(&daemon);
+        assert!(line.contains("relay=relay.test[127.0.0.1]:") && line.contains("status=sent"), "{line}");
+
+        // localhost is in the hosts file, and the name server has never heard of it.
+        let daemon = Daemon::start("native-listed", &lines.replace("[relay.test]", "[localhost]"));
+        let line = relayed(&daemon);
+        assert!(line.contains("relay=localhost[127.0.0.1]:") && line.contains("status=sent"), "{line}");
+
+        let daemon = Daemon::start("native-fails", &lines);
+        daemon.names.line("relay.test A SERVFAIL");
+        let line = relayed(&daemon);
+        assert!(line.contains("dsn=4.4.3") && line.contains("status=deferred"), "{line}");
+    }
+}

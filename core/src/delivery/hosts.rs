@@ -103,6 +103,11 @@ impl Trouble {
         if self.0.class == 4 && other.0.class != 4 { self } else { other }
     }
 
+    /// What getaddrinfo(3) would have said.
+    fn natively(name: &str, status: EnhancedStatus, why: &str) -> Self {
+        Self(status, format!("unable to look up host {name}: {why}"))
+    }
+
     fn nowhere(self, last: bool) -> Box<Found> {
         Box::new(Found::Nowhere { diagnosis: Diagnosis::ours(self.0, self.1), last, warning: None })
     }
@@ -242,7 +247,7 @@ fn single(search: Search<'_>, name: &str, loops: bool, facts: &Facts) -> Result<
     Ok(Ok((found.into_iter().map(candidate).collect(), false)))
 }
 
-/// The addresses of one name: a literal, else DNS, else the host's own lookup, as the parameters say. Not empty.
+/// The addresses of one name: a literal, else by DNS, else as the host itself looks names up, as the parameters say. Not empty.
 fn addresses(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec<IpAddr>, Trouble>, Pause> {
     let params = search.params;
     let usable = |address: &IpAddr| if address.is_ipv4() { params.ipv4 } else { params.ipv6 };
@@ -261,14 +266,29 @@ fn addresses(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec
         }
     }
     if params.lookup_native || params.disable_dns_lookups {
-        let found: Vec<IpAddr> = facts.native_host(name)?.iter().copied().filter(usable).collect();
-        if !found.is_empty() {
-            return Ok(Ok(found));
-        }
-        let text = format!("unable to look up host {name}: Name or service not known");
-        trouble = Some(Trouble(EnhancedStatus::new(5, 4, 4), text));
+        return natively(search, name, facts);
     }
     Ok(Err(trouble.unwrap_or_else(|| Trouble::of(name, "A", DnsFailure::NoSuchRecord))))
+}
+
+/// As nsswitch.conf has it nearly everywhere: the hosts file, then DNS (docs/decisions/0043). After DNS has said no, only the file is left
+/// to be asked: the facts still hold what DNS said.
+fn natively(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec<IpAddr>, Trouble>, Pause> {
+    let params = search.params;
+    let usable = |address: &IpAddr| if address.is_ipv4() { params.ipv4 } else { params.ipv6 };
+    let found: Vec<IpAddr> = match facts.listed_host(name)? {
+        Ok(listed) => listed.iter().copied().filter(usable).collect(),
+        // Whoever could not read the list must not say that somebody is not in it.
+        Err(why) => return Ok(Err(Trouble::natively(name, EnhancedStatus::new(4, 4, 3), why))),
+    };
+    if !found.is_empty() {
+        return Ok(Ok(found));
+    }
+    Ok(by_dns(search, name, facts)?.map_err(|Trouble(status, _)| {
+        let later = status.class == 4;
+        let why = if later { "Temporary failure in name resolution" } else { "Name or service not known" };
+        Trouble::natively(name, status, why)
+    }))
 }
 
 fn by_dns(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec<IpAddr>, Trouble>, Pause> {

@@ -5,11 +5,13 @@
 //! Equal questions in flight share one query. Time, octets and ids come from outside, and everything is bounded.
 //!
 //! Does not know: sockets (the driver opens a fresh one, with an unguessable port, for each query), DNSSEC (it
-//! believes the AD bit of a server on this host, or of any with `options trust-ad`), search lists, `/etc/hosts`.
+//! believes the AD bit of a server on this host, or of any with `options trust-ad`), search lists. [`Hosts`] reads a hosts file; who asks
+//! decides whether that or the resolver is believed.
 //!
 //! RFC 1035, RFC 2181, RFC 2308, RFC 5452 (forgery), RFC 6891 (EDNS0), RFC 7505 (null MX), RFC 7766 (TCP), RFC 9520.
 
 mod cache;
+mod hosts_file;
 mod message;
 mod names;
 mod question;
@@ -18,6 +20,7 @@ mod resolv_conf;
 mod tests;
 
 pub use cache::{ENTRIES_MAX, OCTETS_MAX};
+pub use hosts_file::Hosts;
 pub use message::{CNAMES_MAX, RECORDS_MAX};
 pub use names::reverse_name;
 pub use question::QUERIES_PER_QUESTION_MAX;

@@ -120,6 +120,8 @@ struct Dialogue {
     script: Script,
     names: BTreeMap<(String, RecordKind), Result<DnsRecord, DnsFailure>>,
     tables: BTreeMap<(String, String), String>,
+    /// Lines of the hosts file.
+    hosts: String,
     space: Option<u64>,
     commits: Vec<Result<(), Refusal>>,
     /// Made once: a dialogue is played a thousand times.
@@ -236,7 +238,8 @@ fn every_dialogue_cites_its_section_first() {
     for path in dialogues() {
         let text = std::fs::read_to_string(&path).expect("a dialogue is UTF-8");
         let first = text.lines().next().unwrap_or_default();
-        let cites = ["RFC ", "CVE-", "smtpd(8)", "smtp(8)", "lmtp(8)", "postconf(5)", "access(5)"];
+        let cites =
+            ["RFC ", "CVE-", "smtpd(8)", "smtp(8)", "lmtp(8)", "postconf(5)", "access(5)", "hosts(5)"];
         assert!(
             first.starts_with("# ") && cites.iter().any(|word| first.contains(word)),
             "{}: the first line cites nothing: {first}",

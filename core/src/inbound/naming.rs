@@ -1,13 +1,16 @@
-//! Who is connected: its name by PTR, believed only if the name resolves back to the address.
+//! Who is connected: its name in the hosts file, or by PTR, believed only if the name leads back to the address.
 
 use crate::ask::{DnsRecord, Facts, Pause, RecordKind};
 use crate::dns::reverse_name;
 use crate::session::{Discarded, Named, Params};
 use crate::wire::path::is_host_name;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What a client is called that has no name we believe.
 pub(super) const UNKNOWN: &str = "unknown";
+
+/// What is called so where the hosts file does not say otherwise.
+const LOCALHOST: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
 /// What is known of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,13 @@ impl Name {
             reverse_name: UNKNOWN.to_owned(),
             warning: None,
         }
+    }
+
+    /// A name that is believed.
+    fn of(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.named.name);
+        host.clone_into(&mut self.reverse_name);
+        self
     }
 }
 
@@ -54,11 +64,20 @@ fn verified(params: &Params, address: IpAddr, facts: &Facts) -> Result<Name, Pau
     if !params.peername_lookup {
         return Ok(name);
     }
-    // RFC 6761 6.3, and every hosts file: no name server need be asked.
-    if address.is_loopback() {
-        name.named.name = "localhost".to_owned();
-        name.reverse_name = "localhost".to_owned();
-        return Ok(name);
+    match facts.listed_name(address)? {
+        // The line that names the address is also the one that leads back to it.
+        Ok(Some(host)) if is_host_name(host) => return Ok(name.of(host)),
+        Ok(Some(host)) => {
+            name.warning = Some(format!("malformed name of {address} in the hosts file: {host}"));
+            return Ok(name);
+        }
+        // RFC 6761 6.3: no name server need be asked who this host is. Other addresses of 127.0.0.0/8 have no such name.
+        Ok(None) if LOCALHOST.contains(&address) => return Ok(name.of("localhost")),
+        Ok(None) => {}
+        Err(why) => {
+            name.warning = Some(format!("the name of {address} is not known: {why}"));
+            return Ok(name);
+        }
     }
     let pointer = match facts.resolve(&reverse_name(address), RecordKind::Ptr)? {
         Ok(found) => found.records.iter().find_map(|record| match record {
@@ -73,21 +92,27 @@ fn verified(params: &Params, address: IpAddr, facts: &Facts) -> Result<Name, Pau
             Some(format!("malformed domain name in resource data of PTR record for {address}: {host}"));
         return Ok(name);
     }
+    if leads_back(&host, address, facts)? {
+        return Ok(name.of(&host));
+    }
+    name.warning = Some(format!("hostname {host} does not resolve to address {address}"));
+    name.reverse_name = host;
+    Ok(name)
+}
+
+/// Whether an address is among those of a name: the hosts file goes first, and DNS is asked where it does not know the name.
+fn leads_back(host: &str, address: IpAddr, facts: &Facts) -> Result<bool, Pause> {
+    let Ok(listed) = facts.listed_host(host)? else { return Ok(false) };
+    if listed.iter().any(|found| found.is_ipv4() == address.is_ipv4()) {
+        return Ok(listed.contains(&address));
+    }
     let kind = if address.is_ipv4() { RecordKind::A } else { RecordKind::Aaaa };
     let confirms = |record: &DnsRecord| match record {
         DnsRecord::A(found) => address == IpAddr::V4(*found),
         DnsRecord::Aaaa(found) => address == IpAddr::V6(*found),
         _ => false,
     };
-    let confirmed =
-        facts.resolve(&host, kind)?.as_ref().is_ok_and(|found| found.records.iter().any(confirms));
-    if confirmed {
-        name.named.name.clone_from(&host);
-    } else {
-        name.warning = Some(format!("hostname {host} does not resolve to address {address}"));
-    }
-    name.reverse_name = host;
-    Ok(name)
+    Ok(facts.resolve(host, kind)?.as_ref().is_ok_and(|found| found.records.iter().any(confirms)))
 }
 
 /// Keywords that are not for this client; `None` when a table is broken.

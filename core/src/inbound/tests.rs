@@ -38,7 +38,8 @@ fn drain(inbound: &mut Inbound, until: fn(&Effect) -> bool) -> (Vec<u8>, Option<
             }
             Effect::Ask(Question::Resolve { .. }) => Answer::Resolve(Err(DnsFailure::NoSuchName)),
             Effect::Ask(Question::Lookup { .. }) => Answer::Lookup(Ok(None)),
-            Effect::Ask(Question::NativeHost { .. }) => Answer::NativeHost(Vec::new()),
+            Effect::Ask(Question::ListedHost { .. }) => Answer::ListedHost(Ok(Vec::new())),
+            Effect::Ask(Question::ListedName { .. }) => Answer::ListedName(Ok(None)),
             Effect::Ask(Question::FreeSpace) => Answer::FreeSpace(u64::MAX),
             Effect::Identify => {
                 inbound.handle_input(now(), Input::Identified(QueueId::new(1, 0)));

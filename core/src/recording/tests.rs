@@ -95,8 +95,11 @@ impl Driver {
             Effect::Ask(Question::Resolve { .. }) => {
                 Some(inbound::Input::Answer(Answer::Resolve(Err(crate::ask::DnsFailure::NoSuchName))))
             }
-            Effect::Ask(Question::NativeHost { .. }) => {
-                Some(inbound::Input::Answer(Answer::NativeHost(Vec::new())))
+            Effect::Ask(Question::ListedHost { .. }) => {
+                Some(inbound::Input::Answer(Answer::ListedHost(Ok(Vec::new()))))
+            }
+            Effect::Ask(Question::ListedName { .. }) => {
+                Some(inbound::Input::Answer(Answer::ListedName(Ok(None))))
             }
             Effect::Ask(Question::FreeSpace) => Some(inbound::Input::Answer(Answer::FreeSpace(1 << 40))),
             Effect::Identify => {

@@ -302,7 +302,7 @@ fn kinds(outcomes: &[(u32, Outcome)]) -> Vec<(u32, Kind)> {
 
 fn answer(question: &Question) -> Answer {
     let mx = |preference, name: &str| DnsRecord::Mx { preference, exchange: name.to_owned() };
-    let Question::Resolve { name, kind } = question else { return Answer::NativeHost(Vec::new()) };
+    let Question::Resolve { name, kind } = question else { return Answer::ListedHost(Ok(Vec::new())) };
     let records = match (kind, name.as_str()) {
         (RecordKind::Mx, _) => vec![mx(10, "mx1.sim"), mx(20, "mx2.sim")],
         (_, "mx1.sim") => vec![DnsRecord::A(Ipv4Addr::new(10, 0, 0, 1))],

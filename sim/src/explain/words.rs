@@ -67,7 +67,8 @@ pub(super) fn question(question: &Question) -> String {
     match question {
         Question::Lookup { table, key } => format!("table {} for {key}", table.0),
         Question::Resolve { name, kind } => format!("{kind:?} of {name}"),
-        Question::NativeHost { name } => format!("the addresses of {name}"),
+        Question::ListedHost { name } => format!("the addresses of {name} in the hosts file"),
+        Question::ListedName { address } => format!("the name of {address} in the hosts file"),
         Question::FreeSpace => "the room in the queue's file system".to_owned(),
     }
 }
@@ -79,7 +80,11 @@ fn answer(answer: &Answer) -> String {
         Answer::Lookup(Err(failure)) => format!("it can not answer: {}", failure.why),
         Answer::Resolve(Ok(found)) => found.records.iter().map(record).collect::<Vec<_>>().join(", "),
         Answer::Resolve(Err(why)) => format!("{why:?}"),
-        Answer::NativeHost(addresses) => format!("{addresses:?}"),
+        Answer::ListedHost(Ok(addresses)) if addresses.is_empty() => "not there".to_owned(),
+        Answer::ListedName(Ok(None)) => "not there".to_owned(),
+        Answer::ListedHost(Ok(addresses)) => format!("{addresses:?}"),
+        Answer::ListedName(Ok(Some(name))) => name.clone(),
+        Answer::ListedHost(Err(why)) | Answer::ListedName(Err(why)) => format!("it can not be read: {why}"),
         Answer::FreeSpace(octets) => format!("{octets} octets"),
     }
 }

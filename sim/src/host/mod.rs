@@ -278,7 +278,8 @@ impl Live {
                 Answer::Lookup(Err(broken(table)))
             }
             Question::Lookup { table, key } => Answer::Lookup(self.site.lookup(table, key)),
-            Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
+            Question::ListedHost { .. } => Answer::ListedHost(Ok(Vec::new())),
+            Question::ListedName { .. } => Answer::ListedName(Ok(None)),
             Question::FreeSpace => Answer::FreeSpace(scope.free()),
             Question::Resolve { name, kind } => return self.resolve(scope, who, name, *kind),
         };

@@ -10,7 +10,7 @@ type Zone<'a> = &'a [(&'a str, &'a str)];
 
 fn answer(zone: Zone<'_>, question: &Question) -> Answer {
     let Question::Resolve { name, kind } = question else {
-        return Answer::NativeHost(vec!["192.0.2.77".parse().unwrap()]);
+        return Answer::ListedHost(Ok(vec!["192.0.2.77".parse().unwrap()]));
     };
     let mut records = Vec::new();
     for (_, text) in zone.iter().filter(|(owner, _)| owner == name) {

@@ -1,6 +1,7 @@
 //! A dialogue, from its text to its steps, and to the world that it is played in.
 
 use super::*;
+use crate::dns::Hosts;
 
 pub(super) fn read(text: &str) -> Result<Dialogue, Failure> {
     let mut dialogue = Dialogue::default();
@@ -131,7 +132,7 @@ impl Dialogue {
         }
     }
 
-    /// What the world knows: `PTR name host`, `A name address`, `space octets`, `commit ok full broken`, `lookup table key value`,
+    /// What the world knows: `PTR name host`, `A name address`, `hosts line` (or `hosts broken`), `space octets`, `commit ok full broken`, `lookup table key value`,
     /// `cleanup 554 …`, or a verdict `reject RCPT key 554 …`, `hold RCPT key text`.
     fn fact(&mut self, text: &str) -> Option<()> {
         let (kind, rest) = text.split_once(' ')?;
@@ -146,6 +147,7 @@ impl Dialogue {
                 self.names.insert((name.to_owned(), kind), Ok(record));
             }
             "broken" => _ = self.names.insert((rest.to_owned(), RecordKind::Ptr), Err(DnsFailure::TryAgain)),
+            "hosts" => self.hosts.push_str(&format!("{rest}\n")),
             "space" => self.space = rest.parse().ok(),
             "commit" => {
                 for word in rest.split(' ') {
@@ -240,9 +242,19 @@ impl Dialogue {
                     _ => Ok(value),
                 })
             }
-            Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
+            Question::ListedHost { name } => {
+                Answer::ListedHost(self.hosts().map(|hosts| hosts.addresses(name)))
+            }
+            Question::ListedName { address } => {
+                Answer::ListedName(self.hosts().map(|hosts| hosts.name(*address)))
+            }
             Question::FreeSpace => Answer::FreeSpace(self.space.unwrap_or(u64::MAX)),
         }
+    }
+
+    /// The hosts file, unless it is `broken`.
+    fn hosts(&self) -> Result<Hosts, String> {
+        if self.hosts == "broken\n" { Err("scripted".into()) } else { Ok(Hosts::read(&self.hosts)) }
     }
 
     pub(super) fn peer(&self) -> Peer {

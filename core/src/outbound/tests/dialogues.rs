@@ -56,6 +56,7 @@ struct Dialogue {
     params: Params,
     zone: BTreeMap<(String, RecordKind), DnsAnswer>,
     tables: BTreeMap<(String, String), String>,
+    hosts: Result<String, String>,
     content: Vec<u8>,
     stuck: bool,
     breaks: Option<String>,
@@ -78,6 +79,8 @@ impl Script {
             }
             "mx" => world.mx(words[1], words[2].parse().unwrap(), words[3]),
             "a" => words[2..].iter().for_each(|address| world.address(words[1], address)),
+            "hosts" if rest == "broken" => world.hosts = Err("scripted".into()),
+            "hosts" => world.hosts = Ok(format!("{rest}\n")),
             "servfail" => world.fails(words[1], DnsFailure::TryAgain),
             "lmtp" => self.protocol = Protocol::Lmtp,
             "lookup" => _ = world.tables.insert((words[1].into(), words[2].into()), words[3].into()),
@@ -285,8 +288,8 @@ fn read(text: &str) -> Dialogue {
         }
     }
     let params = params(&lines, script.protocol);
-    let World { zone, tables, content, stuck, breaks, .. } = world;
-    Dialogue { script, params, zone, tables, content, stuck, breaks, steps }
+    let World { zone, tables, hosts, content, stuck, breaks, .. } = world;
+    Dialogue { script, params, zone, tables, hosts, content, stuck, breaks, steps }
 }
 
 /// Plays it, and gives all that was said, settled and logged.
@@ -295,6 +298,7 @@ fn play(dialogue: &Dialogue, cuts: Cuts<'_>) -> Vec<String> {
     let mut world = World {
         zone: dialogue.zone.clone(),
         tables: dialogue.tables.clone(),
+        hosts: dialogue.hosts.clone(),
         content: dialogue.content.clone(),
         stuck: dialogue.stuck,
         breaks: dialogue.breaks.clone(),

@@ -10,6 +10,7 @@ use super::{Config, Effect, Input, Loss, Outbound};
 use crate::ask::{Answer, DnsAnswer, DnsFailure, DnsRecord, DnsRecords, Question, RecordKind};
 use crate::delivery::Params;
 use crate::machine::Machine;
+use crate::dns::Hosts;
 use crate::mail::{
     Attempt, AttemptId, AttemptRecipient, BodyType, Diagnosis, Notify, Outcome, QueueId, Sender, Settled,
     TlsFacts,
@@ -41,6 +42,8 @@ pub(super) struct World {
     pub(super) zone: BTreeMap<(String, RecordKind), DnsAnswer>,
     pub(super) tables: BTreeMap<(String, String), String>,
     pub(super) content: Vec<u8>,
+    /// The text of the hosts file, or why nobody can read it.
+    pub(super) hosts: Result<String, String>,
     /// What the client said and nobody has looked at.
     pub(super) said: Vec<u8>,
     pub(super) seen: Vec<Seen>,
@@ -98,6 +101,7 @@ impl World {
             said: Vec::new(),
             seen: Vec::new(),
             log: Vec::new(),
+            hosts: Ok("192.0.2.77 native.example\n".into()),
             notices: Vec::new(),
             gives_up: None,
             stuck: false,
@@ -151,10 +155,9 @@ impl World {
                 let none = if known { DnsFailure::NoSuchRecord } else { DnsFailure::NoSuchName };
                 Answer::Resolve(self.zone.get(&(name.clone(), *kind)).cloned().unwrap_or(Err(none)))
             }
-            Question::NativeHost { name } if name == "native.example" => {
-                Answer::NativeHost(vec!["192.0.2.77".parse().unwrap()])
-            }
-            Question::NativeHost { .. } => Answer::NativeHost(Vec::new()),
+            Question::ListedHost { name } => Answer::ListedHost(
+                self.hosts.as_ref().map(|text| Hosts::read(text).addresses(name)).map_err(Clone::clone),
+            ),
             Question::Lookup { table, key } => {
                 let value = self.tables.get(&(table.0.clone(), key.clone())).cloned();
                 Answer::Lookup(Ok(value))

@@ -6,7 +6,7 @@ rows! { SMTP:
     /// The transport for a domain whose best MX host is ourselves though we do not take it as ours; empty for a
     /// loop error.
     "best_mx_transport" TEXT = "", Smtp, Works;
-    /// Never ask for MX records: a nexthop is a host name, looked up by the system.
+    /// Never ask for MX records: a nexthop is a host name, looked up in the hosts file, then in DNS.
     "disable_dns_lookups" FLAG = "no", Smtp, Works;
     /// The name of smtp_fallback_relay in old configurations; its default refers to this one.
     "fallback_relay" LIST = OLD, Smtp, Works;
@@ -80,7 +80,7 @@ rows! { SMTP:
     "smtp_helo_name" TEXT = "$myhostname", Smtp, Works;
     /// How long the server may take for its greeting and its reply to HELO or EHLO.
     "smtp_helo_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Smtp, Works;
-    /// How host names become addresses: by `dns`, by the `native` lookup of the system, or both in that order.
+    /// How host names become addresses: by `dns`, `native`: by the hosts file, then DNS; or both in that order.
     "smtp_host_lookup" words(&["dns", "native"]) = "dns", Smtp, Works;
     /// Longer lines are broken when sent, with a space; 0 for no limit. RFC 5321 4.5.3.1.6 allows 998 octets.
     "smtp_line_length_limit" number(0, INT_MAX) = "998", Smtp, Works;
