@@ -4,7 +4,7 @@
 //! channel under the connection's destination. Executes effects, decides nothing.
 
 use crate::content::Reader;
-use crate::env::{Environment, Net};
+use crate::env::{Environment, Net, NotBound};
 use crate::guard::Charge;
 use crate::inbound::{Shared, sleep};
 use crate::notice;
@@ -413,6 +413,9 @@ impl<E: Environment> Connection<E> {
 }
 
 fn loss(error: &io::Error) -> Loss {
+    if let Some(NotBound(error)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        return Loss::NotBound(trouble::words(error));
+    }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Loss::Refused,
         io::ErrorKind::TimedOut => Loss::TimedOut,

@@ -132,7 +132,7 @@ impl<E: Environment> Site<E> {
                 Err(found) => errors.extend(found),
             }
         }
-        let transports = transports(env, provider, &config, &ours, &mut errors);
+        let transports = transports(env, provider, &config, &mut errors);
         let rewrite = Rewrite::new(&config.settings(Some("rewrite"))).map(|mut rewrite| {
             rewrite.add_interfaces(ours.iter().copied());
             rewrite
@@ -448,14 +448,12 @@ fn transports<E: Environment>(
     env: &Arc<E>,
     provider: &Arc<CryptoProvider>,
     config: &Config,
-    own: &[IpAddr],
     errors: &mut Wrong,
 ) -> BTreeMap<String, Agent> {
     let mut transports = BTreeMap::new();
     for service in config.services() {
         let Role::Transport(delivery) = service.role else { continue };
-        let settings = config.settings(Some(&service.key()));
-        match agent(env, provider, service, delivery, &settings, own) {
+        match agent(env, provider, config, service, delivery) {
             Ok(Some(agent)) => _ = transports.insert(service.name.clone(), agent),
             Ok(None) => {}
             Err(found) => errors.extend(found),
@@ -467,11 +465,11 @@ fn transports<E: Environment>(
 fn agent<E: Environment>(
     env: &Arc<E>,
     provider: &Arc<CryptoProvider>,
+    config: &Config,
     service: &Service,
     delivery: Delivery,
-    settings: &Settings,
-    own: &[IpAddr],
 ) -> Result<Option<Agent>, Wrong> {
+    let settings = &config.settings(Some(&service.key()));
     let protocol = match delivery {
         Delivery::Smtp | Delivery::Lmtp => Protocol::of_command(&service.command),
         // A transport that does not work yet keeps its mail: the manager defers it.
@@ -483,8 +481,9 @@ fn agent<E: Environment>(
     };
     let Some(protocol) = protocol else { return Ok(None) };
     let client = client_tls(env, provider, settings, protocol)?;
-    let config = outbound::Config::new(settings, protocol, own.to_vec());
-    Ok(Some(Agent::Remote(Arc::new(config), client)))
+    let client_config = outbound::Config::new(settings, protocol, ours(config))
+        .sending_from(&config.own_addresses_of(settings));
+    Ok(Some(Agent::Remote(Arc::new(client_config), client)))
 }
 
 /// The tables of a configuration; none is read yet.

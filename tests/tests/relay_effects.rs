@@ -332,3 +332,30 @@ fn a_host_is_found_as_the_system_finds_it() {
         assert!(line.contains("dsn=4.4.3") && line.contains("status=deferred"), "{line}");
     }
 }
+
+/// 203.0.113.0/24 is for documentation (RFC 5737): no host has such an address, and to connect from it can not work.
+#[test]
+fn mail_leaves_from_the_address_that_is_configured_or_from_another_with_a_warning_or_not_at_all() {
+    let server = Server::start();
+    let start = |name: &str, lines: &str| {
+        Daemon::start(name, &format!("{lines}\nrelayhost = [127.0.0.1]:{}", server.address.port()))
+    };
+    let warning = "warning: bind 203.0.113.7: Cannot assign requested address";
+    for lines in ["smtp_bind_address = 203.0.113.7", "inet_interfaces = 203.0.113.7"] {
+        let daemon = start("unbound", lines);
+        let line = relayed(&daemon);
+        assert!(line.contains("status=sent"), "{line}");
+        assert!(daemon.log().contains(warning), "{lines}: {}", daemon.log());
+    }
+    let daemon = start("any-address", "inet_interfaces = 203.0.113.7\nsmtp_bind_address = 0.0.0.0");
+    let line = relayed(&daemon);
+    assert!(line.contains("status=sent") && !daemon.log().contains(warning), "{}", daemon.log());
+    let enforced = "smtp_bind_address = 203.0.113.7\nsmtp_bind_address_enforce = yes";
+    let daemon = start("must-bind", enforced);
+    let line = relayed(&daemon);
+    assert!(line.contains("dsn=4.4.0") && line.contains("status=deferred"), "{line}");
+    assert!(daemon.log().contains(warning), "{}", daemon.log());
+    let daemon = start("bound", "smtp_bind_address = 127.0.0.9\nsmtp_bind_address_enforce = yes");
+    let line = relayed(&daemon);
+    assert!(line.contains("status=sent"), "{line}");
+}

@@ -244,6 +244,8 @@ pub struct HostParams {
     pub bind_address: Option<IpAddr>,
     /// `smtp_bind_address6`.
     pub bind_address6: Option<IpAddr>,
+    /// `smtp_bind_address_enforce`: no connection leaves from another address than those two.
+    pub bind_address_enforce: bool,
     /// `lmtp_tcp_port`, or 25.
     pub default_port: u16,
 }
@@ -285,6 +287,7 @@ impl Default for HostParams {
             relayhost: String::new(),
             bind_address: None,
             bind_address6: None,
+            bind_address_enforce: false,
             default_port: 25,
         }
     }
@@ -411,6 +414,13 @@ impl Timeouts {
 }
 
 impl HostParams {
+    /// The address that is configured for connections to such an address.
+    #[must_use]
+    pub fn bind_address_for(&self, server: IpAddr) -> Option<IpAddr> {
+        let bind = if server.is_ipv4() { self.bind_address } else { self.bind_address6 };
+        bind.filter(|bind| bind.is_ipv4() == server.is_ipv4())
+    }
+
     fn new(family: &Family<'_>) -> Self {
         let settings = family.settings;
         let lookup = family.list("smtp_host_lookup", "lmtp_host_lookup");
@@ -442,6 +452,7 @@ impl HostParams {
             relayhost: settings.text("relayhost").to_owned(),
             bind_address: bind("smtp_bind_address", "lmtp_bind_address"),
             bind_address6: bind("smtp_bind_address6", "lmtp_bind_address6"),
+            bind_address_enforce: family.flag("smtp_bind_address_enforce", "lmtp_bind_address_enforce"),
             default_port: if family.lmtp { lmtp_port().unwrap_or(24) } else { 25 },
         }
     }

@@ -12,6 +12,8 @@ pub enum Loss {
     TimedOut,
     /// The peer closed.
     Closed,
+    /// The address to connect from is none of this host's, or can not be used: why. Nobody has been asked for a connection.
+    NotBound(String),
     /// Anything else, in words.
     Failed(String),
 }
@@ -24,7 +26,7 @@ impl Loss {
             Self::Refused => "Connection refused",
             Self::TimedOut => "Connection timed out",
             Self::Closed => "Connection reset by peer",
-            Self::Failed(why) => why,
+            Self::NotBound(why) | Self::Failed(why) => why,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::mail::{Attempt, Diagnosis, Feedback, Outcome, Settled};
 use crate::time::{Duration, Instant};
 use crate::wire::EnhancedStatus;
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// An attempt and how far it has come.
@@ -29,6 +30,8 @@ pub(super) struct Job {
     pub(super) sessions: u64,
     /// The address of a kept connection that was tried first.
     pub(super) tried: Option<Host>,
+    /// Addresses to connect from that this host did not let us use: told once.
+    pub(super) unbound: Vec<IpAddr>,
     /// The destination is not available, as far as the last host tells.
     bad: Option<Diagnosis>,
     /// A host took part in a transaction.
@@ -70,6 +73,7 @@ impl Job {
             listed: false,
             sessions: 0,
             tried: None,
+            unbound: Vec::new(),
             bad: None,
             spoke: false,
             started: now,

@@ -31,7 +31,7 @@ pub enum Endpoint {
         address: IpAddr,
         /// Port.
         port: u16,
-        /// Our own address to connect from, if one is configured.
+        /// Our own address to connect from, if one is configured. One that can not be had is [`Loss::NotBound`].
         bind: Option<IpAddr>,
     },
     /// A socket of this host; the path is absolute or relative to the queue directory.

@@ -191,7 +191,12 @@ impl Config {
     /// The addresses that receive mail: inet_interfaces and inet_protocols over the interfaces of the host.
     #[must_use]
     pub fn own_addresses(&self) -> Vec<IpAddr> {
-        let settings = self.settings(None);
+        self.own_addresses_of(&self.settings(None))
+    }
+
+    /// The same as one service sees them.
+    #[must_use]
+    pub fn own_addresses_of(&self, settings: &Settings) -> Vec<IpAddr> {
         self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
     }
 

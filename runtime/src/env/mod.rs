@@ -11,6 +11,7 @@ use postrider_core::local::{Deposit, Fault};
 use postrider_core::outbound::Endpoint;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use postrider_core::time::{Now, Timestamp};
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -55,7 +56,7 @@ pub trait Net: Send + Sync + 'static {
         &self,
         listener: &Self::Listener,
     ) -> impl Future<Output = io::Result<Accepted<Self::Stream>>> + Send;
-    /// Connects.
+    /// Connects. Where the address to connect from can not be had, the error is a [`NotBound`].
     fn connect(&self, to: &Endpoint) -> impl Future<Output = io::Result<Self::Stream>> + Send;
     /// Opens a datagram socket on a fresh port.
     fn datagram(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Datagram>> + Send;
@@ -68,6 +69,18 @@ pub trait Net: Send + Sync + 'static {
         buffer: &mut [u8],
     ) -> impl Future<Output = io::Result<usize>> + Send;
 }
+
+/// The address that a connection should leave from can not be used; nobody has been asked for a connection.
+#[derive(Debug)]
+pub struct NotBound(pub io::Error);
+
+impl fmt::Display for NotBound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for NotBound {}
 
 /// The disk of the spool. Calls may block: they run where [`Environment::spawn_spool`] or [`Environment::blocking`] puts them.
 pub trait Disk: Send + Sync + 'static {

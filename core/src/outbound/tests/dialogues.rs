@@ -4,7 +4,7 @@
 //! ```text
 //! % nexthop example.net           the attempt and the world (see `Script::set`)
 //! ! name = value                  a line of main.cf, read as the daemon reads it
-//! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, any other words; silence: nothing comes)
+//! ?: connect 192.0.2.1:25 ok      we connect; it works (or: refused, timeout, unbound, any other words; silence: nothing comes)
 //! S: 220 mx                       the server says a line          S& …: in the same segment as the line before, never cut
 //! C: EHLO client.example          we must say exactly this, and nothing more before the server's next line
 //! S! close                        the server closes

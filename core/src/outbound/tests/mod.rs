@@ -5,12 +5,13 @@ mod hostile;
 mod keeping;
 mod matrix;
 mod sending;
+mod sources;
 
 use super::{Config, Effect, Input, Loss, Outbound};
 use crate::ask::{Answer, DnsAnswer, DnsFailure, DnsRecord, DnsRecords, Question, RecordKind};
 use crate::delivery::Params;
-use crate::machine::Machine;
 use crate::dns::Hosts;
+use crate::machine::Machine;
 use crate::mail::{
     Attempt, AttemptId, AttemptRecipient, BodyType, Diagnosis, Notify, Outcome, QueueId, Sender, Settled,
     TlsFacts,
@@ -41,9 +42,9 @@ pub(super) struct World {
     pub(super) now: Now,
     pub(super) zone: BTreeMap<(String, RecordKind), DnsAnswer>,
     pub(super) tables: BTreeMap<(String, String), String>,
-    pub(super) content: Vec<u8>,
     /// The text of the hosts file, or why nobody can read it.
     pub(super) hosts: Result<String, String>,
+    pub(super) content: Vec<u8>,
     /// What the client said and nobody has looked at.
     pub(super) said: Vec<u8>,
     pub(super) seen: Vec<Seen>,
@@ -90,18 +91,21 @@ pub(super) fn attempt(nexthop: &str, recipients: &[&str]) -> Attempt {
 
 impl World {
     pub(super) fn new(params: Params) -> Self {
-        let config =
-            Config { params: Arc::new(params), local_addresses: vec!["198.51.100.7".parse().unwrap()] };
+        let config = Config {
+            params: Arc::new(params),
+            local_addresses: vec!["198.51.100.7".parse().unwrap()],
+            sources: Vec::new(),
+        };
         Self {
             outbound: Outbound::new(Arc::new(config), 7),
             now: Now { mono: Instant(1_000_000_000), wall: Timestamp::from_seconds(1_000_000) },
             zone: BTreeMap::new(),
             tables: BTreeMap::new(),
+            hosts: Ok("192.0.2.77 native.example\n".into()),
             content: b"Subject: x\r\n\r\n.hello\r\n".to_vec(),
             said: Vec::new(),
             seen: Vec::new(),
             log: Vec::new(),
-            hosts: Ok("192.0.2.77 native.example\n".into()),
             notices: Vec::new(),
             gives_up: None,
             stuck: false,
@@ -297,6 +301,7 @@ pub(super) fn loss(word: &str) -> Loss {
         "refused" => Loss::Refused,
         "timeout" => Loss::TimedOut,
         "reset" => Loss::Closed,
+        "unbound" => Loss::NotBound("Cannot assign requested address".into()),
         other => Loss::Failed(other.to_owned()),
     }
 }

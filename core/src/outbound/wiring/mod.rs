@@ -32,13 +32,27 @@ pub struct Config {
     pub params: Arc<Params>,
     /// The addresses of this host's interfaces, as the driver found them: mail to them would loop.
     pub local_addresses: Vec<IpAddr>,
+    /// Where mail leaves from unless a parameter says otherwise; at most one of each protocol.
+    pub sources: Vec<IpAddr>,
 }
 
 impl Config {
     /// From the settings of a service of master.cf whose command is `smtp`, `relay` or `lmtp`.
     #[must_use]
     pub fn new(settings: &Settings, protocol: Protocol, local_addresses: Vec<IpAddr>) -> Self {
-        Self { params: Arc::new(Params::new(settings, protocol)), local_addresses }
+        Self { params: Arc::new(Params::new(settings, protocol)), local_addresses, sources: Vec::new() }
+    }
+
+    /// The same for a host that receives mail at these addresses (inet_interfaces). One that is the only one of its protocol is where mail
+    /// leaves from, so that a virtual host is the same from both sides; loopback leads nowhere.
+    #[must_use]
+    pub fn sending_from(self, own: &[IpAddr]) -> Self {
+        let only = |is_kind: fn(&IpAddr) -> bool| {
+            let mut addresses = own.iter().copied().filter(is_kind);
+            addresses.next().filter(|first| addresses.next().is_none() && !first.is_loopback())
+        };
+        let sources = [only(IpAddr::is_ipv4), only(IpAddr::is_ipv6)].into_iter().flatten().collect();
+        Self { sources, ..self }
     }
 
     /// The same without `best_mx_transport`.
@@ -46,7 +60,7 @@ impl Config {
     pub fn without_best_mx(&self) -> Self {
         let mut params = (*self.params).clone();
         params.hosts.best_mx_transport.clear();
-        Self { params: Arc::new(params), local_addresses: self.local_addresses.clone() }
+        Self { params: Arc::new(params), ..self.clone() }
     }
 }
 

@@ -8,6 +8,7 @@ use crate::mail::Diagnosis;
 use crate::outbound::{Effect, Endpoint, TlsDemand};
 use crate::time::{Duration, Now};
 use crate::wire::EnhancedStatus;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// How much later than its own time-out a driver may tell of it, before we stop waiting.
@@ -55,9 +56,18 @@ impl Outbound {
 
     fn endpoint(&self, host: &Host) -> Endpoint {
         let hosts = &self.config.params.hosts;
-        let bind = if host.address.is_ipv4() { hosts.bind_address } else { hosts.bind_address6 };
-        let bind = bind.filter(|bind| bind.is_ipv4() == host.address.is_ipv4());
+        let same_kind = |source: &&IpAddr| source.is_ipv4() == host.address.is_ipv4();
+        let only = || self.config.sources.iter().find(same_kind).copied();
+        let refused = |bind: &IpAddr| self.job.as_ref().is_some_and(|job| job.unbound.contains(bind));
+        let bind = hosts.bind_address_for(host.address).or_else(only);
+        let bind = bind.filter(|bind| self.must_bind(host.address) || !refused(bind));
         Endpoint::Inet { address: host.address, port: host.port, bind }
+    }
+
+    /// Only an address that a parameter names is insisted on, not the one that inet_interfaces happens to have.
+    fn must_bind(&self, server: IpAddr) -> bool {
+        let hosts = &self.config.params.hosts;
+        hosts.bind_address_enforce && hosts.bind_address_for(server).is_some()
     }
 
     pub(super) fn connect(
@@ -190,14 +200,37 @@ impl Outbound {
     }
 
     pub(super) fn not_connected(&mut self, now: Now, loss: &Loss) {
-        let Some((peer, ..)) = self.wanted.take() else { return };
-        let text = format!("connect to {}: {}", peer.relay(), loss.words());
-        let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 1), text.clone());
+        let Some((peer, host, endpoint, level)) = self.wanted.take() else { return };
+        if let (Loss::NotBound(why), &Endpoint::Inet { address, port, bind: Some(bind) }) = (loss, &endpoint)
+        {
+            self.not_bound(bind, why);
+            if !self.must_bind(address) {
+                let anywhere = Endpoint::Inet { address, port, bind: None };
+                return self.connect(now, peer, host, anywhere, level);
+            }
+        }
+        let diagnosis = if let Loss::NotBound(why) = loss {
+            let text =
+                format!("server configuration error: can not connect from the configured address: {why}");
+            Diagnosis::ours(EnhancedStatus::new(4, 4, 0), text)
+        } else {
+            let text = format!("connect to {}: {}", peer.relay(), loss.words());
+            self.note(text.clone());
+            Diagnosis::ours(EnhancedStatus::new(4, 4, 1), text)
+        };
         if let Some(job) = &mut self.job {
             job.put_off_all(&diagnosis);
         }
-        self.note(text);
         self.next_host(now);
+    }
+
+    /// Warns of an address to connect from that can not be used: once, however many hosts there are.
+    fn not_bound(&mut self, bind: IpAddr, why: &str) {
+        let Some(job) = &mut self.job else { return };
+        if !job.unbound.contains(&bind) {
+            job.unbound.push(bind);
+            self.warn(format!("bind {bind}: {why}"));
+        }
     }
 
     pub(super) fn answer(&mut self, now: Now, answer: Answer) {

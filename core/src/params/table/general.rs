@@ -83,7 +83,8 @@ rows! { GENERAL:
     /// Variables that are taken from the environment at start.
     "import_environment" LIST = "MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ XAUTHORITY DISPLAY LANG=C POSTLOG_SERVICE POSTLOG_HOSTNAME", Every, NotYet;
     /// The addresses at which mail is received: `all`, `loopback-only`, or addresses and host names. They also
-    /// tell which literal addresses, and which MX hosts, are ourselves.
+    /// tell which literal addresses, and which MX hosts, are ourselves. If just one of a protocol is named, and it is not
+    /// loopback, mail leaves from there too (smtp_bind_address).
     "inet_interfaces" LIST = "all", Smtpd, Works;
     /// The protocols that are used at all: `ipv4`, `ipv6`, or `all`.
     "inet_protocols" words(&["all", "ipv4", "ipv6"]) = "all", Smtpd, Works;

@@ -16,7 +16,7 @@ rows! { LMTP:
     /// As smtp_bind_address6, for LMTP.
     "lmtp_bind_address6" TEXT = "", Lmtp, Works;
     /// As smtp_bind_address_enforce, for LMTP.
-    "lmtp_bind_address_enforce" FLAG = "no", Lmtp, NotYet;
+    "lmtp_bind_address_enforce" FLAG = "no", Lmtp, Works;
     /// As smtp_body_checks, for LMTP.
     "lmtp_body_checks" TABLES = "", Lmtp, NotYet;
     /// Keep LMTP connections open between deliveries; superseded by lmtp_connection_cache_on_demand.

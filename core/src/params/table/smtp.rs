@@ -20,12 +20,12 @@ rows! { SMTP:
     "smtp_always_send_ehlo" FLAG = "yes", Smtp, Works;
     /// With limited addresses, try both protocols when both are there.
     "smtp_balance_inet_protocols" FLAG = "yes", Smtp, Works;
-    /// The IPv4 address to connect from.
+    /// The IPv4 address to connect from; `0.0.0.0` for any, also where inet_interfaces has just one.
     "smtp_bind_address" TEXT = "", Smtp, Works;
-    /// The IPv6 address to connect from.
+    /// The IPv6 address to connect from; `::` for any, also where inet_interfaces has just one.
     "smtp_bind_address6" TEXT = "", Smtp, Works;
-    /// Defer when the address to connect from can not be used.
-    "smtp_bind_address_enforce" FLAG = "no", Smtp, NotYet;
+    /// Defer when the address to connect from (smtp_bind_address) can not be used, instead of a warning and any address.
+    "smtp_bind_address_enforce" FLAG = "no", Smtp, Works;
     /// Rules for content lines, applied when mail is delivered.
     "smtp_body_checks" TABLES = "", Smtp, NotYet, since "2.5";
     /// Use the name at the end of a CNAME chain, not the name that was asked for, in logs, logins and TLS

@@ -1,6 +1,6 @@
 //! Sockets of the operating system, through tokio.
 
-use crate::env::{Accepted, ListenAt, Net};
+use crate::env::{Accepted, ListenAt, Net, NotBound};
 use crate::privilege::{Agent, Request};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::TcpNoDelay;
@@ -92,7 +92,9 @@ impl Net for RealNet {
             Endpoint::Inet { address, port, bind } => {
                 let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
                 if let Some(bind) = bind {
-                    socket.bind(SocketAddr::new(*bind, 0))?;
+                    socket
+                        .bind(SocketAddr::new(*bind, 0))
+                        .map_err(|error| io::Error::other(NotBound(error)))?;
                 }
                 let stream = socket.connect(SocketAddr::new(*address, *port)).await?;
                 _ = stream.set_nodelay(true);
