@@ -104,7 +104,9 @@ impl Live {
             task.trying = true;
             task.message = attempt.message;
         }
-        scope.fabric.ledger.attempted(scope.node);
+        let now = scope.fabric.kernel.now();
+        let addresses = attempt.recipients.iter().map(|recipient| recipient.address.external());
+        scope.fabric.ledger.attempted(scope.node, attempt.message, addresses, now);
         self.watch_concurrency(scope, &attempt);
         let reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
         self.open_reader(Who::Connection(id), reader);

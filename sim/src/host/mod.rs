@@ -142,9 +142,9 @@ impl Actor for Host {
             last: 0,
             tables_fail: false,
         };
-        let Site { lifetimes, encrypts, relays, size_limit, .. } = &*self.site;
+        let Site { lifetimes, encrypts, relays, size_limit, manager, .. } = &*self.site;
         scope.fabric.ledger.limit(*size_limit);
-        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays));
+        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays), manager.retry.minimal_backoff);
         self.live = Some(Box::new(live));
         self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
     }
@@ -204,14 +204,16 @@ impl Live {
     }
 
     fn event(&mut self, scope: &mut Scope<'_>, event: &Event) {
-        if let Event::Expired { id, .. } = event {
-            let now = scope.fabric.kernel.now();
-            scope.fabric.ledger.expired(scope.node, &id.to_string(), now);
-        }
-        if let Event::Delivery { id, status: DeliveryStatus::Bounced, .. } = event {
-            scope.fabric.ledger.bounced(&id.to_string());
-        }
         let now = scope.fabric.kernel.now();
+        let ledger = &mut scope.fabric.ledger;
+        match event {
+            Event::Expired { id, .. } => ledger.expired(scope.node, &id.to_string(), now),
+            Event::Delivery { id, recipient, status: DeliveryStatus::Deferred, .. } => {
+                ledger.put_off(scope.node, *id, recipient, now);
+            }
+            Event::Delivery { id, status: DeliveryStatus::Bounced, .. } => ledger.bounced(&id.to_string()),
+            _ => {}
+        }
         let fate = |event: &Event| {
             matches!(
                 event,

@@ -35,6 +35,7 @@ impl Live {
     /// An operator who wants all mail tried now.
     pub(super) fn flush(&mut self, scope: &mut Scope<'_>) {
         if self.ids.is_some() {
+            scope.fabric.ledger.flushed(scope.node);
             let order = Order::Flush(Selection::All(None));
             self.tell_manager(scope, Input::Order(Ticket(0), order));
         }

@@ -9,6 +9,7 @@
 
 use super::hops::{Hop, Hops, Report};
 use super::names::Names;
+use super::patience::Patience;
 use crate::network::NodeId;
 use postrider_core::ask::{DnsAnswer, RecordKind};
 use postrider_core::mail::QueueId;
@@ -112,6 +113,7 @@ pub struct Ledger {
     pub(super) reports: BTreeMap<String, Report>,
     pub(super) hops: Hops,
     pub(super) names: Names,
+    patience: Patience,
     pub(super) hosts: BTreeMap<NodeId, Rules>,
     /// Domains that have nowhere to go.
     pub(super) doomed: BTreeSet<String>,
@@ -143,6 +145,7 @@ impl Default for Ledger {
             reports: BTreeMap::new(),
             hops: Hops::default(),
             names: Names::default(),
+            patience: Patience::default(),
             hosts: BTreeMap::new(),
             doomed: BTreeSet::new(),
             size_limit: u64::MAX,
@@ -197,13 +200,15 @@ impl Ledger {
         self.doomed.insert(domain.to_owned());
     }
 
-    /// What a host lives by.
+    /// What a host lives by; `backoff` is the least pause before it tries again.
     pub fn host(
         &mut self,
         node: NodeId,
         (lifetime, report_lifetime): (Duration, Duration),
         (encrypts, relays): (bool, bool),
+        backoff: Duration,
     ) {
+        self.patience.promise(node, backoff);
         let before = self.hosts.remove(&node).unwrap_or_default();
         self.hosts.insert(node, Rules { lifetime, report_lifetime, encrypts, relays, ..before });
     }
@@ -215,6 +220,7 @@ impl Ledger {
     /// A machine crashed.
     pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
+        self.patience.forget(node);
         let rules = self.rules(node);
         rules.attempted = false;
         rules.floor = rules.highest;
@@ -335,9 +341,27 @@ impl Ledger {
         self.hops.written(mark, now);
     }
 
-    /// A host tries to deliver something.
-    pub fn attempted(&mut self, node: NodeId) {
+    /// A host tries to deliver a message to these.
+    pub fn attempted(
+        &mut self,
+        node: NodeId,
+        id: QueueId,
+        recipients: impl IntoIterator<Item = String>,
+        now: Instant,
+    ) {
         self.rules(node).attempted = true;
+        let hasty = recipients.into_iter().filter_map(|who| self.patience.judge(node, id, who, now));
+        self.violations.extend(hasty.map(Violation));
+    }
+
+    /// A host puts a recipient off.
+    pub fn put_off(&mut self, node: NodeId, id: QueueId, recipient: &str, now: Instant) {
+        self.patience.put_off(node, id, recipient, now);
+    }
+
+    /// An operator has a host try all its mail now.
+    pub fn flushed(&mut self, node: NodeId) {
+        self.patience.forget(node);
     }
 
     /// A host gives a message up for its age.

@@ -1,12 +1,14 @@
 //! Judges that know nothing of how a machine works: they see what goes in and what comes out.
 //!
-//! [`ledger`] knows who answers for each recipient; [`hops`] why a copy may be a second one; [`names`] what name servers said.
+//! [`ledger`] knows who answers for each recipient; [`hops`] why a copy may be a second one; [`names`] what name servers said;
+//! [`patience`] when a host may try again.
 
 mod content;
 mod hops;
 mod judge;
 mod ledger;
 mod names;
+mod patience;
 mod taking;
 #[cfg(test)]
 mod tests;

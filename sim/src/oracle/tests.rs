@@ -2,13 +2,15 @@
 
 use super::{Ledger, Report, Taken, Token, Verdict, message};
 use crate::network::NodeId;
+use postrider_core::mail::QueueId;
 use postrider_core::time::{Duration, Instant};
 
 const HOST: NodeId = NodeId(7);
+const BACKOFF: Duration = Duration::from_secs(300);
 
 fn promised(ledger: &mut Ledger) -> (Token, Vec<String>) {
     let recipients = vec!["a@x.sim".to_owned(), "b@x.sim".to_owned()];
-    ledger.host(HOST, (Duration::from_secs(1_000), Duration::from_secs(1_000)), (false, false));
+    ledger.host(HOST, (Duration::from_secs(1_000), Duration::from_secs(1_000)), (false, false), BACKOFF);
     let token = ledger.write("s@y.sim", &recipients, 500);
     ledger.replied(token, Verdict::Promised);
     (token, recipients)
@@ -138,4 +140,29 @@ fn what_was_refused_comes_back_only_from_a_disk_that_failed_and_a_crash() {
         broken(ledger).len()
     };
     assert_eq!((refused(true), refused(false)), (0, 2));
+}
+
+#[test]
+fn who_was_put_off_waits_unless_an_operator_or_the_end_of_the_process_comes_between() {
+    let tried_after = |seconds: u64, who: &str, between: &dyn Fn(&mut Ledger)| {
+        let mut ledger = Ledger::default();
+        let (id, at) = (QueueId(5), |seconds| Instant::default().after(Duration::from_secs(seconds)));
+        _ = promised(&mut ledger);
+        ledger.attempted(HOST, id, ["a@x.sim".to_owned(), "b@x.sim".to_owned()], at(1));
+        ledger.put_off(HOST, id, "a@x.sim", at(10));
+        between(&mut ledger);
+        ledger.attempted(HOST, id, [who.to_owned()], at(10 + seconds));
+        ledger.violations.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let nothing = |_: &mut Ledger| ();
+    let hasty = tried_after(299, "a@x.sim", &nothing);
+    assert!(hasty[0].contains("a@x.sim was put off and tried again after 299000 ms, not 300 s"), "{hasty:?}");
+    assert_eq!(tried_after(300, "a@x.sim", &nothing), Vec::<String>::new(), "the pause is over");
+    assert_eq!(tried_after(1, "b@x.sim", &nothing), Vec::<String>::new(), "another recipient of the message");
+    let again = |ledger: &mut Ledger| ledger.put_off(HOST, QueueId(5), "a@x.sim", Instant(200_000_000_000));
+    assert_eq!(tried_after(300, "a@x.sim", &again).len(), 1, "the pause counts from the last time");
+    let flushed = |ledger: &mut Ledger| ledger.flushed(HOST);
+    assert_eq!(tried_after(1, "a@x.sim", &flushed), Vec::<String>::new(), "an operator wants it");
+    let killed = |ledger: &mut Ledger| ledger.crashed(HOST, false, Instant(11_000_000_000));
+    assert_eq!(tried_after(1, "a@x.sim", &killed), Vec::<String>::new(), "what was not written is forgotten");
 }

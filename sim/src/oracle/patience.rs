@@ -1,0 +1,61 @@
+//! How soon a host tries again what it put off: not before `minimal_backoff_time`, to which jitter only adds.
+//!
+//! A recipient of a message is put off when the log says so, tried or not; the pause counts from there, so the next exchanger of the same
+//! attempt is no matter of this rule, and recipients of one message that were put off at different times have a pause each. It holds within one life
+//! of a process, on the simulated clock, which no jump of a wall clock touches. Two things end it: an operator who wants all
+//! mail tried now, and the end of the process: what it had not written down was not put off.
+
+use crate::network::NodeId;
+use postrider_core::mail::QueueId;
+use postrider_core::time::{Duration, Instant};
+use std::collections::BTreeMap;
+
+/// Who was put off, and when last.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Patience {
+    hosts: BTreeMap<NodeId, Host>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Host {
+    /// `minimal_backoff_time`.
+    pause: Duration,
+    put_off: BTreeMap<(QueueId, String), Instant>,
+}
+
+impl Patience {
+    /// What a host promises.
+    pub(super) fn promise(&mut self, node: NodeId, pause: Duration) {
+        self.hosts.entry(node).or_default().pause = pause;
+    }
+
+    /// A host says that it puts a recipient off.
+    pub(super) fn put_off(&mut self, node: NodeId, id: QueueId, recipient: &str, now: Instant) {
+        let host = self.hosts.entry(node).or_default();
+        _ = host.put_off.insert((id, recipient.to_owned()), now);
+    }
+
+    /// A host tries a recipient; what is wrong with that.
+    pub(super) fn judge(
+        &mut self,
+        node: NodeId,
+        id: QueueId,
+        recipient: String,
+        now: Instant,
+    ) -> Option<String> {
+        let host = self.hosts.get_mut(&node)?;
+        let key = (id, recipient);
+        let paused = now.since(host.put_off.remove(&key)?);
+        (paused < host.pause).then(|| {
+            let (waited, pause) = (paused.as_millis(), host.pause.as_secs());
+            format!("{id}: {} was put off and tried again after {waited} ms, not {pause} s", key.1)
+        })
+    }
+
+    /// An operator wants its mail tried now, or its process has ended.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        if let Some(host) = self.hosts.get_mut(&node) {
+            host.put_off.clear();
+        }
+    }
+}
