@@ -9,6 +9,7 @@
 
 use crate::network::NodeId;
 use crate::oracle::{self, Ledger, Taken, Token, Verdict, Violation};
+use postrider_core::mail::QueueId;
 use postrider_core::time::Instant;
 use std::cell::RefCell;
 use std::time::Duration;
@@ -69,7 +70,8 @@ pub(super) fn judge() -> Vec<Violation> {
 
 /// A daemon lives by these: lifetimes of mail and of reports.
 pub(super) fn host(lifetimes: (Duration, Duration)) {
-    with(|book| book.ledger.host(DAEMONS, lifetimes, (false, false)));
+    // When it tries again is not seen from outside: no pause is promised.
+    with(|book| book.ledger.host(DAEMONS, lifetimes, (false, false), Duration::ZERO));
 }
 
 /// The power of a daemon's host has failed.
@@ -107,7 +109,7 @@ pub(super) fn promised(token: Token, recipients: &[String], reply: &str) {
 
 /// A daemon has connected to a server.
 pub(super) fn attempted() {
-    with(|book| book.ledger.attempted(DAEMONS));
+    with(|book| book.ledger.attempted(DAEMONS, QueueId::default(), [], book.now()));
 }
 
 /// A server has refused a recipient for good.
