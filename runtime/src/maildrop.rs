@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 pub const DIRECTORY: &str = "maildrop";
 /// Octets of the first line: a few thousand recipients.
 const HEADER_MAX: u64 = 4 << 20;
+/// Octets that a message may have beside its content.
+pub const BESIDE_CONTENT: u64 = HEADER_MAX;
 /// Octets of a seal: 16 digits of the length, a space, 8 of the CRC-32 (all hexadecimal), and the end of the line.
 const SEAL: usize = 26;
 
@@ -118,7 +120,7 @@ pub fn leave(spool: &Path, header: &Header, content: &[u8]) -> io::Result<()> {
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(&line);
         checksum.update(content);
-        file.write_all(seal(line.len() + content.len(), checksum.finalize()).as_bytes())?;
+        file.write_all(seal((line.len() + content.len()) as u64, checksum.finalize()).as_bytes())?;
         file.write_all(&line)?;
         file.write_all(content)?;
         file.sync_all()?;
@@ -164,37 +166,55 @@ pub fn set_aside(path: &Path) -> io::Result<PathBuf> {
     fs::rename(path, &aside).map(|()| aside)
 }
 
-fn seal(length: usize, checksum: u32) -> String {
+fn seal(length: u64, checksum: u32) -> String {
     format!("{length:016x} {checksum:08x}\n")
 }
 
-/// Reads a file to its end, and comes back behind its seal; the octets that follow.
-fn unsealed(file: &mut File) -> io::Result<u64> {
-    let damaged = || io::Error::new(io::ErrorKind::InvalidData, "damaged: its checksum does not fit");
+/// Comes behind the seal of a file of so many octets; the octets that follow. The checksum is looked at where these are no more than `most`:
+/// everybody may leave a file of any size here.
+fn unsealed(file: &mut File, size: u64, most: u64) -> io::Result<u64> {
+    let damaged =
+        || io::Error::new(io::ErrorKind::InvalidData, "damaged: its length or its checksum does not fit");
     let mut said = [0; SEAL];
-    file.read_exact(&mut said).map_err(|_| damaged())?;
-    let (mut length, mut checksum, mut buffer) = (0, crc32fast::Hasher::new(), vec![0; 64 << 10]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => break,
-            count => {
-                length += count;
-                checksum.update(&buffer[..count]);
-            }
-        }
+    file.read_exact(&mut said).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => damaged(),
+        _ => error,
+    })?;
+    if said[0] == b'{' {
+        // Of a release without seals. No bit that changes makes this of a digit.
+        file.seek(SeekFrom::Start(0))?;
+        return Ok(size);
     }
-    if said != *seal(length, checksum.finalize()).as_bytes() {
+    let length = size.saturating_sub(SEAL as u64);
+    let checksum =
+        std::str::from_utf8(&said[17..25]).ok().and_then(|text| u32::from_str_radix(text, 16).ok());
+    if checksum.is_none_or(|checksum| said != *seal(length, checksum).as_bytes()) {
+        return Err(damaged());
+    }
+    if length <= most && checksum != Some(checksum_of(file, length)?) {
         return Err(damaged());
     }
     file.seek(SeekFrom::Start(SEAL as u64))?;
-    Ok(length as u64)
+    Ok(length)
 }
 
-/// Opens a message that waits.
+/// Of the next octets of a file, which may have become shorter.
+fn checksum_of(file: &mut File, length: u64) -> io::Result<u32> {
+    let (mut rest, mut checksum, mut buffer) =
+        (file.take(length), crc32fast::Hasher::new(), vec![0; 64 << 10]);
+    loop {
+        match rest.read(&mut buffer)? {
+            0 => return Ok(checksum.finalize()),
+            count => checksum.update(&buffer[..count]),
+        }
+    }
+}
+
+/// Opens a message that waits; its checksum is looked at if it has no more than `most` octets.
 ///
 /// # Errors
 /// It is no message: a link, a device, or damaged; the text says what.
-pub fn open(path: &Path) -> io::Result<Dropped> {
+pub fn open(path: &Path, most: u64) -> io::Result<Dropped> {
     // Everybody may put things here: never follow a link, never wait for a pipe.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -202,7 +222,7 @@ pub fn open(path: &Path) -> io::Result<Dropped> {
     if !data.is_file() || data.nlink() != 1 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not a plain file with one name"));
     }
-    let length = unsealed(&mut file)?;
+    let length = unsealed(&mut file, data.len(), most)?;
     let mut content = BufReader::new(file);
     let mut line = Vec::new();
     Read::take(&mut content, HEADER_MAX).read_until(b'\n', &mut line)?;
@@ -226,7 +246,7 @@ mod tests {
         leave(&spool, &header, b"Subject: x\n\nbody\n").expect("left");
         let waiting = list(&spool).expect("listed");
         assert_eq!(waiting.len(), 1);
-        let mut dropped = open(&waiting[0]).expect("opened");
+        let mut dropped = open(&waiting[0], u64::MAX).expect("opened");
         assert_eq!(dropped.header, header);
         let mut content = String::new();
         dropped.content.read_to_string(&mut content).expect("read");
@@ -246,7 +266,7 @@ mod tests {
         let whole = fs::read(&path).expect("readable");
         let is_refused = |octets: &[u8]| {
             fs::write(&path, octets).expect("ours to write");
-            open(&path).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
+            open(&path, u64::MAX).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData)
         };
         for bit in 0..whole.len() * 8 {
             let mut octets = whole.clone();
@@ -258,6 +278,11 @@ mod tests {
         }
         assert!(is_refused(&[&whole[..], b"x"].concat()), "longer");
         assert!(!is_refused(&whole));
+        // One of a release without seals, and one so large that only its length is looked at.
+        assert!(!is_refused(&whole[SEAL..]));
+        let last = whole.len() - 1;
+        fs::write(&path, [&whole[..last], b"?"].concat()).expect("ours to write");
+        assert!(open(&path, 10).is_ok() && open(&path, u64::MAX).is_err());
         fs::remove_dir_all(spool).expect("ours to remove");
     }
 
@@ -268,7 +293,7 @@ mod tests {
         fs::create_dir_all(&spool).expect("a scratch directory");
         let directory = prepare(&spool).expect("a maildrop");
         std::os::unix::fs::symlink("/etc/passwd", directory.join("new.1")).expect("a link");
-        assert!(open(&directory.join("new.1")).is_err());
+        assert!(open(&directory.join("new.1"), u64::MAX).is_err());
         fs::remove_dir_all(spool).expect("ours to remove");
     }
 }

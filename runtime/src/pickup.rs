@@ -79,11 +79,19 @@ async fn take_all<E: Environment>(shared: &Arc<Shared<E>>, site: &Arc<Site<E>>, 
 }
 
 async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
+    // What is larger is refused for that, as soon as so much of it has been read.
+    let most = match site.settings.number("message_size_limit") {
+        0 => u64::MAX,
+        limit => limit.saturating_add(maildrop::BESIDE_CONTENT),
+    };
     let found =
-        maildrop::open(path).and_then(|dropped| envelope(shared, &dropped).map(|made| (dropped, made)));
+        maildrop::open(path, most).and_then(|dropped| envelope(shared, &dropped).map(|made| (dropped, made)));
     let (dropped, envelope) = match found {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+        Err(error) if is_passing(&error) => {
+            return observe::warn(format!("{}: {}; tried again later", path.display(), told(&error)));
+        }
         Err(error) => return set_aside(path, &words(&error)),
     };
     let uid = dropped.uid;
@@ -103,6 +111,12 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
             observe::warn(format!("{}: not taken now, tried again later: {why:?}", path.display()));
         }
     }
+}
+
+/// Says nothing of the file: the system is short of something, or the disk fails.
+fn is_passing(error: &io::Error) -> bool {
+    use nix::libc::{EAGAIN, EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    error.raw_os_error().is_some_and(|code| [EAGAIN, EIO, EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(&code))
 }
 
 fn set_aside(path: &Path, why: &str) {
@@ -140,7 +154,7 @@ async fn give_back<E: Environment>(
         unknown: Vec::new(),
     };
     let mut original = Vec::new();
-    let dropped = maildrop::open(path).map_err(|error| words(&error))?;
+    let dropped = maildrop::open(path, 0).map_err(|error| words(&error))?;
     dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(|error| words(&error))?;
     // No file of ours has CRLF lines; the report must.
     let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");

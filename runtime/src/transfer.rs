@@ -144,7 +144,9 @@ impl<E: Environment> Importer<E> {
         let Some((id, parcel)) = self.open.take() else { return Ok(None) };
         let before = parcel.id;
         let refused = |why: Refusal| match why {
-            Refusal::Full => format!("{before}: not taken, the disk is full; make room on it"),
+            Refusal::Full => {
+                format!("{before}: not taken, the disk or the queue (queue_message_limit) is full; make room")
+            }
             Refusal::Broken => format!("{before}: not taken, the spool fails; the log says why"),
         };
         let staged = self.stage.finish(&self.shared).await.map_err(refused)?;

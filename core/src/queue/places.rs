@@ -12,7 +12,7 @@ use crate::mail::Origin;
 impl Log {
     /// False for new mail that the queue has no place for; that it began to refuse is told once.
     pub(super) fn has_place_for(&mut self, item: &Item) -> bool {
-        let (limit, messages) = (self.params.message_limit, self.messages());
+        let (limit, messages) = (self.params.message_limit, self.messages() + self.writer.coming());
         if messages < limit {
             // Not at each message that leaves from a full queue.
             self.is_crowded &= messages >= limit - limit / 16;

@@ -88,6 +88,11 @@ impl Writer {
         BACKLOG_MAX.saturating_sub(self.queued)
     }
 
+    /// Messages that are to be written: as many as wait.
+    pub(super) fn coming(&self) -> usize {
+        self.queue.iter().filter(|item| item.kind == Kind::Mail).count()
+    }
+
     /// True when all that has taken effect is durable.
     pub(super) fn is_settled(&self) -> bool {
         self.unsynced.is_empty() && self.flight.is_none() && self.again.is_empty()

@@ -59,7 +59,9 @@ impl Words {
         for (table, engine) in &self.own {
             let fail = |why| TableFailure { table: table.clone(), why };
             let question = Question::Lookup { table: table.clone(), key: key.clone() };
-            facts.learn(question, Answer::Lookup(engine.lookup(&key).map_err(fail)));
+            // A pattern with the flag `i` tells cases apart.
+            let asked = if table.is_pattern() { word } else { &key };
+            facts.learn(question, Answer::Lookup(engine.lookup(asked).map_err(fail)));
         }
         self.list.matches(word, &facts)
     }
@@ -84,6 +86,12 @@ mod tests {
         for word in ["GETS", "helo", "XYZZY"] {
             assert!(!has(&words, word), "{word:?}");
         }
+    }
+
+    #[test]
+    fn a_pattern_that_tells_cases_apart_sees_the_word_as_it_came() {
+        let words = Words::parse("regexp:{{/^[a-z]/i lower}}").expect("well formed");
+        assert!(has(&words, "noop") && !has(&words, "NOOP"));
     }
 
     #[test]

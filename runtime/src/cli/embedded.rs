@@ -21,7 +21,26 @@ const PORT: u16 = 2525;
 pub(super) fn root() -> io::Result<PathBuf> {
     let here = std::env::current_dir()?;
     let (_, uid, gid) = owner();
-    Ok(if may_enter(&here, uid, gid) { here.join(BESIDE) } else { PathBuf::from(ELSEWHERE) })
+    // Who is not root runs it as himself, and knows where he may go.
+    let is_beside = !nix::unistd::Uid::effective().is_root() || may_enter(&here, uid, gid);
+    Ok(if is_beside { here.join(BESIDE) } else { PathBuf::from(ELSEWHERE) })
+}
+
+/// What somebody else has prepared, root would run.
+fn must_be_roots(folder: &Path) -> Result<(), Failure> {
+    let Ok(data) = fs::symlink_metadata(folder) else { return Ok(()) };
+    if data.is_dir() && data.uid() == 0 && data.mode() & 0o002 == 0 {
+        return Ok(());
+    }
+    let text = format!("{}: others can write there; remove it, or start elsewhere", folder.display());
+    Err(Fault::new(Cause::Permission, text).into())
+}
+
+/// The folder of everything, and whether it is beside whoever asks.
+pub(super) fn found() -> Option<(PathBuf, bool)> {
+    let root = root().ok()?;
+    let is_beside = root != Path::new(ELSEWHERE);
+    Some((root, is_beside))
 }
 
 /// Whether somebody can use the names in a directory, by the modes of it and of those above it.
@@ -44,6 +63,11 @@ pub(super) fn write() -> Result<PathBuf, Failure> {
     let root =
         root().map_err(|error| Fault::new(Cause::System, format!("current directory: {}", told(&error))))?;
     let directory = root.join("config");
+    if nix::unistd::Uid::effective().is_root() {
+        for folder in [&root, &directory] {
+            must_be_roots(folder)?;
+        }
+    }
     let make = || -> std::io::Result<()> {
         fs::create_dir_all(&directory)?;
         fs::create_dir_all(root.join("mail"))?;
@@ -51,7 +75,7 @@ pub(super) fn write() -> Result<PathBuf, Failure> {
         if !main_cf.exists() {
             let (owner, uid, gid) = owner();
             fs::write(main_cf, main_cf_text(&root, &owner, uid, gid))?;
-            std::os::unix::fs::chown(root.join("mail"), Some(uid), Some(gid))?;
+            std::os::unix::fs::lchown(root.join("mail"), Some(uid), Some(gid))?;
         }
         let master_cf = directory.join("master.cf");
         if !master_cf.exists() {

@@ -120,7 +120,7 @@ pub(super) fn list_maildrop(setup: &Setup, form: Form) -> Result<(), Failure> {
 
 /// A message of the maildrop, as the queue would list it.
 fn listing_of(path: &Path) -> io::Result<Listing> {
-    let dropped = maildrop::open(path)?;
+    let dropped = maildrop::open(path, 0)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let recipients = dropped.header.recipients.iter();
     let recipients = recipients.map(|to| ListedRecipient { address: to.clone(), delay_reason: None });

@@ -48,12 +48,15 @@ impl Setup {
     }
 
     fn place(directory: Option<String>) -> PathBuf {
-        let embedded = || Some(super::embedded::root().ok()?.join("config"));
+        let system = PathBuf::from("/etc/postfix");
+        let is_one = |directory: &PathBuf| directory.join("main.cf").exists();
+        // That of another place counts only where the system has no configuration of its own: root's commands start in root's home.
+        let embedded = || super::embedded::found().filter(|(_, is_beside)| *is_beside || !is_one(&system));
         directory
             .or_else(|| std::env::var("MAIL_CONFIG").ok())
             .map(PathBuf::from)
-            .or_else(|| embedded().filter(|directory| directory.join("main.cf").exists()))
-            .unwrap_or_else(|| PathBuf::from("/etc/postfix"))
+            .or_else(|| embedded().map(|(root, _)| root.join("config")).filter(is_one))
+            .unwrap_or_else(|| system.clone())
     }
 
     /// Reads a directory.
