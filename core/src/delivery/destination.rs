@@ -96,6 +96,12 @@ mod tests {
     }
 
     #[test]
+    fn three_commands_of_master_cf_are_clients() {
+        let protocols = ["smtp", "relay", "lmtp", "smtpd", ""].map(Protocol::of_command);
+        assert_eq!(protocols, [Some(Protocol::Smtp), Some(Protocol::Smtp), Some(Protocol::Lmtp), None, None]);
+    }
+
+    #[test]
     fn each_form_of_the_manual_is_understood() {
         let smtp = |text| Destination::parse(text, Protocol::Smtp, 25);
         assert_eq!(smtp("example.net"), inet("example.net", 25, true));

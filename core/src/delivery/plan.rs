@@ -232,6 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn a_local_part_is_quoted_where_it_must_be_and_dots_only_where_that_is_wanted() {
+        let said = |quote_envelope, local, domain| {
+            path(&Mailbox::new(local, domain), &Params { quote_envelope, ..Params::default() })
+        };
+        for (local, quoted, bare) in [
+            ("a.b", "a.b@d.example", "a.b@d.example"),
+            (".a", "\".a\"@d.example", ".a@d.example"),
+            ("a.", "\"a.\"@d.example", "a.@d.example"),
+            ("a..b", "\"a..b\"@d.example", "a..b@d.example"),
+            ("a,b", "\"a,b\"@d.example", "a,b@d.example"),
+            ("a b", "\"a b\"@d.example", "\"a b\"@d.example"),
+        ] {
+            assert_eq!([said(true, local, "d.example"), said(false, local, "d.example")], [quoted, bare]);
+        }
+        assert_eq!([said(true, "postmaster", ""), said(false, "postmaster", "")], ["postmaster"; 2]);
+    }
+
+    #[test]
     fn an_address_with_a_line_end_is_not_spoken() {
         assert!(!speakable(&Mailbox::new("a\r\nRCPT TO:<b@c>", "d.example")));
         assert!(!speakable(&Mailbox::new("a", "d.example> SIZE=1")));

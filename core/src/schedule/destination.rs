@@ -219,3 +219,59 @@ impl Destination {
         self.busy == 0 && self.waiting.is_empty() && self.permit(now) == Permit::Now
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A destination that was last delivered to then.
+    fn ended(key: &str, at: Instant) -> Destination {
+        let mut destination = Destination::new(key.to_owned(), key, &TransportParams::new("smtp", 1));
+        destination.ended = Some(at);
+        destination
+    }
+
+    fn remembered(ended: &Ended, key: &str) -> Option<Instant> {
+        let mut destination = Destination::new(key.to_owned(), key, &TransportParams::new("smtp", 1));
+        ended.clone().restore(&mut destination);
+        destination.ended
+    }
+
+    #[test]
+    fn who_was_delivered_to_is_remembered_for_a_second_and_no_longer() {
+        let mut memory = Ended::default();
+        let (start, end) = (Instant(0), Instant(0).after(SECOND));
+        memory.put(end, ended("a", start));
+        memory.put(end, ended("b", start));
+        assert_eq!(
+            [remembered(&memory, "a"), remembered(&memory, "b")],
+            [Some(start); 2],
+            "a second is not too long, and one does not push another out"
+        );
+        let late = end.after(Duration::from_nanos(1));
+        memory.put(late, ended("c", start));
+        assert_eq!(memory, Ended::default(), "nothing is kept of what is too old");
+    }
+
+    #[test]
+    fn what_was_remembered_first_makes_room_beyond_the_bound() {
+        let mut memory = Ended::default();
+        (0..=ENDED_MAX).for_each(|n| memory.put(Instant(1), ended(&n.to_string(), Instant(1))));
+        assert_eq!((memory.times.len(), memory.order.len()), (ENDED_MAX, ENDED_MAX));
+        assert_eq!(remembered(&memory, "0"), None);
+        assert_eq!(remembered(&memory, "1"), Some(Instant(1)));
+    }
+
+    #[test]
+    fn an_older_time_that_is_dropped_does_not_take_a_newer_one_along() {
+        let mut memory = Ended::default();
+        let newer = Instant(1).after(SECOND / 2);
+        memory.put(Instant(1), ended("a", Instant(1)));
+        memory.put(newer, ended("a", newer));
+        memory.put(newer.after(SECOND), ended("b", newer));
+        assert_eq!(remembered(&memory, "a"), Some(newer));
+        assert_eq!(memory.order.len(), 2);
+    }
+}

@@ -170,6 +170,11 @@ mod tests {
     }
 
     #[test]
+    fn there_is_a_place_before_the_very_first_message() {
+        assert!(Position::after(None, Position::of(0)).is_some_and(|place| place < Position::of(0)));
+    }
+
+    #[test]
     fn a_job_earns_a_slot_with_every_fifth_entry() {
         let mut job = Job::new(1, Instant(0));
         job.entries = 100;
@@ -178,6 +183,12 @@ mod tests {
         assert!(start.suffices(3) && start.suffices(6) && !start.suffices(7), "a loan of 3 and half");
         (job.entries, job.given) = (50, 50);
         assert_eq!(job.allowance(SlotRule::default()).map(|a| a.now), Some(10));
+        job.spent = 10;
+        assert_eq!(
+            job.allowance(SlotRule::default()).map(|a| (a.most, a.now)),
+            Some((18, 8)),
+            "two are spent"
+        );
         job.spent = 55;
         assert!(job.allowance(SlotRule::default()).is_none(), "the loan is paid back first");
     }
@@ -187,8 +198,13 @@ mod tests {
         let mut job = Job::new(1, Instant(0));
         job.entries = 14;
         assert!(job.allowance(SlotRule::default()).is_none(), "two slots at most, three are the minimum");
-        job.entries = 100;
-        assert!(job.allowance(SlotRule { cost: 0, ..SlotRule::default() }).is_none());
+        job.entries = 15;
+        assert!(job.allowance(SlotRule::default()).is_some(), "three are enough");
+        let costs = |cost| job.allowance(SlotRule { cost, ..SlotRule::default() }).map(|a| a.most);
+        assert_eq!([costs(0), costs(1), costs(2)], [None, None, Some(7)]);
+        job.entries = 4;
+        let without_minimum = SlotRule { minimum: 0, ..SlotRule::default() };
+        assert!(job.allowance(without_minimum).is_none(), "it will never have a slot to give");
     }
 
     #[test]
@@ -196,6 +212,7 @@ mod tests {
         let merit = |seconds, demand| Merit::new(Duration::from_secs(seconds), demand);
         assert!(merit(10, 2).exceeds(&merit(4, 1)));
         assert!(!merit(10, 3).exceeds(&merit(4, 1)));
+        assert!(merit(4, 1).exceeds(&merit(10, 3)));
         assert!(merit(0, 1).exceeds(&merit(0, 2)));
     }
 }

@@ -104,6 +104,7 @@ mod tests {
         assert!(pauses.iter().all(|&p| p >= seconds(1_000) && p <= seconds(1_100)));
         assert!(pauses.iter().any(|&p| p > seconds(1_090)) && pauses.iter().any(|&p| p < seconds(1_010)));
         assert!(pauses.iter().all(|&p| p <= rule.longest_pause()));
+        assert_eq!(rule.longest_pause(), seconds(4_400));
     }
 
     #[test]

@@ -53,6 +53,69 @@ fn a_letter_overtakes_a_mailing_within_a_few_slots() {
 }
 
 #[test]
+fn a_mailing_lets_pass_what_it_will_have_slots_for_and_nothing_larger() {
+    let passes = |demand: u32| {
+        let mut scheduler = scheduler(|t| t.recipient_limit = 2);
+        offer(&mut scheduler, 1, "example.com", 50);
+        assert_eq!(serve(&mut scheduler, 5), [1; 5]);
+        offer(&mut scheduler, 2, "example.com", 2 * demand);
+        serve(&mut scheduler, 1) == [2]
+    };
+    assert_eq!([4, 5, 6, 7].map(passes), [true, true, false, false], "25 entries are 5 slots in all");
+}
+
+#[test]
+fn who_passes_costs_as_much_as_it_is_long() {
+    let mut scheduler = scheduler(|t| t.recipient_limit = 2);
+    offer(&mut scheduler, 1, "example.com", 2_000);
+    assert_eq!(serve(&mut scheduler, 10), [1; 10]);
+    offer(&mut scheduler, 2, "example.com", 8);
+    assert_eq!(serve(&mut scheduler, 4), [2; 4], "four slots, of which two are earned");
+    offer(&mut scheduler, 3, "example.com", 1);
+    let order = serve(&mut scheduler, 20);
+    assert_eq!(order.iter().position(|&message| message == 3), Some(10), "when twenty entries are given");
+}
+
+#[test]
+fn recipients_that_are_not_routed_yet_make_a_mailing_large() {
+    let mut scheduler = scheduler(|t| t.recipient_limit = 2);
+    offer(&mut scheduler, 1, "example.com", 2_000);
+    assert_eq!(serve(&mut scheduler, 3), [1; 3]);
+    offer(&mut scheduler, 2, "example.com", 1);
+    scheduler.set_unread(NOW, id(2), 5_000);
+    offer(&mut scheduler, 3, "example.com", 1);
+    assert_eq!(serve(&mut scheduler, 2), [3, 1], "a letter passes, the first page of a mailing does not");
+}
+
+#[test]
+fn nothing_is_remembered_of_a_message_that_wants_nothing() {
+    let mut scheduler = scheduler(|_| ());
+    offer(&mut scheduler, 1, "a.example", 60);
+    scheduler.set_unread(NOW, id(1), 1);
+    assert_eq!(serve(&mut scheduler, 9), [1, 1]);
+    assert_eq!(scheduler.transports[0].messages(), 1, "a page is still to come");
+    scheduler.set_unread(NOW, id(1), 0);
+    assert_eq!(scheduler.transports[0].messages(), 0);
+    offer(&mut scheduler, 2, "a.example", 1);
+    _ = serve(&mut scheduler, 1);
+    assert_eq!(scheduler.transports[0].messages(), 0);
+}
+
+#[test]
+fn how_a_destination_stands_can_be_told() {
+    let mut scheduler = scheduler(|t| t.window.initial = 1);
+    offer(&mut scheduler, 1, "One.example", 1);
+    let chosen = scheduler.choose(NOW).expect("first");
+    let told = |scheduler: &Scheduler| scheduler.health_of(chosen.place).expect("it is known");
+    let condition = Condition { name: "one.example".to_owned(), width: 1, busy: 1, rests_until: None };
+    assert_eq!(told(&scheduler), condition);
+    assert_eq!(scheduler.transport_name(&target(&scheduler, "one.example")), "smtp");
+    assert!(scheduler.ended(NOW, chosen.place, &refused()).is_empty());
+    let rests_until = Some(NOW.after(Duration::from_secs(300)));
+    assert_eq!(told(&scheduler), Condition { busy: 0, rests_until, ..condition });
+}
+
+#[test]
 fn letters_do_not_starve_a_mailing() {
     let mut scheduler = scheduler(|t| t.recipient_limit = 2);
     offer(&mut scheduler, 1, "example.com", 1_000);
@@ -136,6 +199,35 @@ fn connections_are_kept_while_mail_flows_to_a_destination() {
 }
 
 #[test]
+fn mail_flows_across_a_pause_of_a_second() {
+    let second = Duration::from_secs(1);
+    let mut scheduler = scheduler(|t| t.destination_pause = second);
+    offer(&mut scheduler, 1, "slow.example", 1);
+    let first = scheduler.choose(NOW).expect("first");
+    assert!(scheduler.ended(NOW, first.place, &Feedback::Good).is_empty());
+    let later = NOW.after(second);
+    scheduler.wake(later);
+    assert_eq!(scheduler.transports[0].destinations(), 0, "only the time of its end is remembered");
+    let target = target(&scheduler, "slow.example");
+    scheduler.offer(later, id(2), 2, &target, &[0]);
+    assert!(scheduler.choose(later).is_some_and(|chosen| chosen.more));
+}
+
+#[test]
+fn mail_flows_no_longer_when_one_delivery_alone_comes_late() {
+    let mut scheduler = scheduler(|t| t.transport_pause = Duration::from_secs(20));
+    (1..=3).for_each(|n| offer(&mut scheduler, n, "example.com", 1));
+    let at = |seconds| NOW.after(Duration::from_secs(seconds));
+    let mut more = Vec::new();
+    for (start, end) in [(0, 20), (20, 25), (40, 41)] {
+        let chosen = scheduler.choose(at(start)).expect("the pause is over");
+        more.push(chosen.more);
+        assert!(scheduler.ended(at(end), chosen.place, &Feedback::Good).is_empty());
+    }
+    assert_eq!(more, [true, true, false], "two wait, one waits, and the last comes fifteen seconds later");
+}
+
+#[test]
 fn with_a_recipient_limit_of_one_a_destination_is_a_recipient() {
     let mut scheduler = scheduler(|t| {
         t.recipient_limit = 1;
@@ -169,6 +261,21 @@ fn a_dead_destination_gives_its_mail_back_and_rests() {
     scheduler.wake(later);
     assert_eq!(scheduler.standing(&dead), Standing::Open(0));
     assert_eq!(scheduler.transports[0].destinations(), 0, "nothing is remembered of idle destinations");
+}
+
+#[test]
+fn no_more_destinations_are_remembered_as_dead_than_the_limit() {
+    let mut transport = TransportParams::new("smtp", 100);
+    transport.window.initial = 1;
+    let mut scheduler =
+        Scheduler::new(Params { transports: vec![transport], dead_limit: 2, ..Params::default() });
+    for (number, name) in ["a", "b", "c"].into_iter().enumerate() {
+        offer(&mut scheduler, number as u64, name, 1);
+        let chosen = scheduler.choose(NOW).expect("it may be tried");
+        assert!(scheduler.ended(NOW, chosen.place, &refused()).is_empty());
+    }
+    let rests = |name| matches!(scheduler.standing(&target(&scheduler, name)), Standing::Throttled(_));
+    assert_eq!(["a", "b", "c"].map(rests), [true, true, false]);
 }
 
 #[test]
@@ -208,6 +315,7 @@ fn pauses_between_deliveries_are_kept() {
     assert_eq!(scheduler.next_timeout(true), Some(NOW.after(second)));
     scheduler.wake(NOW.after(second));
     assert!(scheduler.choose(NOW.after(second)).is_some());
+    assert!(scheduler.choose(NOW.after(second)).is_none(), "one at a time, however well it goes");
 }
 
 #[test]
@@ -269,6 +377,7 @@ fn steps_per_letter(waiting: u64) -> f64 {
 fn a_letter_costs_the_same_however_many_wait_behind_a_black_hole() {
     let (few, many) = (steps_per_letter(1_000), steps_per_letter(100_000));
     assert!(many <= few * 1.1 && few < 20.0, "{few} steps with few waiting, {many} with many");
+    assert!(few >= 1.0, "work is counted");
 }
 
 #[test]

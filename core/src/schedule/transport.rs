@@ -421,4 +421,10 @@ impl Transport {
     pub(super) fn destinations(&self) -> usize {
         self.destinations.len()
     }
+
+    /// Messages that are known; none is when nothing waits and nothing more will come.
+    #[cfg(test)]
+    pub(super) fn messages(&self) -> usize {
+        self.jobs.len()
+    }
 }

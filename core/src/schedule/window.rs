@@ -259,7 +259,26 @@ mod tests {
         assert_eq!(gain(" .5 "), Gain::Constant(Amount(ONE / 2)));
         assert_eq!(gain("1 / concurrency"), Gain::PerConcurrency(Amount(ONE)));
         assert_eq!(gain("0.5/sqrt_concurrency"), Gain::PerRoot(Amount(ONE / 2)));
-        for bad in ["", "x", "2", "1.1/concurrency", "1/0", "-1", "1/2/3", ".", "99999999999999999999"] {
+        assert_eq!(
+            gain("1048575/1048575"),
+            gain("1"),
+            "larger numbers are refused: they could not be divided"
+        );
+        let wrong = [
+            "",
+            "x",
+            "2",
+            "1.1/concurrency",
+            "1/0",
+            "-1",
+            "+1",
+            "0.+5",
+            "1/2/3",
+            ".",
+            "1048576/1048576",
+            "99999999999999999999",
+        ];
+        for bad in wrong {
             assert_eq!(bad.parse::<Gain>(), Err(NotAGain), "{bad}");
         }
     }
@@ -273,6 +292,8 @@ mod tests {
             ("1/N: one more after a cohort", 3, "1/concurrency", "1", "+++++++", &[3, 3, 4, 4, 4, 4, 5]),
             ("1/N: one less at the start", 4, "1", "1/concurrency", "-----", &[3, 3, 3, 2, 2]),
             ("1/sqrt N", 4, "1/sqrt_concurrency", "1", "+++++", &[4, 5, 5, 5, 6]),
+            ("1/sqrt N, down", 4, "1", "1/sqrt_concurrency", "-----", &[3, 2, 2, 1, 1]),
+            ("what is left over counts for the next", 5, "0.75", "1", "+++++", &[5, 6, 7, 8, 8]),
             ("1/4 at any width", 9, "1/4", "1", "++++", &[9, 9, 9, 10]),
             ("nothing", 5, "0", "0", "+-+-", &[5, 5, 5, 5]),
             ("never below one", 2, "1", "1", "---", &[1, 1, 1]),
@@ -294,6 +315,15 @@ mod tests {
         assert_eq!(falls(1, "1", 1), Some(1));
         assert_eq!(falls(1, "1", 10), Some(10));
         assert_eq!(falls(5, "1", 0), None, "the check is off");
+    }
+
+    #[test]
+    fn after_a_rest_it_begins_anew_but_knows_what_still_runs() {
+        let mut window = full(5, "1", "1", 1);
+        assert!((0..3).all(|_| !window.bad()) && window.bad());
+        window.restart();
+        assert_eq!((window.width(), window.busy()), (5, 20));
+        assert!((0..3).all(|_| !window.bad()) && window.bad(), "failures from before the rest do not count");
     }
 
     #[test]

@@ -38,14 +38,30 @@ fn answer(zone: Zone<'_>, question: &Question) -> Answer {
 }
 
 fn run(params: &HostParams, zone: Zone<'_>, host: &str, seed: u64) -> Found {
+    seek(params, (Protocol::Smtp, 25), zone, host, seed).0
+}
+
+/// What is found, and what was asked for it: `Mx example.net`, or `host example.net`.
+fn seek(
+    params: &HostParams,
+    (protocol, port): (Protocol, u16),
+    zone: Zone<'_>,
+    host: &str,
+    seed: u64,
+) -> (Found, Vec<String>) {
     let local = ["198.51.100.7".parse().unwrap()];
-    let search = Search { params, protocol: Protocol::Smtp, local: &local, seed };
+    let search = Search { params, protocol, local: &local, seed };
     let mx = !host.starts_with('[');
-    let mut facts = Facts::new();
+    let (mut facts, mut asked) = (Facts::new(), Vec::new());
     for _ in 0..1_000 {
-        match find(search, host.trim_matches(['[', ']']), 25, mx, &facts) {
-            Ok(found) => return found,
+        match find(search, host.trim_matches(['[', ']']), port, mx, &facts) {
+            Ok(found) => return (found, asked),
             Err(Pause::Need(question)) => {
+                asked.push(match &question {
+                    Question::Resolve { name, kind } => format!("{kind:?} {name}"),
+                    Question::ListedHost { name } => format!("host {name}"),
+                    other => panic!("{other:?}"),
+                });
                 let answer = answer(zone, &question);
                 facts.learn(question, answer);
             }
@@ -124,10 +140,45 @@ fn no_more_addresses_than_the_limit_and_both_families_among_them() {
         ..HostParams::default()
     };
     assert_eq!(text(&run(&params, &zone, "e.example", 1)), "2001:db8::1 192.0.2.4");
+    let one = HostParams { mx_address_limit: 1, ..params.clone() };
+    assert_eq!(text(&run(&one, &zone, "e.example", 1)), "2001:db8::1", "of one nothing is exchanged");
     let params = HostParams { balance_inet_protocols: false, ..params };
     assert_eq!(text(&run(&params, &zone, "e.example", 1)), "2001:db8::1 2001:db8::2");
     let params = HostParams { mx_address_limit: 0, ..params };
     assert_eq!(text(&run(&params, &zone, "e.example", 1)).split(' ').count(), 4);
+}
+
+#[test]
+fn only_what_may_have_exchangers_is_asked_for_them() {
+    let asked = |params: &HostParams, host| seek(params, (Protocol::Smtp, 25), TWO, host, 1).1;
+    let ipv4 = HostParams { ipv6: false, ..HostParams::default() };
+    assert_eq!(asked(&ipv4, "example.net"), ["Mx example.net", "A a.example.net", "A b.example.net"]);
+    assert_eq!(asked(&ipv4, "[a.example.net]"), ["A a.example.net"]);
+    assert_eq!(asked(&ipv4, "192.0.2.5"), Vec::<String>::new(), "an address is one");
+    let without_dns = HostParams { disable_dns_lookups: true, ..HostParams::default() };
+    assert_eq!(asked(&without_dns, "example.net"), ["host example.net"]);
+    assert_eq!(asked(&without_dns, "192.0.2.5"), Vec::<String>::new());
+    let native = HostParams { lookup_dns: false, lookup_native: true, ..HostParams::default() };
+    assert_eq!(asked(&native, "[a.example.net]"), ["host a.example.net"]);
+}
+
+#[test]
+fn our_own_address_is_a_loop_only_where_we_listen() {
+    let found = |service| text(&seek(&HostParams::default(), service, &[], "[198.51.100.7]", 1).0);
+    assert!(found((Protocol::Smtp, 25)).starts_with("5.4.6 "));
+    for service in [(Protocol::Smtp, 26), (Protocol::Lmtp, 24), (Protocol::Lmtp, 25)] {
+        assert_eq!(found(service), "198.51.100.7", "{service:?}");
+    }
+}
+
+#[test]
+fn of_listed_interfaces_those_that_are_named_by_address_or_by_name_are_ours() {
+    let interfaces = Interfaces::Listed(vec!["203.0.113.9".parse().unwrap()]);
+    let params = HostParams { interfaces, ..HostParams::default() };
+    for (address, ours) in [("203.0.113.9", true), ("198.51.100.7", true), ("203.0.113.10", false)] {
+        let found = text(&run(&params, &[], &format!("[{address}]"), 1));
+        assert_eq!(found.starts_with("5.4.6 "), ours, "{address}: {found}");
+    }
 }
 
 #[test]

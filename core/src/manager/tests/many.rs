@@ -73,6 +73,33 @@ fn a_reload_has_those_that_were_set_aside_come_a_few_at_a_time() {
 }
 
 #[test]
+fn mail_of_which_somebody_was_put_off_is_not_set_aside_so_it_keeps_its_pause() {
+    let mut toy = Toy::new(Params { active_limit: 20, recipient_limit: 1, recipient_minimum: 1, ..params() });
+    toy.manner("hub.example", Manner::Hangs);
+    toy.manner("defers.example", Manner::Defers);
+    (1..=100).for_each(|n| toy.send(n, &["b@hub.example"]));
+    let message = toy.message(999, &["a@defers.example", "b@hub.example"]);
+    toy.inputs.push_back(Input::Committed(Box::new(message.clone())));
+    let standing = vec![Standing::Waiting(None); 2];
+    toy.disk.insert(message.id, Stored { message, standing, held: false, retry_at: None, warned: false });
+    // The route of the second is found when the first has been put off, and that is on disk.
+    while !toy.inputs.is_empty() {
+        let routed = |input: &Input| matches!(input, Input::Routed(..));
+        let next = toy.inputs.iter().position(|input| !routed(input)).unwrap_or(0);
+        let input = toy.inputs.remove(next).expect("it is not empty");
+        toy.manager.handle_input(toy.now, input);
+        toy.drain();
+    }
+    let tries = |toy: &Toy| toy.logged("to=<a@defers.example>");
+    assert_eq!(tries(&toy), 1);
+    toy.release("hub.example", Manner::Takes);
+    assert_eq!(toy.taken.get(&(QueueId(999), 1)), Some(&1));
+    assert_eq!(tries(&toy), 1, "again at once");
+    toy.pass(seconds(300));
+    assert_eq!(tries(&toy), 2);
+}
+
+#[test]
 fn those_set_aside_for_a_destination_that_dies_are_deferred() {
     let mut toy = Toy::new(Params { active_limit: 20, ..params() });
     toy.manner("hole.example", Manner::Hangs);

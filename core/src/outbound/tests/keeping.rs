@@ -59,6 +59,26 @@ fn an_idle_connection_is_left_after_its_time_limit() {
 }
 
 #[test]
+fn a_connection_that_fails_behind_an_answer_to_mail_has_cost_an_attempt() {
+    let mut world = parked(Params::default());
+    world.tell(Input::Attempt(next(2)));
+    world.server("250 ok\r\n450 4.3.0 later\r\n");
+    world.tell(Input::Lost(super::loss("reset")));
+    let text = "deferred 4.3.0 (host mx.example.net[192.0.2.1] said: 450 4.3.0 later (in reply to MAIL FROM command))";
+    assert_eq!(outcome_text(&world.settled().outcomes[0].1), text);
+    assert_eq!(world.seen, [Seen::Close], "it is not tried again on another connection");
+}
+
+#[test]
+fn a_kept_connection_on_which_a_reply_has_begun_is_not_used() {
+    let mut world = parked(Params::default());
+    world.server("42");
+    world.tell(Input::Attempt(next(2)));
+    assert_eq!(world.seen.last(), Some(&Seen::Connect("192.0.2.1:25".into())));
+    assert!(!world.take_said().contains("MAIL"));
+}
+
+#[test]
 fn a_stale_connection_costs_no_attempt() {
     for stale in ["close", "421 4.4.2 idle too long\r\n", "500 what\r\n", "garbage\r\n"] {
         let mut world = parked(Params::default());

@@ -2,7 +2,7 @@
 
 use super::{Seen, World, attempt, outcome_text};
 use crate::ask::Answer;
-use crate::delivery::Params;
+use crate::delivery::{Params, TlsLevel};
 use crate::limits::{CHUNK_MAX, PIPELINED_MAX};
 use crate::machine::Machine;
 use crate::outbound::{Effect, Input};
@@ -142,6 +142,35 @@ fn a_network_that_takes_nothing_is_given_up() {
 }
 
 #[test]
+fn a_network_that_times_out_is_named_so() {
+    let mut world = at_data(Vec::new());
+    world.tell(Input::Lost(super::loss("timeout")));
+    let text = outcome_text(&world.settled().outcomes[0].1);
+    assert_eq!(
+        text,
+        "deferred 4.4.2 (conversation with mx.example.net[192.0.2.1] timed out while sending DATA command)"
+    );
+}
+
+#[test]
+fn a_connection_that_ends_in_the_handshake_is_a_handshake_that_failed() {
+    for (word, why) in [("reset", "lost connection"), ("timeout", "Connection timed out")] {
+        let mut world = World::simple(Params { tls: TlsLevel::Encrypt, ..Params::default() });
+        world.tell(Input::Attempt(Box::new(attempt("example.net", &["b@example.net"]))));
+        world.tell(Input::Connected);
+        for reply in ["220 mx\r\n", "250-mx\r\n250 STARTTLS\r\n", "220 go\r\n"] {
+            world.server(reply);
+        }
+        assert_eq!(world.seen.last(), Some(&Seen::StartTls));
+        world.tell(Input::Lost(super::loss(word)));
+        let text = outcome_text(&world.settled().outcomes[0].1);
+        assert_eq!(text, "deferred 4.7.5 (Cannot start TLS: handshake failure)");
+        let line = format!("SSL_connect error to mx.example.net[192.0.2.1]:25: {why}");
+        assert!(world.log.contains(&line), "{:?}", world.log);
+    }
+}
+
+#[test]
 fn a_thousand_recipients_go_out_in_groups_of_bounded_size() {
     let names: Vec<String> = (0..1_000).map(|n| format!("recipient{n}@example.net")).collect();
     let recipients: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -152,11 +181,13 @@ fn a_thousand_recipients_go_out_in_groups_of_bounded_size() {
     world.server("220 mx\r\n");
     world.take_said();
     world.server("250-mx\r\n250 PIPELINING\r\n");
-    let (mut lines, mut waiting) = (0, std::collections::VecDeque::new());
+    let (mut lines, mut fullest, mut waiting) = (0, 0, std::collections::VecDeque::new());
     loop {
         let said = world.take_said();
         waiting.extend(said.split_inclusive('\n').map(str::to_owned));
-        assert!(waiting.iter().map(String::len).sum::<usize>() <= PIPELINED_MAX);
+        let size: usize = waiting.iter().map(String::len).sum();
+        fullest = size.max(fullest);
+        assert!(size <= PIPELINED_MAX);
         let Some(line) = waiting.pop_front() else { break };
         lines += 1;
         let reply = match &line[..4] {
@@ -169,6 +200,7 @@ fn a_thousand_recipients_go_out_in_groups_of_bounded_size() {
         }
     }
     assert_eq!(lines, 1_002);
+    assert!(fullest > PIPELINED_MAX - 40, "a group is as large as it may be: {fullest}");
     world.server("250 2.0.0 ok\r\n");
     let settled = world.settled();
     assert_eq!(settled.outcomes.len(), 1_000);
