@@ -87,6 +87,8 @@ impl Server {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (server, script) = (inside.clone(), Arc::clone(&script));
                 thread::spawn(move || {
+                    // Each reply is a write of its own: held back by Nagle until the one before it is acknowledged, mail would pass at 25 a second and connection.
+                    _ = stream.set_nodelay(true);
                     let reader = stream.try_clone().map(BufReader::new);
                     server.open.fetch_add(1, Ordering::Relaxed);
                     _ = reader.and_then(|reader| server.talk(reader, &stream, &*script));
