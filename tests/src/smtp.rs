@@ -1,13 +1,56 @@
 //! A client that says what it is told to.
 
 use crate::PATIENCE;
-use std::io::{BufRead, BufReader, Read, Write};
+use crate::tls::Secured;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
 
-/// A connection to a server.
+/// What a session runs over.
+#[derive(Debug)]
+enum Wire {
+    Clear(TcpStream),
+    Tls(Box<Secured>),
+}
+
+impl Wire {
+    const fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Clear(stream) => stream,
+            Self::Tls(secured) => &secured.sock,
+        }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.read(buffer),
+            Self::Tls(secured) => secured.read(buffer),
+        }
+    }
+}
+
+impl Write for Wire {
+    /// Under TLS in a record of their own.
+    fn write(&mut self, octets: &[u8]) -> Result<usize> {
+        match self {
+            Self::Clear(stream) => stream.write(octets),
+            Self::Tls(secured) => secured.write(octets),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Clear(stream) => stream.flush(),
+            Self::Tls(secured) => secured.flush(),
+        }
+    }
+}
+
+/// A connection to a server, in the clear or under TLS.
 #[derive(Debug)]
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
     /// What the server said first.
     pub greeting: String,
 }
@@ -23,17 +66,43 @@ impl Client {
         // A dot that waits for the acknowledgement of what is before it costs 40 ms.
         stream.set_nodelay(true).expect("a socket takes an option");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
-        let mut client = Self { stream: BufReader::new(stream), greeting: String::new() };
+        let mut client = Self { stream: BufReader::new(Wire::Clear(stream)), greeting: String::new() };
         client.greeting = client.reply();
         client
     }
 
-    /// Writes octets as they are.
+    /// Says STARTTLS and, in the same segment, more; then shakes hands.
+    ///
+    /// # Panics
+    /// When the server does not.
+    #[must_use]
+    pub fn secure(mut self, behind: &[u8]) -> Self {
+        self.send(&[b"STARTTLS\r\n", behind].concat());
+        let reply = self.reply();
+        assert!(reply.starts_with("220 "), "{reply}");
+        assert!(self.stream.buffer().is_empty(), "nothing is said between the reply and the handshake");
+        let wire = match self.stream.into_inner() {
+            Wire::Clear(stream) => Wire::Tls(Box::new(crate::tls::handshake(stream))),
+            Wire::Tls(_) => panic!("it is under TLS"),
+        };
+        Self { stream: BufReader::new(wire), greeting: self.greeting }
+    }
+
+    /// Writes octets as they are; under TLS in a record of their own.
     ///
     /// # Panics
     /// When the server is gone.
     pub fn send(&mut self, octets: &[u8]) {
-        self.stream.get_mut().write_all(octets).expect("the server reads");
+        self.try_send(octets).expect("the server reads");
+    }
+
+    /// The same to a server that may be gone.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn try_send(&mut self, octets: &[u8]) -> Result<()> {
+        let stream = self.stream.get_mut();
+        stream.write_all(octets).and_then(|()| stream.flush())
     }
 
     /// The next reply, if one begins within this time.
@@ -41,7 +110,7 @@ impl Client {
     /// # Panics
     /// When the server is gone.
     pub fn reply_within(&mut self, time: std::time::Duration) -> Option<String> {
-        let stream = self.stream.get_ref();
+        let stream = self.stream.get_ref().socket();
         stream.set_read_timeout(Some(time)).expect("a socket takes a time-out");
         let begins = !self.stream.buffer().is_empty() || stream.peek(&mut [0]).is_ok();
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket takes a time-out");
@@ -50,22 +119,25 @@ impl Client {
 
     /// Says that nothing more comes, and still listens.
     pub fn fall_silent(&mut self) {
-        _ = self.stream.get_mut().shutdown(std::net::Shutdown::Write);
+        _ = self.stream.get_ref().socket().shutdown(std::net::Shutdown::Write);
     }
 
-    /// Reads a reply, all its lines; empty at the end of the connection.
+    /// Reads a reply, all its lines; what there is of it at the end of the connection.
     ///
     /// # Panics
     /// When the server says nothing.
     pub fn reply(&mut self) -> String {
         let mut text = String::new();
         loop {
-            let mut line = String::new();
-            if self.stream.read_line(&mut line).expect("the server answers") == 0 {
-                return text;
+            let mut line = Vec::new();
+            match self.stream.read_until(b'\n', &mut line) {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                    panic!("the server has not answered in {PATIENCE:?}")
+                }
+                Ok(1..) => text.push_str(&String::from_utf8_lossy(&line)),
+                Ok(0) | Err(_) => return text,
             }
-            text.push_str(&line);
-            if line.as_bytes().get(3) != Some(&b'-') {
+            if line.get(3) != Some(&b'-') {
                 return text;
             }
         }

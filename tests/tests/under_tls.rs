@@ -3,7 +3,8 @@
 
 use postrider_tests::daemon::Daemon;
 use postrider_tests::server::Server;
-use postrider_tests::tls::{Client, server_lines};
+use postrider_tests::smtp::Client;
+use postrider_tests::tls::{self, server_lines};
 use postrider_tests::{program, wait_for};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -49,15 +50,20 @@ fn server(name: &str, line: &str) -> Daemon {
     daemon
 }
 
+/// A sender is answered so in the clear, and accepted under TLS.
+fn takes_mail_under_tls(daemon: &Daemon, in_the_clear: &str) {
+    let mut client = tls::client(daemon.port);
+    client.expect("MAIL FROM:<a@client.test>", in_the_clear);
+    let mut client = client.secure(b"");
+    client.expect("EHLO client.test", "250");
+    client.expect("MAIL FROM:<a@client.test>", "250");
+}
+
 #[test]
 fn each_spelling_that_offers_tls_has_a_certificate_for_it() {
     for line in ["smtpd_tls_security_level = may", "smtpd_use_tls = yes"] {
         let daemon = server("offers-tls", line);
-        let mut client = Client::connect(daemon.port);
-        client.expect("MAIL FROM:<a@client.test>", "250");
-        let mut client = client.secure(b"");
-        client.expect("EHLO client.test", "250");
-        client.expect("MAIL FROM:<a@client.test>", "250");
+        takes_mail_under_tls(&daemon, "250");
     }
 }
 
@@ -71,11 +77,7 @@ fn each_spelling_that_demands_tls_takes_mail_under_tls_and_no_other() {
         "smtpd_tls_security_level = fingerprint",
     ] {
         let daemon = server("demands-tls", line);
-        let mut client = Client::connect(daemon.port);
-        client.expect("MAIL FROM:<a@client.test>", "530 5.7.0");
-        let mut client = client.secure(b"");
-        client.expect("EHLO client.test", "250");
-        client.expect("MAIL FROM:<a@client.test>", "250");
+        takes_mail_under_tls(&daemon, "530 5.7.0");
     }
 }
 
@@ -102,7 +104,7 @@ fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
             [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]];
         for (way, pieces) in cuts.into_iter().enumerate() {
             let sender = format!("outer{number}-{way}");
-            let mut client = Client::connect(daemon.port).secure(b"");
+            let mut client = tls::client(daemon.port).secure(b"");
             client.expect("EHLO client.test", "250");
             envelope(&mut client, &sender);
             pieces.iter().for_each(|piece| client.send(piece));
@@ -119,7 +121,7 @@ fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
         promised.len()
     );
     // The control: a message whose end is true.
-    let mut client = Client::connect(daemon.port).secure(b"");
+    let mut client = tls::client(daemon.port).secure(b"");
     client.expect("EHLO client.test", "250");
     envelope(&mut client, "last");
     client.send(b"Subject: last\r\n\r\nbody\r\n.\r\n");
@@ -139,7 +141,7 @@ fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
 fn commands_in_the_clear_behind_starttls_are_not_obeyed_under_tls() {
     let (daemon, server) = relay("injection-tls");
     let injected = b"EHLO injected.test\r\nMAIL FROM:<injected@evil.test>\r\nRCPT TO:<victim@far.test>\r\n";
-    let mut client = Client::connect(daemon.port).secure(injected);
+    let mut client = tls::client(daemon.port).secure(injected);
     // The first reply under TLS is the one to the first command under TLS.
     let reply = client.say("NOOP");
     assert_eq!(reply, "250 2.0.0 Ok\r\n");
@@ -170,7 +172,7 @@ fn http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken() {
             (vec![&request[..]], true),
             (request.split_inclusive('\n').collect(), false),
         ] {
-            let mut client = Client::connect(daemon.port).secure(b"");
+            let mut client = tls::client(daemon.port).secure(b"");
             if is_greeted {
                 client.expect("EHLO browser.test", "250");
             }
@@ -181,7 +183,7 @@ fn http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken() {
             sessions += 1;
         }
     }
-    let mut client = Client::connect(daemon.port).secure(b"");
+    let mut client = tls::client(daemon.port).secure(b"");
     client.expect("EHLO client.test", "250");
     envelope(&mut client, "true");
     client.send(b"Subject: x\r\n\r\nbody\r\n.\r\n");
@@ -197,7 +199,7 @@ fn http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken() {
 #[test]
 fn an_envelope_that_began_in_the_clear_is_forgotten_under_tls() {
     let (daemon, _server) = relay("forgotten-tls");
-    let mut client = Client::connect(daemon.port);
+    let mut client = tls::client(daemon.port);
     client.expect("MAIL FROM:<a@client.test>", "250");
     client.expect("RCPT TO:<reader@far.test>", "250");
     let mut client = client.secure(b"");
@@ -280,7 +282,7 @@ fn a_client_can_not_have_the_handshake_again() {
     let stderr = child.stderr.take().expect("a pipe");
     let asked = BufReader::new(stderr).lines().map_while(Result::ok).any(|line| line == "RENEGOTIATING");
     assert!(asked, "openssl asks for another handshake");
-    let mut other = Client::connect(daemon.port).secure(b"");
+    let mut other = tls::client(daemon.port).secure(b"");
     other.expect("EHLO client.test", "250");
     other.expect("QUIT", "221");
     child.kill().expect("our own child");
@@ -292,7 +294,7 @@ fn a_client_can_not_have_the_handshake_again() {
 #[test]
 fn what_is_no_handshake_ends_one_session_and_no_other() {
     let (daemon, _server) = relay("garbage-tls");
-    let mut other = Client::connect(daemon.port).secure(b"");
+    let mut other = tls::client(daemon.port).secure(b"");
     for garbage in [
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         // A heartbeat that claims 16 KB, before and instead of a handshake.
@@ -301,7 +303,7 @@ fn what_is_no_handshake_ends_one_session_and_no_other() {
         &[0x16; 70_000],
         &[0; 3],
     ] {
-        let mut client = postrider_tests::smtp::Client::connect(daemon.port);
+        let mut client = Client::connect(daemon.port);
         client.expect("EHLO client.test", "250");
         client.expect("STARTTLS", "220");
         client.send(garbage);
