@@ -20,6 +20,13 @@ struct Trial {
 impl Trial {
     /// The daemon, started in a folder of this mode; by `USER` or by root.
     fn start(name: &str, mode: u32, user: Option<&str>) -> Self {
+        let mut trial = Self::prepare(name, mode, user);
+        trial.run(user);
+        trial
+    }
+
+    /// A folder of this mode to start it in.
+    fn prepare(name: &str, mode: u32, user: Option<&str>) -> Self {
         assert!(
             nix::unistd::Uid::effective().is_root(),
             "network namespaces need root: run this test as root"
@@ -40,9 +47,8 @@ impl Trial {
         }
         let namespace = format!("{name}-{}", std::process::id());
         run(Command::new(program("ip", "iproute2")).args(["netns", "add", &namespace]));
-        let mut trial = Self { scratch, namespace, child: None };
+        let trial = Self { scratch, namespace, child: None };
         run(trial.inside("ip").args(["link", "set", "lo", "up"]));
-        trial.run(user);
         trial
     }
 
@@ -56,7 +62,7 @@ impl Trial {
         self.scratch.path().join(name)
     }
 
-    fn run(&mut self, user: Option<&str>) {
+    fn spawn(&mut self, user: Option<&str>) {
         let root = self.scratch.path().display().to_string();
         let become_user = user.map_or_else(String::new, |user| {
             format!("setpriv --reuid={user} --regid={user} --clear-groups ")
@@ -69,6 +75,10 @@ impl Trial {
         let mut shell = self.inside("sh");
         let shell = shell.args(["-c", &script]).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         self.child = Some(shell.spawn().expect("ip runs"));
+    }
+
+    fn run(&mut self, user: Option<&str>) {
+        self.spawn(user);
         wait_for("the welcome", || {
             let ended = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
             assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}", self.read("stderr"));
@@ -136,4 +146,27 @@ fn in_a_folder_that_is_roots_alone_it_lies_where_its_user_can_get_to() {
         trial.read("stdout")
     );
     assert!(!trial.path("here/postrider-data").exists());
+}
+
+#[test]
+fn root_runs_nothing_that_somebody_else_has_prepared() {
+    let games = nix::unistd::User::from_name(USER).ok().flatten().expect("Debian has this user");
+    for (folder, owner, mode) in [
+        ("postrider-data", Some(games.uid.as_raw()), 0o755),
+        ("postrider-data", None, 0o777),
+        ("postrider-data/config", Some(games.uid.as_raw()), 0o755),
+    ] {
+        let mut trial = Trial::prepare("embedded-theirs", 0o755, None);
+        let folder = trial.path("here").join(folder);
+        fs::create_dir_all(&folder).expect("a scratch folder");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).expect("ours");
+        std::os::unix::fs::chown(&folder, owner, None).expect("we are root");
+        trial.spawn(None);
+        let status = wait_for("its end", || trial.child.as_mut()?.try_wait().ok()?);
+        assert!(!status.success(), "{}", trial.read("stdout"));
+        let said = trial.read("stderr");
+        let told = format!("{}: others can write there; remove it, or start elsewhere", folder.display());
+        assert!(said.contains(&told), "{said}");
+        assert!(!folder.join("main.cf").exists() && !folder.join("config/main.cf").exists());
+    }
 }

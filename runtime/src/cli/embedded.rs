@@ -14,16 +14,16 @@ const ELSEWHERE: &str = "/var/lib/postrider-data";
 /// Where it listens, on loopback.
 const PORT: u16 = 2525;
 
-/// The folder of everything: configuration, queue and mail.
+/// The folder of everything (configuration, queue and mail), and whether it is beside whoever asks.
 ///
 /// # Errors
 /// The current directory is gone.
-pub(super) fn root() -> io::Result<PathBuf> {
+pub(super) fn root() -> io::Result<(PathBuf, bool)> {
     let here = std::env::current_dir()?;
     let (_, uid, gid) = owner();
     // Who is not root runs it as himself, and knows where he may go.
     let is_beside = !nix::unistd::Uid::effective().is_root() || may_enter(&here, uid, gid);
-    Ok(if is_beside { here.join(BESIDE) } else { PathBuf::from(ELSEWHERE) })
+    Ok((if is_beside { here.join(BESIDE) } else { PathBuf::from(ELSEWHERE) }, is_beside))
 }
 
 /// What somebody else has prepared, root would run.
@@ -34,13 +34,6 @@ fn must_be_roots(folder: &Path) -> Result<(), Failure> {
     }
     let text = format!("{}: others can write there; remove it, or start elsewhere", folder.display());
     Err(Fault::new(Cause::Permission, text).into())
-}
-
-/// The folder of everything, and whether it is beside whoever asks.
-pub(super) fn found() -> Option<(PathBuf, bool)> {
-    let root = root().ok()?;
-    let is_beside = root != Path::new(ELSEWHERE);
-    Some((root, is_beside))
 }
 
 /// Whether somebody can use the names in a directory, by the modes of it and of those above it.
@@ -60,7 +53,7 @@ fn may_enter(directory: &Path, uid: u32, gid: u32) -> bool {
 /// # Errors
 /// It can not be written.
 pub(super) fn write() -> Result<PathBuf, Failure> {
-    let root =
+    let (root, _) =
         root().map_err(|error| Fault::new(Cause::System, format!("current directory: {}", told(&error))))?;
     let directory = root.join("config");
     if nix::unistd::Uid::effective().is_root() {
@@ -152,7 +145,9 @@ pub(super) fn welcome(setup: &Setup) -> Result<(), Failure> {
          \nor, with nothing but Python:\n\
          \n    python3 -c 'import smtplib; smtplib.SMTP(\"127.0.0.1\", {PORT}).sendmail(\"you@localhost\", \
          [\"me@localhost\"], \"Subject: hello\\n\\nIt flows.\\n\")'\n\
-         \nIt is then in {root}/mail/me/new/. Ctrl-C stops the daemon.\n\n",
-        env!("CARGO_PKG_VERSION")
+         \nIt is then in {root}/mail/me/new/. Ctrl-C stops the daemon.\n\
+         From another directory, say where it is: postrider queue list -c {}\n\n",
+        env!("CARGO_PKG_VERSION"),
+        setup.directory.display()
     ))
 }

@@ -29,7 +29,8 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// Finds the directory: the one named, `MAIL_CONFIG`, the embedded default if it has been started here, `/etc/postfix`.
+    /// Finds the directory: the one named, `MAIL_CONFIG`, the embedded default if it has been started here, `/etc/postfix`; where there is
+    /// none, the embedded default that root has started in a directory of root's alone.
     ///
     /// # Errors
     /// It cannot be read.
@@ -51,7 +52,8 @@ impl Setup {
         let system = PathBuf::from("/etc/postfix");
         let is_one = |directory: &PathBuf| directory.join("main.cf").exists();
         // That of another place counts only where the system has no configuration of its own: root's commands start in root's home.
-        let embedded = || super::embedded::found().filter(|(_, is_beside)| *is_beside || !is_one(&system));
+        let embedded =
+            || super::embedded::root().ok().filter(|(_, is_beside)| *is_beside || !is_one(&system));
         directory
             .or_else(|| std::env::var("MAIL_CONFIG").ok())
             .map(PathBuf::from)
