@@ -14,10 +14,8 @@ use std::path::{Path, PathBuf};
 
 /// Below the spool's directory.
 pub const DIRECTORY: &str = "maildrop";
-/// Octets of the first line: a few thousand recipients.
-const HEADER_MAX: u64 = 4 << 20;
-/// Octets that a message may have beside its content.
-pub const BESIDE_CONTENT: u64 = HEADER_MAX;
+/// Octets of the first line, which come on top of the message: a few thousand recipients.
+pub const HEADER_MAX: u64 = 4 << 20;
 /// Octets of a seal: 16 digits of the length, a space, 8 of the CRC-32 (all hexadecimal), and the end of the line.
 const SEAL: usize = 26;
 
@@ -236,33 +234,33 @@ pub fn open(path: &Path, most: u64) -> io::Result<Dropped> {
 mod tests {
     use super::*;
 
+    /// A spool with a maildrop.
+    fn spool() -> tempfile::TempDir {
+        let spool = tempfile::tempdir().expect("a scratch directory");
+        prepare(spool.path()).expect("a maildrop");
+        spool
+    }
+
     #[test]
     fn what_is_left_is_picked_up_once_and_whole() {
-        let spool = std::env::temp_dir().join(format!("postrider-maildrop-{}", std::process::id()));
-        _ = fs::remove_dir_all(&spool);
-        fs::create_dir_all(&spool).expect("a scratch directory");
-        prepare(&spool).expect("a maildrop");
+        let spool = spool();
         let header = Header { recipients: vec!["root".to_owned()], ..Header::default() };
-        leave(&spool, &header, b"Subject: x\n\nbody\n").expect("left");
-        let waiting = list(&spool).expect("listed");
+        leave(spool.path(), &header, b"Subject: x\n\nbody\n").expect("left");
+        let waiting = list(spool.path()).expect("listed");
         assert_eq!(waiting.len(), 1);
         let mut dropped = open(&waiting[0], u64::MAX).expect("opened");
         assert_eq!(dropped.header, header);
         let mut content = String::new();
         dropped.content.read_to_string(&mut content).expect("read");
         assert_eq!(content, "Subject: x\n\nbody\n");
-        fs::remove_dir_all(spool).expect("ours to remove");
     }
 
     #[test]
     fn a_file_with_a_bit_changed_or_cut_off_anywhere_is_no_message() {
-        let spool = std::env::temp_dir().join(format!("postrider-maildrop-bits-{}", std::process::id()));
-        _ = fs::remove_dir_all(&spool);
-        fs::create_dir_all(&spool).expect("a scratch directory");
-        prepare(&spool).expect("a maildrop");
+        let spool = spool();
         let header = Header { recipients: vec!["root".to_owned()], ..Header::default() };
-        leave(&spool, &header, b"Subject: x\n\nbody\n").expect("left");
-        let path = list(&spool).expect("listed").remove(0);
+        leave(spool.path(), &header, b"Subject: x\n\nbody\n").expect("left");
+        let path = list(spool.path()).expect("listed").remove(0);
         let whole = fs::read(&path).expect("readable");
         let is_refused = |octets: &[u8]| {
             fs::write(&path, octets).expect("ours to write");
@@ -283,17 +281,13 @@ mod tests {
         let last = whole.len() - 1;
         fs::write(&path, [&whole[..last], b"?"].concat()).expect("ours to write");
         assert!(open(&path, 10).is_ok() && open(&path, u64::MAX).is_err());
-        fs::remove_dir_all(spool).expect("ours to remove");
     }
 
     #[test]
     fn a_link_in_the_maildrop_is_not_followed() {
-        let spool = std::env::temp_dir().join(format!("postrider-maildrop-link-{}", std::process::id()));
-        _ = fs::remove_dir_all(&spool);
-        fs::create_dir_all(&spool).expect("a scratch directory");
-        let directory = prepare(&spool).expect("a maildrop");
-        std::os::unix::fs::symlink("/etc/passwd", directory.join("new.1")).expect("a link");
-        assert!(open(&directory.join("new.1"), u64::MAX).is_err());
-        fs::remove_dir_all(spool).expect("ours to remove");
+        let spool = spool();
+        let link = spool.path().join(DIRECTORY).join("new.1");
+        std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link");
+        assert!(open(&link, u64::MAX).is_err());
     }
 }

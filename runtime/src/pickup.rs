@@ -82,7 +82,7 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
     // What is larger is refused for that, as soon as so much of it has been read.
     let most = match site.settings.number("message_size_limit") {
         0 => u64::MAX,
-        limit => limit.saturating_add(maildrop::BESIDE_CONTENT),
+        limit => limit.saturating_add(maildrop::HEADER_MAX),
     };
     let found =
         maildrop::open(path, most).and_then(|dropped| envelope(shared, &dropped).map(|made| (dropped, made)));

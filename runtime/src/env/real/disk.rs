@@ -284,16 +284,14 @@ fn fault(path: &Path, error: &io::Error) -> Fault {
 mod tests {
     use super::*;
 
-    fn scratch(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("postrider-disk-{name}-{}", std::process::id()));
-        _ = fs::remove_dir_all(&path);
-        path
+    fn scratch() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a scratch directory")
     }
 
     #[test]
     fn what_is_written_is_read_back_and_listed() {
-        let root = scratch("rw");
-        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let root = scratch();
+        let disk = SpoolDirectory::open(root.path()).expect("a fresh directory");
         let file = File::Segment(7);
         assert_eq!(disk.execute(Op::Create { file, size: 4096 }), Ok(Done::Nothing));
         let octets = vec![b"abc".to_vec(), Vec::new(), b"defg".to_vec()];
@@ -307,13 +305,12 @@ mod tests {
         assert_eq!(disk.execute(Op::List), Ok(Done::Files(vec![(file, 4096)])));
         assert_eq!(disk.execute(Op::Unlink(file)), Ok(Done::Nothing));
         assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Err(DiskError::Missing));
-        fs::remove_dir_all(root).expect("ours to remove");
     }
 
     #[test]
     fn a_glance_is_a_read_or_nothing() {
-        let root = scratch("glance");
-        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let root = scratch();
+        let disk = SpoolDirectory::open(root.path()).expect("a fresh directory");
         let file = File::Segment(7);
         assert_eq!(disk.glance(file, 0, 1), None, "nobody has it open");
         assert_eq!(disk.execute(Op::Create { file, size: 4096 }), Ok(Done::Nothing));
@@ -322,13 +319,12 @@ mod tests {
         // Where the file system can tell what is in memory, what was just written is.
         assert!(matches!(disk.glance(file, 11, 3).as_deref(), Some(b"bcd") | None));
         assert_eq!(disk.glance(file, 4_090, 7), None, "beyond the end");
-        fs::remove_dir_all(root).expect("ours to remove");
     }
 
     #[test]
     fn the_segment_that_is_written_stays_open_however_many_are_read() {
-        let root = scratch("open");
-        let disk = SpoolDirectory::open(&root).expect("a fresh directory");
+        let root = scratch();
+        let disk = SpoolDirectory::open(root.path()).expect("a fresh directory");
         let written = File::Segment(1_000);
         let segments = 1..2 * OPEN_MAX as u64;
         for file in segments.clone().map(File::Segment).chain([written]) {
@@ -342,18 +338,16 @@ mod tests {
             assert!(handles.open.len() <= OPEN_MAX && handles.open.contains_key(&written));
             assert_eq!(handles.open.len(), handles.used.len());
         }
-        fs::remove_dir_all(root).expect("ours to remove");
     }
 
     #[test]
     fn a_second_daemon_is_refused_and_told_why() {
-        let root = scratch("lock");
-        let first = SpoolDirectory::open(&root).expect("a fresh directory");
-        let error = SpoolDirectory::open(&root).expect_err("locked");
+        let root = scratch();
+        let first = SpoolDirectory::open(root.path()).expect("a fresh directory");
+        let error = SpoolDirectory::open(root.path()).expect_err("locked");
         assert!(error.text.contains("another daemon runs"), "{error}");
         assert_eq!(error.cause, Cause::System);
         drop(first);
-        SpoolDirectory::open(&root).expect("free again");
-        fs::remove_dir_all(root).expect("ours to remove");
+        SpoolDirectory::open(root.path()).expect("free again");
     }
 }

@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn a_message_begins_behind_a_blank_line_whatever_a_crash_has_left() {
-        let path = std::env::temp_dir().join(format!("postrider-torn-{}", std::process::id()));
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("mbox");
         let mailboxes = RealMailboxes::new(Arc::new(Agent::Ourselves));
         let none = Locks { fcntl: false, flock: false, dotlock: false };
         for (left, gap) in
@@ -278,30 +279,26 @@ mod tests {
             let now = std::fs::read_to_string(&path).expect("the mailbox");
             assert_eq!(now, format!("{left}{gap}From b\n"));
         }
-        std::fs::remove_file(path).expect("ours to remove");
     }
 
     #[test]
     fn a_mailbox_is_locked_as_the_parameter_says_and_by_nothing_else() {
-        let folder = std::env::temp_dir().join(format!("postrider-locks-{}", std::process::id()));
-        _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).expect("a scratch folder");
+        let folder = tempfile::tempdir().expect("a scratch folder");
         let mailboxes = RealMailboxes::new(Arc::new(Agent::Ourselves));
         let none = Locks { fcntl: false, flock: false, dotlock: false };
         let ways =
             [Locks { fcntl: true, ..none }, Locks { flock: true, ..none }, Locks { dotlock: true, ..none }];
         for (number, locks) in ways.into_iter().enumerate() {
-            let path = folder.join(number.to_string());
+            let path = folder.path().join(number.to_string());
             let wanted = deposit(&path, locks);
             let mut first = mailboxes.open(&wanted, Timestamp(0)).expect("free");
-            assert_eq!(folder.join(format!("{number}.lock")).exists(), locks.dotlock);
+            assert_eq!(folder.path().join(format!("{number}.lock")).exists(), locks.dotlock);
             assert!(mailboxes.open(&wanted, Timestamp(0)).is_err(), "{locks:?} holds nobody off");
             first.write(b"octets").expect("space");
             first.finish().expect("durable");
             mailboxes.open(&wanted, Timestamp(0)).expect("free again").abandon();
             assert_eq!(std::fs::read(&path).expect("the mailbox"), b"octets");
-            assert!(!folder.join(format!("{number}.lock")).exists());
+            assert!(!folder.path().join(format!("{number}.lock")).exists());
         }
-        std::fs::remove_dir_all(folder).expect("ours to remove");
     }
 }
