@@ -33,6 +33,9 @@ const READ_SIZE: usize = 4 * 1024;
 /// Where a parked connection leads: transport and next hop.
 type Destination = (String, String);
 
+/// The way of each recipient that another transport delivers to.
+type Handover = Pin<Box<dyn Future<Output = Vec<(u32, Outcome)>> + Send>>;
+
 /// Connections that wait for another attempt.
 #[derive(Debug, Default)]
 pub struct Pool {
@@ -269,7 +272,7 @@ impl<E: Environment> Connection<E> {
     }
 
     /// Another transport delivers, each recipient for itself. The type ends the circle of futures: it may connect in its turn.
-    fn hand_over(&self, attempt: Attempt) -> Pin<Box<dyn Future<Output = Vec<(u32, Outcome)>> + Send>> {
+    fn hand_over(&self, attempt: Attempt) -> Handover {
         let (shared, site) = (Arc::clone(&self.links.shared), Arc::clone(&self.site));
         Box::pin(async move {
             let mut outcomes = Vec::with_capacity(attempt.recipients.len());

@@ -17,11 +17,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// How long a table is used before its file is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// The file that a table came from, and what told of its state then.
+type Origin = (PathBuf, Option<u64>);
+
 #[derive(Clone)]
 struct Entry {
     table: Arc<Table>,
-    /// The file it came from, and what told of its state then.
-    file: Option<(PathBuf, Option<u64>)>,
+    file: Option<Origin>,
     looked: Instant,
 }
 
@@ -141,7 +143,7 @@ impl<E: Environment> Tables<E> {
         (table, problems)
     }
 
-    fn compile(&self, name: &TableName) -> (Table, Vec<Problem>, Option<(PathBuf, Option<u64>)>) {
+    fn compile(&self, name: &TableName) -> (Table, Vec<Problem>, Option<Origin>) {
         let bare = bare(name);
         let aliases = self.aliases.contains(&bare) || self.aliases.contains(name);
         let (table, problems, file) = match TableSpec::parse(&name.0, aliases) {

@@ -15,6 +15,9 @@ use postrider_core::queue::transfer::{Packer, Parcel, Part, Unpacker};
 use std::pin::Pin;
 use std::sync::Arc;
 
+/// What was taken in, and why no more of it was.
+type TakenIn<'a> = Pin<Box<dyn Future<Output = (Vec<Renamed>, Result<(), String>)> + Send + 'a>>;
+
 /// Writes one message out, piece by piece.
 pub struct Exporter {
     spool: Spool,
@@ -89,9 +92,7 @@ impl<E: Environment> Importer<E> {
 
     /// Takes in what was handed over; old and new names of the messages that are durable with it, and why it went no further: the
     /// export is damaged, or the disk refuses. What was named stays.
-    pub fn take_in(
-        &mut self,
-    ) -> Pin<Box<dyn Future<Output = (Vec<Renamed>, Result<(), String>)> + Send + '_>> {
+    pub fn take_in(&mut self) -> TakenIn<'_> {
         Box::pin(async move {
             let mut taken = Vec::new();
             loop {

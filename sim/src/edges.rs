@@ -62,11 +62,10 @@ impl Edges {
         for machine in Machine::ALL {
             let table = machine.table();
             for (from, &name) in table.names.iter().enumerate() {
-                for (to, &other) in table.names.iter().enumerate() {
-                    if self.0[machine as usize][from][to] > 0 && !table.edges.contains(&(name, other)) {
-                        found.push(format!("{}: {name} -> {other}", table.machine));
-                    }
-                }
+                let taken = table.names.iter().zip(self.0[machine as usize][from]);
+                let strange =
+                    taken.filter(|(other, times)| *times > 0 && !table.edges.contains(&(name, **other)));
+                found.extend(strange.map(|(other, _)| format!("{}: {name} -> {other}", table.machine)));
             }
         }
         found

@@ -66,15 +66,14 @@ pub(crate) fn many(size: &Size) -> bool {
     let sums = Mutex::new(Sums::default());
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = size.threads.map_or(cores, |threads| usize::try_from(threads).unwrap_or(1));
+    let draw_next = || {
+        let is_over = STOP.load(Ordering::Relaxed) || until.is_some_and(|until| Instant::now() >= until);
+        Some(next.fetch_add(1, Ordering::Relaxed)).filter(|number| !is_over && *number < count)
+    };
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let late = until.is_some_and(|until| Instant::now() >= until);
-                    if number >= count || late || STOP.load(Ordering::Relaxed) {
-                        return;
-                    }
+                while let Some(number) = draw_next() {
                     one(size.from.wrapping_add(number), size.wish, &sums, began);
                 }
             });

@@ -31,8 +31,10 @@ pub(crate) struct Options {
     rows: Vec<String>,
 }
 
+type Measure = fn(&Rig, &Options, &mut Report);
+
 /// Rows by name, in the order in which they are measured.
-const ROWS: [(&str, fn(&Rig, &Options, &mut Report)); 8] = [
+const ROWS: [(&str, Measure); 8] = [
     ("parse", |_, options, report| parse::measure(options, report)),
     ("relay", rates::relay),
     ("accept", rates::accept),

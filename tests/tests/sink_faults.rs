@@ -182,9 +182,9 @@ fn whatever_the_manners_of_smtp_sink_a_message_is_sent_kept_or_returned() {
     let daemon = Daemon::start_with("sink-manners", &lines, HASTY);
     // Long enough that a small window is full before its end.
     let content = format!("Subject: x\r\n\r\n{}", "A line of a long message.\r\n".repeat(160_000));
-    for number in 0..MANNERS.len() {
+    for (number, (_, options, _)) in MANNERS.iter().enumerate() {
         let to = format!("reader@manner{number}.test");
-        let large = MANNERS[number].1.contains(&"-T");
+        let large = options.contains(&"-T");
         let text = if large { content.as_str() } else { "Subject: x\r\n\r\nbody\r\n" };
         let reply = daemon.client().deliver("me@here.test", &[&to], text);
         assert!(reply.starts_with("250"), "{reply}");

@@ -123,7 +123,7 @@ fn a_message_is_held_there_only_if_it_was_held_before_the_journey() {
         let to = format!("{user}@away.test");
         _ = here.client().deliver("me@here.test", &[&to], "Subject: x\r\n\r\nbody\r\n");
     }
-    _ = postrider_tests::wait_for("two deferred messages", || {
+    postrider_tests::wait_for("two deferred messages", || {
         let deferred = |message: &serde_json::Value| message["queue_name"] == "deferred";
         (list(&here).iter().filter(|message| deferred(message)).count() == 2).then_some(())
     });

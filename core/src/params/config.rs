@@ -170,16 +170,18 @@ impl Config {
                     table if is_table(table) => Some(table.to_owned()),
                     _ => None,
                 });
-                for table in tables {
-                    let parameter = names.entry(TableName(table)).or_insert_with(|| name.to_string());
-                    // One that has a line, rather than one whose default refers to it.
-                    if self.place_of(parameter).line.is_none() {
-                        *parameter = name.to_string();
-                    }
-                }
+                tables.for_each(|table| self.name_table(table, name, &mut names));
             }
         }
         names
+    }
+
+    /// A parameter that names a table: one that has a line, rather than one whose default refers to it.
+    fn name_table(&self, table: String, name: &str, names: &mut BTreeMap<TableName, String>) {
+        let parameter = names.entry(TableName(table)).or_insert_with(|| name.to_owned());
+        if self.place_of(parameter).line.is_none() {
+            name.clone_into(parameter);
+        }
     }
 
     /// Where a name is set, for messages: `main.cf:12`, or `main.cf` when it is not.

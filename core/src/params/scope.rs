@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names that no configuration may set.
 pub(super) const READ_ONLY: [&str; 3] = ["process_id", "process_name", "service_name"];
 
+/// A parameter's.
+type Name = Cow<'static, str>;
+
 /// The transports of a configuration by name.
 pub(super) type Transports = BTreeMap<String, Delivery>;
 
@@ -155,7 +158,7 @@ impl<'a> Scope<'a> {
     }
 
     /// [`Scope::names`] in two: those with a plain default, with it, and those whose values must be found.
-    pub(super) fn sorted_out(&self) -> (Vec<(Cow<'static, str>, &'static str)>, BTreeSet<Cow<'static, str>>) {
+    pub(super) fn sorted_out(&self) -> (Vec<(Name, &'static str)>, BTreeSet<Name>) {
         let (mut plain, mut rest) = (Vec::new(), BTreeSet::new());
         for &(row, default) in table::PLAIN.iter() {
             let name = Cow::Borrowed(row.name);

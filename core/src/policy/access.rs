@@ -217,7 +217,7 @@ pub(super) fn fault_of(value: &str, classes: &[String]) -> Option<String> {
         "" => Some("an action is missing".to_owned()),
         "DUNNO" | "OK" | "RELAY" | "REJECT" | "DEFER" | "DEFER_IF_PERMIT" | "DEFER_IF_REJECT" | "HOLD"
         | "DISCARD" | "WARN" | "INFO" => None,
-        "FILTER" if !rest.trim().split_once(':').is_some_and(|(transport, _)| !transport.is_empty()) => {
+        "FILTER" if rest.trim().split_once(':').is_none_or(|(transport, _)| transport.is_empty()) => {
             needs("transport:destination")
         }
         "REDIRECT" | "BCC" if parse_address(rest.trim()).is_none_or(|to| to.domain().is_empty()) => {

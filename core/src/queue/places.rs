@@ -18,7 +18,7 @@ impl Log {
             self.is_crowded &= messages >= limit - limit / 16;
             return true;
         }
-        if !item.commits().is_some_and(|message| message.origin == Origin::Submitted) {
+        if item.commits().is_none_or(|message| message.origin != Origin::Submitted) {
             return true;
         }
         if !std::mem::replace(&mut self.is_crowded, true) {

@@ -78,7 +78,7 @@ impl Driver {
             let mut next = None;
             while let Some(effect) = self.machine.poll_output() {
                 self.scribe.effect(&effect);
-                next = self.next(effect).or(next);
+                next = self.next(&effect).or(next);
             }
             let frames = &mut self.frames;
             self.scribe.end(&self.machine, &mut |octets| frames.extend(octets));
@@ -89,7 +89,7 @@ impl Driver {
         }
     }
 
-    fn next(&mut self, effect: Effect) -> Option<inbound::Input<'static>> {
+    fn next(&mut self, effect: &Effect) -> Option<inbound::Input<'static>> {
         match effect {
             Effect::Ask(Question::Lookup { .. }) => Some(inbound::Input::Answer(Answer::Lookup(Ok(None)))),
             Effect::Ask(Question::Resolve { .. }) => {

@@ -22,7 +22,7 @@ pub fn ask(
     take: impl FnMut(Reply) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let stream = connect(setup, request)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(broken)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| broken(&error))?;
     hear(stream, take)
 }
 
@@ -37,7 +37,7 @@ pub(super) fn ask_with_body(
     take: impl FnMut(Reply) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let stream = connect(setup, request)?;
-    let mut sink = stream.try_clone().map_err(broken)?;
+    let mut sink = stream.try_clone().map_err(|error| broken(&error))?;
     // The daemon answers while it reads: who only writes, or only reads, would wait for ever. When it has said its last
     // word nobody waits for this thread.
     std::thread::spawn(move || {
@@ -47,8 +47,8 @@ pub(super) fn ask_with_body(
     hear(stream, take)
 }
 
-fn broken(error: std::io::Error) -> Failure {
-    Failure::new(UNAVAILABLE, format!("the daemon's control socket: {}", told(&error)))
+fn broken(error: &std::io::Error) -> Failure {
+    Failure::new(UNAVAILABLE, format!("the daemon's control socket: {}", told(error)))
 }
 
 fn connect(setup: &Setup, request: &Request) -> Result<UnixStream, Failure> {
@@ -65,13 +65,13 @@ fn connect(setup: &Setup, request: &Request) -> Result<UnixStream, Failure> {
     let mut line =
         serde_json::to_vec(request).map_err(|error| Failure::new(UNAVAILABLE, error.to_string()))?;
     line.push(b'\n');
-    stream.write_all(&line).map_err(broken)?;
+    stream.write_all(&line).map_err(|error| broken(&error))?;
     Ok(stream)
 }
 
 fn hear(stream: UnixStream, mut take: impl FnMut(Reply) -> Result<(), Failure>) -> Result<(), Failure> {
     for line in BufReader::new(stream).lines() {
-        let line = line.map_err(broken)?;
+        let line = line.map_err(|error| broken(&error))?;
         let reply = serde_json::from_str(&line);
         match reply
             .map_err(|error| Failure::new(UNAVAILABLE, format!("an answer of another version: {error}")))?

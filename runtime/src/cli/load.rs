@@ -91,8 +91,11 @@ struct Options {
     usage: &'static str,
 }
 
+/// Options with their values; a flag's is empty.
+type Given = Vec<(char, String)>;
+
 /// Arguments, taken apart as getopt(3) does: the options with their values, and the other words.
-fn words(arguments: &[String], known: &Options) -> Result<(Vec<(char, String)>, Vec<String>), Failure> {
+fn words(arguments: &[String], known: &Options) -> Result<(Given, Vec<String>), Failure> {
     let (mut options, mut operands) = (Vec::new(), Vec::new());
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {

@@ -45,7 +45,8 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     if matches!(*agent, Agent::Ourselves) && !is_embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
-    let env = Real::open(&queue_directory, Arc::clone(&agent)).map_err(|fault| spool_fault(&setup, fault))?;
+    let env =
+        Real::open(&queue_directory, Arc::clone(&agent)).map_err(|fault| spool_fault(&setup, &fault))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Fault::new(Cause::System, format!("no runtime: {}", told(&error))))?;
@@ -73,16 +74,16 @@ fn report(setup: &Setup) -> Result<(), Failure> {
 /// A path that a parameter names can not be used.
 fn at(setup: &Setup, parameter: &str, path: &Path, error: &io::Error) -> Failure {
     let fault = Fault::new(Cause::of_path(error), format!("{}: {}", path.display(), told(error)));
-    parameter_fault(setup, parameter, fault)
+    parameter_fault(setup, parameter, &fault)
 }
 
 /// A fault behind a parameter's value, with the line that sets it.
-fn parameter_fault(setup: &Setup, parameter: &str, fault: Fault) -> Failure {
+fn parameter_fault(setup: &Setup, parameter: &str, fault: &Fault) -> Failure {
     let problem = setup.config.fault(parameter, &fault.text, "");
     Failure::new(fault.cause.status(), format!("{}/{problem}", setup.directory.display()))
 }
 
-fn spool_fault(setup: &Setup, fault: Fault) -> Failure {
+fn spool_fault(setup: &Setup, fault: &Fault) -> Failure {
     parameter_fault(setup, "queue_directory", fault)
 }
 

@@ -250,11 +250,10 @@ impl Sink {
                     }
                     wire.say(usual(&verb)).await?;
                     if verb == "DATA" {
-                        let data = self.data(&mut wire, &mut message, lmtp).await?;
-                        let Some(replies) = data else {
-                            return Ok(());
-                        };
-                        taken = replies;
+                        match self.data(&mut wire, &mut message, lmtp).await? {
+                            Some(replies) => taken = replies,
+                            None => return Ok(()),
+                        }
                     }
                 }
             }

@@ -153,10 +153,8 @@ impl Fabric {
             Fault::Disarm(_) => (spindle.fuse, machine.effects) = (None, None),
             Fault::Moods(_, moods) => spindle.disk.moods = moods,
             Fault::Capacity(_, octets) => spindle.disk.capacity = octets,
-            Fault::Rot(_, choice) => {
-                if spindle.disk.rot(choice) {
-                    self.ledger.rotted(node);
-                }
+            Fault::Rot(_, choice) if spindle.disk.rot(choice) => {
+                self.ledger.rotted(node);
             }
             _ => {}
         }

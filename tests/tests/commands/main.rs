@@ -37,6 +37,7 @@ fn run_with(command: &mut Command, input: &str, status: i32) -> (String, String)
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "callers have no further use for it")]
 fn done(output: Output, status: i32) -> (String, String) {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(status), "{out}{err}");

@@ -30,6 +30,28 @@ fn sendmail_works_while_the_daemon_is_down() {
     assert!(daemon.wait_for_log("pickup").contains("from=<me@here.test>"));
 }
 
+/// What `sendmail -bs` says first, and to each line: the last line of its reply.
+fn hears(daemon: &Daemon, lines: &[&str]) -> Vec<String> {
+    let mut command = Command::new(binary("postrider"));
+    command.arg("sendmail").arg("-C").arg(daemon.config()).arg("-bs");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut replies = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut reply = || loop {
+        let line = replies.next().expect("a reply").expect("text");
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return line;
+        }
+    };
+    let mut heard = vec![reply()];
+    let mut input = child.stdin.take().expect("a pipe");
+    for line in lines {
+        input.write_all(format!("{line}\r\n").as_bytes()).expect("it reads");
+        heard.push(reply());
+    }
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    heard
+}
+
 #[test]
 fn sendmail_speaks_smtp_with_a_program_of_this_host_also_while_the_daemon_is_down() {
     let far = Server::scripted(|command, _| match command.split(' ').next() {
@@ -52,24 +74,7 @@ fn sendmail_speaks_smtp_with_a_program_of_this_host_also_while_the_daemon_is_dow
         "STARTTLS",
         "QUIT",
     ];
-    let program = binary("postrider");
-    let mut command = Command::new(program);
-    command.arg("sendmail").arg("-C").arg(daemon.config()).arg("-bs");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-    let mut replies = BufReader::new(child.stdout.take().expect("a pipe")).lines();
-    let mut reply = || loop {
-        let line = replies.next().expect("a reply").expect("text");
-        if line.as_bytes().get(3) != Some(&b'-') {
-            return line;
-        }
-    };
-    let mut heard = vec![reply()];
-    let mut input = child.stdin.take().expect("a pipe");
-    for line in lines {
-        input.write_all(format!("{line}\r\n").as_bytes()).expect("it reads");
-        heard.push(reply());
-    }
-    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    let heard = hears(&daemon, &lines);
     let id = heard[8].rsplit(' ').next().unwrap_or_default().to_owned();
     let heard = heard.join("\n").replace(&id, "ID");
     insta::assert_snapshot!(heard, @r"

@@ -354,11 +354,7 @@ fn what_would_leave_a_door_open_or_mail_behind_is_told() {
     fs::write(nowhere.config().join("main.cf"), own.join("\n") + "\n").expect("a scratch folder");
     let (output, text) = run(&nowhere, "check");
     assert!(output.status.code() == Some(1) && text.contains("/dev/null is not a directory"), "{text}");
-    refused(
-        &format!("{SANE}"),
-        "2601 inet n - n - - smptd\n",
-        &["master.cf:1: error: ", "did you mean smtpd?"],
-    );
+    refused(SANE, "2601 inet n - n - - smptd\n", &["master.cf:1: error: ", "did you mean smtpd?"]);
     let file = Daemon::prepare("origin", "", "");
     let empty = file.path().join("mailname");
     fs::write(&empty, "\n").expect("a scratch folder");

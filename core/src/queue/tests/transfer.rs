@@ -174,7 +174,7 @@ fn a_new_message_is_new_and_one_with_a_past_is_moved() {
     let (loaded, _) = one();
     let id = loaded.message.id;
     let commit = Change::Commit(Box::new(loaded.message));
-    assert_eq!(moved(&[commit.clone()]), None);
+    assert_eq!(moved(std::slice::from_ref(&commit)), None);
     // The end of the message that an alias replaced is not this one's.
     assert_eq!(moved(&[Change::Remove(QueueId(4)), commit.clone()]), None);
     let summary = moved(&[commit, Change::Hold(id)]).expect("it has a past");

@@ -69,7 +69,7 @@ impl Mailboxes for RealMailboxes {
                     path: path.clone(),
                     owner: owner(deposit),
                     in_spool: deposit.in_spool,
-                    dot_lock: deposit.locks.dotlock.then(|| deposit.stale_lock.as_secs()),
+                    dot_lock: deposit.locks.dotlock.then_some(deposit.stale_lock.as_secs()),
                 };
                 let file = open_file(&agent, &open).map_err(|error| fault(&error))?;
                 if is_null(&file.metadata().map_err(|error| fault(&error))?) {
