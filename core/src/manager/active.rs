@@ -63,6 +63,8 @@ pub(super) struct Active {
     pub(super) reporting: bool,
     /// The log has its line.
     pub(super) announced: bool,
+    /// Somebody was deferred since it became active, and waits for the pause.
+    pub(super) put_off: bool,
     pub(super) leaving: Option<Leaving>,
     pub(super) wish: Wish,
 }
@@ -85,6 +87,7 @@ impl Active {
             drafts: VecDeque::new(),
             reporting: false,
             announced: false,
+            put_off: false,
             leaving: None,
             wish: Wish::None,
         }
@@ -132,7 +135,10 @@ impl Active {
             return false;
         }
         *standing = match outcome {
-            Outcome::Deferred(why) => Standing::Waiting(Some(why.clone())),
+            Outcome::Deferred(why) => {
+                self.put_off = true;
+                Standing::Waiting(Some(why.clone()))
+            }
             outcome => {
                 self.waiting = self.waiting.saturating_sub(1);
                 Standing::Owed(outcome.clone())

@@ -185,9 +185,8 @@ impl Manager {
         };
         let Some(first) = targets.keys().next() else { return false };
         let Some(active) = self.active.get(&id) else { return false };
-        // Whom an earlier page of it has put off waits for the pause, not for room.
         let fresh = active.unread.is_empty()
-            && !active.announced
+            && !active.put_off
             && active.running == 0
             && active.writing == 0
             && active.queued == 0

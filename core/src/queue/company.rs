@@ -22,6 +22,11 @@ pub(super) struct Company {
 }
 
 impl Company {
+    /// How many they are.
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting
+    }
+
     /// A message waits.
     pub(super) fn came(&mut self, now: Instant) {
         self.waiting += 1;

@@ -1,8 +1,8 @@
 //! How many messages the queue holds at most.
 //!
 //! Each costs memory for as long as it is there, some 400 octets, and destinations may stand still for days. So new mail is refused with 452 at
-//! `queue_message_limit` (ours), before the machine is short of memory for what it already answers for. Reports, notices and forwards are
-//! taken: they stand for mail that is about to leave.
+//! `queue_message_limit` (ours), before the machine is short of memory for what it already answers for. Reports and forwards are taken: they
+//! stand for mail that is about to leave. So are notices to the postmaster, of which there are few.
 
 use super::item::Item;
 use super::log::{Log, PROGRAM};
@@ -24,7 +24,7 @@ impl Log {
         if !std::mem::replace(&mut self.is_crowded, true) {
             let text = format!(
                 "the queue holds {messages} messages, as many as queue_message_limit allows: new mail is refused with 452 until some \
-                 have left; see what does not leave with \"postqueue -p\", or set a higher limit"
+                 have left; see what does not leave with \"postqueue -p\", or set a higher limit and start anew"
             );
             self.event(Event::Trouble { program: PROGRAM, id: None, text });
         }

@@ -42,7 +42,16 @@ struct Placed {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Flight {
     placed: Vec<Placed>,
+    /// New messages among them.
+    messages: usize,
     syncing: bool,
+}
+
+impl Flight {
+    fn new(placed: Vec<Placed>, syncing: bool) -> Self {
+        let messages = placed.iter().filter(|placed| placed.item.kind == Kind::Mail).count();
+        Self { placed, messages, syncing }
+    }
 }
 
 /// The segment that is written.
@@ -88,9 +97,9 @@ impl Writer {
         BACKLOG_MAX.saturating_sub(self.queued)
     }
 
-    /// Messages that are to be written: as many as wait.
+    /// New messages that are to be written, or are being written, and that the index does not count yet.
     pub(super) fn coming(&self) -> usize {
-        self.queue.iter().filter(|item| item.kind == Kind::Mail).count()
+        self.company.waiting() + self.flight.as_ref().map_or(0, |flight| flight.messages)
     }
 
     /// True when all that has taken effect is durable.
@@ -315,7 +324,7 @@ impl Log {
         chunks.retain(|chunk| !chunk.is_empty());
         let file = File::Segment(current.seal.segment);
         self.writer.claim_at = None;
-        self.writer.flight = Some(Flight { placed, syncing: false });
+        self.writer.flight = Some(Flight::new(placed, false));
         self.start(Purpose::Batch, Op::Write { file, offset, octets: chunks });
     }
 
@@ -324,7 +333,7 @@ impl Log {
             return;
         };
         let file = File::Segment(current.seal.segment);
-        self.writer.flight = Some(Flight { placed, syncing: true });
+        self.writer.flight = Some(Flight::new(placed, true));
         self.start(Purpose::Batch, Op::Sync(file));
     }
 

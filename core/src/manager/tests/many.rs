@@ -65,11 +65,33 @@ fn a_reload_has_those_that_were_set_aside_come_a_few_at_a_time() {
     toy.drain();
     let loads = toy.loads - before;
     assert!((1..=LOADS_MAX).contains(&loads), "{loads} loads at once");
+    // And the others are not gone through: there may be a million of them.
+    let aside = |n: &u64| toy.manager.index.get(QueueId(*n)).is_some_and(|entry| entry.parked);
+    let aside = (1..=2_000).filter(aside).count();
+    assert!(aside >= 1_800 - LOADS_MAX, "{aside} of 1800 are still set aside");
     toy.answer();
     assert!(toy.manager.active_messages() <= 200);
     toy.release("hole.example", Manner::Takes);
     assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
     assert!(toy.taken.values().all(|&times| times == 1));
+}
+
+#[test]
+fn a_reload_that_sends_everything_to_one_slow_hub_leaves_active_places_to_others() {
+    let mut toy = Toy::new(Params { active_limit: 100, ..params() });
+    toy.manner("hub.example", Manner::Hangs);
+    for n in 0..80 {
+        let domain = format!("d{}.example", n % 4);
+        toy.manner(&domain, Manner::Hangs);
+        toy.send(1 + n, &[&format!("b@{domain}")]);
+    }
+    assert_eq!(toy.manager.active_messages(), 80, "nobody is set aside while there is room for all");
+    toy.relayhost = Some("hub.example");
+    toy.tell(Input::Reload(Box::new(Params { active_limit: 30, ..params() })));
+    // Those that are under way, and as many of the others as leave room.
+    assert!(toy.manager.active_messages() < 30, "{} are active", toy.manager.active_messages());
+    toy.send(999, &["a@yes.example"]);
+    assert!(!toy.disk.contains_key(&QueueId(999)));
 }
 
 #[test]

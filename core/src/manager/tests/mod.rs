@@ -53,6 +53,8 @@ pub(super) struct Toy {
     /// Cleanup refuses reports to these.
     pub(super) untakable: Vec<&'static str>,
     pub(super) tables_broken: bool,
+    /// Where mail for every domain but yes.example goes.
+    pub(super) relayhost: Option<&'static str>,
     pub(super) drained: bool,
     pub(super) written: Vec<AttemptId>,
     pub(super) loads: usize,
@@ -99,6 +101,7 @@ impl Toy {
             reports_refused: false,
             untakable: Vec::new(),
             tables_broken: false,
+            relayhost: None,
             drained: false,
             written: Vec::new(),
             loads: 0,
@@ -223,7 +226,8 @@ impl Toy {
                 self.inputs.push_back(Input::Loaded(id, Ok(loaded)));
             }
             Output::Route { id, message, recipients } => {
-                let routes = recipients.iter().map(|n| (*n, route(&message.envelope, *n))).collect();
+                let routes =
+                    recipients.iter().map(|n| (*n, route(&message.envelope, *n, self.relayhost))).collect();
                 let result = if self.tables_broken { Err("hash:/x".to_owned()) } else { Ok(routes) };
                 self.inputs.push_back(Input::Routed(id, result));
             }
@@ -391,11 +395,12 @@ impl Stored {
 }
 
 /// `missing.example` goes to a transport that is not there, `nowhere.example` fails, `here.example` is local.
-fn route(envelope: &Envelope, number: u32) -> Route {
+fn route(envelope: &Envelope, number: u32, relayhost: Option<&str>) -> Route {
     let recipient = envelope.recipients[number as usize].address.clone();
+    let relayhost = relayhost.filter(|_| recipient.domain() != "yes.example");
     let to = |transport: &str| Route::To {
         transport: transport.to_owned(),
-        nexthop: recipient.domain().to_owned(),
+        nexthop: relayhost.unwrap_or(recipient.domain()).to_owned(),
         recipient: recipient.clone(),
         class: if transport == "local" { RouteClass::Local } else { RouteClass::Default },
     };

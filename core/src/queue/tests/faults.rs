@@ -4,7 +4,8 @@ use super::super::Params;
 use super::disk::Fault;
 use super::world::{Errand, World, params};
 use crate::machine::Machine;
-use crate::mail::{Change, ContentPlace, Diagnosis, Outcome, Refusal, Settlement};
+use crate::mail::{Change, ContentPlace, Diagnosis, Origin, Outcome, Refusal, Settlement};
+use crate::params::Settings;
 use crate::time::Duration;
 use crate::wire::EnhancedStatus;
 
@@ -197,6 +198,65 @@ fn a_queue_of_as_many_messages_as_it_may_hold_takes_mail_again_when_some_have_le
     assert_eq!(world.lives[&id].answer, Some(Ok(())));
     assert_eq!(world.log.messages(), 20);
     world.reborn(1, params()).check(&world.lives);
+}
+
+#[test]
+fn those_that_wait_to_be_written_and_those_under_way_count_as_well() {
+    let mut world = World::new(1, Params { message_limit: 20, ..params() });
+    world.settle();
+    let ids: Vec<_> = (0..40).map(|_| world.commit()).collect();
+    world.settle();
+    let taken = ids.iter().filter(|id| world.lives[id].answer == Some(Ok(()))).count();
+    assert_eq!((taken, world.log.messages()), (20, 20));
+}
+
+#[test]
+fn what_we_owe_for_mail_that_we_have_is_taken_by_a_full_queue() {
+    let mut world = World::new(1, Params { message_limit: 20, ..params() });
+    world.settle();
+    for _ in 0..20 {
+        world.commit();
+        world.settle();
+    }
+    for (origin, answer) in [
+        (Origin::Submitted, Err(Refusal::Full)),
+        (Origin::Report, Ok(())),
+        (Origin::Forwarded, Ok(())),
+        (Origin::Notice, Ok(())),
+        (Origin::Submitted, Err(Refusal::Full)),
+    ] {
+        let id = world.commit_of(origin);
+        world.settle();
+        assert_eq!(world.lives[&id].answer, Some(answer), "{origin:?}");
+    }
+    assert_eq!(world.log.messages(), 23);
+}
+
+#[test]
+fn that_the_queue_is_full_is_told_again_when_it_had_become_a_sixteenth_smaller() {
+    let mut world = World::new(1, Params { message_limit: 32, ..params() });
+    world.settle();
+    let mut ids: Vec<_> = (0..33).map(|_| (world.commit(), world.settle()).0).collect();
+    // How many leave, and how often it was told when the queue is full again.
+    for (leaving, told) in [(1, 1), (2, 1), (3, 2)] {
+        for id in ids.drain(..leaving) {
+            world.settle_one(id, 0, true);
+            world.remove(id);
+            world.settle();
+        }
+        for _ in 0..=leaving {
+            world.commit();
+            world.settle();
+        }
+        let found = world.troubles.iter().filter(|text| text.contains("queue_message_limit")).count();
+        assert_eq!(found, told, "after {leaving} have left");
+    }
+}
+
+#[test]
+fn a_limit_of_none_is_no_limit() {
+    let limit = |text| Params::new(&Settings::of(&[("queue_message_limit", text)])).message_limit;
+    assert_eq!([limit("0"), limit("7")], [usize::MAX, 7]);
 }
 
 #[test]

@@ -264,6 +264,17 @@ impl World {
 
     pub(super) fn commit_sized(&mut self, stored: u64, place: ContentPlace) -> QueueId {
         let message = self.message(stored, place);
+        self.commit_this(message, place)
+    }
+
+    /// One that we may have made ourselves.
+    pub(super) fn commit_of(&mut self, origin: Origin) -> QueueId {
+        let message = Message { origin, ..self.message(10, ContentPlace::Inline) };
+        self.commit_this(message, ContentPlace::Inline)
+    }
+
+    fn commit_this(&mut self, message: Message, place: ContentPlace) -> QueueId {
+        let stored = message.stored;
         let id = message.id;
         let content: Vec<u8> = (0..stored).map(|at| (at as u8) ^ (id.0 >> 12) as u8).collect();
         if place == ContentPlace::File {
