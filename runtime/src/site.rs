@@ -184,11 +184,11 @@ impl<E: Environment> Site<E> {
         for door in self.doors.values().filter(|door| door.tls.is_none()) {
             let session = &door.config.session;
             let remedy = match session.tls_level {
-                session::TlsLevel::Encrypt => {
+                session::ServerTls::Encrypt => {
                     "without them all mail is refused: 530 Must issue a STARTTLS command first"
                 }
-                session::TlsLevel::May => "without them STARTTLS is not offered",
-                session::TlsLevel::None => continue,
+                session::ServerTls::May => "without them STARTTLS is not offered",
+                session::ServerTls::None => continue,
             };
             let what = "there is no certificate: set smtpd_tls_cert_file and smtpd_tls_key_file";
             found.insert(self.config.doubt("smtpd_tls_cert_file", what, remedy));
@@ -409,7 +409,7 @@ fn server_tls<E: Environment>(
     provider: &Arc<CryptoProvider>,
     settings: &Settings,
 ) -> Result<Option<Arc<rustls::ServerConfig>>, Wrong> {
-    let wanted = session::TlsLevel::is_wanted(settings);
+    let wanted = session::ServerTls::is_wanted(settings);
     let (chain, key) = (settings.text("smtpd_tls_cert_file"), settings.text("smtpd_tls_key_file"));
     if !wanted || chain.is_empty() || chain == "none" {
         return Ok(None);

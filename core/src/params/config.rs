@@ -214,13 +214,15 @@ impl Config {
     #[must_use]
     pub fn host_names(&self) -> BTreeMap<String, Place> {
         let mut names = BTreeMap::new();
-        let settings = self.settings(None);
-        let lists = [
-            ("inet_interfaces", settings.list("inet_interfaces")),
-            ("proxy_interfaces", settings.list("proxy_interfaces")),
-        ];
-        for (parameter, items) in lists {
-            let place = self.place(parameter, None);
+        let of_main = [("inet_interfaces", None), ("proxy_interfaces", None)];
+        // Where mail leaves from, each transport may say for itself.
+        let overriding =
+            self.services.iter().filter(|service| service.overrides.contains_key("inet_interfaces"));
+        for (parameter, service) in
+            of_main.into_iter().chain(overriding.map(|service| ("inet_interfaces", Some(service))))
+        {
+            let items = self.settings(service.map(Service::key).as_deref()).list(parameter);
+            let place = self.place(parameter, service);
             names.extend(items.into_iter().filter(|item| is_host_name(item)).map(|item| (item, place)));
         }
         for service in &self.services {
@@ -435,6 +437,7 @@ fn without(name: &str) -> &'static str {
     }
 }
 
+/// A value as rooms compare it.
 fn canonical(kind: Kind, value: String) -> String {
     kind.canonical(&value).map_or(value, str::to_owned)
 }

@@ -2,8 +2,9 @@
 
 use super::master_cf::Service;
 use super::ports::port_number;
-use super::problem::{File, Place};
-use super::{Config, Problem, Settings, TlsLevel};
+use super::problem::Place;
+use super::{Config, Problem, ServerTls, Settings};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses from which mail is sent.
@@ -27,12 +28,17 @@ const MAILBOXES: [&str; 2] = ["virtual_mailbox_limit", "mailbox_size_limit"];
 pub fn judge(config: &Config) -> Vec<Problem> {
     let mut problems = Vec::new();
     values(&View { config, service: None, settings: config.settings(None) }, &mut problems);
+    let own: BTreeSet<String> = problems.iter().map(|problem| problem.text.clone()).collect();
     for service in config.services().iter().filter(|service| !service.overrides.is_empty()) {
         let settings = config.settings(Some(&service.key()));
         let mut found = Vec::new();
         values(&View { config, service: Some(service), settings }, &mut found);
-        // What main.cf says is told once, at main.cf.
-        problems.extend(found.into_iter().filter(|problem| problem.place == service.place));
+        for mut problem in found {
+            // What main.cf says is told once, at main.cf; what comes of both, where the service differs.
+            let is_mains = problem.place != service.place && own.contains(&problem.text);
+            problem.place = service.place;
+            problems.extend(Some(problem).filter(|_| !is_mains));
+        }
     }
     guards(config, &mut problems);
     problems
@@ -47,9 +53,7 @@ struct View<'c> {
 
 impl View<'_> {
     fn place(&self, name: &str) -> Place {
-        let own = self.service.and_then(|service| self.config.set_at(name, Some(service)));
-        let main = || self.config.set_at(name, None);
-        own.or_else(main).unwrap_or(Place { file: File::Main, line: None })
+        self.config.place(name, self.service)
     }
 
     fn fault(&self, name: &str, what: &str, remedy: &str) -> Problem {
@@ -114,7 +118,7 @@ fn owner(view: &View<'_>, problems: &mut Vec<Problem>) {
 /// Values that mean something else here than their words.
 fn meanings(view: &View<'_>, problems: &mut Vec<Problem>) {
     let level = view.settings.text("smtpd_tls_security_level");
-    if TlsLevel::is_of_clients(level) {
+    if ServerTls::is_of_clients(level) {
         let what = format!("{level} is a level of clients: encrypt is used");
         problems.push(view.doubt("smtpd_tls_security_level", &what, "write encrypt"));
     }
@@ -130,11 +134,12 @@ fn guards(config: &Config, problems: &mut Vec<Problem>) {
     let services = config.services().iter().map(Some);
     for service in std::iter::once(None).chain(services) {
         let settings = config.settings(service.map(Service::key).as_deref());
-        let mandatory = TlsLevel::is_mandatory(&settings);
+        let mandatory = ServerTls::is_mandatory(&settings);
         for name in GUARDS.iter().filter(|name| mandatory && settings.flag(name)) {
-            let Some(place) = config.set_at(name, service) else { continue };
             let text = format!("not working yet: {name}, and without it strangers would be let in");
-            problems.push(Problem::error(place, text, "take the line out, and keep them out otherwise"));
+            let remedy = "take the line out, and keep them out otherwise";
+            let problem = Problem::error(config.place(name, service), text, remedy);
+            problems.extend(Some(problem).filter(|problem| !problems.contains(problem)));
         }
     }
 }
@@ -279,6 +284,41 @@ mod tests {
                 "master.cf:2: error: smtp_bind_address: \"1.2.3\" is no IPv4 address; write the address of an interface of this host",
             ]
         );
+    }
+
+    #[test]
+    fn what_comes_of_a_service_s_value_and_main_cf_s_is_told_at_the_service() {
+        for (line, overridden, words) in [
+            (
+                "smtpd_tls_req_ccert = yes\nsmtpd_tls_security_level = may",
+                "smtpd -o smtpd_tls_security_level=encrypt",
+                // The line to take out is that of the parameter that does not work.
+                "main.cf:2: error: not working yet: smtpd_tls_req_ccert, and without it strangers would be let in",
+            ),
+            (
+                "mailbox_size_limit = 51200000",
+                "smtpd -o message_size_limit=200000000",
+                "master.cf:1: warning: mailbox_size_limit: 51200000 octets are less than a message may have",
+            ),
+            (
+                "helo = mx.a.test\nsmtp_helo_name = $helo",
+                "smtp -o helo=",
+                "master.cf:1: error: smtp_helo_name: \"\" can not be said in a greeting",
+            ),
+            (
+                "mail_owner = post",
+                "smtp -o default_privs=post",
+                "master.cf:1: error: mail_owner: mail_owner and default_privs are the same user, post",
+            ),
+        ] {
+            let service = if overridden.starts_with("smtpd") { "2525 inet" } else { "out unix" };
+            let master = format!("{service} n - n - - {overridden}\n");
+            let said = said_of(line, &master);
+            assert_eq!(said.iter().filter(|said| said.contains(words)).count(), 1, "{line}: {said:?}");
+        }
+        // Both see it, and it is said once.
+        let line = "smtpd_tls_req_ccert = yes\nsmtpd_tls_security_level = encrypt";
+        assert_eq!(said_of(line, "2525 inet n - n - - smtpd\n").len(), 1);
     }
 
     #[test]

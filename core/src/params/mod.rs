@@ -29,7 +29,7 @@ pub use host::Host;
 pub use ports::port_number;
 pub use print::Printing;
 pub use problem::{Problem, Severity};
-pub use server_tls::TlsLevel;
+pub use server_tls::ServerTls;
 
 use crate::ask::TableName;
 use crate::time::Duration;

@@ -3,7 +3,7 @@
 //! services(5) itself is not read: core reads no file, and a configuration shall mean the same on each host. The names are those
 //! behind which mail, or what is configured beside it, may have a server.
 
-/// As IANA assigned them; `mail`, `imap2` and `ssmtp` are aliases of services(5), and `qmqp` and `lmtp` are Postfix's own.
+/// As IANA assigned them; `mail`, `imap2` and `ssmtp` are aliases of services(5), and `lmtp` is what Postfix takes it for.
 const NAMES: [(&str, u16); 20] = [
     ("ssh", 22),
     ("lmtp", 24),

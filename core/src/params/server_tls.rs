@@ -6,7 +6,7 @@ use super::Settings;
 
 /// Whether TLS is offered or demanded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum TlsLevel {
+pub enum ServerTls {
     /// Neither.
     #[default]
     None,
@@ -19,7 +19,7 @@ pub enum TlsLevel {
 /// Levels of a client, with which it looks at a server's certificate. As in Postfix, a server can only take them to be strict.
 const OF_CLIENTS: [&str; 3] = ["fingerprint", "verify", "secure"];
 
-impl TlsLevel {
+impl ServerTls {
     /// Of the settings of one service.
     ///
     /// # Errors
@@ -64,23 +64,23 @@ mod tests {
     #[test]
     fn old_names_count_where_there_is_no_level_and_levels_of_clients_are_strict() {
         for (pairs, level) in [
-            (&[][..], TlsLevel::None),
-            (&[("smtpd_use_tls", "yes")], TlsLevel::May),
-            (&[("smtpd_enforce_tls", "yes")], TlsLevel::Encrypt),
-            (&[("smtpd_enforce_tls", "yes"), ("smtpd_tls_security_level", "may")], TlsLevel::May),
-            (&[("smtpd_use_tls", "yes"), ("smtpd_tls_security_level", "none")], TlsLevel::None),
-            (&[("smtpd_tls_security_level", "verify")], TlsLevel::Encrypt),
-            (&[("smtpd_tls_security_level", "secure")], TlsLevel::Encrypt),
-            (&[("smtpd_tls_security_level", "fingerprint")], TlsLevel::Encrypt),
+            (&[][..], ServerTls::None),
+            (&[("smtpd_use_tls", "yes")], ServerTls::May),
+            (&[("smtpd_enforce_tls", "yes")], ServerTls::Encrypt),
+            (&[("smtpd_enforce_tls", "yes"), ("smtpd_tls_security_level", "may")], ServerTls::May),
+            (&[("smtpd_use_tls", "yes"), ("smtpd_tls_security_level", "none")], ServerTls::None),
+            (&[("smtpd_tls_security_level", "verify")], ServerTls::Encrypt),
+            (&[("smtpd_tls_security_level", "secure")], ServerTls::Encrypt),
+            (&[("smtpd_tls_security_level", "fingerprint")], ServerTls::Encrypt),
         ] {
             let settings = Settings::of(pairs);
-            assert_eq!(TlsLevel::of(&settings), Ok(level), "{pairs:?}");
-            assert_eq!(TlsLevel::is_wanted(&settings), level != TlsLevel::None, "{pairs:?}");
-            assert_eq!(TlsLevel::is_mandatory(&settings), level == TlsLevel::Encrypt, "{pairs:?}");
+            assert_eq!(ServerTls::of(&settings), Ok(level), "{pairs:?}");
+            assert_eq!(ServerTls::is_wanted(&settings), level != ServerTls::None, "{pairs:?}");
+            assert_eq!(ServerTls::is_mandatory(&settings), level == ServerTls::Encrypt, "{pairs:?}");
         }
         let dane = Settings::of(&[("smtpd_tls_security_level", "dane")]);
-        assert!(TlsLevel::of(&dane).is_err_and(|why| why.contains("no level of a server")));
+        assert!(ServerTls::of(&dane).is_err_and(|why| why.contains("no level of a server")));
         let wrapped = Settings::of(&[("smtpd_tls_wrappermode", "yes")]);
-        assert!(TlsLevel::is_wanted(&wrapped) && TlsLevel::is_mandatory(&wrapped));
+        assert!(ServerTls::is_wanted(&wrapped) && ServerTls::is_mandatory(&wrapped));
     }
 }

@@ -29,7 +29,7 @@ mod transaction;
 mod view;
 mod words;
 
-pub use crate::params::TlsLevel;
+pub use crate::params::ServerTls;
 pub use door::{Input, Moment, Named, Output, Peer, Refused};
 pub use heard::Heard;
 pub use params::{BareNewline, Discarded, Params, Shared};
@@ -228,7 +228,7 @@ impl Session {
         }
         let before_tls =
             matches!(self.verb, Verb::Helo | Verb::Ehlo | Verb::StartTls | Verb::Noop | Verb::Quit);
-        if self.params.tls_level == TlsLevel::Encrypt && self.tls.is_none() && !before_tls {
+        if self.params.tls_level == ServerTls::Encrypt && self.tls.is_none() && !before_tls {
             return Some(replies::TLS_FIRST.reply());
         }
         (self.verb == Verb::Unknown).then(|| replies::NOT_RECOGNIZED.reply())

@@ -2,7 +2,7 @@
 
 use crate::ask::TableName;
 use crate::mail::{NoticeClass, NoticeClasses};
-use crate::params::{Settings, TlsLevel};
+use crate::params::{ServerTls, Settings};
 use crate::session::words::Words;
 use crate::time::Duration;
 use std::fmt;
@@ -103,7 +103,7 @@ pub struct Params {
     /// `smtpd_forbidden_commands`.
     pub forbidden_commands: Words,
     /// `smtpd_tls_security_level`; when empty `smtpd_enforce_tls`, `smtpd_use_tls`.
-    pub tls_level: TlsLevel,
+    pub tls_level: ServerTls,
     /// `smtpd_tls_wrappermode`.
     pub tls_wrapper: bool,
     /// The driver has a certificate and key and can shake hands. Not a parameter: the driver sets it.
@@ -158,7 +158,7 @@ impl Default for Params {
             noop_commands: Words::default(),
             forbidden_commands: Words::parse("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}")
                 .expect("a test reads the same list"),
-            tls_level: TlsLevel::None,
+            tls_level: ServerTls::None,
             tls_wrapper: false,
             tls_ready: false,
             tls_log: false,
@@ -187,9 +187,9 @@ impl Params {
         };
         let noop_commands = words("smtpd_noop_commands", settings.text("smtpd_noop_commands"));
         let forbidden_commands = words("smtpd_forbidden_commands", settings.text("smtpd_forbidden_commands"));
-        let tls_level = TlsLevel::of(settings).unwrap_or_else(|error| {
+        let tls_level = ServerTls::of(settings).unwrap_or_else(|error| {
             wrong.push(("smtpd_tls_security_level".to_owned(), error));
-            TlsLevel::Encrypt
+            ServerTls::Encrypt
         });
         let bare_newline = bare_newline(settings.text("smtpd_forbid_bare_newline")).unwrap_or_else(|error| {
             wrong.push(("smtpd_forbid_bare_newline".to_owned(), error));
@@ -251,7 +251,7 @@ impl Params {
     /// STARTTLS can be offered.
     #[must_use]
     pub fn offers_tls(&self) -> bool {
-        self.tls_ready && self.tls_level != TlsLevel::None
+        self.tls_ready && self.tls_level != ServerTls::None
     }
 }
 

@@ -3,7 +3,7 @@
 //! Promise: nothing that was said in the clear holds inside TLS (RFC 3207 4.2), and nothing that came in the clear is obeyed there.
 
 use super::stage::{Pending, Stage};
-use super::{Session, TlsLevel, replies};
+use super::{ServerTls, Session, replies};
 use crate::event::Event;
 use crate::mail::TlsFacts;
 use crate::time::Now;
@@ -15,7 +15,7 @@ impl Session {
             Some(replies::STARTTLS_SYNTAX)
         } else if self.tls.is_some() {
             Some(replies::TLS_ALREADY)
-        } else if self.params.tls_level == TlsLevel::None || self.discards("STARTTLS") {
+        } else if self.params.tls_level == ServerTls::None || self.discards("STARTTLS") {
             Some(replies::NOT_IMPLEMENTED)
         } else if !self.params.tls_ready {
             Some(replies::NO_TLS_NOW)

@@ -10,7 +10,7 @@ use crate::trouble::{told, words};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{BodyType, NoticeClass, QueueId, QueueIds, Ret};
 use postrider_core::session::{
-    Discarded, Input, Named, Output, Params, Peer, Refused, Session, Shared, Sort, TlsLevel, Transaction,
+    Discarded, Input, Named, Output, Params, Peer, Refused, ServerTls, Session, Shared, Sort, Transaction,
 };
 use postrider_core::time::{Instant, Now};
 use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
@@ -51,7 +51,7 @@ pub(super) fn run(setup: &Setup) -> Result<(), Failure> {
     })?;
     // No network, no certificate: nothing to secure, nobody to be named, and nobody in between: a whole script may come at once.
     let params = Params {
-        tls_level: TlsLevel::None,
+        tls_level: ServerTls::None,
         tls_wrapper: false,
         tls_ready: false,
         forbid_unauth_pipelining: false,

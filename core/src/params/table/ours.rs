@@ -13,7 +13,7 @@ rows! { OURS:
     /// The number of this node in queue ids, so that ids of several nodes never meet.
     "node_number" number(0, 1023) = "0", Queue, Ours;
     /// Messages in the queue at most; each needs some 400 octets of memory. New mail beyond is refused with 452 until some have
-    /// left. 0 for no limit.
+    /// left. 0 for no limit. A change takes a new start.
     "queue_message_limit" number(0, SIZE_MAX) = "5000000", Queue, Ours;
     /// Record the contents of messages too. Without it a recording has the size and the SHA-256 of each content, its line ends, and
     /// the header fields that decide something: addresses, Message-Id, Date, trace fields.

@@ -80,7 +80,7 @@ rows! { SMTP:
     "smtp_helo_name" TEXT = "$myhostname", Smtp, Works;
     /// How long the server may take for its greeting and its reply to HELO or EHLO.
     "smtp_helo_timeout" time(Unit::Seconds, 1, INT_MAX) = "300s", Smtp, Works;
-    /// How host names become addresses: by `dns`, `native`: by the hosts file, then DNS; or both in that order.
+    /// How host names become addresses: `dns` asks DNS alone, `native` the hosts file and then DNS; of two, the first that knows the name.
     "smtp_host_lookup" words(&["dns", "native"]) = "dns", Smtp, Works;
     /// Longer lines are broken when sent, with a space; 0 for no limit. RFC 5321 4.5.3.1.6 allows 998 octets.
     "smtp_line_length_limit" number(0, INT_MAX) = "998", Smtp, Works;
