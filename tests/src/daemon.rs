@@ -2,7 +2,7 @@
 
 use crate::names::Names;
 use crate::smtp::Client;
-use crate::{Scratch, binary, free_port, wait_for};
+use crate::{Scratch, binary, free_port, program, wait_for};
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, User};
@@ -92,6 +92,22 @@ impl Daemon {
         daemon.write_main_cf(main_cf);
         daemon.write_master_cf(master_cf);
         daemon
+    }
+
+    /// The daemon sees these lines in place of this machine's hosts file, from its next start on.
+    ///
+    /// # Panics
+    /// For anybody but root, who alone can show it another file; or when that cannot be written.
+    pub fn own_hosts(&mut self, lines: &str) {
+        assert!(Uid::effective().is_root(), "a hosts file of its own needs root: run this test as root");
+        let hosts = self.path().join("hosts");
+        fs::write(&hosts, lines).expect("a scratch folder");
+        // Each of them becomes the next, so that the process is the daemon in the end.
+        let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        let words = ["--mount", "--propagation", "private", "sh", "-c", script];
+        self.starter = vec![program("unshare", "util-linux").into()];
+        self.starter.extend(words.map(OsString::from));
+        self.starter.push(hosts.into());
     }
 
     /// Writes main.cf: the test's own lines behind those that keep it in its folder, and in place of those of the same name.

@@ -67,6 +67,8 @@ fn day(name: &str, more: &str) -> Daemon {
         relay.address.port()
     );
     daemon.write_main_cf(&recorded(&daemon, &lines));
+    // The name of a client is recorded and explained.
+    daemon.own_hosts("127.0.0.1 localhost\n");
     daemon.run();
     let mut client = daemon.client();
     client.expect("EHLO client.test", "250");

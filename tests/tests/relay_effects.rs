@@ -45,8 +45,10 @@ fn one_client_may_have_so_many_connections() {
     assert!(first.greeting.starts_with("220 "), "{}", first.greeting);
     assert!(second.greeting.starts_with("421 4.7.0 "), "{}", second.greeting);
 
-    let by_name = "smtpd_client_event_limit_exceptions = localhost";
-    let daemon = Daemon::start("connection-count-excepted", &format!("{limit}{by_name}"));
+    let by_name = "smtpd_client_event_limit_exceptions = friend.test";
+    let mut daemon = Daemon::prepare("connection-count-excepted", &format!("{limit}{by_name}"), "");
+    daemon.own_hosts("127.0.0.1 friend.test\n");
+    daemon.run();
     let both = [daemon.client(), daemon.client()];
     assert!(both.iter().all(|client| client.greeting.starts_with("220 ")), "{both:?}");
 }
@@ -321,10 +323,13 @@ fn a_host_is_found_as_the_system_finds_it() {
         let line = relayed(&daemon);
         assert!(line.contains("relay=relay.test[127.0.0.1]:") && line.contains("status=sent"), "{line}");
 
-        // localhost is in the hosts file, and the name server has never heard of it.
-        let daemon = Daemon::start("native-listed", &lines.replace("[relay.test]", "[localhost]"));
+        // This one is in the hosts file, and the name server has never heard of it.
+        let lines_listed = lines.replace("[relay.test]", "[listed.test]");
+        let mut daemon = Daemon::prepare("native-listed", &lines_listed, "");
+        daemon.own_hosts("127.0.0.1 listed.test\n");
+        daemon.run();
         let line = relayed(&daemon);
-        assert!(line.contains("relay=localhost[127.0.0.1]:") && line.contains("status=sent"), "{line}");
+        assert!(line.contains("relay=listed.test[127.0.0.1]:") && line.contains("status=sent"), "{line}");
 
         let daemon = Daemon::start("native-fails", &lines);
         daemon.names.line("relay.test A SERVFAIL");

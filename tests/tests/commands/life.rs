@@ -52,14 +52,16 @@ fn sighup_opens_the_log_again() {
 
 #[test]
 fn a_message_s_life_is_one_grep_of_its_id() {
-    let daemon = Daemon::start("grep", "syslog_name = mx-1");
+    let mut daemon = Daemon::prepare("grep", "syslog_name = mx-1", "");
+    daemon.own_hosts("127.0.0.1 peer.test\n");
+    daemon.run();
     let reply = daemon.client().deliver("a@x.test", &["you@here.test"], "Message-Id: <1@x>\r\n\r\nbody\r\n");
     let id = reply.trim_end().rsplit(' ').next().expect("an id").to_owned();
     _ = daemon.wait_for_log(&format!("{id}: removed"));
     let log = daemon.log();
     let life: Vec<&str> = log.lines().filter(|line| line.contains(&id)).collect();
     let expected = [
-        format!("mx-1/smtpd[*]: {id}: client=localhost[127.0.0.1]"),
+        format!("mx-1/smtpd[*]: {id}: client=peer.test[127.0.0.1]"),
         format!("mx-1/cleanup[*]: {id}: message-id=<1@x>"),
         format!("mx-1/qmgr[*]: {id}: from=<a@x.test>, size="),
         format!("mx-1/virtual[*]: {id}: to=<you@here.test>, relay=virtual, delay="),
