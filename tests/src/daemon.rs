@@ -71,7 +71,15 @@ impl Daemon {
     /// When the folder cannot be written.
     #[must_use]
     pub fn prepare(name: &str, main_cf: &str, master_cf: &str) -> Self {
-        let scratch = Scratch::new(name);
+        Self::prepare_in(Scratch::new(name), main_cf, master_cf)
+    }
+
+    /// The same in a folder that the test has chosen.
+    ///
+    /// # Panics
+    /// When the folder cannot be written.
+    #[must_use]
+    pub fn prepare_in(scratch: Scratch, main_cf: &str, master_cf: &str) -> Self {
         let port = free_port();
         let daemon = Self {
             scratch,

@@ -17,6 +17,7 @@ pub mod smtp;
 pub mod tls;
 pub mod world;
 
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -53,9 +54,25 @@ impl Scratch {
     /// When the system's folder for such cannot be written.
     #[must_use]
     pub fn new(name: &str) -> Self {
+        Self::below(&std::env::temp_dir(), name)
+    }
+
+    /// The same on a disk, for what a file system of memory does not do: /tmp is one on many machines.
+    ///
+    /// # Panics
+    /// When /var/tmp lies in memory as well, or cannot be written.
+    #[must_use]
+    pub fn on_disk(name: &str) -> Self {
+        let folder = Path::new("/var/tmp");
+        let kind = statfs(folder).expect("/var/tmp is there").filesystem_type();
+        assert!(kind != TMPFS_MAGIC, "/var/tmp is a tmpfs: this test needs it on a disk");
+        Self::below(folder, name)
+    }
+
+    fn below(folder: &Path, name: &str) -> Self {
         static LAST: AtomicU64 = AtomicU64::new(0);
         let number = LAST.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("postrider-{name}-{}-{number}", std::process::id()));
+        let path = folder.join(format!("postrider-{name}-{}-{number}", std::process::id()));
         _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("the temporary folder can be written");
         Self { path }
