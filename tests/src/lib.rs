@@ -112,18 +112,31 @@ pub fn binary(name: &str) -> PathBuf {
 /// The daemon as it ships, with all optimisation: what a trace is taken of.
 ///
 /// # Panics
-/// When it has not been built; the text says how.
+/// When it has not been built, or not since its sources changed; the text says how.
 #[must_use]
 pub fn released() -> PathBuf {
     let built = binary("postrider");
     let profiles = built.parent().and_then(Path::parent).expect("target/PROFILE/PROGRAM");
     let path = profiles.join("release/postrider");
-    assert!(
-        path.exists(),
-        "{} is not built: run `cargo build --release -p postrider --bin postrider` first",
-        path.display()
-    );
+    let how = "run `cargo build --release -p postrider --bin postrider` first";
+    assert!(path.exists(), "{} is not built: {how}", path.display());
+    if let Some(source) = newer_source(&path) {
+        panic!("{} is older than {}: {how}", path.display(), source.display());
+    }
     path
+}
+
+/// A source of a program that has changed since it was built, or is gone. Cargo writes beside the program what it was made of:
+/// `PROGRAM: SOURCE SOURCE …`, with a backslash before a space in a name.
+fn newer_source(program: &Path) -> Option<PathBuf> {
+    let list = program.with_extension("d");
+    let text = std::fs::read_to_string(&list).unwrap_or_else(|error| panic!("{}: {error}", list.display()));
+    let text = text.replace("\\ ", "\0");
+    let (_, sources) = text.split_once(": ").expect("cargo writes a colon");
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    let built = changed(program);
+    let is_newer = |source: &PathBuf| changed(source).is_none_or(|at| Some(at) > built);
+    sources.split_whitespace().map(|name| PathBuf::from(name.replace('\0', " "))).find(is_newer)
 }
 
 /// A program of a Debian package.
