@@ -14,6 +14,7 @@ pub mod names;
 pub mod postfix;
 pub mod server;
 pub mod smtp;
+pub mod smuggling;
 pub mod tls;
 pub mod world;
 

@@ -14,7 +14,7 @@ const SHOWN: &[Row] = &[
         "SMTP smuggling: ends of data that are none",
         &[
             "tests/tests/smuggling.rs::no_end_of_data_but_the_true_one_ends_the_data",
-            "tests/tests/smuggling.rs::a_true_end_of_data_is_seen_by_the_same_judge",
+            "tests/tests/smuggling.rs::a_true_end_of_data_is_found_by_the_same_judge",
             "tests/tests/under_tls.rs::no_end_of_data_but_the_true_one_ends_it_under_tls_either",
             "tests/tests/fuzzed.rs::what_chance_makes_of_it_breaks_no_law",
             "core/src/wire/content.rs::nothing_but_crlf_dot_crlf_ends_the_data",

@@ -4,34 +4,26 @@
 use postrider_tests::daemon::Daemon;
 use postrider_tests::server::Server;
 use postrider_tests::smtp::Client;
+use postrider_tests::smuggling::{ENDS, OBEDIENT, TRUE_END, attack, judge, place, promises};
 use postrider_tests::tls::{self, server_lines};
 use postrider_tests::{program, wait_for};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Output, Stdio};
 
-/// What some program took for the end of the data; one that does is enough for a smuggler.
-const ENDS: &[&[u8]] = &[
-    b"\n.\n",
-    b"\n.\r\n",
-    b"\r.\r",
-    b"\r.\r\n",
-    b"\r\n.\n",
-    b"\r\n.\r",
-    b"\r\n.\r\r\n",
-    b"\r\r\n.\r\r\n",
-    b"\r\0\n.\r\0\n",
-    b"\r\n.\0\r\n",
-    b"\r\n \x2e\r\n",
-];
-
 /// A relay that offers STARTTLS.
 fn relay(name: &str) -> (Daemon, Server) {
+    relay_with(name, "")
+}
+
+/// The same with more lines of main.cf.
+fn relay_with(name: &str, more: &str) -> (Daemon, Server) {
     let server = Server::start();
     let mut daemon = Daemon::prepare(name, "", "");
     let lines = server_lines(&daemon.config());
     daemon.write_main_cf(&format!(
-        "{lines}smtpd_tls_loglevel = 1\nrelayhost = [127.0.0.1]:{}\n",
+        "{lines}{more}smtpd_tls_loglevel = 1\nrelayhost = [127.0.0.1]:{}\n",
         server.address.port()
     ));
     daemon.run();
@@ -87,54 +79,46 @@ fn envelope(client: &mut Client, sender: &str) {
     client.expect("DATA", "354");
 }
 
+/// One session under TLS with the octets of an attack, each piece in a record of its own. Adds its sender when its message was taken.
+fn send_attack(daemon: &Daemon, name: &str, pieces: &[&[u8]], promised: &mut BTreeSet<String>) {
+    let mut client = tls::client(daemon.port).secure(b"");
+    client.expect("EHLO client.test", "250");
+    envelope(&mut client, name);
+    pieces.iter().for_each(|piece| client.send(piece));
+    client.send(b"QUIT\r\n");
+    let said = String::from_utf8_lossy(&client.rest()).into_owned();
+    promised.extend(promises(&said).then(|| format!("{name}@client.test")));
+}
+
 #[test]
 fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
     let (daemon, server) = relay("smuggling-tls");
-    let mut promised = vec!["last@client.test".to_owned()];
+    let mut promised = BTreeSet::new();
     for (number, end) in ENDS.iter().enumerate() {
-        let attack = [
-            b"Subject: outer\r\n\r\nbody",
-            *end,
-            b"MAIL FROM:<smuggled@evil.test>\r\nRCPT TO:<victim@far.test>\r\nDATA\r\nSubject: in\r\n\r\nevil\r\n.\r\n",
-        ]
-        .concat();
-        let middle = "Subject: outer\r\n\r\nbody".len() + end.len() / 2;
+        let attack = attack(end);
+        let middle = place(end).start + end.len() / 2;
         // In one record, each octet in a record of its own, and cut within what pretends to be the end.
         let cuts =
             [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]];
         for (way, pieces) in cuts.into_iter().enumerate() {
-            let sender = format!("outer{number}-{way}");
-            let mut client = tls::client(daemon.port).secure(b"");
-            client.expect("EHLO client.test", "250");
-            envelope(&mut client, &sender);
-            pieces.iter().for_each(|piece| client.send(piece));
-            client.send(b"QUIT\r\n");
-            let said = client.rest();
-            let is_taken = String::from_utf8_lossy(&said).contains("250 2.0.0 Ok: queued as ");
-            promised.extend(is_taken.then(|| format!("{sender}@client.test")));
+            send_attack(&daemon, &format!("outer{number}-{way}"), &pieces, &mut promised);
         }
     }
-    let sessions = 3 * ENDS.len();
-    assert!(
-        promised.len() > sessions / 2,
-        "{} of {sessions} attacks were taken as one message",
-        promised.len()
-    );
-    // The control: a message whose end is true.
-    let mut client = tls::client(daemon.port).secure(b"");
-    client.expect("EHLO client.test", "250");
-    envelope(&mut client, "last");
-    client.send(b"Subject: last\r\n\r\nbody\r\n.\r\n");
-    assert!(client.reply().starts_with("250"));
-    daemon.wait_until_the_queue_is_empty();
-    let taken = server.taken();
-    let mut senders: Vec<&str> =
-        taken.iter().filter_map(|message| message.mail.split(['<', '>']).nth(1)).collect();
-    senders.sort_unstable();
-    promised.sort_unstable();
-    assert_eq!(senders, promised, "one envelope is one message, and nothing else arrived");
-    assert!(!taken.iter().any(|message| message.recipients.iter().any(|one| one.contains("victim"))));
+    let (taken, sessions) = (promised.len(), 3 * ENDS.len());
+    assert!(taken > sessions / 2, "{taken} of {sessions} attacks were taken as one message");
+    assert_eq!(judge(&daemon, &server, &promised), Ok(()));
     assert!(!daemon.log().contains("smuggled@evil.test"));
+}
+
+/// Where a client need not wait the second message does come in behind a true end, and the judge finds it.
+#[test]
+fn a_true_end_of_data_under_tls_is_found_by_the_same_judge() {
+    let (daemon, server) = relay_with("smuggling-tls-control", OBEDIENT);
+    let mut promised = BTreeSet::new();
+    send_attack(&daemon, "outer", &[&attack(TRUE_END)], &mut promised);
+    assert_eq!(promised.len(), 1);
+    let found = judge(&daemon, &server, &promised).expect_err("two messages");
+    assert!(found.contains("one envelope is one message") && found.contains("smuggled@evil.test"), "{found}");
 }
 
 #[test]
