@@ -139,6 +139,11 @@ fn said(dialogue: &Dialogue) -> usize {
     dialogue.steps.iter().map(|(_, step)| if let Step::Say(octets) = step { octets.len() } else { 0 }).sum()
 }
 
+/// So many octets of a client are cut at every one alone: 6,000 plays take a second.
+const ALONE_MAX: usize = 6_000;
+/// Octets between two cuts of one play.
+const APART: usize = 600;
+
 fn play_all_ways(text: &str) -> Result<(), Failure> {
     let dialogue = read(text)?;
     let whole = play(&dialogue, &mut |_| Vec::new())?;
@@ -151,13 +156,24 @@ fn play_all_ways(text: &str) -> Result<(), Failure> {
     };
     check("octet by octet", &mut |length| (1..length).collect())?;
     let total = said(&dialogue);
-    // Long bursts are cut at enough places; short dialogues at all.
-    for cut in (1..total).step_by(1 + total / 600) {
+    // A cut at every octet, alone. Of the few that are very long, where that takes minutes: alone before every k-th octet,
+    // and before every octet together with others, which are further apart than most lines are long.
+    let step = if total <= ALONE_MAX { 1 } else { 1 + total / APART };
+    for cut in (1..total).step_by(step) {
         let mut before = 0;
         check(&format!("cut before octet {cut}"), &mut |length| {
             let here = cut.checked_sub(before).filter(|here| *here > 0 && *here < length);
             before += length;
             here.into_iter().collect()
+        })?;
+    }
+    for first in (0..APART).filter(|_| step > 1) {
+        let mut before = 0;
+        check(&format!("cut before octet {first} and every {APART}th from there"), &mut |length| {
+            let here = (before..before + length).filter(|at| at % APART == first && *at > before);
+            let here = here.map(|at| at - before).collect();
+            before += length;
+            here
         })?;
     }
     for seed in 0..8 {
