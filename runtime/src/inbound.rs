@@ -8,11 +8,14 @@ use crate::site::Site;
 use crate::spool::Spool;
 use crate::staging::{Budget, Stage};
 use crate::stream::Stream;
+use postrider_core::ask::Answer;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Message, Notice, QueueId, QueueIds, Refusal};
 use postrider_core::report::Allowance;
 use postrider_core::time::Duration;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -76,6 +79,13 @@ enum Next {
     Commit(Box<Message>),
 }
 
+/// A question that waits for its answer.
+struct Asking {
+    answer: Pin<Box<dyn Future<Output = Answer> + Send>>,
+    /// The client says no more. The session hears of that when it waits for the client: what was said before counts.
+    ended: bool,
+}
+
 /// What ends a wait for the client.
 enum Came {
     Drain,
@@ -92,6 +102,7 @@ where
     pub async fn run(mut self) {
         let mut staged = Stage::new();
         let mut buffer = vec![0; READ_MIN];
+        let mut asking: Option<Asking> = None;
         loop {
             let mut out = Vec::new();
             let next = self.drain(&mut out, &mut staged).await;
@@ -105,7 +116,15 @@ where
                 self.send_notices().await;
             }
             match next {
-                Next::Wait => self.wait(&mut buffer).await,
+                Next::Wait => match &mut asking {
+                    None => self.wait(&mut buffer).await,
+                    Some(question) => {
+                        if let Some(answer) = self.hear(question, &mut buffer).await {
+                            asking = None;
+                            self.tell(Some(Input::Answer(answer)));
+                        }
+                    }
+                },
                 Next::Close => {
                     _ = tokio::time::timeout(self.machine.write_timeout(), self.stream.shutdown()).await;
                     staged.abandon(&self.shared).await;
@@ -113,8 +132,9 @@ where
                 }
                 Next::StartTls => self.secure().await,
                 Next::Ask(question) => {
-                    let answer = self.site.answers.answer(&question).await;
-                    self.tell(Some(Input::Answer(answer)));
+                    let site = Arc::clone(&self.site);
+                    let answer = Box::pin(async move { site.answers.answer(&question).await });
+                    asking = Some(Asking { answer, ended: false });
                 }
                 Next::Identify => {
                     let id = self.shared.identify();
@@ -231,6 +251,23 @@ where
                 }
             }
             Came::Time => self.tell(None),
+        }
+    }
+
+    /// The answer to a question, or nothing: the session was told what the client has said meanwhile. It must know of it before it replies, for
+    /// such a client did not wait for the reply.
+    async fn hear(&mut self, asking: &mut Asking, buffer: &mut [u8]) -> Option<Answer> {
+        let reading = self.machine.room() > 0 && !asking.ended;
+        tokio::select! {
+            biased;
+            read = self.stream.read(buffer), if reading => {
+                match read.unwrap_or(0) {
+                    0 => asking.ended = true,
+                    count => self.tell(Some(Input::Bytes(&buffer[..count]))),
+                }
+                None
+            }
+            answer = &mut asking.answer => Some(answer),
         }
     }
 

@@ -124,6 +124,8 @@ impl Session {
     pub fn room(&self) -> usize {
         match self.stage {
             Stage::Content(_) if self.sleep.is_none() => limits::CHUNK_MAX,
+            // What comes first is a handshake, and not ours to read.
+            Stage::Arriving if self.params.tls_wrapper => 0,
             _ => limits::BACKLOG_MAX.saturating_sub(self.backlog.waiting().len()),
         }
     }

@@ -1,4 +1,4 @@
-//! Drives one inbound joint for each client. What comes while a session waits for something else waits too.
+//! Drives one inbound joint for each client. It hears what comes while it waits for an answer; what comes while it waits for an id or the spool waits too.
 
 use super::{Live, Owner, Who, Work};
 use crate::edges::Machine as Watched;
@@ -14,12 +14,21 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+/// What comes from this host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    /// An answer: octets are heard meanwhile, but not that there will be no more.
+    Answer,
+    /// An id, or the spool.
+    Other,
+}
+
 /// A session.
 #[derive(Debug)]
 pub(super) struct Task {
     machine: Inbound,
-    /// It waits for an answer, an id or the spool, not for the client.
-    busy: bool,
+    /// What it waits for, if that is not the client.
+    awaits: Option<Awaited>,
     inbox: VecDeque<Arrival>,
     staged: Vec<Vec<u8>>,
     /// Who speaks.
@@ -28,7 +37,7 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if self.busy { None } else { self.machine.next_timeout() }
+        if self.awaits.is_some() { None } else { self.machine.next_timeout() }
     }
 }
 
@@ -40,7 +49,7 @@ impl Live {
         let peer = Peer { address: peer.ip(), port: peer.port(), local: self.site.address };
         let machine = Inbound::new(Self::now(scope), Arc::clone(&self.site.door), peer);
         let from = scope.fabric.network.owner(peer.address);
-        let task = Task { machine, busy: false, inbox: VecDeque::new(), staged: Vec::new(), from };
+        let task = Task { machine, awaits: None, inbox: VecDeque::new(), staged: Vec::new(), from };
         self.owners.insert(socket, Owner::Session);
         self.sessions.insert(socket, task);
         self.drain_session(scope, socket);
@@ -55,7 +64,12 @@ impl Live {
 
     pub(super) fn wake_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
         while let Some(task) = self.sessions.get_mut(&socket) {
-            if task.busy || task.machine.room() == 0 {
+            let hears = match task.awaits {
+                None => true,
+                Some(Awaited::Answer) => matches!(task.inbox.front(), Some(Arrival::Octets(..))),
+                Some(Awaited::Other) => false,
+            };
+            if !hears || task.machine.room() == 0 {
                 return;
             }
             let Some(arrival) = task.inbox.pop_front() else { return };
@@ -73,7 +87,7 @@ impl Live {
 
     fn tell_session(&mut self, scope: &mut Scope<'_>, socket: Socket, input: Input<'_>) {
         let Some(task) = self.sessions.get_mut(&socket) else { return };
-        task.busy = false;
+        task.awaits = None;
         let before = task.machine.stage();
         task.machine.handle_input(Self::now(scope), input);
         scope.fabric.edges.note(Watched::Session, before, task.machine.stage());
@@ -92,15 +106,15 @@ impl Live {
                 Effect::Event(event) => self.event(scope, &event),
                 Effect::Notice(notice) => self.notice(scope, &notice),
                 Effect::Ask(question) => {
-                    task.busy = true;
+                    task.awaits = Some(Awaited::Answer);
                     self.ask(scope, who, &question);
                 }
                 Effect::Identify => {
-                    task.busy = true;
+                    task.awaits = Some(Awaited::Other);
                     self.work.push_back(Work::Identify(who));
                 }
                 Effect::Commit(message) => {
-                    task.busy = true;
+                    task.awaits = Some(Awaited::Other);
                     let content = std::mem::take(&mut task.staged);
                     self.commit(scope, who, message, Vec::new(), content);
                 }
