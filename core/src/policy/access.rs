@@ -136,13 +136,14 @@ impl Run<'_> {
             "WARN" => self.act(Action::Log("warn", rest.to_owned())),
             "INFO" => self.act(Action::Log("info", rest.to_owned())),
             "FILTER" | "REDIRECT" | "BCC" | "PREPEND" => self.change(word, rest, about, table),
-            _ if value.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty() => Flow::Permit,
+            // Before the digits that permit: who forgets the text behind a code does not mean to let anybody in.
             _ if is_code(word) => {
                 let code = word.parse().unwrap_or(450);
                 let status = if code >= 500 { "5.7.1" } else { "4.7.1" };
-                let (status, text) = told(rest, status, "", about);
+                let (status, text) = told(rest, status, "Access denied", about);
                 self.refuse(code, &status, &text)
             }
+            _ if value.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty() => Flow::Permit,
             _ => self.apply(value, about, subject)?,
         })
     }

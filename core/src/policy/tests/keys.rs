@@ -21,7 +21,10 @@ fn values_of_access_tables_mean_what_access_5_says() {
         ("DEFER_IF_PERMIT", format!("450 4.7.1 {ABOUT} Service unavailable")),
         ("DEFER_IF_PERMIT 5.1.1 hm", format!("450 4.1.1 {ABOUT} hm")),
         ("DEFER_IF_REJECT hi", "ok".into()),
-        ("550", "ok".into()),
+        // All-numeric text permits, but a reply code without its text is no time stamp.
+        ("1732212000", "ok".into()),
+        ("550", format!("550 5.7.1 {ABOUT} Access denied")),
+        ("450 ", format!("450 4.7.1 {ABOUT} Access denied")),
         ("550 5.1.1 no", format!("550 5.1.1 {ABOUT} no")),
         ("450 x y", format!("450 4.7.1 {ABOUT} x y")),
         ("421 bye", format!("421 4.7.1 {ABOUT} bye")),
