@@ -18,6 +18,9 @@ use crate::wire::EnhancedStatus;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What a message took to come, at most, in the log: a wall clock that was set forward meanwhile says anything.
+const RECEIVING_MAX: Duration = Duration::from_secs(3_600);
+
 /// Who brought an outcome, for the log.
 #[derive(Debug, Clone)]
 pub(super) struct Via {
@@ -246,14 +249,17 @@ impl Manager {
         let diagnosis = outcome.diagnosis();
         let waited = via.started.unwrap_or(now.mono).since(active.since);
         let address = active.aboard.get(&number).unwrap_or(&recipient.address);
+        let age = self.index.get(id).map_or(Duration::ZERO, |entry| entry.age(now.mono));
+        // As in Postfix, what it took to come counts too. Only the wall clock knows, so it counts in the log alone, and within bounds.
+        let coming = now.wall.since(message.envelope.arrived).saturating_sub(age).min(RECEIVING_MAX);
         let event = Event::Delivery {
             program: via.program.clone(),
             id,
             recipient: address.external(),
             original: recipient.original.as_ref().map(crate::wire::Mailbox::external),
             relay: diagnosis.relay.clone(),
-            delay: self.index.get(id).map_or(Duration::ZERO, |entry| entry.age(now.mono)),
-            delays: [active.age_before, waited, via.connect, via.transfer],
+            delay: age.saturating_add(coming),
+            delays: [active.age_before.saturating_add(coming), waited, via.connect, via.transfer],
             dsn: diagnosis.status.to_string(),
             status: DeliveryStatus::of(outcome),
             text: diagnosis.text.clone(),
