@@ -137,7 +137,7 @@ fn run(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure
         "check" => return start::check(directory),
         _ => {}
     }
-    let directory = directory.or_else(|| by_name.then(|| "/etc/postfix".to_owned()));
+    let directory = directory.or_else(|| of_a_name_of_postfix(by_name));
     match command {
         "map" | "postmap" => return map::run("postmap", &rest, &Setup::find_main(directory)?),
         "postalias" => return map::run("postalias", &rest, &Setup::find_main(directory)?),
@@ -161,13 +161,18 @@ fn run(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure
     }
 }
 
+/// Where a command looks that was called by a name of Postfix's: never at the embedded default.
+fn of_a_name_of_postfix(by_name: bool) -> Option<String> {
+    by_name.then(|| std::env::var("MAIL_CONFIG").unwrap_or_else(|_| "/etc/postfix".to_owned()))
+}
+
 fn as_sendmail(command: &str, arguments: &[String], by_name: bool) -> Result<(), Failure> {
     let mut arguments = arguments.to_vec();
     let directory = if arguments.first().is_some_and(|first| first == "-c") && arguments.len() > 1 {
         arguments.remove(0);
         Some(arguments.remove(0))
     } else {
-        by_name.then(|| "/etc/postfix".to_owned())
+        of_a_name_of_postfix(by_name)
     };
     sendmail::run(command, &arguments, directory)
 }
