@@ -213,12 +213,15 @@ mod tests {
             let at = kernel.now().0 + prng.below(1_000);
             model.insert((at, number), number);
             planned.push((kernel.at(Instant(at), number), (at, number)));
-            // What was called off or has happened already may be called off again.
-            let (name, key) = planned[prng.below(planned.len() as u64) as usize];
-            kernel.cancel(name);
-            model.remove(&key);
+            // What was called off or has happened already may be called off again. Most are called off soon, and far from the front.
+            for among in [planned.len(), 100, 100] {
+                let place = planned.len() - 1 - prng.below(among.min(planned.len()) as u64) as usize;
+                let (name, key) = planned[place];
+                kernel.cancel(name);
+                model.remove(&key);
+            }
             assert_eq!(kernel.next_at().map(|at| at.0), model.keys().next().map(|key| key.0));
-            if prng.chance(1, 3) {
+            if prng.chance(1, 16) {
                 assert_eq!(kernel.next(Instant(u64::MAX)), model.pop_first().map(|(_, number)| number));
             }
             assert!(kernel.queue.len() <= 2 * model.len() + 64, "what was called off is forgotten");
