@@ -10,29 +10,38 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-fn config(daemon: &Daemon, name: &str) -> String {
-    String::from_utf8(daemon.command(&["config", "-x", name]).stdout).unwrap()
-}
-
 #[test]
 fn the_queue_lies_where_queue_directory_says() {
-    let daemon = Daemon::start("queue-directory", "");
-    // queue_directory = FOLDER/spool, by the tools.
-    assert!(daemon.path().join("spool/postrider").is_dir());
+    let mut daemon = Daemon::prepare("queue-directory", "", "");
+    let elsewhere = daemon.path().join("elsewhere");
+    daemon.write_main_cf(&format!("queue_directory = {}", elsewhere.display()));
+    daemon.run();
+    assert!(elsewhere.join("postrider").is_dir());
+    // Where it is by the tools' own lines.
+    assert!(!daemon.path().join("spool").exists());
 }
 
 #[test]
 fn values_may_refer_to_the_process_and_its_directory() {
     let lines = "smtpd_banner = $myhostname $config_directory $process_name $process_id";
-    let daemon = Daemon::prepare("process", lines, "");
-    let banner = config(&daemon, "smtpd_banner");
+    let mut daemon = Daemon::start("process", lines);
     let directory = daemon.config().canonicalize().unwrap();
-    let wanted = format!("smtpd_banner = mail.here.test {} postrider ", directory.display());
-    let id = banner.trim_end().strip_prefix(&wanted).unwrap_or_else(|| panic!("{banner}"));
-    assert!(
-        id.parse::<u32>().is_ok(),
-        "process_id, process_name and config_directory are read-only: {banner}"
-    );
+    for _ in 0..2 {
+        let process = daemon.process();
+        let wanted = format!("220 mail.here.test {} postrider {process}\r\n", directory.display());
+        assert_eq!(daemon.client().greeting, wanted);
+        // Another process has another number.
+        daemon.kill();
+        daemon.run();
+        assert_ne!(daemon.process(), process);
+    }
+    // What is computed can not be set.
+    for line in ["process_id = 7", "process_name = letters"] {
+        let daemon = Daemon::prepare("process-set", &format!("{line}\n{lines}"), "");
+        let check = daemon.command(&["check"]);
+        let told = String::from_utf8_lossy(&check.stdout).into_owned();
+        assert!(!told.ends_with(": 0 errors, 0 warnings\n"), "{line}: {told}");
+    }
 }
 
 #[test]
@@ -198,6 +207,43 @@ fn a_server_shows_its_certificate_and_a_client_trusts_its_authority() {
     assert_eq!(server.wait_for_mail("b", 3).len(), 3);
 }
 
+/// Postfix tells more of a handshake the higher the level; here the line of level 1 is all there is to tell.
+#[test]
+fn handshakes_are_told_of_from_level_1_on_by_each_side_for_itself() {
+    let line = "TLS connection established";
+    for (server_level, client_level) in [("0", "0"), ("1", "0"), ("0", "1"), ("2", "2"), ("", "")] {
+        let level = |name: &str, level: &str| match level {
+            "" => String::new(),
+            level => format!("{name} = {level}\n"),
+        };
+        let mut server = Daemon::prepare("tls-log-server", "", "");
+        certificates(server.path());
+        let folder = server.path().display();
+        server.write_main_cf(&format!(
+            "{}smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {folder}/leaf.pem\n\
+             smtpd_tls_key_file = {folder}/leaf.key\nsmtpd_tls_received_header = yes",
+            level("smtpd_tls_loglevel", server_level)
+        ));
+        server.run();
+        let client = Daemon::start(
+            "tls-log-client",
+            &format!(
+                "{}smtp_tls_security_level = may\nrelayhost = [127.0.0.1]:{}\nmydestination =",
+                level("smtp_tls_loglevel", client_level),
+                server.port
+            ),
+        );
+        _ = client.client().deliver("a@client.test", &["b@here.test"], "Subject: tls\r\n\r\nbody\r\n");
+        let mail = String::from_utf8_lossy(&server.wait_for_mail("b", 1)[0]).into_owned();
+        assert!(mail.contains("(using TLSv1.3 with cipher "), "{mail}");
+        _ = client.wait_for_log("status=sent");
+        let told = |daemon: &Daemon| daemon.log().matches(line).count();
+        let is = |level: &str| usize::from(!["", "0"].contains(&level));
+        let levels = format!("levels {server_level}, {client_level}");
+        assert_eq!((told(&server), told(&client)), (is(server_level), is(client_level)), "{levels}");
+    }
+}
+
 #[test]
 fn commands_are_looked_up_in_tables_and_files() {
     let mut daemon = Daemon::prepare("commands", "", "");
@@ -228,16 +274,14 @@ fn commands_are_looked_up_in_tables_and_files() {
 
 #[test]
 fn started_as_root_the_daemon_becomes_mail_owner() {
-    let daemon = Daemon::prepare("mail-owner", "mail_owner = nobody\ndefault_privs = daemon", "");
-    let root = nix::unistd::Uid::effective().is_root();
-    let mut daemon = daemon;
+    assert!(nix::unistd::Uid::effective().is_root(), "only root becomes another: run this test as root");
+    let mut daemon = Daemon::prepare("mail-owner", "mail_owner = nobody\ndefault_privs = daemon", "");
     daemon.run();
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.process())).unwrap();
     let uid =
         status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap().split_whitespace().next().unwrap();
     let nobody = nix::unistd::User::from_name("nobody").unwrap().unwrap().uid;
-    let wanted = if root { nobody } else { nix::unistd::Uid::effective() };
-    assert_eq!(uid, wanted.to_string(), "real user of the daemon");
+    assert_eq!(uid, nobody.to_string(), "real user of the daemon");
 }
 
 /// Mail for a domain whose best mail exchanger is this host, though the domain is not in any of our lists.
@@ -363,4 +407,48 @@ fn mail_leaves_from_the_address_that_is_configured_or_from_another_with_a_warnin
     let daemon = start("bound", "smtp_bind_address = 127.0.0.9\nsmtp_bind_address_enforce = yes");
     let line = relayed(&daemon);
     assert!(line.contains("status=sent"), "{line}");
+}
+
+/// soft_bounce for what a server refuses: the mail stays, and nobody is told that it failed.
+#[test]
+fn with_soft_bounce_what_a_server_refuses_stays_in_the_queue() {
+    let server = Server::scripted(|line, _| match line.starts_with("RCPT") {
+        true => Answer::Say("550 5.1.1 nobody here\r\n".to_owned()),
+        false => Answer::Usual,
+    });
+    let relay = format!("relayhost = [127.0.0.1]:{}", server.address.port());
+    let soft = Daemon::start("soft-bounce", &format!("soft_bounce = yes\n{relay}"));
+    let line = relayed(&soft);
+    assert!(line.contains("dsn=4.1.1, status=deferred (host "), "{line}");
+    let listed = wait_for("the mail to be put off", || {
+        let listed = String::from_utf8(soft.command(&["mailq"]).stdout).unwrap();
+        listed.contains("nobody here").then_some(listed)
+    });
+    assert!(listed.contains("you@far.test"), "{listed}");
+    assert_eq!(soft.delivered("me").len(), 0);
+
+    let hard = Daemon::start("hard-bounce", &relay);
+    let line = relayed(&hard);
+    assert!(line.contains("dsn=5.1.1, status=bounced (host "), "{line}");
+    assert_eq!(hard.wait_for_mail("me", 1).len(), 1);
+    hard.wait_until_the_queue_is_empty();
+}
+
+/// parent_domain_matches_subdomains for transport_maps: `far.test` stands for those below it, else `.far.test` does.
+#[test]
+fn those_below_a_domain_are_found_in_transport_maps_by_its_name_or_by_its_name_with_a_dot() {
+    let tables = "transport_maps = inline:{{far.test = discard:bare}, {.far.test = discard:dotted}}";
+    for (lines, told) in [
+        ("", "dotted"),
+        ("parent_domain_matches_subdomains = relay_domains, smtpd_access_maps", "dotted"),
+        ("parent_domain_matches_subdomains = transport_maps", "bare"),
+    ] {
+        let daemon = Daemon::start("transport-parents", &format!("{tables}\n{lines}"));
+        let to = ["you@far.test", "you@sub.far.test"];
+        _ = daemon.client().deliver("me@here.test", &to, "Subject: far\r\n\r\nbody\r\n");
+        for (to, told) in [(to[0], "bare"), (to[1], told)] {
+            let line = daemon.wait_for_log(&format!("to=<{to}>"));
+            assert!(line.ends_with(&format!("status=sent ({told})")), "{lines}: {line}");
+        }
+    }
 }
