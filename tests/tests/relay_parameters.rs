@@ -5,7 +5,7 @@ use postrider_core::params::table::Works;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Each parameter, and a dialogue, or `FILE::TEST`.
+/// Each parameter, and a dialogue, or `FILE::TEST`; one that has an effect in several places has a row for each.
 const SHOWN: &[(&str, &str)] = &[
     ("mail_owner", "tests/tests/relay_effects.rs::started_as_root_the_daemon_becomes_mail_owner"),
     (
@@ -26,9 +26,22 @@ const SHOWN: &[(&str, &str)] = &[
     ),
     (
         "error_notice_recipient",
-        "tests/tests/notices.rs::the_postmaster_reads_what_was_said_in_a_session_with_trouble",
+        "tests/tests/notice_classes.rs::of_a_client_s_errors_protocol_tells_whom_error_notice_recipient_names",
     ),
     ("notify_classes", "corpus/dialogues/notices/policy.smtp"),
+    ("notify_classes", "corpus/dialogues/notices/bounce.smtp"),
+    ("notify_classes", "corpus/dialogues/notices/data.smtp"),
+    ("notify_classes", "corpus/dialogues/notices/protocol.smtp"),
+    ("notify_classes", "corpus/dialogues/notices/resource-off.smtp"),
+    ("notify_classes", "corpus/dialogues/notices/software-off.smtp"),
+    ("notify_classes", "corpus/dialogues/client-notify-classes.smtp"),
+    ("notify_classes", "corpus/dialogues/client-notify-data.smtp"),
+    ("notify_classes", "tests/tests/notice_classes.rs::of_mail_that_comes_back_bounce_and_2bounce_tell"),
+    ("notify_classes", "tests/tests/notice_classes.rs::of_mail_that_is_late_delay_tells"),
+    (
+        "notify_classes",
+        "tests/tests/notice_classes.rs::of_a_client_s_errors_protocol_tells_whom_error_notice_recipient_names",
+    ),
     ("access_map_defer_code", "corpus/dialogues/parameters/access_map_defer_code.smtp"),
     ("access_map_reject_code", "corpus/dialogues/parameters/access_map_reject_code.smtp"),
     ("best_mx_transport", "corpus/dialogues/client-best-mx-transport.smtp"),
@@ -38,10 +51,22 @@ const SHOWN: &[(&str, &str)] = &[
     ("disable_dns_lookups", "corpus/dialogues/client-disable-dns-lookups.smtp"),
     ("disable_vrfy_command", "corpus/dialogues/other/vrfy-disabled.smtp"),
     ("double_bounce_sender", "corpus/dialogues/parameters/double_bounce_sender.smtp"),
+    (
+        "double_bounce_sender",
+        "tests/tests/notice_classes.rs::notices_and_double_bounces_come_from_double_bounce_sender",
+    ),
     ("fallback_relay", "corpus/dialogues/client-fallback-relay-old-name.smtp"),
     ("ignore_mx_lookup_error", "corpus/dialogues/client-ignore-mx-lookup-error.smtp"),
     ("inet_interfaces", "corpus/dialogues/parameters/inet_interfaces.smtp"),
+    (
+        "inet_interfaces",
+        "tests/tests/listening.rs::a_service_that_names_no_address_listens_on_those_of_inet_interfaces",
+    ),
     ("inet_protocols", "corpus/dialogues/client-inet-protocols.smtp"),
+    (
+        "inet_protocols",
+        "tests/tests/listening.rs::a_service_that_names_no_address_listens_on_those_of_inet_protocols",
+    ),
     ("line_length_limit", "corpus/dialogues/parameters/line_length_limit.smtp"),
     ("lmtp_connect_timeout", "corpus/dialogues/client-lmtp-connect-timeout.smtp"),
     ("lmtp_data_done_timeout", "corpus/dialogues/client-lmtp-data-done-timeout.smtp"),
@@ -72,6 +97,12 @@ const SHOWN: &[(&str, &str)] = &[
     ("mynetworks", "corpus/dialogues/parameters/mynetworks.smtp"),
     ("myorigin", "corpus/dialogues/parameters/myorigin.smtp"),
     ("parent_domain_matches_subdomains", "corpus/dialogues/parameters/parent_domain_matches_subdomains.smtp"),
+    ("parent_domain_matches_subdomains", "corpus/dialogues/parameters/parent-domains-of-access-maps.smtp"),
+    ("parent_domain_matches_subdomains", "corpus/dialogues/parameters/parent-domains-of-senders.smtp"),
+    (
+        "parent_domain_matches_subdomains",
+        "tests/tests/relay_effects.rs::those_below_a_domain_are_found_in_transport_maps_by_its_name_or_by_its_name_with_a_dot",
+    ),
     ("process_id", "tests/tests/relay_effects.rs::values_may_refer_to_the_process_and_its_directory"),
     ("process_name", "tests/tests/relay_effects.rs::values_may_refer_to_the_process_and_its_directory"),
     ("proxy_interfaces", "corpus/dialogues/parameters/proxy_interfaces.smtp"),
@@ -124,6 +155,10 @@ const SHOWN: &[(&str, &str)] = &[
     ("smtp_skip_quit_response", "corpus/dialogues/client-smtp-quit-timeout.smtp"),
     ("smtp_starttls_timeout", "corpus/dialogues/client-smtp-starttls-timeout.smtp"),
     ("smtp_tls_loglevel", "corpus/dialogues/client-starttls.smtp"),
+    (
+        "smtp_tls_loglevel",
+        "tests/tests/relay_effects.rs::handshakes_are_told_of_from_level_1_on_by_each_side_for_itself",
+    ),
     ("smtp_tls_security_level", "corpus/dialogues/client-smtp-starttls-timeout.smtp"),
     ("smtpd_banner", "corpus/dialogues/parameters/smtpd_banner.smtp"),
     (
@@ -158,10 +193,18 @@ const SHOWN: &[(&str, &str)] = &[
     ("smtpd_starttls_timeout", "corpus/dialogues/parameters/smtpd_starttls_timeout.smtp"),
     ("smtpd_timeout", "corpus/dialogues/parameters/smtpd_timeout.smtp"),
     ("smtpd_tls_loglevel", "corpus/dialogues/tls/starttls.smtp"),
+    (
+        "smtpd_tls_loglevel",
+        "tests/tests/relay_effects.rs::handshakes_are_told_of_from_level_1_on_by_each_side_for_itself",
+    ),
     ("smtpd_tls_received_header", "corpus/dialogues/tls/starttls.smtp"),
     ("smtpd_tls_security_level", "corpus/dialogues/parameters/smtpd_starttls_timeout.smtp"),
     ("smtpd_tls_wrappermode", "corpus/dialogues/tls/wrapper.smtp"),
     ("soft_bounce", "corpus/dialogues/parameters/soft_bounce.smtp"),
+    (
+        "soft_bounce",
+        "tests/tests/relay_effects.rs::with_soft_bounce_what_a_server_refuses_stays_in_the_queue",
+    ),
     ("strict_rfc821_envelopes", "corpus/dialogues/parameters/strict_rfc821_envelopes.smtp"),
     ("syslog_facility", "tests/tests/relay_effects.rs::the_system_s_logger_is_told_facility_and_name"),
     ("syslog_name", "tests/tests/relay_effects.rs::the_log_has_the_name_that_is_set"),
@@ -194,13 +237,72 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// The text of a test function, from its name to the end that rustfmt gives it.
+/// The text of a test, from its name to the end that rustfmt gives it. A function that is no test has none.
 fn body(text: &str, test: &str) -> Option<String> {
     let start = text.find(&format!("fn {test}("))?;
     let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
+    let above = text[..line].lines().rev().take_while(|line| line.trim_start().starts_with(['#', '/']));
+    above.into_iter().find(|line| line.trim() == "#[test]")?;
     let indent = &text[line..start];
     let end = text[start..].find(&format!("\n{indent}}}\n")).map_or(text.len(), |end| start + end);
     Some(text[start..end].to_owned())
+}
+
+/// Where the text of a string ends: at a `"` that is not escaped, or, for a raw string, at one with so many `#` behind it.
+fn string_end(text: &str, start: usize, hashes: Option<usize>) -> usize {
+    let Some(hashes) = hashes else {
+        let mut escaped = false;
+        let end = text[start..].find(|c| {
+            let ends = c == '"' && !escaped;
+            escaped = c == '\\' && !escaped;
+            ends
+        });
+        return end.map_or(text.len(), |end| start + end);
+    };
+    let close = format!("\"{}", "#".repeat(hashes));
+    text[start..].find(&close).map_or(text.len(), |end| start + end)
+}
+
+/// The strings of Rust code, without what stands in its comments.
+fn strings(code: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(next) = code[at..].find(['"', '/', '\'']) {
+        let here = at + next;
+        let rest = &code[here..];
+        at = here
+            + match rest.as_bytes() {
+                [b'/', b'/', ..] => rest.find('\n').unwrap_or(rest.len()),
+                [b'/', b'*', ..] => rest.find("*/").map_or(rest.len(), |end| end + 2),
+                // Of the characters only these two would be taken for something else.
+                [b'\'', b'"', b'\'', ..] => 3,
+                [b'\'', b'\\', b'"' | b'\'', b'\'', ..] => 4,
+                [b'"', ..] => {
+                    let before = code[..here].trim_end_matches('#');
+                    let raw = before.ends_with('r').then_some(here - before.len());
+                    let end = string_end(code, here + 1, raw);
+                    found.push(&code[here + 1..end]);
+                    end + 1 - here
+                }
+                _ => 1,
+            };
+    }
+    found
+}
+
+/// Whether a test sets a parameter, or has its value by reference: `name = value`, `("name", value)`, or `$name`.
+fn names(strings: &[&str], parameter: &str) -> bool {
+    strings.iter().any(|text| {
+        *text == parameter
+            || text.match_indices(parameter).any(|(at, _)| {
+                let after = &text[at + parameter.len()..];
+                let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let line = text[..at].trim_end_matches(' ');
+                let begins = line.is_empty() || line.ends_with(['\n', '}', '{']) || line.ends_with("\\n");
+                let refers = text[..at].ends_with('$') && !after.starts_with(word);
+                refers || begins && after.trim_start().starts_with('=')
+            })
+    })
 }
 
 /// Why a row of the register is no evidence.
@@ -217,17 +319,18 @@ fn fault(parameter: &str, shown: &str) -> Option<String> {
     }
     match body(&text, test) {
         None => Some(format!("{parameter}: {file} has no test {test}")),
-        Some(body) if !body.contains(parameter) => {
-            Some(format!("{parameter}: {test} in {file} does not name it"))
+        Some(body) if !names(&strings(&body), parameter) => {
+            Some(format!("{parameter}: {test} in {file} does not set it"))
         }
         Some(_) => None,
     }
 }
 
 #[test]
-fn every_parameter_of_the_relay_is_shown_once() {
+fn every_parameter_of_the_relay_is_shown() {
+    let rows: BTreeSet<&(&str, &str)> = SHOWN.iter().collect();
+    assert_eq!(SHOWN.len(), rows.len(), "a row stands twice");
     let names: BTreeSet<&str> = SHOWN.iter().map(|(parameter, _)| *parameter).collect();
-    assert_eq!(SHOWN.len(), names.len(), "a name stands twice");
     assert_eq!(names.len(), ALL, "each of them is shown, or it does not work");
     for name in names {
         let row = postrider_core::params::table::row(name);
@@ -240,4 +343,31 @@ fn every_parameter_of_the_relay_is_shown_once() {
 fn what_shows_a_parameter_exists_and_names_it() {
     let faults: Vec<String> = SHOWN.iter().filter_map(|(parameter, shown)| fault(parameter, shown)).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// What does not set a parameter is no evidence for it.
+#[test]
+fn a_name_counts_where_a_value_is_set_and_nowhere_else() {
+    let code = r##"
+        // soft_bounce = yes
+        /* "soft_bounce = yes" */
+        let quote = ('"', '\'', '\"', 'r'); // "soft_bounce = yes"
+        let soft_bounce = said("it has \"soft_bounce\" and // myorigin = x", r#"a "b" c"#);
+        start("name", "\nqueue_directory = {x}\nrelayhost =\nlmtp_mail_timeout=1s");
+        params(&[("smtp_mail_timeout", "3")], format!("{lines}myhostname = $mydomain.test"));
+    "##;
+    let strings = strings(code);
+    assert_eq!(strings[0], r#"it has \"soft_bounce\" and // myorigin = x"#);
+    assert_eq!(strings[1], r#"a "b" c"#);
+    for name in
+        ["queue_directory", "relayhost", "lmtp_mail_timeout", "smtp_mail_timeout", "myhostname", "mydomain"]
+    {
+        assert!(names(&strings, name), "{name}");
+    }
+    for name in ["soft_bounce", "myorigin", "mail_timeout", "hostname", "queue", "domain"] {
+        assert!(!names(&strings, name), "{name}");
+    }
+    let text = "fn helper() {\n}\n\n/// So.\n#[test]\nfn test() {\n    x\n}\n";
+    assert_eq!(body(text, "test").as_deref(), Some("fn test() {\n    x"));
+    assert_eq!(body(text, "helper"), None);
 }
