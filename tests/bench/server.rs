@@ -280,10 +280,7 @@ impl Server<'_> {
     /// Octets of anonymous memory of the server's own process.
     #[must_use]
     pub(crate) fn anonymous(&self) -> u64 {
-        let text = fs::read_to_string(format!("/proc/{}/status", self.process())).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-        kilobytes.expect("Linux tells of RssAnon") * 1024
+        postrider_tests::process::memory_of(self.process(), "RssAnon") * 1024
     }
 }
 

@@ -7,6 +7,7 @@ use crate::process;
 use crate::world::{DEAD_OF, World, send};
 use nix::sys::signal::Signal;
 use postrider_tests::daemon::Daemon;
+use postrider_tests::process::processor_seconds;
 use std::time::{Duration, Instant};
 
 const OCTETS: usize = 4_096;
@@ -48,7 +49,7 @@ pub(crate) fn run(messages: u64) {
 fn deliver(daemon: &Daemon, world: &World, messages: u64) {
     let living = messages - messages / DEAD_OF;
     let begin = Instant::now();
-    let (mut last, mut at) = ((0, begin, process::cpu(daemon.process())), begin);
+    let (mut last, mut at) = ((0, begin, processor_seconds(daemon.process())), begin);
     let mut seen = 0;
     let step = (living / 10).max(1);
     loop {
@@ -59,7 +60,7 @@ fn deliver(daemon: &Daemon, world: &World, messages: u64) {
         }
         let done = at.elapsed() > STILL;
         if taken >= last.0 + step || done {
-            let cpu = process::cpu(daemon.process());
+            let cpu = processor_seconds(daemon.process());
             let (count, time) = (taken - last.0, at.duration_since(last.1).as_secs_f64());
             if count > 0 {
                 println!(

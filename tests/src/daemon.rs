@@ -363,10 +363,29 @@ impl Daemon {
     /// When it does not run empty in time.
     #[track_caller]
     pub fn wait_until_the_queue_is_empty(&self) {
+        wait_for("the queue to run empty", || self.is_queue_empty().then_some(()));
+    }
+
+    /// The same, and what waits for its time is tried at once.
+    ///
+    /// # Panics
+    /// When it does not run empty in time.
+    #[track_caller]
+    pub fn flush_until_the_queue_is_empty(&self) {
         wait_for("the queue to run empty", || {
-            let list = self.command(&["queue", "list"]);
-            String::from_utf8_lossy(&list.stdout).contains("is empty").then_some(())
+            _ = self.command(&["queue", "flush"]);
+            self.is_queue_empty().then_some(())
         });
+    }
+
+    /// Whether the queue is empty now.
+    ///
+    /// # Panics
+    /// As [`Daemon::command`].
+    #[must_use]
+    pub fn is_queue_empty(&self) -> bool {
+        let list = self.command(&["queue", "list"]);
+        String::from_utf8_lossy(&list.stdout).contains("is empty")
     }
 
     /// How the process ended, if it has.

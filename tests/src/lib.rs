@@ -6,12 +6,14 @@
 pub mod answers;
 pub mod daemon;
 pub mod differential;
+pub mod disk;
 pub mod dovecot;
 pub mod faults;
 pub mod fuzz;
 pub mod messages;
 pub mod names;
 pub mod postfix;
+pub mod process;
 pub mod server;
 pub mod smtp;
 pub mod smuggling;

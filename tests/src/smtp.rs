@@ -193,3 +193,17 @@ impl Client {
         octets
     }
 }
+
+/// Says words, if there are any, to a server that may go at any moment: the last line of its reply, or `None` when it is gone.
+pub fn say(stream: &mut BufReader<TcpStream>, words: &[u8]) -> Option<String> {
+    stream.get_mut().write_all(words).ok()?;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if line.as_bytes().get(3) != Some(&b'-') {
+            return Some(line);
+        }
+    }
+}

@@ -73,12 +73,6 @@ impl Scene {
         accepted
     }
 
-    fn is_empty(&self) -> bool {
-        _ = self.daemon.command(&["queue", "flush"]);
-        let list = self.daemon.command(&["queue", "list"]);
-        String::from_utf8_lossy(&list.stdout).contains("is empty")
-    }
-
     /// Compares what arrived with what was said.
     fn compare(&self) {
         let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
@@ -100,7 +94,7 @@ impl Scene {
             for lines in [3, 8_000, 30] {
                 refused += u64::from(!self.submit(lines, "you@far.test"));
             }
-            wait_for("the queue to run empty", || self.is_empty().then_some(()));
+            self.daemon.flush_until_the_queue_is_empty();
             let start = Instant::now();
             while self.faults.fired(kind) == 0 && start.elapsed() < QUIET {
                 std::thread::sleep(Duration::from_millis(5));
@@ -109,7 +103,7 @@ impl Scene {
             self.faults.disarm(kind);
             wait_for("mail to be taken again", || self.submit(3, "you@far.test").then_some(()));
             if fired == 0 {
-                wait_for("the queue to run empty", || self.is_empty().then_some(()));
+                self.daemon.flush_until_the_queue_is_empty();
                 self.compare();
                 assert!(at > 1, "{kind:?} {errno}: the fault never fired");
                 println!("{kind:?} {errno}: {} calls failed in turn, {refused} messages refused", at - 1);
@@ -128,7 +122,7 @@ impl Scene {
         let before = letters(&self.daemon).len();
         self.faults.arm(kind, at, 1, Action::Fail(errno));
         assert!(self.submit(4_000, "you@here.test"), "a mailbox is not the spool");
-        wait_for("the queue to run empty", || self.is_empty().then_some(()));
+        self.daemon.flush_until_the_queue_is_empty();
         let fired = self.faults.fired(kind);
         self.faults.disarm(kind);
         let after = letters(&self.daemon);
@@ -182,7 +176,7 @@ impl Scene {
         }
         self.faults.disarm(kind);
         wait_for("mail to be taken again", || self.submit(8_000, "you@far.test").then_some(()));
-        wait_for("the queue to run empty", || self.is_empty().then_some(()));
+        self.daemon.flush_until_the_queue_is_empty();
         self.compare();
     }
 }
@@ -230,7 +224,7 @@ fn each_read_unlink_and_allocation_fails_in_its_turn() {
         });
         assert_eq!(fired, 1);
         wait_for("mail to be taken again", || scene.submit(3, "you@far.test").then_some(()));
-        wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+        scene.daemon.flush_until_the_queue_is_empty();
         scene.compare();
     }
 }
@@ -258,7 +252,7 @@ fn what_the_disk_does_not_read_waits_and_is_delivered_once_when_it_does() {
     assert_eq!(told, 3, "{list:?}");
     assert!(scene.server.taken().is_empty() && scene.daemon.delivered("b").is_empty());
     scene.faults.disarm(Kind::Read);
-    wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+    scene.daemon.flush_until_the_queue_is_empty();
     assert_eq!(scene.daemon.delivered("b").len(), 1);
     _ = scene.answers.remove("m3");
     scene.compare();
@@ -349,7 +343,7 @@ fn each_call_of_a_delivery_into_a_file_fails_in_its_turn_and_the_file_is_cut_bac
     let (uid, gid) = owner();
     std::os::unix::fs::chown(&folder, Some(uid), Some(gid)).expect("our own folder");
     assert!(scene.submit(3, "you@here.test"));
-    wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+    scene.daemon.flush_until_the_queue_is_empty();
     scene.faults.below(&folder);
     for kind in [Kind::Sync, Kind::Write, Kind::Open] {
         for errno in [Errno::EIO, Errno::ENOSPC] {
@@ -385,7 +379,7 @@ fn each_call_of_sendmail_fails_in_its_turn_and_its_exit_status_is_true() {
     scene.daemon.run();
     let accepted = scene.answers.values().filter(|accepted| **accepted).count();
     _ = scene.server.wait(accepted);
-    wait_for("the queue to run empty", || scene.is_empty().then_some(()));
+    scene.daemon.flush_until_the_queue_is_empty();
     scene.compare();
 }
 

@@ -4,9 +4,9 @@ use nix::sys::signal::Signal;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::server::{Answer, Server};
-use postrider_tests::wait_for;
+use postrider_tests::{smtp, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Write};
+use std::io::BufReader;
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -145,17 +145,9 @@ impl Mortal {
     }
 }
 
+/// Says words; the reply, or `None` when it refuses or the daemon is gone.
 fn say(stream: &mut BufReader<TcpStream>, words: &[u8]) -> Option<String> {
-    stream.get_mut().write_all(words).ok()?;
-    loop {
-        let mut line = String::new();
-        if stream.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        if line.as_bytes().get(3) != Some(&b'-') {
-            return line.starts_with(['2', '3']).then_some(line);
-        }
-    }
+    smtp::say(stream, words).filter(|reply| reply.starts_with(['2', '3']))
 }
 
 #[test]

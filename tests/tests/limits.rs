@@ -2,6 +2,7 @@
 
 use postrider_tests::daemon::Daemon;
 use postrider_tests::free_port;
+use postrider_tests::process::anonymous;
 use postrider_tests::smtp::Client;
 use std::fs;
 
@@ -9,14 +10,6 @@ use std::fs;
 const GROWTH_MAX: u64 = 1_024;
 /// How long the stream is.
 const STREAM: usize = 64 << 20;
-
-/// Kilobytes of anonymous memory.
-fn anonymous(daemon: &Daemon) -> u64 {
-    let path = format!("/proc/{}/smaps_rollup", daemon.process());
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let line = text.lines().find(|line| line.starts_with("Anonymous:")).expect("smaps_rollup has Anonymous");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of kilobytes")
-}
 
 #[test]
 fn a_line_without_an_end_costs_no_memory() {
@@ -26,13 +19,13 @@ fn a_line_without_an_end_costs_no_memory() {
     assert!(reply.starts_with("250"), "{reply}");
     let mut client = daemon.client();
     client.expect("EHLO client.test", "250");
-    let before = anonymous(&daemon);
+    let before = anonymous(daemon.process());
     let block = vec![b'x'; 64 << 10];
     let mut most = before;
     for number in 0..STREAM / block.len() {
         client.send(&block);
         if number % 64 == 0 {
-            most = most.max(anonymous(&daemon));
+            most = most.max(anonymous(daemon.process()));
         }
     }
     client.send(b"\r\n");
@@ -55,19 +48,19 @@ fn bomb(daemon: &Daemon, beginning: &str, part: &[u8]) -> (String, u64) {
     client.expect("MAIL FROM:<a@client.test>", "250");
     client.expect("RCPT TO:<b@here.test>", "250");
     client.expect("DATA", "354");
-    let before = anonymous(daemon);
+    let before = anonymous(daemon.process());
     let mut most = before;
     client.send(beginning.as_bytes());
     let block = part.repeat((64 << 10) / part.len());
     for number in 0..BOMB / block.len() {
         client.send(&block);
         if number % 16 == 0 {
-            most = most.max(anonymous(daemon));
+            most = most.max(anonymous(daemon.process()));
         }
     }
     client.send(b"\r\n.\r\n");
     let reply = client.reply();
-    most = most.max(anonymous(daemon));
+    most = most.max(anonymous(daemon.process()));
     client.expect("QUIT", "221");
     (reply, most - before)
 }
@@ -160,7 +153,7 @@ fn few_seats() -> (Daemon, u16, u16) {
     let daemon = Daemon::start_with(
         "stress",
         "smtpd_banner = $myhostname ESMTP ${stress?{hurried}:{calm}}\n\
-         smtpd_timeout = ${stress?{1}:{300}}s\n",
+         smtpd_timeout = ${stress?{5}:{300}}s\n",
         &format!("0.0.0.0:{open} inet n - n - 4 smtpd\n127.0.0.1:{local} inet n - n - 4 smtpd\n"),
     );
     (daemon, open, local)
@@ -178,7 +171,7 @@ fn under_stress_new_clients_must_be_quick_and_those_who_are_there_keep_their_tim
     let reply = late.deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
     assert!(reply.starts_with("250"), "{reply}");
     let reply = late.reply();
-    assert!(reply.starts_with("421 4.4.2"), "a second of silence is too much: {reply}");
+    assert!(reply.starts_with("421 4.4.2"), "five seconds of silence are too much: {reply}");
     for client in &mut early {
         client.expect("NOOP", "250");
     }

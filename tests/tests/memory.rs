@@ -1,17 +1,15 @@
 //! What an idle daemon costs.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::process::anonymous;
 use std::fs;
 
-/// Kilobytes of anonymous memory of an idle daemon and of its helper.
-const ANONYMOUS_MAX: u64 = 25 * 1024;
+/// Kilobytes of anonymous memory of an idle daemon and of its helper that are promised.
+const PROMISED_MAX: u64 = 25 * 1024;
 
-fn anonymous(process: &str) -> u64 {
-    let path = format!("/proc/{process}/smaps_rollup");
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let line = text.lines().find(|line| line.starts_with("Anonymous:")).expect("smaps_rollup has Anonymous");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of kilobytes")
-}
+/// Kilobytes that fail this test. It takes about 4.5 MB: more than twice that is a leak or a table grown too large, long before
+/// the promise is broken; what allocators and the number of cores add is less.
+const EXPECTED_MAX: u64 = 12 * 1024;
 
 #[test]
 fn an_idle_daemon_is_small() {
@@ -21,10 +19,15 @@ fn an_idle_daemon_is_small() {
     assert!(reply.starts_with("250"), "{reply}");
     _ = daemon.wait_for_mail("you", 1);
     _ = daemon.wait_for_log(": removed");
-    let process = daemon.process().to_string();
+    let process = daemon.process();
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children")).expect("Linux");
-    let own = anonymous(&process);
-    let helpers: u64 = children.split_whitespace().map(anonymous).sum();
+    let own = anonymous(process);
+    let helper = |word: &str| anonymous(word.parse().expect("a process id"));
+    let helpers: u64 = children.split_whitespace().map(helper).sum();
     println!("anonymous memory of an idle daemon: {own} kB, of its helper: {helpers} kB");
-    assert!(own + helpers < ANONYMOUS_MAX, "{own} kB and {helpers} kB");
+    assert!(own + helpers < PROMISED_MAX, "the promise is broken: {own} kB and {helpers} kB");
+    assert!(
+        own + helpers < EXPECTED_MAX,
+        "twice what it was, and still below the promise: {own} kB and {helpers} kB"
+    );
 }

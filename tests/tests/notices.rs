@@ -2,7 +2,6 @@
 
 use postrider_tests::daemon::Daemon;
 use postrider_tests::server::{Answer, Server};
-use postrider_tests::wait_for;
 
 /// Every class, and a mailbox of its own for each parameter that names one.
 const ALL: &str = "notify_classes = bounce, 2bounce, delay, data, policy, protocol, resource, software\n\
@@ -122,10 +121,7 @@ fn a_notice_that_is_refused_makes_no_notice_and_no_report() {
     // Whatever the refusal would have made is in front of this in the queue.
     _ = daemon.client().deliver("a@client.test", &["last@here.test"], "Subject: last\r\n\r\n\r\n");
     _ = daemon.wait_for_mail("last", 1);
-    wait_for("the queue to be empty", || {
-        let listed = String::from_utf8(daemon.command(&["mailq"]).stdout).ok()?;
-        listed.contains("is empty").then_some(())
-    });
+    daemon.wait_until_the_queue_is_empty();
     assert_eq!(daemon.log().matches("notice to the postmaster").count(), 1, "{}", daemon.log());
     let lost = "warning: undeliverable postmaster notification discarded";
     assert_eq!(daemon.log().matches(lost).count(), 1, "{}", daemon.log());

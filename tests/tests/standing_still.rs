@@ -2,6 +2,7 @@
 
 use nix::sys::signal::Signal;
 use postrider_tests::daemon::Daemon;
+use postrider_tests::process::memory_of;
 use postrider_tests::server::{Answer, Server};
 use postrider_tests::smtp::Client;
 use postrider_tests::{program, wait_for};
@@ -124,16 +125,8 @@ fn a_client_whose_time_ran_out_meanwhile_is_answered_or_cut_off_but_never_half_s
     assert_eq!(daemon.wait_for_mail("b", wanted).len(), wanted);
 }
 
-/// Kilobytes of address space.
-fn address_space(daemon: &Daemon) -> u64 {
-    let path = format!("/proc/{}/status", daemon.process());
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let line = text.lines().find(|line| line.starts_with("VmSize:")).expect("a process has a size");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number of kilobytes")
-}
-
-/// Reads a reply; its code, or `None` when the server is gone.
-fn code(stream: &mut TcpStream) -> Option<u16> {
+/// Reads a reply; its last line, or `None` when the server is gone.
+fn reply(stream: &mut TcpStream) -> Option<String> {
     let mut line = Vec::new();
     let mut octet = [0];
     loop {
@@ -143,7 +136,7 @@ fn code(stream: &mut TcpStream) -> Option<u16> {
         line.push(octet[0]);
         if octet[0] == b'\n' {
             if line.get(3) != Some(&b'-') {
-                return std::str::from_utf8(line.get(..3)?).ok()?.parse().ok();
+                return String::from_utf8(line).ok();
             }
             line.clear();
         }
@@ -154,32 +147,32 @@ fn code(stream: &mut TcpStream) -> Option<u16> {
 enum Begun {
     /// All of it but its end is there, and stays in the daemon's memory.
     Waits(TcpStream),
-    /// The daemon said no, with this code.
-    Refused(u16),
+    /// The daemon said no, in these words.
+    Refused(String),
     /// Nobody answers any more.
     Gone,
 }
 
 /// All of a message but its end.
 fn begin(port: u16, name: &str, octets: usize) -> Begun {
-    let mut last = 0;
+    let mut last = String::new();
     match try_to_begin(port, name, octets, &mut last) {
         Some(stream) => Begun::Waits(stream),
-        None if last >= 400 => Begun::Refused(last),
+        None if last.starts_with(['4', '5']) => Begun::Refused(last),
         None => Begun::Gone,
     }
 }
 
-/// `last` is the code of the last reply.
-fn try_to_begin(port: u16, name: &str, octets: usize, last: &mut u16) -> Option<TcpStream> {
+/// `last` is the last reply.
+fn try_to_begin(port: u16, name: &str, octets: usize, last: &mut String) -> Option<TcpStream> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
     let envelope =
         format!("EHLO client.test\r\nMAIL FROM:<{name}@client.test>\r\nRCPT TO:<b@here.test>\r\nDATA\r\n");
     for line in [""].into_iter().chain(envelope.split_inclusive('\n')) {
         stream.write_all(line.as_bytes()).ok()?;
-        *last = code(&mut stream)?;
-        if *last >= 400 {
+        *last = reply(&mut stream)?;
+        if last.starts_with(['4', '5']) {
             return None;
         }
     }
@@ -190,10 +183,22 @@ fn try_to_begin(port: u16, name: &str, octets: usize, last: &mut u16) -> Option<
     Some(stream)
 }
 
-/// It was the daemon that had no memory left, and nothing else that went wrong: it refuses for now, or said so and ended.
+/// Ends a message; whether the daemon has taken it.
+fn is_taken(stream: &mut TcpStream) -> bool {
+    stream.write_all(b".\r\n").is_ok() && reply(stream).is_some_and(|reply| reply.starts_with("250 "))
+}
+
+/// Kilobytes of address space that may be left when there is no memory: the stack of a thread does not fit, or a large buffer.
+const LEFT_MAX: u64 = 4 * 1024;
+
+/// It was the daemon that had no memory left, and nothing else that went wrong: it said so and ended, or it refuses for now, and
+/// its address space (of so many kilobytes) was full.
 #[track_caller]
-fn assert_met_its_limit(daemon: &mut Daemon, refusals: &[u16]) {
-    if refusals.iter().filter(|code| **code < 500).count() > 3 {
+fn assert_met_its_limit(daemon: &mut Daemon, refusals: &[String], limit: u64) {
+    if refusals.len() > 3 && daemon.ended().is_none() {
+        assert!(refusals.iter().all(|reply| reply.starts_with('4')), "{refusals:?}");
+        let most = memory_of(daemon.process(), "VmPeak");
+        assert!(limit - most <= LEFT_MAX, "refused at {most} of {limit} kB: {refusals:?}");
         return;
     }
     let status = wait_for("the daemon to end", || daemon.ended());
@@ -207,11 +212,11 @@ fn out_of_memory_it_refuses_or_ends_and_loses_nothing_that_it_answered() {
     let lines = "content_memory_limit = 1073741824\nsmtpd_client_connection_count_limit = 0\n";
     let mut daemon = Daemon::prepare("out-of-memory", lines, "");
     daemon.run();
-    let at_rest = address_space(&daemon);
-    daemon.kill();
     // Room for a few threads and some messages, not for all.
-    let limit = (at_rest + 96 * 1024) * 1024;
-    daemon.starter = vec![program("prlimit", "util-linux").into(), format!("--as={limit}:{limit}").into()];
+    let limit = memory_of(daemon.process(), "VmSize") + 96 * 1024;
+    daemon.kill();
+    let octets = limit * 1024;
+    daemon.starter = vec![program("prlimit", "util-linux").into(), format!("--as={octets}:{octets}").into()];
     daemon.run();
     let mut answered = BTreeSet::new();
     let (mut waiting, mut refusals, mut failed) = (Vec::new(), Vec::new(), 0);
@@ -220,12 +225,12 @@ fn out_of_memory_it_refuses_or_ends_and_loses_nothing_that_it_answered() {
         // Every tenth is ended at once, the others pile up.
         match begin(daemon.port, &name, 100_000) {
             Begun::Waits(mut stream) if number % 10 == 0 => {
-                if stream.write_all(b".\r\n").is_ok() && code(&mut stream) == Some(250) {
+                if is_taken(&mut stream) {
                     answered.insert(name);
                 }
             }
             Begun::Waits(stream) => waiting.push((name, stream)),
-            Begun::Refused(code) => refusals.push(code),
+            Begun::Refused(reply) => refusals.push(reply),
             Begun::Gone => failed += 1,
         }
         if failed + refusals.len() > 3 {
@@ -236,12 +241,12 @@ fn out_of_memory_it_refuses_or_ends_and_loses_nothing_that_it_answered() {
     assert!(!answered.is_empty(), "nothing was taken before");
     // Those that wait are ended now, if anybody is there to answer.
     for (name, stream) in &mut waiting {
-        if stream.write_all(b".\r\n").is_ok() && code(stream) == Some(250) {
+        if is_taken(stream) {
             answered.insert(name.clone());
         }
     }
     drop(waiting);
-    assert_met_its_limit(&mut daemon, &refusals);
+    assert_met_its_limit(&mut daemon, &refusals, limit);
     println!("{} messages answered, and then: {}", answered.len(), daemon.stderr().trim());
     daemon.kill();
     daemon.starter.clear();

@@ -2,39 +2,21 @@
 
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use postrider_tests::daemon::{Daemon, owner};
+use postrider_tests::daemon::Daemon;
+use postrider_tests::disk::SmallDisk;
 use postrider_tests::faults::{Action, Faults, Kind};
+use postrider_tests::process::processor_seconds;
 use postrider_tests::server::{Answer, Server};
 use postrider_tests::{program, run, wait_for};
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const YEAR: i64 = 365 * 24 * 3600;
-
-/// A file system of memory in place of the spool; goes with its owner.
-struct Memory(PathBuf);
-
-impl Memory {
-    fn mount(at: &Path, options: &str) -> Self {
-        fs::create_dir_all(at).expect("a scratch folder");
-        let (uid, gid) = owner();
-        let options = format!("uid={uid},gid={gid},mode=755,{options}");
-        run(Command::new(program("mount", "mount")).args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(at));
-        Self(at.to_owned())
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        _ = Command::new(program("umount", "mount")).arg("-l").arg(&self.0).status();
-    }
-}
 
 /// The reply to a message: to its end, or to the first command that was refused.
 fn submit(daemon: &Daemon, lines: usize, recipient: &str) -> String {
@@ -51,11 +33,6 @@ fn submit(daemon: &Daemon, lines: usize, recipient: &str) -> String {
     assert!(reply.starts_with("354"), "{reply}");
     client.send(text.as_bytes());
     client.say(".")
-}
-
-fn is_empty(daemon: &Daemon) -> bool {
-    _ = daemon.command(&["queue", "flush"]);
-    String::from_utf8_lossy(&daemon.command(&["queue", "list"]).stdout).contains("is empty")
 }
 
 /// A next hop that takes mail only when it is told to.
@@ -85,7 +62,7 @@ fn without_free_inodes_large_mail_is_refused_and_small_mail_goes_on() {
         server.address.port()
     );
     let mut daemon = Daemon::prepare("inodes", &lines, "");
-    let disk = Memory::mount(&daemon.path().join("spool"), "size=16m,nr_inodes=40");
+    let disk = SmallDisk::mount(&daemon.path().join("spool"), "size=16m,nr_inodes=40");
     daemon.run();
     let fillers = daemon.path().join("spool/fillers");
     fs::create_dir(&fillers).expect("an inode");
@@ -123,7 +100,7 @@ fn without_free_inodes_large_mail_is_refused_and_small_mail_goes_on() {
         submit(&daemon, 8_000, "you@far.test").starts_with("250").then_some(())
     });
     open.store(true, Ordering::SeqCst);
-    wait_for("the queue to run empty", || is_empty(&daemon).then_some(()));
+    daemon.flush_until_the_queue_is_empty();
     assert_eq!(taken(&server), accepted + 1, "what was taken arrives, and nothing else");
     daemon.kill();
     drop(disk);
@@ -142,7 +119,7 @@ fn a_spool_that_becomes_read_only_refuses_mail_and_takes_it_again_when_it_can() 
     daemon.run();
     assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));
     _ = server.wait(1);
-    wait_for("the queue to run empty", || is_empty(&daemon).then_some(()));
+    daemon.flush_until_the_queue_is_empty();
     // As a file system does that has met an error: the kernel allows no remount while we have files open.
     let kinds = [Kind::Write, Kind::Sync, Kind::Open, Kind::Unlink, Kind::Allocate];
     kinds.iter().for_each(|kind| faults.arm(*kind, 1, u64::MAX, Action::Fail(Errno::EROFS)));
@@ -158,7 +135,7 @@ fn a_spool_that_becomes_read_only_refuses_mail_and_takes_it_again_when_it_can() 
         });
         _ = server.wait(count);
     }
-    wait_for("the queue to run empty", || is_empty(&daemon).then_some(()));
+    daemon.flush_until_the_queue_is_empty();
     assert_eq!(server.count(), 3, "what was refused did not arrive");
 }
 
@@ -166,7 +143,7 @@ fn a_spool_that_becomes_read_only_refuses_mail_and_takes_it_again_when_it_can() 
 fn a_start_on_a_read_only_spool_says_what_is_wrong_and_changes_nothing() {
     let mut daemon = Daemon::prepare("read-only-start", "relayhost = [127.0.0.1]:1", "");
     let spool = daemon.path().join("spool");
-    let disk = Memory::mount(&spool, "size=128m");
+    let disk = SmallDisk::mount(&spool, "size=128m");
     daemon.run();
     assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));
     daemon.kill();
@@ -185,14 +162,6 @@ fn a_start_on_a_read_only_spool_says_what_is_wrong_and_changes_nothing() {
     assert!(String::from_utf8_lossy(&list.stdout).contains("you@far.test"), "{list:?}");
     daemon.kill();
     drop(disk);
-}
-
-/// Seconds of processor time that a process has used.
-fn processor_seconds(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it runs");
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-    let ticks: f64 = fields[11].parse::<f64>().expect("utime") + fields[12].parse::<f64>().expect("stime");
-    ticks / 100.0
 }
 
 #[test]
