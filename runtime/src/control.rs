@@ -163,6 +163,8 @@ pub fn envelope_lines(loaded: &Loaded) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_core::prng::Prng;
+    use serde::de::DeserializeOwned;
 
     #[test]
     fn content_crosses_the_socket_as_it_is_and_compact() {
@@ -170,5 +172,150 @@ mod tests {
         let line = serde_json::to_string(&Reply::Content(octets.clone())).expect("it is data");
         assert!(line.len() < octets.len() * 3 / 2, "{line}");
         assert_eq!(serde_json::from_str::<Reply>(&line).expect("it is ours"), Reply::Content(octets));
+    }
+
+    /// Texts with all that a line of JSON must hide or may not cut.
+    fn text(prng: &mut Prng) -> String {
+        const PARTS: [&str; 12] = [
+            "a@here.test",
+            "\n",
+            "\r\n",
+            "\0",
+            "\"",
+            "\\",
+            "\\u0000",
+            "\u{7f}",
+            "\u{2028}",
+            "é",
+            "\u{10ffff}",
+            "}]",
+        ];
+        (0..prng.below(6)).map(|_| PARTS[prng.below(PARTS.len() as u64) as usize]).collect()
+    }
+
+    /// Small numbers and those at the ends of what there is.
+    fn number(prng: &mut Prng) -> u64 {
+        match prng.below(4) {
+            0 => u64::MAX - prng.below(2),
+            1 => prng.below(3),
+            _ => prng.next_u64(),
+        }
+    }
+
+    fn maybe<T>(prng: &mut Prng, make: impl FnOnce(&mut Prng) -> T) -> Option<T> {
+        prng.chance(1, 2).then(|| make(prng))
+    }
+
+    fn queue_name(prng: &mut Prng) -> QueueName {
+        use QueueName::{Active, Corrupt, Deferred, Hold, Incoming};
+        [Incoming, Active, Deferred, Hold, Corrupt][prng.below(5) as usize]
+    }
+
+    fn selection(prng: &mut Prng) -> Selection {
+        match prng.below(3) {
+            0 => Selection::All(maybe(prng, queue_name)),
+            1 => Selection::Id(QueueId(number(prng))),
+            _ => Selection::Site(text(prng)),
+        }
+    }
+
+    fn request(prng: &mut Prng) -> Request {
+        match prng.below(8) {
+            0 => Request::Status,
+            1 => Request::Stop,
+            2 => Request::Reload,
+            3 => Request::Wake,
+            4 => Request::Show(QueueId(number(prng))),
+            5 => Request::Export((0..prng.below(4)).map(|_| selection(prng)).collect(), prng.chance(1, 2)),
+            6 => Request::Import,
+            _ => {
+                use Order::{Delete, Flush, Hold, List, Release, Requeue};
+                let orders = [List, Hold, Release, Requeue, Delete, Flush];
+                Request::Order(orders[prng.below(6) as usize](selection(prng)))
+            }
+        }
+    }
+
+    fn listed(prng: &mut Prng) -> Listing {
+        Listing {
+            queue_name: queue_name(prng),
+            queue_id: text(prng),
+            arrival_time: number(prng).cast_signed(),
+            message_size: number(prng),
+            next_attempt_time: maybe(prng, |prng| number(prng).cast_signed()),
+            sender: text(prng),
+            recipients: (0..prng.below(3))
+                .map(|_| ListedRecipient { address: text(prng), delay_reason: maybe(prng, text) })
+                .collect(),
+        }
+    }
+
+    fn reply(prng: &mut Prng) -> Reply {
+        match prng.below(9) {
+            0 => Reply::Status(Status {
+                process: number(prng) as u32,
+                version: text(prng),
+                uptime: number(prng),
+                sessions: number(prng),
+                listening: (0..prng.below(3)).map(|_| text(prng)).collect(),
+                configuration: text(prng),
+                recording: maybe(prng, text),
+            }),
+            1 => Reply::Listing(listed(prng)),
+            2 => Reply::Done(number(prng)),
+            3 => Reply::Envelope((0..prng.below(4)).map(|_| (text(prng), text(prng))).collect()),
+            4 => Reply::Imported(QueueId(number(prng)), QueueId(number(prng))),
+            5 => Reply::Note(text(prng)),
+            6 => Reply::Content((0..prng.below(70)).map(|_| prng.next_u64() as u8).collect()),
+            7 => Reply::Failed(text(prng)),
+            _ => Reply::End,
+        }
+    }
+
+    /// One line, which reads back as what was said. Damaged in any way it is something else, or refused; nobody panics.
+    fn crosses<T>(prng: &mut Prng, said: &T)
+    where
+        T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
+    {
+        let line = serde_json::to_vec(said).expect("it is data");
+        assert!(!line.contains(&b'\n'), "{}", String::from_utf8_lossy(&line));
+        assert_eq!(&serde_json::from_slice::<T>(&line).expect("it is ours"), said);
+        for end in 0..line.len() {
+            assert!(serde_json::from_slice::<T>(&line[..end]).is_err(), "half a line is no line: {said:?}");
+        }
+        for _ in 0..8 {
+            let mut damaged = line.clone();
+            for _ in 0..=prng.below(3) {
+                let at = prng.below(damaged.len() as u64) as usize;
+                match prng.below(3) {
+                    0 => damaged[at] = prng.next_u64() as u8,
+                    1 => damaged.insert(at, b"[]{}\",:0-e\\u"[prng.below(12) as usize]),
+                    _ if damaged.len() > 1 => _ = damaged.remove(at),
+                    _ => {}
+                }
+            }
+            // What is understood can be said again.
+            if let Ok(other) = serde_json::from_slice::<T>(&damaged) {
+                let again = serde_json::to_vec(&other).expect("it is data");
+                assert_eq!(serde_json::from_slice::<T>(&again).expect("it is ours"), other);
+            }
+        }
+    }
+
+    #[test]
+    fn all_that_is_said_on_the_socket_reads_back_and_nothing_else_harms() {
+        for seed in 0..2_000 {
+            let mut prng = Prng::new(seed);
+            let (request, reply) = (request(&mut prng), reply(&mut prng));
+            crosses(&mut prng, &request);
+            crosses(&mut prng, &reply);
+            let noise: Vec<u8> = (0..prng.below(64)).map(|_| prng.next_u64() as u8).collect();
+            assert!(serde_json::from_slice::<Request>(&noise).is_err(), "{noise:?}");
+        }
+        // As deep as a request may be long.
+        for open in ["[", "{\"Order\":"] {
+            let deep = open.repeat(REQUEST_MAX / open.len());
+            assert!(serde_json::from_slice::<Request>(deep.as_bytes()).is_err());
+        }
     }
 }

@@ -79,6 +79,7 @@ fn encoded(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_core::prng::Prng;
 
     fn added(message: &str, name: &str) -> String {
         let mut octets = message.as_bytes().to_vec();
@@ -105,5 +106,107 @@ mod tests {
         assert_eq!(added("\n", "A \"B\", (C)"), "From: \"A \\\"B\\\", (C)\" <joe>\n\n");
         assert_eq!(added("\n", "A\nBcc: x@y"), "\n");
         assert_eq!(added("\n", "Jöe"), "From: =?utf-8?B?SsO2ZQ==?= <joe>\n\n");
+    }
+
+    /// Names of one octet a character to four, and with what has a meaning in a header.
+    fn name(prng: &mut Prng) -> String {
+        const PARTS: [&str; 14] =
+            ["a", "Joe", " ", "é", "ß", "€", "你", "\u{1f600}", "\"", "\\", ",", "(x)", "<y@z>", "?="];
+        let ascii = prng.chance(1, 3);
+        let fits = |part: &&str| !ascii || part.is_ascii();
+        (0..prng.below(60)).map(|_| PARTS[prng.below(14) as usize]).filter(fits).collect()
+    }
+
+    /// A reader of its own: RFC 2047 6.2 and RFC 5322 3.2.4, for what a phrase of ours may be.
+    fn read(phrase: &str) -> String {
+        if phrase.starts_with("=?utf-8?B?") {
+            let words = phrase.split("\n ").map(|word| {
+                assert!(word.len() <= 75, "RFC 2047 2: {word}");
+                let text = word.strip_prefix("=?utf-8?B?").and_then(|rest| rest.strip_suffix("?="));
+                let octets = BASE64.decode(text.expect("an encoded word").as_bytes()).expect("base64");
+                // RFC 2047 5: each word is whole characters.
+                String::from_utf8(octets).expect("UTF-8")
+            });
+            return words.collect();
+        }
+        let Some(inner) = phrase.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) else {
+            let special = |c: char| "()<>[]:;@\\,.\"".contains(c);
+            assert!(!phrase.contains(special), "bare words: {phrase}");
+            return phrase.to_owned();
+        };
+        let mut text = String::new();
+        let mut characters = inner.chars();
+        while let Some(character) = characters.next() {
+            assert_ne!(character, '"', "RFC 5322 3.2.4: {phrase}");
+            text.push(if character == '\\' { characters.next().expect("a pair") } else { character });
+        }
+        text
+    }
+
+    #[test]
+    fn every_name_reads_back_as_it_was_given() {
+        for seed in 0..5_000 {
+            let name = name(&mut Prng::new(seed));
+            let (wanted, message) = (name.trim(), added("Subject: x\n\nbody\n", &name));
+            let field = message.strip_prefix("Subject: x\n").and_then(|rest| rest.strip_suffix("\nbody\n"));
+            let field = field.unwrap_or_else(|| panic!("seed {seed}: the rest stays: {message:?}"));
+            if wanted.is_empty() {
+                assert_eq!(field, "", "seed {seed}");
+                continue;
+            }
+            assert!(field.lines().skip(1).all(|line| line.starts_with(' ')), "seed {seed}: {field}");
+            let phrase = field.strip_prefix("From: ").and_then(|rest| rest.strip_suffix(" <joe>\n"));
+            assert_eq!(read(phrase.expect("a From field")), wanted, "seed {seed}");
+        }
+    }
+
+    /// A message of any octets stays what it is, but for one field, and has an author then.
+    #[test]
+    fn any_message_keeps_its_octets_and_gets_one_author() {
+        const PARTS: [&[u8]; 14] = [
+            b"\n",
+            b"\r\n",
+            b"\r",
+            b" ",
+            b"\t",
+            b":",
+            b"A",
+            b"From",
+            b"From ",
+            b"Subject: x\n",
+            b"Resent-From",
+            b"\0",
+            b"\xff",
+            b"To: x",
+        ];
+        for seed in 0..20_000 {
+            let mut prng = Prng::new(seed);
+            let message: Vec<u8> =
+                (0..prng.below(12)).flat_map(|_| PARTS[prng.below(14) as usize]).copied().collect();
+            let (end, fields) = header(&message);
+            assert!(
+                end <= message.len() && (end == 0 || message[end - 1] == b'\n'),
+                "seed {seed}: {message:?}"
+            );
+            let mut written = message.clone();
+            add(&mut written, "Jöe", "joe");
+            if written == message {
+                assert!(
+                    fields.iter().any(|name| name == "from" || name.starts_with("resent-")),
+                    "seed {seed}"
+                );
+                continue;
+            }
+            let field = "From: =?utf-8?B?SsO2ZQ==?= <joe>\n".as_bytes();
+            let rest = written.strip_prefix(&message[..end]).and_then(|rest| rest.strip_prefix(field));
+            let rest = rest.unwrap_or_else(|| panic!("seed {seed}: behind the header: {written:?}"));
+            let empty = rest.len() - (message.len() - end);
+            assert_eq!(&rest[empty..], &message[end..], "seed {seed}");
+            assert!(empty == 0 || &rest[..empty] == b"\n", "seed {seed}: {written:?}");
+            // It is in the header now, and no second one comes.
+            let again = written.clone();
+            add(&mut written, "Another", "joe");
+            assert_eq!(written, again, "seed {seed}");
+        }
     }
 }
