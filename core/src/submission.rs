@@ -46,6 +46,13 @@ pub enum Maker {
         /// Of which message.
         of: QueueId,
     },
+    /// An operator, of a message that is in the queue (postsuper(1) `-r`): it has its trace already, and is what it was.
+    Requeue {
+        /// Of which message.
+        of: QueueId,
+        /// What made it.
+        origin: Origin,
+    },
 }
 
 /// A message to be made.
@@ -229,6 +236,7 @@ impl Submission {
         let Setup { myhostname, mail_name, cleanup, .. } = &*self.setup;
         let who = match maker {
             Maker::Pickup { uid } => format!(", from userid {uid}"),
+            Maker::Requeue { .. } => return Vec::new(),
             Maker::Report { .. } | Maker::Forward { .. } | Maker::Notice => String::new(),
         };
         let date = date::rfc5322(at, cleanup.utc_offset_minutes);
@@ -239,7 +247,7 @@ impl Submission {
         let Stage::Taking(making) = &mut self.stage else { return };
         let octets = match making.maker {
             Maker::Pickup { .. } => making.lines.take(octets),
-            Maker::Report { .. } | Maker::Forward { .. } | Maker::Notice => octets.to_vec(),
+            _ => octets.to_vec(),
         };
         making.stage(octets, &mut self.outbox);
         let limit = self.setup.message_size_limit;
@@ -314,6 +322,10 @@ impl Submission {
             let text = format!("{id}: notice to the postmaster about a connection");
             self.outbox.put(Effect::Event(Event::Note { program: "bounce", text }));
         }
+        if let (Maker::Requeue { of, .. }, Ok(())) = (maker, result) {
+            let text = format!("{id}: requeued, was {of}");
+            self.outbox.put(Effect::Event(Event::Note { program: "pickup", text }));
+        }
         self.over(result.map(|()| Some(id)).map_err(Failure::Spool), false);
     }
 
@@ -345,6 +357,7 @@ const fn origin(maker: Maker) -> Origin {
         Maker::Report { postmaster: false, .. } => Origin::Report,
         Maker::Report { postmaster: true, .. } | Maker::Notice => Origin::Notice,
         Maker::Forward { .. } => Origin::Forwarded,
+        Maker::Requeue { origin, .. } => origin,
     }
 }
 

@@ -4,6 +4,8 @@
 //! place in the list of pieces. No worker waits for the disk: see `Spool::read`.
 
 use crate::spool::Spool;
+use crate::submit::Source;
+use postrider_core::limits::CHUNK_MAX;
 use postrider_core::mail::{Piece, Pieces, QueueId};
 use postrider_core::queue::{DiskError, Whereabouts};
 use std::sync::Arc;
@@ -86,5 +88,26 @@ fn why(error: DiskError) -> String {
         DiskError::Failed(why) => why,
         DiskError::Full => "the disk is full".to_owned(),
         DiskError::Missing => "its file is gone".to_owned(),
+    }
+}
+
+/// A message of the spool that is submitted again, a chunk at a time: one of 100 MB takes no more memory than a small one.
+pub struct Stored<'a> {
+    spool: &'a Spool,
+    reader: Reader,
+}
+
+impl<'a> Stored<'a> {
+    /// At its start.
+    #[must_use]
+    pub fn new(spool: &'a Spool, id: QueueId, pieces: Arc<Pieces>) -> Self {
+        Self { spool, reader: Reader::new(id, pieces) }
+    }
+}
+
+impl Source for Stored<'_> {
+    async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
+        let octets = self.reader.next(self.spool, CHUNK_MAX).await.map_err(std::io::Error::other)?;
+        Ok((!octets.is_empty()).then_some(octets))
     }
 }

@@ -1,12 +1,11 @@
 //! Final delivery: carries out what local(8), virtual(8), error(8) and discard(8) decide in core.
 
-use crate::content::Reader;
+use crate::content::{Reader, Stored};
 use crate::env::{Environment, Letter};
 use crate::inbound::Shared;
 use crate::manager::deliberate;
 use crate::site::Site;
-use crate::spool::Spool;
-use crate::submit::{Source, submit};
+use crate::submit::submit;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::local::{self, Delivery, Deposit, Encoder, Fault, Forward, Job, Params};
 use postrider_core::mail::{
@@ -224,28 +223,13 @@ impl<E: Environment> Desk<'_, E> {
                 retry_at: None,
             })],
         };
-        let mut stored = Stored {
-            spool: &self.shared.spool,
-            reader: Reader::new(self.attempt.message, Arc::clone(&self.attempt.pieces)),
-        };
+        let mut stored =
+            Stored::new(&self.shared.spool, self.attempt.message, Arc::clone(&self.attempt.pieces));
         match submit(self.shared, self.site, start, &mut stored).await {
             Ok(Some(id)) => local::forwarded_as(id),
             Ok(None) => local::forwarded_as(of),
             Err(Failure::Refused(reply)) => local::not_forwarded(&reply),
             Err(_) => deferred((4, 3, 0), "cannot forward: queue file write error".to_owned(), "local"),
         }
-    }
-}
-
-/// A message of the spool, a chunk at a time: one of 100 MB that is forwarded takes no more memory than a small one.
-struct Stored<'a> {
-    spool: &'a Spool,
-    reader: Reader,
-}
-
-impl Source for Stored<'_> {
-    async fn next(&mut self) -> std::io::Result<Option<Vec<u8>>> {
-        let octets = self.reader.next(self.spool, CHUNK_MAX).await.map_err(std::io::Error::other)?;
-        Ok((!octets.is_empty()).then_some(octets))
     }
 }

@@ -19,6 +19,7 @@ pub mod observe;
 pub mod outbound;
 pub mod record;
 pub mod report;
+pub mod requeue;
 pub mod resolve;
 #[cfg(all(test, shuttle))]
 mod schedules;

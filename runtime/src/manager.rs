@@ -9,16 +9,18 @@ use crate::observe;
 use crate::outbound::{Connection, Links, Pool, Unwritten};
 use crate::record::ManagerTape;
 use crate::report;
+use crate::requeue;
 use crate::site::{Agent, Site};
 use postrider_core::ask::{Facts, Pause};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route, Summary};
-use postrider_core::manager::{Input, Manager, Output};
+use postrider_core::manager::{Input, Manager, Output, REQUEUE};
 use postrider_core::outbound::Outbound;
 use postrider_core::params::master_cf::Delivery as Program;
 use postrider_core::queue::Ticket;
 use postrider_core::report::Unmade;
+use postrider_core::time::Duration;
 use postrider_core::wire::EnhancedStatus;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -200,6 +202,15 @@ impl<E: Environment> Office<E> {
 
     fn attempt(self: &Arc<Self>, attempt: Box<Attempt>) {
         let site = self.site();
+        if attempt.transport == REQUEUE {
+            let office = Arc::clone(self);
+            let mut charge = Charge::new(&attempt, self.links.settled.clone());
+            tokio::spawn(async move {
+                requeue::requeue(&office.links.shared, &site, &attempt, &mut charge).await;
+                charge.settle_as_noted(Duration::ZERO);
+            });
+            return;
+        }
         match site.transports.get(&attempt.transport) {
             Some(Agent::Remote(config, tls)) => {
                 let charge = Charge::new(&attempt, self.links.settled.clone());

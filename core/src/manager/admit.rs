@@ -113,6 +113,10 @@ impl Manager {
         if active.wish == Wish::Delete || active.wish == Wish::Hold {
             active.unread.clear();
         }
+        let requeued = self.index.get_mut(id).is_some_and(|entry| std::mem::take(&mut entry.requeued));
+        if requeued {
+            self.resubmit(now, id);
+        }
         self.read_page(id);
         self.conclude(now, id);
     }
@@ -137,6 +141,24 @@ impl Manager {
         active.routing = recipients.clone();
         let message = Arc::clone(message);
         self.outbox.put(Output::Route { id, message, recipients });
+    }
+
+    /// All recipients that wait go to a new message ([`REQUEUE`]).
+    fn resubmit(&mut self, now: Now, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let Some(message) = &active.message else { return };
+        let mut recipients = std::mem::take(&mut active.unread);
+        if recipients.is_empty() {
+            return;
+        }
+        recipients.reverse();
+        for number in &recipients {
+            let recipient = message.envelope.recipients.get(*number as usize);
+            let address = recipient.map(|recipient| recipient.address.clone()).unwrap_or_default();
+            active.aboard.insert(*number, address);
+        }
+        self.aboard += recipients.len();
+        self.start_requeue(now, id, recipients);
     }
 
     /// The configuration was read again: what waits in the scheduler is routed again.

@@ -21,6 +21,10 @@ use std::sync::Arc;
 /// What a message took to come, at most, in the log: a wall clock that was set forward meanwhile says anything.
 const RECEIVING_MAX: Duration = Duration::from_secs(3_600);
 
+/// The transport of an attempt that goes through cleanup, as postsuper(1) `-r` has it: rewriting and virtual aliases are applied as they are now.
+/// What comes of it is a new message, which becomes durable together with the end of these recipients. No service can have this name.
+pub const REQUEUE: &str = "(requeue)";
+
 /// Who brought an outcome, for the log.
 #[derive(Debug, Clone)]
 pub(super) struct Via {
@@ -68,7 +72,8 @@ impl Manager {
         if let Some(active) = self.active.get_mut(&id) {
             active.queued = active.queued.saturating_sub(chosen.recipients.len());
         }
-        let Some(attempt) = self.compose(AttemptId(self.last_attempt), &chosen) else {
+        let to = (chosen.transport.as_str(), chosen.nexthop.as_str(), chosen.more);
+        let Some(attempt) = self.compose(AttemptId(self.last_attempt), id, to, &chosen.recipients) else {
             // Nobody is left of it: its permits go back.
             _ = self.scheduler.ended(now.mono, chosen.place, &Feedback::Neutral);
             return;
@@ -95,8 +100,31 @@ impl Manager {
         self.read_page(id);
     }
 
-    fn compose(&self, attempt: AttemptId, chosen: &Chosen) -> Option<Attempt> {
-        let active = self.active.get(&chosen.message)?;
+    /// Starts the attempt that makes a new message of these recipients.
+    pub(super) fn start_requeue(&mut self, now: Now, id: QueueId, recipients: Vec<u32>) {
+        self.last_attempt += 1;
+        let attempt = AttemptId(self.last_attempt);
+        let (transport, nexthop) = (REQUEUE.to_owned(), String::new());
+        let Some(composed) = self.compose(attempt, id, (&transport, &nexthop, false), &recipients) else {
+            return;
+        };
+        self.outbox.put(Output::Attempt(Box::new(composed)));
+        if let Some(active) = self.active.get_mut(&id) {
+            active.running += 1;
+        }
+        let running = Running { message: id, transport, recipients, place: None, started: now.mono };
+        self.attempts.insert(attempt, running);
+    }
+
+    /// An attempt for these recipients by a transport, to a next hop, with more to come or not.
+    fn compose(
+        &self,
+        attempt: AttemptId,
+        id: QueueId,
+        (transport, nexthop, more): (&str, &str, bool),
+        recipients: &[u32],
+    ) -> Option<Attempt> {
+        let active = self.active.get(&id)?;
         let message = active.message.as_ref()?;
         let envelope = &message.envelope;
         let recipient = |number: &u32| {
@@ -110,12 +138,12 @@ impl Manager {
                 notify: recipient.notify,
             })
         };
-        let recipients: Vec<_> = chosen.recipients.iter().filter_map(recipient).collect();
+        let recipients: Vec<_> = recipients.iter().filter_map(recipient).collect();
         (!recipients.is_empty()).then(|| Attempt {
             id: attempt,
-            message: chosen.message,
-            transport: chosen.transport.clone(),
-            nexthop: chosen.nexthop.clone(),
+            message: id,
+            transport: transport.to_owned(),
+            nexthop: nexthop.to_owned(),
             sender: envelope.sender.clone(),
             recipients,
             size: message.pieces.size(),
@@ -125,7 +153,7 @@ impl Manager {
             envid: envelope.envid.clone(),
             ret: envelope.ret,
             arrived: envelope.arrived,
-            keep_connection: chosen.more,
+            keep_connection: more,
         })
     }
 
@@ -208,7 +236,10 @@ impl Manager {
         let mut taken = Vec::with_capacity(outcomes.len());
         for (number, outcome) in outcomes {
             let outcome = if self.params.soft_bounce { softened(outcome) } else { outcome };
-            self.log_delivery(now, id, number, &outcome, via);
+            // Who goes to a new message has not been delivered to; the order has its own line.
+            if via.program != REQUEUE || !matches!(outcome, Outcome::Delivered { .. }) {
+                self.log_delivery(now, id, number, &outcome, via);
+            }
             if self.active.get_mut(&id).is_some_and(|active| active.record(number, &outcome)) {
                 taken.push((number, outcome));
             }
@@ -272,6 +303,22 @@ impl Manager {
             self.outbox.put(Output::Event(Event::Warning { program: "bounce", id: Some(id), text }));
         }
     }
+}
+
+/// The outcome of a recipient that a new message has taken over. Nobody is told of it: who delivers that one tells.
+#[must_use]
+pub fn requeued_as(id: QueueId) -> Outcome {
+    let diagnosis = Diagnosis::ours(EnhancedStatus::new(2, 0, 0), format!("requeued as {id}"));
+    Outcome::Delivered { diagnosis, last_hop_for_dsn: false }
+}
+
+/// The outcome of a recipient whose new message was not made: it stays in the one that there is.
+#[must_use]
+pub fn unable_to_requeue(why: &str) -> Outcome {
+    Outcome::Deferred(Diagnosis::ours(
+        EnhancedStatus::new(4, 3, 0),
+        format!("unable to requeue message: {why}"),
+    ))
 }
 
 /// One outcome for each recipient of the attempt, whatever the agent said: what it left out is tried again.

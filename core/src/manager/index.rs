@@ -61,6 +61,8 @@ pub(super) struct Entry {
     pub(super) flushed: bool,
     /// It was set aside because its destinations have enough to do.
     pub(super) parked: bool,
+    /// An operator wants it to go through cleanup anew.
+    pub(super) requeued: bool,
     /// An order is being written: it does not move before that has ended.
     pub(super) locked: bool,
 }
@@ -77,6 +79,7 @@ impl Entry {
             warned: false,
             flushed: false,
             parked: false,
+            requeued: false,
             locked: false,
         }
     }

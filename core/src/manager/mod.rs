@@ -37,6 +37,7 @@ use crate::report::Unmade;
 use crate::schedule::Scheduler;
 use crate::time::{Instant, Now};
 use active::{Active, Attempts};
+pub use attempts::{REQUEUE, requeued_as, unable_to_requeue};
 use index::Index;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -212,6 +212,7 @@ impl Manager {
                 if active.wish == Wish::None {
                     active.wish = Wish::Again;
                 }
+                self.mark_requeued(id);
                 self.outbox.put(Output::Event(Event::Ordered { id, what: verb.what() }));
                 Some(Vec::new())
             }
@@ -222,6 +223,13 @@ impl Manager {
                 Some(Vec::new())
             }
             (Verb::Delete, _) => Some(vec![Change::Remove(id)]),
+        }
+    }
+
+    /// When it is active the next time, it goes through cleanup.
+    fn mark_requeued(&mut self, id: QueueId) {
+        if let Some(entry) = self.index.get_mut(id) {
+            entry.requeued = true;
         }
     }
 
@@ -263,6 +271,9 @@ impl Manager {
     fn apply(&mut self, now: Now, verb: Verb, id: QueueId) {
         let Some(queue) = self.index.get(id).map(|entry| entry.queue) else { return };
         self.outbox.put(Output::Event(Event::Ordered { id, what: verb.what() }));
+        if verb == Verb::Requeue {
+            self.mark_requeued(id);
+        }
         match (verb, queue) {
             (Verb::Hold, Queue::Active) => self.stop(now, id, Wish::Hold),
             (Verb::Hold, _) => self.index.put(id, Queue::Hold),

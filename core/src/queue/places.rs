@@ -18,7 +18,9 @@ impl Log {
             self.is_crowded &= messages >= limit - limit / 16;
             return true;
         }
-        if item.commits().is_none_or(|message| message.origin != Origin::Submitted) {
+        // One that takes another's place needs none of its own.
+        if item.commits().is_none_or(|message| message.origin != Origin::Submitted) || item.changes.len() > 1
+        {
             return true;
         }
         if !std::mem::replace(&mut self.is_crowded, true) {

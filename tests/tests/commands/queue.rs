@@ -30,6 +30,47 @@ fn mailq_prints_what_tools_read() {
     assert!(ours(&daemon, &["mailq"]).contains(&format!("{:<17} ", format!("{id}!"))));
 }
 
+/// The id of the message that has taken over from one that was requeued, which is gone.
+fn requeued(daemon: &Daemon, id: &str) -> String {
+    let line = daemon.wait_for_log(&format!(": requeued, was {id}"));
+    _ = daemon.wait_for_log(&format!("{id}: removed"));
+    let (before, _) = line.split_once(": requeued, was").expect("it was found so");
+    before.rsplit(' ').next().expect("an id").to_owned()
+}
+
+#[test]
+fn requeued_mail_goes_through_aliases_and_rewriting_as_they_are_now() {
+    let daemon = Daemon::prepare("requeue", DEFERRING, "");
+    let aliases = daemon.config().join("virtual");
+    std::fs::write(&aliases, "").expect("a scratch folder");
+    let main = std::fs::read_to_string(daemon.config().join("main.cf")).expect("it was made");
+    let more =
+        format!("virtual_alias_maps = texthash:{}\nalways_bcc = keeper@here.test\n", aliases.display());
+    std::fs::write(daemon.config().join("main.cf"), main + &more).expect("a scratch folder");
+    let mut daemon = daemon;
+    daemon.run();
+    let id = deferred(&daemon, "a@here.test", &["x@far.test", "other@far.test"]);
+    let before = ours(&daemon, &["postcat", "-bh", "-q", &id]);
+    std::fs::write(&aliases, "x@far.test one@here.test, two@here.test\n").expect("a scratch folder");
+    _ = ours(&daemon, &["reload"]);
+    assert_eq!(
+        said(&daemon, &["postsuper", "-r", &id]).lines().last(),
+        Some("postsuper: Requeued: 1 message")
+    );
+    let new = requeued(&daemon, &id);
+    for user in ["one", "two"] {
+        let mail = text(&daemon.wait_for_mail(user, 1)[0]);
+        assert_eq!(mail.matches("Received: ").count(), 1, "it has its trace already: {mail}");
+        assert!(mail.contains("Subject: waits"), "{mail}");
+    }
+    // The other stays, as the same message under another name.
+    _ = daemon.wait_for_log(&format!("{new}: to=<other@far.test>"));
+    assert_eq!(ids(&daemon), [new.as_str()]);
+    assert_eq!(ours(&daemon, &["postcat", "-bh", "-q", &new]), before);
+    assert_eq!(daemon.wait_for_mail("keeper", 1).len(), 1, "nobody gets a second copy for it");
+    assert!(!daemon.log().contains("requeued as"), "that is no delivery");
+}
+
 #[test]
 fn postsuper_holds_releases_requeues_and_deletes() {
     let daemon = Daemon::start("postsuper", DEFERRING);
@@ -51,6 +92,7 @@ fn postsuper_holds_releases_requeues_and_deletes() {
         "postsuper: Released from hold: 1 message\n"
     );
     assert_eq!(said(&daemon, &["postsuper", "-r", "ALL"]), "postsuper: Requeued: 2 messages\n");
+    let [first, second] = [&first, &second].map(|id| requeued(&daemon, id));
     // Ids from standard input; one that is none is a warning.
     let mut command = Command::new(binary("postrider"));
     command.args(["postsuper", "-c"]).arg(daemon.config()).args(["-d", "-"]);
@@ -78,7 +120,8 @@ fn queue_has_one_verb_for_each_order() {
     assert!(ours(&daemon, &["queue", "list", "hold"]).contains(&id));
     assert_eq!(ours(&daemon, &["queue", "--json", "release", &id]), "{\"messages\": 1}\n");
     assert_eq!(ours(&daemon, &["queue", "requeue", "ALL"]), "1 message requeued\n");
-    wait_for("another attempt", || (daemon.log().matches("status=deferred").count() >= 2).then_some(()));
+    let id = requeued(&daemon, &id);
+    _ = daemon.wait_for_log(&format!("{id}: to=<x@far.test>"));
     _ = done(daemon.command(&["queue", "delete", "all-of-it"]), 64);
     assert_eq!(ours(&daemon, &["queue", "delete", &id, "hold"]), "1 message deleted\n");
     assert!(daemon.wait_for_log(&format!("{id}: removed")).contains("postsuper"));

@@ -299,7 +299,11 @@ fn judge(toy: &Toy, people: &BTreeSet<Fate>) {
     assert_eq!(failures().map(|plan| plan.recipients.len()).sum::<usize>(), failed.len(), "reported once");
     assert!(toy.taken.values().all(|&times| times == 1), "taken once");
     let taken: BTreeSet<Fate> = toy.taken.keys().copied().collect();
-    for fate in people {
+    for mut fate in people {
+        while let Some(next) = toy.moved.get(fate) {
+            assert!(!taken.contains(fate) && !failed.contains(fate), "{fate:?} was moved");
+            fate = next;
+        }
         let standing = toy.disk.get(&fate.0).map(|stored| &stored.standing[fate.1 as usize]);
         let waits = matches!(standing, Some(Standing::Waiting(_)));
         let fates = [taken.contains(fate), failed.contains(fate), waits];

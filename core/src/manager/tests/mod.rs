@@ -53,6 +53,8 @@ pub(super) struct Toy {
     /// Cleanup refuses reports to these.
     pub(super) untakable: Vec<&'static str>,
     pub(super) tables_broken: bool,
+    /// Recipients that a new message has taken over, and as whom.
+    pub(super) moved: BTreeMap<(QueueId, u32), (QueueId, u32)>,
     /// Where mail for every domain but yes.example goes.
     pub(super) relayhost: Option<&'static str>,
     pub(super) drained: bool,
@@ -101,6 +103,7 @@ impl Toy {
             reports_refused: false,
             untakable: Vec::new(),
             tables_broken: false,
+            moved: BTreeMap::new(),
             relayhost: None,
             drained: false,
             written: Vec::new(),
@@ -116,6 +119,7 @@ impl Toy {
         let mut toy = Self::stopped(params);
         toy.now.wall = self.now.wall.after(pause);
         (toy.disk, toy.manners, toy.taken, toy.reports) = (self.disk, self.manners, self.taken, self.reports);
+        toy.moved = self.moved;
         let summaries: Vec<Summary> = toy.disk.values().map(Stored::summary).collect();
         for summary in summaries {
             toy.tell(Input::Recovered(summary));
@@ -231,6 +235,7 @@ impl Toy {
                 let result = if self.tables_broken { Err("hash:/x".to_owned()) } else { Ok(routes) };
                 self.inputs.push_back(Input::Routed(id, result));
             }
+            Output::Attempt(attempt) if attempt.transport == REQUEUE => self.requeue(&attempt),
             Output::Attempt(attempt) => {
                 self.started += 1;
                 self.running.push(*attempt);
@@ -274,6 +279,38 @@ impl Toy {
             let manner = self.manners.get(&attempt.nexthop).copied().unwrap_or(Manner::Takes);
             self.end(&attempt, manner);
         }
+    }
+
+    /// A new message takes over, if tables can be read; its id is a million more.
+    fn requeue(&mut self, attempt: &Attempt) {
+        let (old, new) = (attempt.message, QueueId(attempt.message.0 + 1_000_000));
+        let mut outcome = unable_to_requeue("451 4.3.0 a table");
+        if !self.tables_broken && !self.disk_refuses {
+            outcome = requeued_as(new);
+            // In one step with the commit.
+            for (place, recipient) in (0..).zip(&attempt.recipients) {
+                self.moved.insert((old, recipient.index), (new, place));
+                let stored = self.disk.get_mut(&old).expect("it was loaded");
+                stored.standing[recipient.index as usize] = Standing::Done;
+            }
+            let mut message = self.disk[&old].message.clone();
+            let chosen =
+                attempt.recipients.iter().map(|r| message.envelope.recipients[r.index as usize].clone());
+            message.envelope.recipients = chosen.collect();
+            message.id = new;
+            let standing = vec![Standing::Waiting(None); attempt.recipients.len()];
+            self.inputs.push_back(Input::Committed(Box::new(message.clone())));
+            self.disk.insert(new, Stored { message, standing, held: false, retry_at: None, warned: false });
+        }
+        let outcomes = attempt.recipients.iter().map(|r| (r.index, outcome.clone())).collect();
+        let (feedback, connect, transfer) = (Feedback::Neutral, Duration::ZERO, Duration::ZERO);
+        self.inputs.push_back(Input::Settled(Settled {
+            id: attempt.id,
+            outcomes,
+            feedback,
+            connect,
+            transfer,
+        }));
     }
 
     /// Ends an attempt in this manner, when its turn comes.
@@ -330,6 +367,9 @@ impl Toy {
         match change {
             Change::Settle(settlement) => {
                 for (number, outcome) in settlement.outcomes {
+                    if self.moved.contains_key(&(id, number)) {
+                        continue;
+                    }
                     let standing = &mut stored.standing[number as usize];
                     assert!(matches!(standing, Standing::Waiting(_)), "settled twice");
                     *standing = match outcome {

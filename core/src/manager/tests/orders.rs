@@ -124,12 +124,44 @@ fn a_flush_of_a_site_tries_mail_for_that_site() {
 }
 
 #[test]
-fn requeued_mail_is_tried_at_once() {
+fn requeued_mail_becomes_a_new_message_that_is_tried_at_once() {
     let mut toy = deferred(2);
-    toy.manner("later.example", Manner::Takes);
     assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
-    assert_eq!(toy.disk.len(), 1);
     assert_eq!(toy.logged("postsuper: 0000000000z0001: requeued"), 1);
+    assert_eq!(toy.logged("0000000000z0001: removed"), 1, "the new one has its recipients");
+    let (old, new) = (QueueId(1), QueueId(1_000_001));
+    assert!(!toy.disk.contains_key(&old) && toy.disk.contains_key(&new));
+    assert_eq!(toy.logged(&format!("{new}: to=<b@later.example>")), 1, "tried at once, and deferred");
+    assert_eq!(toy.logged("requeued as"), 0, "that is no delivery");
+    assert_eq!(toy.disk.len(), 2, "the other stays");
+}
+
+#[test]
+fn mail_that_can_not_be_requeued_stays_as_it_is() {
+    let mut toy = deferred(1);
+    toy.tables_broken = true;
+    assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    assert_eq!(toy.logged("status=deferred (unable to requeue message: 451 4.3.0 a table)"), 1);
+    toy.tables_broken = false;
+    toy.manner("later.example", Manner::Takes);
+    toy.pass(seconds(4_000));
+    assert_eq!(toy.taken.get(&(QueueId(1), 0)), Some(&1), "and is tried as ever: one order, one time");
+}
+
+#[test]
+fn only_who_waits_is_requeued_also_of_a_message_that_is_under_way() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    toy.manner("later.example", Manner::Hangs);
+    toy.send(1, &["a@yes.example", "b@x.example", "c@later.example"]);
+    assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    assert!(toy.disk.contains_key(&QueueId(1)), "what runs ends first");
+    toy.release("x.example", Manner::Takes);
+    toy.release("later.example", Manner::Defers);
+    let new = QueueId(1_000_001);
+    let recipients = |toy: &Toy| toy.disk[&new].message.envelope.recipients.len();
+    assert_eq!((toy.disk.len(), recipients(&toy)), (1, 1));
+    assert_eq!(toy.taken.values().copied().collect::<Vec<_>>(), [1, 1]);
 }
 
 #[test]
