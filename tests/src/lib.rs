@@ -12,6 +12,7 @@ pub mod faults;
 pub mod fuzz;
 pub mod messages;
 pub mod names;
+pub mod namespace;
 pub mod postfix;
 pub mod process;
 pub mod server;

@@ -2,18 +2,16 @@
 //!
 //! It listens on port 2525 of loopback, so each runs in a network namespace of its own; a scratch folder is where /var/lib is.
 
+use postrider_tests::namespace::{Namespace, USER};
 use postrider_tests::{Scratch, binary, program, run, wait_for};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-
-/// A user of every Debian system, who is nobody in particular.
-const USER: &str = "games";
+use std::process::{Child, Stdio};
 
 struct Trial {
     scratch: Scratch,
-    namespace: String,
+    namespace: Namespace,
     child: Option<Child>,
 }
 
@@ -27,10 +25,7 @@ impl Trial {
 
     /// A folder of this mode to start it in.
     fn prepare(name: &str, mode: u32, user: Option<&str>) -> Self {
-        assert!(
-            nix::unistd::Uid::effective().is_root(),
-            "network namespaces need root: run this test as root"
-        );
+        let namespace = Namespace::new(name);
         let scratch = Scratch::new(name);
         let here = scratch.path().join("here");
         for folder in [&here, &scratch.path().join("lib")] {
@@ -45,17 +40,7 @@ impl Trial {
             let (uid, gid) = (Some(user.uid.as_raw()), Some(user.gid.as_raw()));
             std::os::unix::fs::chown(&here, uid, gid).expect("we are root");
         }
-        let namespace = format!("{name}-{}", std::process::id());
-        run(Command::new(program("ip", "iproute2")).args(["netns", "add", &namespace]));
-        let trial = Self { scratch, namespace, child: None };
-        run(trial.inside("ip").args(["link", "set", "lo", "up"]));
-        trial
-    }
-
-    fn inside(&self, name: &str) -> Command {
-        let mut command = Command::new(program("ip", "iproute2"));
-        command.args(["netns", "exec", &self.namespace, name]);
-        command
+        Self { scratch, namespace, child: None }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -72,8 +57,8 @@ impl Trial {
         );
         let said = |name| fs::File::create(self.path(name)).expect("a scratch folder");
         let (stdout, stderr) = (said("stdout"), said("stderr"));
-        let mut shell = self.inside("sh");
-        let shell = shell.args(["-c", &script]).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let mut shell = self.namespace.shell(&script);
+        let shell = shell.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         self.child = Some(shell.spawn().expect("ip runs"));
     }
 
@@ -97,7 +82,7 @@ impl Trial {
             welcome.lines().find(|line| line.trim_start().starts_with("swaks ")).expect("a line for swaks");
         let words: Vec<&str> = line.split_whitespace().skip(1).collect();
         _ = program("swaks", "swaks");
-        _ = run(self.inside("swaks").args(words).args(["--body", "It flows."]));
+        _ = run(self.namespace.inside("swaks").args(words).args(["--body", "It flows."]));
         let new = data.join("mail/me/new");
         let file = wait_for("the message in the Maildir", || fs::read_dir(&new).ok()?.next()?.ok());
         fs::read_to_string(file.path()).expect("root reads everything")
@@ -117,7 +102,6 @@ impl Drop for Trial {
             _ = child.kill();
             _ = child.wait();
         }
-        _ = Command::new(program("ip", "iproute2")).args(["netns", "delete", &self.namespace]).status();
     }
 }
 

@@ -4,14 +4,12 @@
 //! `mail_spool_directory` are locks and missing mailboxes made for the users, who may make no files there. Needs root, as CI has it.
 
 use postrider_tests::daemon::Daemon;
+use postrider_tests::namespace::USER;
 use postrider_tests::server::Server;
 use postrider_tests::{Scratch, wait_for};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
-
-/// A user of every Debian system, who is nobody in particular.
-const USER: &str = "games";
 
 fn user(name: &str) -> nix::unistd::User {
     nix::unistd::User::from_name(name).ok().flatten().unwrap_or_else(|| panic!("Debian has the user {name}"))

@@ -3,6 +3,7 @@
 //! It listens on port 25 of every address, so it runs in a network namespace of its own; mounts that only this namespace sees
 //! put a scratch folder where the mailboxes, the aliases and the mail name of the host are.
 
+use postrider_tests::namespace::{Namespace, USER};
 use postrider_tests::{Scratch, binary, program, run, wait_for};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -11,15 +12,13 @@ use std::process::{Child, Command, Stdio};
 
 /// Where the package keeps what it makes a configuration of.
 const PACKAGE: &str = "/usr/share/postfix";
-/// A user of every Debian system, who is nobody in particular.
-const USER: &str = "games";
 
 const MAILNAME: &str = "/etc/mailname";
 
 /// A daemon in a network namespace; both go with it.
 struct Stock {
     scratch: Scratch,
-    namespace: String,
+    namespace: Namespace,
     child: Option<Child>,
     /// There was no /etc/mailname: a file to mount over was made, and goes again.
     made: bool,
@@ -57,10 +56,7 @@ fn main_cf(root: &Path) -> String {
 
 impl Stock {
     fn start() -> Self {
-        assert!(
-            nix::unistd::Uid::effective().is_root(),
-            "network namespaces need root: run this test as root"
-        );
+        let namespace = Namespace::new("postrider");
         let scratch = Scratch::new("stock");
         let root = scratch.path().to_owned();
         let config = root.join("config");
@@ -76,34 +72,22 @@ impl Stock {
         let group = nix::unistd::Group::from_name("mail").ok().flatten().expect("Debian has the group mail");
         chown(&mail, Some(0), Some(group.gid.as_raw())).expect("we are root");
         fs::set_permissions(&mail, fs::Permissions::from_mode(0o2775)).expect("we are root");
-        let namespace = format!("postrider-{}", std::process::id());
-        run(Command::new(program("ip", "iproute2")).args(["netns", "add", &namespace]));
         let made = !Path::new(MAILNAME).exists();
         let mut stock = Self { scratch, namespace, child: None, made };
-        run(stock.inside("ip").args(["link", "set", "lo", "up"]));
         stock.run();
         stock
-    }
-
-    /// A program in the namespace.
-    fn inside(&self, name: &str) -> Command {
-        let mut command = Command::new(program("ip", "iproute2"));
-        command.args(["netns", "exec", &self.namespace, name]);
-        command
     }
 
     /// A command of ours that sees the mailboxes, aliases and mailname of this host of Debian.
     fn at_home(&self, verb: &str) -> Command {
         let root = self.scratch.path().display().to_string();
-        // `ip netns exec` has made a mount namespace: these are seen by the command alone.
+        // These mounts are seen by the command alone.
         let script = format!(
             "touch /etc/mailname && mount --bind {root}/mail /var/mail && mount --bind {root}/aliases /etc/aliases && \
              mount --bind {root}/mailname /etc/mailname && exec {} {verb} -c {root}/config",
             binary("postrider").display()
         );
-        let mut command = self.inside("sh");
-        command.args(["-c", &script]);
-        command
+        self.namespace.shell(&script)
     }
 
     fn run(&mut self) {
@@ -121,6 +105,7 @@ impl Stock {
             assert!(ended.is_none(), "the daemon ended: {ended:?}\n{}", self.stderr());
             let config = self.scratch.path().join("config");
             let status = self
+                .namespace
                 .inside(&binary("postrider").display().to_string())
                 .arg("status")
                 .arg("-c")
@@ -136,12 +121,12 @@ impl Stock {
 
     /// Sends with swaks, from inside.
     fn swaks(&self, words: &[&str]) -> String {
-        run(self.inside("swaks").args(["--from", "me@example.test"]).args(words))
+        run(self.namespace.inside("swaks").args(["--from", "me@example.test"]).args(words))
     }
 
     /// What a command of ours says, inside.
     fn ours(&self, words: &[&str]) -> String {
-        let mut command = self.inside(&binary("postrider").display().to_string());
+        let mut command = self.namespace.inside(&binary("postrider").display().to_string());
         let config = self.scratch.path().join("config");
         run(command.arg(words[0]).arg("-c").arg(config).args(&words[1..]))
     }
@@ -160,7 +145,6 @@ impl Drop for Stock {
             _ = child.kill();
             _ = child.wait();
         }
-        _ = Command::new(program("ip", "iproute2")).args(["netns", "delete", &self.namespace]).status();
         if self.made && fs::metadata(MAILNAME).is_ok_and(|data| data.len() == 0) {
             _ = fs::remove_file(MAILNAME);
         }
@@ -215,6 +199,7 @@ fn debians_configuration_starts_and_delivers() {
     assert_eq!((data.uid(), data.mode() & 0o777), (user.uid.as_raw(), 0o600));
     // Nobody else, and nobody from outside.
     let refusal = stock
+        .namespace
         .inside("swaks")
         .args(["--server", "127.0.0.1", "--from", "me@example.test", "--to", "nosuchuser@example.test"])
         .output()
