@@ -28,6 +28,8 @@ pub enum DeliveryStatus {
     Deferred,
     /// Will not.
     Bounced,
+    /// Would not, but for soft_bounce.
+    SoftBounced,
     /// Expired in the queue: returned to the sender.
     Expired,
 }
@@ -40,6 +42,7 @@ impl DeliveryStatus {
             Self::Sent => "sent",
             Self::Deferred => "deferred",
             Self::Bounced => "bounced",
+            Self::SoftBounced => "SOFTBOUNCE",
             Self::Expired => "expired",
         }
     }

@@ -364,10 +364,12 @@ fn door<E: Environment>(
     let tls = server_tls(env, provider, settings)?;
     let offset = env.utc_offset(env.now().wall);
     let usual = Arc::new(rooms(config, settings, tls.is_some(), offset)?);
+    // As for master(8), which opens the sockets, it is main.cf that counts.
+    let main = &config.settings(None);
     let addresses = match &listener.host {
-        ListenHost::Interfaces => everywhere(settings, &own).unwrap_or(own),
+        ListenHost::Interfaces => everywhere(main, &own).unwrap_or(own),
         ListenHost::Address(address) => vec![*address],
-        ListenHost::Name(name) => config.addresses_of(name),
+        ListenHost::Name(name) => config.own_protocols(config.addresses_of(name)),
     };
     if addresses.is_empty() {
         let why = "no address of this host remains to listen on; check inet_interfaces and inet_protocols";

@@ -67,12 +67,28 @@ fn a_service_that_names_an_address_listens_there_whatever_inet_interfaces_has() 
 
 #[test]
 fn a_service_that_names_a_host_listens_on_its_addresses() {
+    let over = |protocols: &str| {
+        let port = free_port();
+        let lines = format!("inet_interfaces = 127.0.0.2, ::1\ninet_protocols = {protocols}");
+        let service = format!("own.test:{port} inet n - n - - smtpd");
+        let mut daemon = Daemon::prepare("listening-named", &lines, &service);
+        daemon.own_hosts("127.0.0.3 own.test\n::1 own.test\n");
+        daemon.run();
+        LOOPBACK.into_iter().filter(|address| greets(address, port)).collect::<Vec<&str>>()
+    };
+    assert_eq!(over("all"), ["127.0.0.3", "::1"]);
+    assert_eq!(over("ipv4"), ["127.0.0.3"]);
+    assert_eq!(over("ipv6"), ["::1"]);
+}
+
+/// master(8) opens the sockets, and knows main.cf only.
+#[test]
+fn what_a_service_overrides_does_not_change_where_it_listens() {
     let port = free_port();
-    let lines = "inet_interfaces = 127.0.0.2\ninet_protocols = all";
-    let service = format!("own.test:{port} inet n - n - - smtpd");
-    let mut daemon = Daemon::prepare("listening-named", lines, &service);
-    daemon.own_hosts("127.0.0.3 own.test\n::1 own.test\n");
-    daemon.run();
+    let service = format!("{port} inet n - n - - smtpd -o inet_interfaces=127.0.0.3");
+    let daemon =
+        Daemon::start_with("listening-overridden", "inet_interfaces = 127.0.0.1, 127.0.0.2", &service);
     let found: Vec<&str> = LOOPBACK.into_iter().filter(|address| greets(address, port)).collect();
-    assert_eq!(found, ["127.0.0.3", "::1"]);
+    assert_eq!(found, ["127.0.0.1", "127.0.0.2"]);
+    drop(daemon);
 }

@@ -419,7 +419,7 @@ fn with_soft_bounce_what_a_server_refuses_stays_in_the_queue() {
     let relay = format!("relayhost = [127.0.0.1]:{}", server.address.port());
     let soft = Daemon::start("soft-bounce", &format!("soft_bounce = yes\n{relay}"));
     let line = relayed(&soft);
-    assert!(line.contains("dsn=4.1.1, status=deferred (host "), "{line}");
+    assert!(line.contains("dsn=4.1.1, status=SOFTBOUNCE (host "), "{line}");
     let listed = wait_for("the mail to be put off", || {
         let listed = String::from_utf8(soft.command(&["mailq"]).stdout).unwrap();
         listed.contains("nobody here").then_some(listed)

@@ -235,10 +235,12 @@ impl Manager {
     ) -> Vec<Change> {
         let mut taken = Vec::with_capacity(outcomes.len());
         for (number, outcome) in outcomes {
-            let outcome = if self.params.soft_bounce { softened(outcome) } else { outcome };
+            let is_softened = self.params.soft_bounce && matches!(outcome, Outcome::Failed(_));
+            let outcome = if is_softened { softened(outcome) } else { outcome };
+            let status = if is_softened { DeliveryStatus::SoftBounced } else { DeliveryStatus::of(&outcome) };
             // Who goes to a new message has not been delivered to; the order has its own line.
             if via.program != REQUEUE || !matches!(outcome, Outcome::Delivered { .. }) {
-                self.log_delivery(now, id, number, &outcome, via);
+                self.log_delivery(now, id, number, (&outcome, status), via);
             }
             if self.active.get_mut(&id).is_some_and(|active| active.record(number, &outcome)) {
                 taken.push((number, outcome));
@@ -273,7 +275,14 @@ impl Manager {
         self.leaving(now, id)
     }
 
-    fn log_delivery(&mut self, now: Now, id: QueueId, number: u32, outcome: &Outcome, via: &Via) {
+    fn log_delivery(
+        &mut self,
+        now: Now,
+        id: QueueId,
+        number: u32,
+        (outcome, status): (&Outcome, DeliveryStatus),
+        via: &Via,
+    ) {
         let Some(active) = self.active.get(&id) else { return };
         let Some(message) = &active.message else { return };
         let Some(recipient) = message.envelope.recipients.get(number as usize) else { return };
@@ -292,7 +301,7 @@ impl Manager {
             delay: age.saturating_add(coming),
             delays: [active.age_before.saturating_add(coming), waited, via.connect, via.transfer],
             dsn: diagnosis.status.to_string(),
-            status: DeliveryStatus::of(outcome),
+            status,
             text: diagnosis.text.clone(),
         };
         self.outbox.put(Output::Event(event));

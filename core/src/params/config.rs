@@ -202,6 +202,17 @@ impl Config {
         self.host.own_addresses(settings.text("inet_interfaces"), settings.text("inet_protocols"))
     }
 
+    /// Of these addresses, those of a protocol in inet_protocols.
+    #[must_use]
+    pub fn own_protocols(&self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
+        let words = self.settings(None).list("inet_protocols");
+        let used = |address: &IpAddr| {
+            let own = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+            words.iter().any(|word| word == "all" || word == own)
+        };
+        addresses.into_iter().filter(used).collect()
+    }
+
     /// The addresses of `proxy_interfaces`: others reach us there, through a translator of addresses.
     #[must_use]
     pub fn proxy_addresses(&self) -> Vec<IpAddr> {
@@ -409,7 +420,7 @@ impl Config {
                 Some(Works::NotYet) => (format!("not working yet: {name}"), without(name)),
                 Some(Works::Moot) => (
                     format!("{name} has no effect: it tunes a part of Postfix that does not exist here"),
-                    "nothing has to be done",
+                    instead(name),
                 ),
                 _ => continue,
             };
@@ -434,6 +445,17 @@ fn without(name: &str) -> &'static str {
         // Who asked for a command may not expect a mailbox: nothing is delivered beside it.
         "mailbox_command" | "mailbox_command_maps" => "mail of local users waits in the queue",
         _ => "the line has no effect",
+    }
+}
+
+/// What to do in place of a name that tunes a part of Postfix that does not exist here.
+fn instead(name: &str) -> &'static str {
+    match name {
+        "default_process_limit" => "write the limit into the maxproc column of each service in master.cf",
+        _ if name.starts_with("postscreen_") => {
+            "its tests are not made: whom they would have kept out, keep out by smtpd_client_restrictions"
+        }
+        _ => "nothing has to be done",
     }
 }
 

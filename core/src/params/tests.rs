@@ -122,6 +122,10 @@ fn unused_names_are_told_with_the_nearest_known_one() {
     );
     let unused: Vec<&String> = problems.iter().filter(|problem| problem.contains("unused")).collect();
     assert_eq!(unused, ["main.cf:1: warning: unused parameter: relayhots; did you mean relayhost?"]);
+    let service = "slow unix - - n - - smtp\n";
+    let (_, problems) = Config::read("slow_destination_concurency_limit = 3\n", service, Host::default());
+    let near = "did you mean slow_destination_concurrency_limit?";
+    assert!(problems.iter().any(|problem| problem.to_string().ends_with(near)), "{problems:?}");
 }
 
 #[test]

@@ -22,13 +22,23 @@ pub(super) fn judge(config: &Config, problems: &mut Vec<Problem>) {
     }
     let used = used(config);
     for (name, assigned) in unknown.into_iter().filter(|(name, _)| !used.covers(name)) {
-        let remedy = match nearest(name, table::all().map(|row| row.name)) {
+        let near = nearest(name, table::all().map(|row| row.name)).map(str::to_owned);
+        let remedy = match near.or_else(|| of_a_transport(config, name)) {
             Some(near) => format!("did you mean {near}?"),
             None if assigned.place.file == File::Master => format!("remove -o {name}=…"),
             None => "remove the line".to_owned(),
         };
         problems.push(Problem::warning(assigned.place, format!("unused parameter: {name}"), remedy));
     }
+}
+
+/// The parameter of a transport that a name may mean: `slow_destination_concurrency_limit`.
+fn of_a_transport(config: &Config, name: &str) -> Option<String> {
+    config.services().iter().find_map(|service| {
+        let suffix = name.strip_prefix(&service.name)?.strip_prefix('_')?;
+        let near = nearest(suffix, table::TRANSPORT.iter().map(|row| row.suffix))?;
+        Some(format!("{}_{near}", service.name))
+    })
 }
 
 /// The names that are used without being in the table.

@@ -145,7 +145,10 @@ impl Options {
             }
             'N' | 'R' => eprintln!("sendmail: warning: bad -{letter} option value -- ignored"),
             'V' => self.header.envid = Some(value.to_owned()),
-            'B' => self.header.eight_bit = value.eq_ignore_ascii_case("8BITMIME"),
+            'B' if ["7BIT", "8BITMIME"].iter().any(|word| value.eq_ignore_ascii_case(word)) => {
+                self.header.eight_bit = value.eq_ignore_ascii_case("8BITMIME");
+            }
+            'B' => return Err(usage(format!("-B {value} is no type of body: 7BIT or 8BITMIME"))),
             'C' => self.directory = Some(value.to_owned()),
             'b' => self.mode = mode(value)?,
             'o' if value == "i" => self.ignore_dots = true,

@@ -245,7 +245,14 @@ fn paths(setup: &Setup) -> Option<(bool, String)> {
         path => ("maillog_file", std::path::PathBuf::from(path)),
     };
     let folder = path.parent().map(std::path::Path::to_owned).unwrap_or_default();
-    unusable(setup, name, &folder).or_else(|| unusable(setup, "queue_directory", &setup.queue_directory()))
+    // The queue's is made at the start; the log's is somebody else's.
+    let missing = (path.is_absolute() && !folder.exists()).then(|| {
+        let what = format!("there is no directory {}", folder.display());
+        (true, in_directory(&setup.config, &setup.config.fault(name, &what, "make it, or name another path")))
+    });
+    unusable(setup, name, &folder)
+        .or(missing)
+        .or_else(|| unusable(setup, "queue_directory", &setup.queue_directory()))
 }
 
 /// A path that can be no folder: the nearest thing above it that exists is none.

@@ -194,6 +194,8 @@ fn the_binary_answers_to_postfix_s_names() {
     assert!(call("postcat", &["-c", &config, "-q", &id], 0).0.contains("Subject: waits"));
     assert_eq!(call("postconf", &["-c", &config, "-h", "mydomain"], 0).0, "here.test\n");
     assert_eq!(call("postmap", &["-c", &config, "-q", "x", "static:y"], 0).0, "y\n");
+    let mut command = Command::new(link(daemon.path(), "mailq"));
+    assert!(run_with(command.env("MAIL_CONFIG", &config), "", 0).0.contains(&id));
     _ = call("newaliases", &["-C", &config], 0);
     _ = call("sendmail", &["-C", &config, "you@here.test"], 0);
     _ = daemon.wait_for_mail("you", 1);

@@ -152,6 +152,7 @@ fn sendmail_ends_with_the_status_that_sysexits_names() {
     let daemon = Daemon::start("sendmail-status", "message_size_limit = 2000");
     for (words, message, status) in [
         (&[][..], "", 64),
+        (&["-B", "BINARY", "a@here.test"], "x\n", 64),
         (&["-K", "a@here.test"], "", 64),
         (&["-bz"], "", 64),
         (&["-t"], "Subject: x\n\n", 65),

@@ -151,6 +151,10 @@ fn a_start_names_the_line_of_a_path_that_cannot_be_used() {
     let cases = [
         ("maillog_file = /dev/null/log", "maillog_file: /dev/null/log: Not a directory; correct the path\n"),
         (
+            "maillog_file = /nowhere/log",
+            "maillog_file: /nowhere/log: No such file or directory; make it, or correct the path\n",
+        ),
+        (
             "queue_directory = /dev/null",
             "queue_directory: /dev/null/postrider: Not a directory; correct the path\n",
         ),
@@ -165,6 +169,10 @@ fn a_start_names_the_line_of_a_path_that_cannot_be_used() {
         let number = 1 + main_cf.lines().position(|other| other == line).expect("the line is there");
         assert!(text.contains(&format!("/main.cf:{number}: error: ")), "{text}");
     }
+    let daemon = Daemon::prepare("no-log-folder", "maillog_file = /nowhere/log", "");
+    let (output, text) = run(&daemon, "check");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("error: maillog_file: there is no directory /nowhere; make it"), "{text}");
 }
 
 #[test]

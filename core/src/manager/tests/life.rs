@@ -124,7 +124,7 @@ fn soft_bounce_returns_nothing() {
     toy.manner("no.example", Manner::Refuses);
     toy.send(1, &["c@no.example", "d@nowhere.example"]);
     assert!(toy.reports.is_empty() && toy.disk.len() == 1);
-    assert_eq!(toy.logged("dsn=4.0.0, status=deferred (550 no)"), 1);
+    assert_eq!(toy.logged("dsn=4.0.0, status=SOFTBOUNCE (550 no)"), 1);
     toy.manner("no.example", Manner::Takes);
     toy.pass(seconds(300));
     assert_eq!(toy.taken.len(), 1);

@@ -48,7 +48,7 @@ rows! { TLS:
     "smtp_tls_force_insecure_host_tlsa_lookup" FLAG = "no", Smtp, NotYet;
     /// The key of smtp_tls_cert_file.
     "smtp_tls_key_file" TEXT = "$smtp_tls_cert_file", Smtp, NotYet;
-    /// How much of TLS is logged: 0 nothing, 1 a line for each handshake, up to 4.
+    /// How much of TLS is logged: 0 nothing; 1 and more, up to 4: a line for each handshake.
     "smtp_tls_loglevel" COUNT = "0", Smtp, Works;
     /// The least grade of ciphers where TLS is mandatory.
     "smtp_tls_mandatory_ciphers" word(&["export", "low", "medium", "high", "null"]) = "medium", Smtp, NotYet;
@@ -129,7 +129,7 @@ rows! { TLS:
     "smtpd_tls_fingerprint_digest" TEXT = "${{$compatibility_level} <level {3.6} ? {md5} : {sha256}}", Smtpd, NotYet, since "2.5";
     /// The key of smtpd_tls_cert_file.
     "smtpd_tls_key_file" TEXT = "$smtpd_tls_cert_file", Smtpd, Works;
-    /// How much of TLS is logged: 0 nothing, 1 a line for each handshake, up to 4.
+    /// How much of TLS is logged: 0 nothing; 1 and more, up to 4: a line for each handshake.
     "smtpd_tls_loglevel" COUNT = "0", Smtpd, Works;
     /// The least grade of ciphers where TLS is mandatory.
     "smtpd_tls_mandatory_ciphers" word(&["export", "low", "medium", "high", "null"]) = "medium", Smtpd, NotYet;

@@ -254,8 +254,10 @@ impl Book {
             DeliveryStatus::Sent => self.ends(now, number, Fate::Sent),
             DeliveryStatus::Bounced => self.ends(now, number, Fate::Bounced),
             DeliveryStatus::Expired => self.ends(now, number, Fate::Expired),
-            DeliveryStatus::Deferred if !suspended => self.groups[place].deferred += 1,
-            DeliveryStatus::Deferred => {}
+            DeliveryStatus::Deferred | DeliveryStatus::SoftBounced if !suspended => {
+                self.groups[place].deferred += 1
+            }
+            DeliveryStatus::Deferred | DeliveryStatus::SoftBounced => {}
         }
     }
 
