@@ -7,7 +7,7 @@ use postrider_core::planted::{Bug, plant};
 use postrider_sim::check::scopes;
 use postrider_sim::plan::Plan;
 use postrider_sim::shrink::shrink;
-use postrider_sim::story::{Wish, draw, tell};
+use postrider_sim::story::{Scenario, Wish, draw, tell};
 use std::process::Command;
 use std::time::Duration;
 
@@ -115,9 +115,22 @@ pub(crate) fn caught(name: &str, plans: Option<&str>) -> bool {
     false
 }
 
+/// Whether a story breaks no rule where the bug is not planted: without a line of configuration it may break one by itself. This process has the
+/// bug, so another one tells it.
+fn holds_without(name: &str, scenario: &Scenario) -> bool {
+    let path = std::env::temp_dir().join(format!("postrider-canary-{name}-{}.json", std::process::id()));
+    let text = serde_json::to_string(&Plan::of(scenario.seed, scenario.clone())).unwrap_or_default();
+    let told = std::fs::write(&path, text)
+        .and_then(|()| std::env::current_exe())
+        .and_then(|program| Command::new(program).arg("run").arg(&path).output());
+    _ = std::fs::remove_file(&path);
+    told.is_ok_and(|output| output.status.success())
+}
+
 /// Keeps the smallest story that shows a bug.
 fn keep(name: &str, seed: u64, folder: &str) {
-    let Some((mut plan, _)) = shrink(&Plan::of(seed, draw(seed, Wish::default())), |_| {}) else { return };
+    let plan = Plan::of(seed, draw(seed, Wish::default()));
+    let Some((mut plan, _)) = shrink(&plan, |_| {}, |smaller| holds_without(name, smaller)) else { return };
     let words = Bug::ALL.iter().find(|(_, other, _)| *other == name).map_or("", |(.., words)| words);
     plan.about = format!("Breaks a rule where {words}.");
     let path = format!("{folder}/{name}.json");

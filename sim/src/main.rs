@@ -189,7 +189,7 @@ fn check(arguments: &Arguments) -> bool {
 }
 
 fn smaller(plan: &Plan) -> bool {
-    match shrink(plan, |size| eprint!("\r{size} parts  ")) {
+    match shrink(plan, |size| eprint!("\r{size} parts  "), |_| true) {
         Some((plan, ending)) => {
             println!("{plan}");
             for violation in &ending.violations {

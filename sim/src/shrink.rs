@@ -19,9 +19,14 @@ fn kind(violation: &Violation) -> String {
     plain.take(9).collect::<Vec<_>>().join(" ")
 }
 
-/// Leaves out what it can. `None` when the story does not fail. `progress` hears how many parts are left.
+/// Leaves out what it can. `None` when the story does not fail. `progress` hears how many parts are left; `keeps` says of a smaller story that
+/// fails whether it is still what is looked for.
 #[must_use]
-pub fn shrink(plan: &Plan, progress: impl Fn(usize)) -> Option<(Plan, Ending)> {
+pub fn shrink(
+    plan: &Plan,
+    progress: impl Fn(usize),
+    keeps: impl Fn(&Scenario) -> bool,
+) -> Option<(Plan, Ending)> {
     let ending = tell(&plan.scenario, false);
     let wanted = kind(ending.violations.first()?);
     let mut best = (plan.clone(), ending);
@@ -30,7 +35,7 @@ pub fn shrink(plan: &Plan, progress: impl Fn(usize)) -> Option<(Plan, Ending)> {
             return false;
         }
         let ending = tell(&smaller, false);
-        let fails = ending.violations.iter().any(|violation| kind(violation) == wanted);
+        let fails = ending.violations.iter().any(|violation| kind(violation) == wanted) && keeps(&smaller);
         if fails {
             best.0.scenario = smaller;
             best.1 = ending;
@@ -192,7 +197,7 @@ mod tests {
         let wish = Wish { lying_disks: true, ..Wish::default() };
         let failing = (0..60).map(|seed| Plan::of(seed, draw(seed, wish))).find(Plan::fails);
         let plan = failing.expect("disks that lie lose mail");
-        let (small, ending) = shrink(&plan, |_| {}).expect("it fails");
+        let (small, ending) = shrink(&plan, |_| {}, |_| true).expect("it fails");
         assert!(!ending.violations.is_empty());
         assert!(small.scenario.letters() <= 3, "{} letters", small.scenario.letters());
         assert!(small.scenario.troubles.len() <= 2, "{:?}", small.scenario.troubles);
