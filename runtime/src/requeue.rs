@@ -9,6 +9,7 @@ use postrider_core::mail::{Attempt, Change, Envelope, Outcome, QueueId, Settleme
 use postrider_core::manager::{requeued_as, unable_to_requeue};
 use postrider_core::report::Unmade;
 use postrider_core::submission::{Maker, Start};
+use postrider_core::time::Timestamp;
 
 /// Requeues the recipients of an attempt; each has an outcome when this returns.
 pub async fn requeue<E: Environment>(
@@ -42,13 +43,15 @@ async fn make<E: Environment>(
         Settlement { id: of, at: shared.env.now().wall, outcomes: ends.collect(), retry_at: None };
     let start = Start {
         maker: Maker::Requeue { of, origin: old.origin },
-        envelope: Envelope { recipients, ..old.envelope },
+        // As Postfix's pickup(8): the filter is found anew, and the age begins.
+        envelope: Envelope { recipients, filter: None, arrived: Timestamp::default(), ..old.envelope },
         prepend: Vec::new(),
         changes: vec![Change::Settle(settlement)],
     };
     let mut content = Stored::new(&shared.spool, of, std::sync::Arc::clone(&attempt.pieces));
     match submit(shared, site, start, &mut content).await {
-        Ok(id) => Ok(id.unwrap_or(of)),
+        Ok(Some(id)) => Ok(id),
+        Ok(None) => Err("a rule throws it away".to_owned()),
         Err(failure) => Err(Unmade::from(failure).why().to_owned()),
     }
 }

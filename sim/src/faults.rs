@@ -86,6 +86,7 @@ classes! {
     TableFails "a lookup table fails",
     ClientHangsUp "a client hangs up in the middle",
     ClientVanishes "a client does not wait for the reply to its dot",
+    Requeued "an operator has mail go through cleanup anew",
     Lasting "a machine is down or broken for good",
 }
 

@@ -50,6 +50,8 @@ const SHOWN: &[Row] = &[
         "S4",
         "pipelining that nobody authorised",
         &[
+            "tests/tests/early_words.rs::who_speaks_before_the_greeting_is_not_greeted",
+            "core/src/session/tests.rs::who_was_offered_no_pipelining_waits_for_every_verdict",
             "attacks/pipelined-data.smtp",
             "attacks/pipelined-ehlo.smtp",
             "core/src/session/tests.rs::octets_before_the_greeting_are_not_obeyed",

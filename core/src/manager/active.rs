@@ -56,6 +56,8 @@ pub(super) struct Active {
     pub(super) queued: usize,
     /// Attempts that run.
     pub(super) running: usize,
+    /// One of them makes the message that replaces it.
+    pub(super) requeuing: bool,
     /// Writes that are not answered, refused ones included.
     pub(super) writing: usize,
     /// Reports still to be made; the first is being made when `reporting`.
@@ -83,6 +85,7 @@ impl Active {
             aboard: BTreeMap::new(),
             queued: 0,
             running: 0,
+            requeuing: false,
             writing: 0,
             drafts: VecDeque::new(),
             reporting: false,

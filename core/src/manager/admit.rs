@@ -113,10 +113,7 @@ impl Manager {
         if active.wish == Wish::Delete || active.wish == Wish::Hold {
             active.unread.clear();
         }
-        let requeued = self.index.get_mut(id).is_some_and(|entry| std::mem::take(&mut entry.requeued));
-        if requeued {
-            self.resubmit(now, id);
-        }
+        self.requeue(now, id);
         self.read_page(id);
         self.conclude(now, id);
     }
@@ -132,33 +129,22 @@ impl Manager {
         let page = room.clamp(self.params.recipient_minimum.max(1), ROUTE_PAGE_MAX).min(active.unread.len());
         let mut recipients = active.unread.split_off(active.unread.len() - page);
         recipients.reverse();
-        for number in &recipients {
-            let recipient = message.envelope.recipients.get(*number as usize);
-            let address = recipient.map(|recipient| recipient.address.clone()).unwrap_or_default();
-            active.aboard.insert(*number, address);
-        }
-        self.aboard += recipients.len();
-        active.routing = recipients.clone();
+        active.routing.clone_from(&recipients);
         let message = Arc::clone(message);
+        self.board(id, &recipients);
         self.outbox.put(Output::Route { id, message, recipients });
     }
 
-    /// All recipients that wait go to a new message ([`REQUEUE`]).
-    fn resubmit(&mut self, now: Now, id: QueueId) {
+    /// So many of its recipients are in memory now.
+    pub(super) fn board(&mut self, id: QueueId, numbers: &[u32]) {
         let Some(active) = self.active.get_mut(&id) else { return };
         let Some(message) = &active.message else { return };
-        let mut recipients = std::mem::take(&mut active.unread);
-        if recipients.is_empty() {
-            return;
-        }
-        recipients.reverse();
-        for number in &recipients {
+        for number in numbers {
             let recipient = message.envelope.recipients.get(*number as usize);
             let address = recipient.map(|recipient| recipient.address.clone()).unwrap_or_default();
             active.aboard.insert(*number, address);
         }
-        self.aboard += recipients.len();
-        self.start_requeue(now, id, recipients);
+        self.aboard += numbers.len();
     }
 
     /// The configuration was read again: what waits in the scheduler is routed again.

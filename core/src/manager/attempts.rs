@@ -8,6 +8,7 @@ use crate::mail::{
     Attempt, AttemptId, AttemptRecipient, Change, Diagnosis, Feedback, Outcome, QueueId, Settled, Settlement,
 };
 use crate::manager::active::{Leaving, Running, Wish};
+use crate::manager::requeue::REQUEUE;
 use crate::manager::routing::suspended;
 use crate::manager::writing::Write;
 use crate::manager::{Life, Manager, Output};
@@ -21,10 +22,6 @@ use std::sync::Arc;
 /// What a message took to come, at most, in the log: a wall clock that was set forward meanwhile says anything.
 const RECEIVING_MAX: Duration = Duration::from_secs(3_600);
 
-/// The transport of an attempt that goes through cleanup, as postsuper(1) `-r` has it: rewriting and virtual aliases are applied as they are now.
-/// What comes of it is a new message, which becomes durable together with the end of these recipients. No service can have this name.
-pub const REQUEUE: &str = "(requeue)";
-
 /// Who brought an outcome, for the log.
 #[derive(Debug, Clone)]
 pub(super) struct Via {
@@ -37,7 +34,12 @@ pub(super) struct Via {
 impl Via {
     /// There was no attempt; Postfix's error(8) says such things.
     pub(super) fn nobody() -> Self {
-        Self { program: "error".to_owned(), started: None, connect: Duration::ZERO, transfer: Duration::ZERO }
+        Self::named("error")
+    }
+
+    /// Somebody who needs no connection.
+    pub(super) fn named(program: &str) -> Self {
+        Self { program: program.to_owned(), started: None, connect: Duration::ZERO, transfer: Duration::ZERO }
     }
 }
 
@@ -100,24 +102,8 @@ impl Manager {
         self.read_page(id);
     }
 
-    /// Starts the attempt that makes a new message of these recipients.
-    pub(super) fn start_requeue(&mut self, now: Now, id: QueueId, recipients: Vec<u32>) {
-        self.last_attempt += 1;
-        let attempt = AttemptId(self.last_attempt);
-        let (transport, nexthop) = (REQUEUE.to_owned(), String::new());
-        let Some(composed) = self.compose(attempt, id, (&transport, &nexthop, false), &recipients) else {
-            return;
-        };
-        self.outbox.put(Output::Attempt(Box::new(composed)));
-        if let Some(active) = self.active.get_mut(&id) {
-            active.running += 1;
-        }
-        let running = Running { message: id, transport, recipients, place: None, started: now.mono };
-        self.attempts.insert(attempt, running);
-    }
-
     /// An attempt for these recipients by a transport, to a next hop, with more to come or not.
-    fn compose(
+    pub(super) fn compose(
         &self,
         attempt: AttemptId,
         id: QueueId,
@@ -162,6 +148,9 @@ impl Manager {
         let Some(running) = self.attempts.remove(&settled.id) else {
             return self.warn(None, format!("the end of attempt {} that does not run", settled.id.0));
         };
+        if running.transport == REQUEUE {
+            return self.requeue_settled(now, &running, settled.outcomes);
+        }
         let id = running.message;
         self.released(now, running.place, &settled.feedback);
         if let Some(active) = self.active.get_mut(&id) {
@@ -314,24 +303,8 @@ impl Manager {
     }
 }
 
-/// The outcome of a recipient that a new message has taken over. Nobody is told of it: who delivers that one tells.
-#[must_use]
-pub fn requeued_as(id: QueueId) -> Outcome {
-    let diagnosis = Diagnosis::ours(EnhancedStatus::new(2, 0, 0), format!("requeued as {id}"));
-    Outcome::Delivered { diagnosis, last_hop_for_dsn: false }
-}
-
-/// The outcome of a recipient whose new message was not made: it stays in the one that there is.
-#[must_use]
-pub fn unable_to_requeue(why: &str) -> Outcome {
-    Outcome::Deferred(Diagnosis::ours(
-        EnhancedStatus::new(4, 3, 0),
-        format!("unable to requeue message: {why}"),
-    ))
-}
-
 /// One outcome for each recipient of the attempt, whatever the agent said: what it left out is tried again.
-fn complete(recipients: &[u32], outcomes: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
+pub(super) fn complete(recipients: &[u32], outcomes: Vec<(u32, Outcome)>) -> Vec<(u32, Outcome)> {
     let mut said: BTreeMap<u32, Outcome> = BTreeMap::new();
     for (number, outcome) in outcomes {
         // A delivery that was said is never unsaid by a second outcome.

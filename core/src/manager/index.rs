@@ -239,6 +239,11 @@ impl Index {
         })
     }
 
+    /// The one with the highest id.
+    pub(super) fn last(&self) -> Option<QueueId> {
+        self.entries.last_key_value().map(|(id, _)| *id)
+    }
+
     /// Messages that [`Index::from`] has given out so far.
     pub(super) const fn walked(&self) -> u64 {
         self.walked

@@ -26,6 +26,8 @@ pub(super) struct Task {
     selection: Selection,
     /// Where its next step begins; `None` when this step is its last.
     next: Option<QueueId>,
+    /// The last message that was there when the order came: what is made for it is not for it.
+    last: QueueId,
     done: u64,
 }
 
@@ -94,7 +96,8 @@ impl Manager {
             Selection::Id(id) => id,
             _ => QueueId(0),
         });
-        self.tasks.insert(ticket, Task { verb, selection, next, done: 0 });
+        let last = self.index.last().unwrap_or_default();
+        self.tasks.insert(ticket, Task { verb, selection, next, last, done: 0 });
         self.step(now, ticket);
     }
 
@@ -160,7 +163,9 @@ impl Manager {
         let Some(start) = task.next.take() else { return Vec::new() };
         let only = matches!(task.selection, Selection::Id(_));
         let mut chosen = Vec::new();
-        for (id, entry) in self.index.from(start).take_while(|(id, _)| !only || *id == start) {
+        let last = task.last;
+        let walk = self.index.from(start).take_while(|(id, _)| *id <= last && (!only || *id == start));
+        for (id, entry) in walk {
             if chosen.len() >= CHANGES_PER_APPEND_MAX {
                 task.next = Some(id);
                 break;
@@ -200,20 +205,22 @@ impl Manager {
     fn changes(&mut self, now: Now, verb: Verb, id: QueueId, queue: Queue) -> Option<Vec<Change>> {
         match (verb, queue) {
             (Verb::Hold, Queue::Hold) => None,
-            (_, Queue::Active) if self.is_ending(id) => None,
+            (_, Queue::Active) if self.is_ending(id) || self.is_requeuing(id) => None,
             (Verb::Hold, _) => Some(vec![Change::Hold(id)]),
             (Verb::Release, Queue::Hold) => Some(vec![Change::Release(id)]),
             (Verb::Release, Queue::Active) if self.has_wish(id, Wish::Hold) => {
                 Some(vec![Change::Release(id)])
             }
             (Verb::Release, _) => None,
+            (Verb::Requeue, Queue::Active) if self.has_wish(id, Wish::Hold) => {
+                Some(vec![Change::Release(id), Change::Retry(id, now.wall)])
+            }
             (Verb::Requeue, Queue::Active) => {
-                let active = self.active.get_mut(&id)?;
-                if active.wish == Wish::None {
-                    active.wish = Wish::Again;
-                }
-                self.mark_requeued(id);
                 self.outbox.put(Output::Event(Event::Ordered { id, what: verb.what() }));
+                self.mark_requeued(id);
+                if self.has_wish(id, Wish::None) {
+                    self.stop(now, id, Wish::Again);
+                }
                 Some(Vec::new())
             }
             (Verb::Requeue, Queue::Hold) => Some(vec![Change::Release(id), Change::Retry(id, now.wall)]),
@@ -223,13 +230,6 @@ impl Manager {
                 Some(Vec::new())
             }
             (Verb::Delete, _) => Some(vec![Change::Remove(id)]),
-        }
-    }
-
-    /// When it is active the next time, it goes through cleanup.
-    fn mark_requeued(&mut self, id: QueueId) {
-        if let Some(entry) = self.index.get_mut(id) {
-            entry.requeued = true;
         }
     }
 
@@ -276,6 +276,7 @@ impl Manager {
         }
         match (verb, queue) {
             (Verb::Hold, Queue::Active) => self.stop(now, id, Wish::Hold),
+            (Verb::Requeue, Queue::Active) => self.stop(now, id, Wish::Again),
             (Verb::Hold, _) => self.index.put(id, Queue::Hold),
             (_, Queue::Active) => _ = self.active.get_mut(&id).map(|active| active.wish = Wish::Again),
             (Verb::Release | Verb::Requeue, _) => self.index.put(id, Queue::Deferred(now.mono)),

@@ -60,7 +60,7 @@ impl Manager {
         if asked.is_empty() {
             return;
         }
-        if matches!(active.wish, Wish::Delete | Wish::Hold) {
+        if active.wish != Wish::None {
             self.unload(id, &asked);
             return self.conclude(now, id);
         }

@@ -65,6 +65,12 @@ impl Item {
         })
     }
 
+    /// True of a commit that ends something of another message.
+    pub(super) fn replaces(&self) -> bool {
+        let own = self.commits().map(|message| message.id);
+        self.changes.iter().any(|change| Some(change.id()) != own)
+    }
+
     pub(super) fn commits(&self) -> Option<&Message> {
         self.changes.iter().find_map(|change| match change {
             Change::Commit(message) => Some(&**message),

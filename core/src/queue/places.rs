@@ -19,8 +19,7 @@ impl Log {
             return true;
         }
         // One that takes another's place needs none of its own.
-        if item.commits().is_none_or(|message| message.origin != Origin::Submitted) || item.changes.len() > 1
-        {
+        if item.commits().is_none_or(|message| message.origin != Origin::Submitted) || item.replaces() {
             return true;
         }
         if !std::mem::replace(&mut self.is_crowded, true) {

@@ -285,7 +285,10 @@ impl Session {
 
     fn judged(&mut self, now: Now, verdict: Result<(), Refused>) {
         let Stage::Judging(pending) = &self.stage else { return };
-        let waits = matches!(pending, Pending::Hello(_) | Pending::Data | Pending::Vrfy(..));
+        let waits = matches!(
+            pending,
+            Pending::Hello(_) | Pending::Mail(_) | Pending::Rcpt(_) | Pending::Data | Pending::Vrfy(..)
+        );
         if waits && self.must_be_last() && !self.backlog.waiting().is_empty() {
             self.stage = Stage::Command;
             return self.out_of_step(now);

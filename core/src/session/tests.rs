@@ -181,6 +181,29 @@ fn octets_behind_data_that_is_then_refused_are_no_commands() {
 }
 
 #[test]
+fn who_was_offered_no_pipelining_waits_for_every_verdict() {
+    for (hello, said) in [
+        ("EHLO c.example\r\n", &b""[..]),
+        ("HELO c.example\r\n", b"554 5.5.0 Error: SMTP protocol synchronization\r\n"),
+    ] {
+        let mut session = greeted(Params::default());
+        let mut seen = Seen::default();
+        session.handle_input(now(), Input::Bytes(hello.as_bytes()));
+        settle(&mut session, &mut seen);
+        session.handle_input(now(), Input::Bytes(b"MAIL FROM:<a@c.example>\r\n"));
+        assert_eq!(session.poll_output(), Some(Output::Judge(Moment::Mail)));
+        assert_eq!(session.poll_output(), None);
+        session.handle_input(now(), Input::Bytes(b"RCPT TO:<b@here.example>\r\n"));
+        assert_eq!(session.poll_output(), None);
+        seen.sent.clear();
+        session.handle_input(now(), Input::Judged(Ok(())));
+        settle(&mut session, &mut seen);
+        assert_eq!(seen.closed, !said.is_empty(), "{hello}");
+        assert!(seen.sent.ends_with(said) && (said.is_empty() || seen.sent == said), "{hello}");
+    }
+}
+
+#[test]
 fn octets_before_the_greeting_are_not_obeyed() {
     let mut session = session(Params::default());
     session.handle_input(now(), Input::Bytes(b"EHLO c.example\r\n"));

@@ -2,12 +2,13 @@
 //!
 //! It does what the runtime does and no more: carries out effects and brings their results. Its tasks are entries in maps, its channels one queue
 //! of [`Work`], its disk, network and clock the world's. Rooms: `sessions` (inbound), `connections` (outbound), `office` (manager),
-//! `reports` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration).
+//! `reports` and `requeue` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration).
 
 mod connections;
 mod names;
 mod office;
 mod reports;
+mod requeue;
 mod sessions;
 mod site;
 mod spool;
@@ -171,6 +172,7 @@ impl Actor for Host {
     fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
         self.with(scope, |live, scope| match word {
             Word::Behave | Word::Flush => live.flush(scope),
+            Word::Requeue => live.requeue_all(scope),
             Word::Tables(fail) => live.tables_fail = fail,
             Word::Refuse => {}
         });
@@ -247,7 +249,8 @@ impl Live {
                 Work::Written(id) => self.written(scope, id),
                 Work::Wake(Who::Session(socket)) => self.wake_session(scope, socket),
                 Work::Wake(Who::Connection(id)) => self.wake_connection(scope, id),
-                Work::Wake(Who::Report(_) | Who::Routing(_)) => {}
+                Work::Wake(Who::Report(id)) => self.wake_report(scope, id),
+                Work::Wake(Who::Routing(_)) => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use postrider_core::machine::Machine;
 use postrider_core::mail::{
     Attempt, Diagnosis, Feedback, Message, Order, Outcome, QueueId, Route, Selection, Settled,
 };
-use postrider_core::manager::{Input, Output};
+use postrider_core::manager::{Input, Output, REQUEUE};
 use postrider_core::queue::Ticket;
 use postrider_core::time::Duration;
 use postrider_core::wire::EnhancedStatus;
@@ -106,6 +106,9 @@ impl Live {
     }
 
     fn attempt(&mut self, scope: &mut Scope<'_>, attempt: Box<Attempt>) {
+        if attempt.transport == REQUEUE {
+            return self.load_to_requeue(attempt);
+        }
         let text = attempt.nexthop.clone();
         let settled = match self.site.transports.get(&attempt.transport) {
             Some(Agent::Remote(config)) => {
@@ -132,7 +135,7 @@ impl Live {
     }
 }
 
-fn settle(attempt: &Attempt, outcome: impl Fn(u32) -> Outcome) -> Settled {
+pub(super) fn settle(attempt: &Attempt, outcome: impl Fn(u32) -> Outcome) -> Settled {
     Settled {
         id: attempt.id,
         outcomes: attempt

@@ -8,24 +8,46 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Notice, QueueId, Refusal};
+use postrider_core::mail::{Attempt, Notice, QueueId, Refusal};
 use postrider_core::manager;
 use postrider_core::report::{self, Kind, Plan, Unmade};
 use postrider_core::submission::{Effect, Input, Maker, Start, Submission};
 use std::sync::Arc;
 
-/// A report under way.
+/// What is made.
+#[derive(Debug)]
+pub(super) enum About {
+    /// A report.
+    Report(Box<Plan>),
+    /// A notice, which is about no message.
+    Notice,
+    /// A new message of an old one, whose recipients the attempt has.
+    Requeue(Box<Attempt>, Box<Start>),
+}
+
+/// A message that is being made.
 #[derive(Debug)]
 pub(super) struct Task {
-    /// `None` of a notice, which is about no message.
-    plan: Option<Box<Plan>>,
-    original: Vec<u8>,
+    pub(super) about: About,
+    /// What has been read of the message that it is about, and how much is wanted.
+    pub(super) original: Vec<u8>,
     wanted: usize,
-    machine: Submission,
-    /// The composed report, until it has been given to the machine; then only its end.
-    content: Option<Vec<u8>>,
+    pub(super) machine: Submission,
+    /// Its content, until it has been given to the machine; then only its end.
+    pub(super) content: Option<Vec<u8>>,
     ended: bool,
     staged: Vec<Vec<u8>>,
+}
+
+impl Task {
+    pub(super) fn new(about: About, machine: Submission, wanted: usize) -> Self {
+        let (original, staged) = (Vec::new(), Vec::new());
+        Self { about, original, wanted, machine, content: None, ended: false, staged }
+    }
+
+    pub(super) const fn wanted(&self) -> usize {
+        self.wanted
+    }
 }
 
 impl Live {
@@ -34,16 +56,8 @@ impl Live {
         let id = self.next();
         let wanted = usize::try_from(report::octets_wanted(&plan, &self.site.report)).unwrap_or(usize::MAX);
         let reader = Reader::new(plan.about.id, Arc::new(plan.about.pieces.clone()));
-        let task = Task {
-            plan: Some(plan),
-            original: Vec::new(),
-            wanted,
-            machine: Submission::new(Arc::clone(&self.site.submission)),
-            content: None,
-            ended: false,
-            staged: Vec::new(),
-        };
-        self.reports.insert(id, task);
+        let machine = Submission::new(Arc::clone(&self.site.submission));
+        self.reports.insert(id, Task::new(About::Report(plan), machine, wanted));
         self.open_reader(Who::Report(id), reader);
         if wanted == 0 {
             return self.work.push_back(Work::Content(Who::Report(id), Ok(Vec::new())));
@@ -63,15 +77,7 @@ impl Live {
         let start = Start { maker: Maker::Notice, envelope, prepend: Vec::new(), changes: Vec::new() };
         machine.handle_input(now, Input::Start(Box::new(start)));
         let id = self.next();
-        let task = Task {
-            plan: None,
-            original: Vec::new(),
-            wanted: 0,
-            machine,
-            content: Some(content),
-            ended: false,
-            staged: Vec::new(),
-        };
+        let task = Task { content: Some(content), ..Task::new(About::Notice, machine, 0) };
         self.reports.insert(id, task);
         self.drain_report(scope, id);
     }
@@ -85,7 +91,7 @@ impl Live {
         let Some(task) = self.reports.get_mut(&id) else { return };
         let octets = match content {
             Ok(octets) => octets,
-            Err(why) => return self.end_report(id, Err(Unmade::Trouble(why))),
+            Err(why) => return self.end_report(scope, id, Err(Unmade::Trouble(why))),
         };
         task.original.extend_from_slice(&octets);
         if !octets.is_empty() && task.original.len() < task.wanted {
@@ -95,7 +101,11 @@ impl Live {
         task.original.truncate(task.wanted);
         let now = Self::now(scope);
         let site = Arc::clone(&self.site);
-        let Some(plan) = &task.plan else { return };
+        let plan = match &task.about {
+            About::Report(plan) => plan,
+            About::Notice => return,
+            About::Requeue(..) => return self.requeue_read(scope, id),
+        };
         let content = report::compose(plan, &site.report, now, 0, &task.original);
         let start = Start {
             maker: Maker::Report { kind: plan.kind, about: plan.about.id, postmaster: plan.double_bounce },
@@ -108,7 +118,7 @@ impl Live {
         self.drain_report(scope, id);
     }
 
-    fn drain_report(&mut self, scope: &mut Scope<'_>, id: u64) {
+    pub(super) fn drain_report(&mut self, scope: &mut Scope<'_>, id: u64) {
         let who = Who::Report(id);
         while let Some(task) = self.reports.get_mut(&id) {
             let Some(effect) = task.machine.poll_output() else { return };
@@ -118,25 +128,32 @@ impl Live {
                 Effect::Unstage => task.staged.clear(),
                 Effect::Ask(question) => return self.ask(scope, who, &question),
                 Effect::Commit(message, changes) => {
-                    if let Some(plan) = &task.plan {
+                    if let About::Report(plan) = &task.about {
                         tell(&mut scope.fabric.ledger, plan, &message.message_id);
                     }
                     let content = std::mem::take(&mut task.staged);
                     return self.commit(scope, who, message, changes, content);
                 }
                 Effect::Done(result) => {
-                    let result = result.map(|_| ()).map_err(Unmade::from);
-                    return self.end_report(id, result);
+                    return self.end_report(scope, id, result.map_err(Unmade::from));
                 }
                 Effect::Event(event) => self.event(scope, &event),
             }
         }
     }
 
-    fn end_report(&mut self, id: u64, result: Result<(), Unmade>) {
+    fn end_report(&mut self, scope: &mut Scope<'_>, id: u64, result: Result<Option<QueueId>, Unmade>) {
         self.close_reader(Who::Report(id));
-        if let Some(plan) = self.reports.remove(&id).and_then(|task| task.plan) {
-            self.work.push_back(Work::Manager(manager::Input::Reported(plan.about.id, result)));
+        match self.reports.remove(&id).map(|task| task.about) {
+            Some(About::Report(plan)) => {
+                let result = result.map(|_| ());
+                self.work.push_back(Work::Manager(manager::Input::Reported(plan.about.id, result)));
+            }
+            Some(About::Requeue(attempt, _)) => {
+                let made = result.map(|id| id.unwrap_or(attempt.message));
+                self.requeue_made(scope, &attempt, made.map_err(|why| why.why().to_owned()));
+            }
+            Some(About::Notice) | None => {}
         }
     }
 

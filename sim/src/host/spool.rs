@@ -5,7 +5,7 @@ use crate::world::Scope;
 use postrider_core::limits::INLINE_CONTENT_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{
-    Change, ContentPlace, Loaded, Message, Piece, Pieces, QueueId, QueueIds, Refusal,
+    Attempt, Change, ContentPlace, Loaded, Message, Piece, Pieces, QueueId, QueueIds, Refusal,
 };
 use postrider_core::manager;
 use postrider_core::queue::{DiskError, Done, File, Input, Op, OpId, Output, Ticket, Whereabouts};
@@ -51,6 +51,8 @@ pub(super) struct Desk {
     /// Who waits, and the message whose content lies in a file of its own, if one is committed.
     appends: BTreeMap<Ticket, (Asker, Option<(QueueId, ContentPlace)>)>,
     loads: BTreeMap<Ticket, QueueId>,
+    /// Messages that are loaded to be requeued.
+    requeues: BTreeMap<Ticket, Box<Attempt>>,
     jobs: BTreeMap<u64, Job>,
     readers: BTreeMap<Who, Reader>,
     last: u64,
@@ -165,14 +167,26 @@ impl Live {
     }
 
     pub(super) fn load(&mut self, id: QueueId) {
+        let ticket = self.ask_to_load(id);
+        self.spool.loads.insert(ticket, id);
+    }
+
+    pub(super) fn load_to_requeue(&mut self, attempt: Box<Attempt>) {
+        let ticket = self.ask_to_load(attempt.message);
+        self.spool.requeues.insert(ticket, attempt);
+    }
+
+    fn ask_to_load(&mut self, id: QueueId) -> Ticket {
         self.spool.last += 1;
         let ticket = Ticket(self.spool.last);
-        self.spool.loads.insert(ticket, id);
         self.work.push_back(Work::Log(Input::Load { ticket, id }));
+        ticket
     }
 
     fn loaded(&mut self, ticket: Ticket, loaded: Result<Option<Box<Loaded>>, String>) {
-        if let Some(id) = self.spool.loads.remove(&ticket) {
+        if let Some(attempt) = self.spool.requeues.remove(&ticket) {
+            self.requeue_loaded(attempt, loaded);
+        } else if let Some(id) = self.spool.loads.remove(&ticket) {
             self.work.push_back(Work::Manager(manager::Input::Loaded(id, loaded)));
         }
     }

@@ -472,7 +472,7 @@ impl Actor for Server {
                 self.manners.refuses = true;
                 scope.fired(Class::Lasting);
             }
-            Word::Flush | Word::Tables(_) => {}
+            Word::Flush | Word::Requeue | Word::Tables(_) => {}
             Word::Behave => {
                 self.behaves = true;
                 self.manners = self.manners.good();

@@ -7,7 +7,7 @@ use crate::world::{Fault, Word};
 use postrider_core::prng::Prng;
 
 /// Kinds of troubles that are drawn apart.
-const KINDS: u64 = 11;
+const KINDS: u64 = 12;
 
 /// Draws a number of 1000 that is often zero.
 pub(super) fn odds(prng: &mut Prng, calm: bool, most: u16) -> u16 {
@@ -43,6 +43,7 @@ pub(super) fn troubles(prng: &mut Prng, scenario: &Scenario) -> Vec<Trouble> {
                 7 => Fault::Skew(host, skew(prng)),
                 8 => Fault::Tell(host, Word::Tables(true)),
                 9 if prng.chance(1, 3) => Fault::Rot(host, prng.next_u64()),
+                10 => Fault::Tell(host, Word::Requeue),
                 _ => Fault::Crash(any(prng, &servers), prng.chance(1, 2)),
             };
             let until = at + prng.below(1_800_000_000);

@@ -51,6 +51,8 @@ pub enum Word {
     Refuse,
     /// An operator wants all mail tried now.
     Flush,
+    /// An operator wants all mail to go through cleanup anew.
+    Requeue,
     /// Lookup tables fail (true), or work again.
     Tables(bool),
 }

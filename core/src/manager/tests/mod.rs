@@ -53,6 +53,10 @@ pub(super) struct Toy {
     /// Cleanup refuses reports to these.
     pub(super) untakable: Vec<&'static str>,
     pub(super) tables_broken: bool,
+    /// Attempts to requeue that have not ended.
+    pub(super) requeues: Vec<Attempt>,
+    /// They end when a test says so.
+    pub(super) requeues_hang: bool,
     /// Recipients that a new message has taken over, and as whom.
     pub(super) moved: BTreeMap<(QueueId, u32), (QueueId, u32)>,
     /// Where mail for every domain but yes.example goes.
@@ -103,6 +107,8 @@ impl Toy {
             reports_refused: false,
             untakable: Vec::new(),
             tables_broken: false,
+            requeues: Vec::new(),
+            requeues_hang: false,
             moved: BTreeMap::new(),
             relayhost: None,
             drained: false,
@@ -214,6 +220,18 @@ impl Toy {
         while let Some(output) = self.manager.poll_output() {
             self.obey(output);
         }
+        if !self.requeues_hang {
+            for attempt in std::mem::take(&mut self.requeues) {
+                self.requeue(&attempt);
+            }
+        }
+    }
+
+    /// Those that hung are made.
+    pub(super) fn end_requeues(&mut self) {
+        self.requeues_hang = false;
+        self.drain();
+        self.answer();
     }
 
     fn obey(&mut self, output: Output) {
@@ -235,7 +253,7 @@ impl Toy {
                 let result = if self.tables_broken { Err("hash:/x".to_owned()) } else { Ok(routes) };
                 self.inputs.push_back(Input::Routed(id, result));
             }
-            Output::Attempt(attempt) if attempt.transport == REQUEUE => self.requeue(&attempt),
+            Output::Attempt(attempt) if attempt.transport == REQUEUE => self.requeues.push(*attempt),
             Output::Attempt(attempt) => {
                 self.started += 1;
                 self.running.push(*attempt);
@@ -368,6 +386,10 @@ impl Toy {
             Change::Settle(settlement) => {
                 for (number, outcome) in settlement.outcomes {
                     if self.moved.contains_key(&(id, number)) {
+                        assert!(
+                            matches!(outcome, Outcome::Delivered { last_hop_for_dsn: false, .. }),
+                            "moved"
+                        );
                         continue;
                     }
                     let standing = &mut stored.standing[number as usize];

@@ -137,15 +137,86 @@ fn requeued_mail_becomes_a_new_message_that_is_tried_at_once() {
 }
 
 #[test]
-fn mail_that_can_not_be_requeued_stays_as_it_is() {
+fn mail_that_can_not_be_requeued_stays_as_it_is_and_is_not_returned_untried() {
     let mut toy = deferred(1);
+    let reason = |toy: &Toy| format!("{:?}", toy.disk[&QueueId(1)].standing);
+    let before = reason(&toy);
+    assert_eq!(toy.order(Order::Hold(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    // Older than its lifetime when the daemon comes back; nobody has tried it since.
+    let mut toy = toy.restart(params(), DAY * 20);
     toy.tables_broken = true;
     assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
-    assert_eq!(toy.logged("status=deferred (unable to requeue message: 451 4.3.0 a table)"), 1);
+    assert_eq!(toy.logged("it can not be requeued, and stays as it is: 451 4.3.0 a table"), 1);
+    assert_eq!(reason(&toy), before, "nobody is told of what went wrong in between");
+    assert!(toy.reports.is_empty());
     toy.tables_broken = false;
     toy.manner("later.example", Manner::Takes);
     toy.pass(seconds(4_000));
-    assert_eq!(toy.taken.get(&(QueueId(1), 0)), Some(&1), "and is tried as ever: one order, one time");
+    assert_eq!(toy.taken.get(&(QueueId(1), 0)), Some(&1), "it is tried as ever: one order, one time");
+}
+
+#[test]
+fn a_few_are_requeued_at_a_time_and_each_once() {
+    let mut toy = deferred(1_200);
+    toy.requeues_hang = true;
+    assert_eq!(toy.order(Order::Requeue(Selection::All(None))), OrderResult::Done(1_200));
+    assert_eq!(toy.requeues.len(), crate::limits::LOADS_MAX);
+    toy.manner("later.example", Manner::Takes);
+    toy.end_requeues();
+    assert!(toy.disk.is_empty());
+    assert_eq!((toy.moved.len(), toy.taken.len()), (1_200, 1_200), "and what came of it is not requeued");
+}
+
+#[test]
+fn an_order_for_mail_that_is_being_requeued_does_not_count_it() {
+    let mut toy = deferred(1);
+    toy.requeues_hang = true;
+    let one = || Selection::Id(QueueId(1));
+    assert_eq!(toy.order(Order::Requeue(one())), OrderResult::Done(1));
+    assert_eq!(toy.order(Order::Delete(one())), OrderResult::Done(0), "it is on its way to another name");
+    assert_eq!(toy.order(Order::Hold(one())), OrderResult::Done(0));
+    toy.manner("later.example", Manner::Takes);
+    toy.end_requeues();
+    assert!(toy.disk.is_empty() && toy.taken.contains_key(&(QueueId(1_000_001), 0)));
+}
+
+#[test]
+fn a_restart_before_the_turn_of_an_order_to_requeue_leaves_mail_as_it_was() {
+    let mut toy = deferred(1);
+    toy.requeues_hang = true;
+    assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    let mut toy = toy.restart(params(), seconds(1));
+    toy.manner("later.example", Manner::Takes);
+    toy.pass(seconds(4_000));
+    assert!(toy.disk.is_empty() && toy.moved.is_empty());
+    assert_eq!(toy.taken.get(&(QueueId(1), 0)), Some(&1));
+}
+
+#[test]
+fn what_waits_for_a_slow_destination_is_requeued_at_once() {
+    let mut toy = Toy::new(params());
+    toy.manner("hub.example", Manner::Hangs);
+    let many: Vec<String> = (0..300).map(|n| format!("u{n}@hub.example")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    toy.send(1, &many);
+    let running: usize = toy.running.iter().map(|attempt| attempt.recipients.len()).sum();
+    assert_eq!(toy.order(Order::Requeue(Selection::Id(QueueId(1)))), OrderResult::Done(1));
+    toy.release("hub.example", Manner::Takes);
+    let old = toy.taken.keys().filter(|(id, _)| *id == QueueId(1)).count();
+    assert_eq!((old, toy.taken.len()), (running, 300), "those that ran, and all");
+}
+
+#[test]
+fn held_mail_is_requeued_also_while_it_is_active() {
+    let mut toy = Toy::new(params());
+    toy.manner("x.example", Manner::Hangs);
+    toy.send(1, &["b@x.example", "c@later.example"]);
+    let one = || Selection::Id(QueueId(1));
+    assert_eq!(toy.order(Order::Hold(one())), OrderResult::Done(1));
+    assert_eq!(toy.order(Order::Requeue(one())), OrderResult::Done(1));
+    assert!(!toy.disk[&QueueId(1)].held);
+    toy.release("x.example", Manner::Defers);
+    assert!(toy.disk.contains_key(&QueueId(1_000_001)) && !toy.disk.contains_key(&QueueId(1)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::world::{Errand, World, params};
 use crate::machine::Machine;
 use crate::mail::{Change, ContentPlace, Diagnosis, Origin, Outcome, Refusal, Settlement};
 use crate::params::Settings;
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 use crate::wire::EnhancedStatus;
 
 /// A day with faults at these operations; then the power fails, and what comes back is compared.
@@ -230,6 +230,16 @@ fn what_we_owe_for_mail_that_we_have_is_taken_by_a_full_queue() {
         assert_eq!(world.lives[&id].answer, Some(answer), "{origin:?}");
     }
     assert_eq!(world.log.messages(), 23);
+    // One that comes with its own past is as new as any other; one that takes over from another is not.
+    for (of_another, answer) in [(false, Err(Refusal::Full)), (true, Ok(()))] {
+        let other = *world.lives.keys().next().expect("there are some");
+        let id = world.commit_with(|own| {
+            let id = if of_another { other } else { own };
+            vec![Change::Retry(id, Timestamp::default())]
+        });
+        world.settle();
+        assert_eq!(world.lives[&id].answer, Some(answer));
+    }
 }
 
 #[test]

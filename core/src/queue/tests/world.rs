@@ -264,16 +264,23 @@ impl World {
 
     pub(super) fn commit_sized(&mut self, stored: u64, place: ContentPlace) -> QueueId {
         let message = self.message(stored, place);
-        self.commit_this(message, place)
+        self.commit_this(message, place, Vec::new())
     }
 
     /// One that we may have made ourselves.
     pub(super) fn commit_of(&mut self, origin: Origin) -> QueueId {
         let message = Message { origin, ..self.message(10, ContentPlace::Inline) };
-        self.commit_this(message, ContentPlace::Inline)
+        self.commit_this(message, ContentPlace::Inline, Vec::new())
     }
 
-    fn commit_this(&mut self, message: Message, place: ContentPlace) -> QueueId {
+    /// One that comes with other changes.
+    pub(super) fn commit_with(&mut self, more: impl Fn(QueueId) -> Vec<Change>) -> QueueId {
+        let message = self.message(10, ContentPlace::Inline);
+        let more = more(message.id);
+        self.commit_this(message, ContentPlace::Inline, more)
+    }
+
+    fn commit_this(&mut self, message: Message, place: ContentPlace, mut more: Vec<Change>) -> QueueId {
         let stored = message.stored;
         let id = message.id;
         let content: Vec<u8> = (0..stored).map(|at| (at as u8) ^ (id.0 >> 12) as u8).collect();
@@ -293,7 +300,8 @@ impl World {
         };
         self.lives.insert(id, life);
         let chunks = inline.chunks(100).map(<[u8]>::to_vec).collect();
-        self.append(Errand::Commit(id), vec![Change::Commit(Box::new(message))], chunks);
+        more.insert(0, Change::Commit(Box::new(message)));
+        self.append(Errand::Commit(id), more, chunks);
         id
     }
 
