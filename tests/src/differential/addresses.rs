@@ -175,8 +175,9 @@ fn submit(first: usize, addresses: &[String]) {
         stream.get_mut().write_all(text.as_bytes()).expect("the server reads");
         (0..replies).map(|_| reply(&mut stream)).collect::<Vec<_>>()
     };
-    // The greeting, and the answer.
-    _ = say("EHLO client.test\r\n", 2);
+    // Who does not wait for the greeting is refused.
+    _ = say("", 1);
+    _ = say("EHLO client.test\r\n", 1);
     _ = say("MAIL FROM:<>\r\n", 1);
     for (place, address) in addresses.iter().enumerate() {
         let line = format!("RCPT TO:<{address}> NOTIFY=NEVER ORCPT=rfc822;n{}@x\r\n", first + place);
