@@ -218,7 +218,8 @@ impl Sink {
         }
     }
 
-    fn put(&mut self, severity: Severity, line: &str) {
+    /// `elsewhere` makes of a line for the system's logger one for people.
+    fn put(&mut self, severity: Severity, line: &str, elsewhere: impl Fn(&str) -> String) {
         match self {
             Self::Stream(_, buffer) => {
                 buffer.extend_from_slice(line.as_bytes());
@@ -237,7 +238,7 @@ impl Sink {
                     let sent = socket.as_ref().is_some_and(|socket| socket.send(packet.as_bytes()).is_ok());
                     // Nobody takes it: better on standard error than nowhere.
                     if !sent {
-                        _ = writeln!(io::stderr(), "{line}");
+                        _ = writeln!(io::stderr(), "{}", elsewhere(line));
                     }
                 }
             }
@@ -280,7 +281,13 @@ impl Writer {
             for (at, event) in events.drain(..) {
                 line.clear();
                 self.render(at, &event, &mut line);
-                self.sink.put(event.severity(), &line);
+                let (stamp, options) = (self.second.1.len(), &self.options);
+                self.sink.put(event.severity(), &line, |line| {
+                    match (options.format, line.split_at_checked(stamp)) {
+                        (Format::Text, Some((stamp, rest))) => format!("{stamp} {}{rest}", options.host),
+                        _ => line.to_owned(),
+                    }
+                });
             }
             self.sink.flush();
             log.written();

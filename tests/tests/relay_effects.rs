@@ -89,7 +89,7 @@ fn the_log_has_the_name_that_is_set() {
 struct Logged {
     logger: UnixDatagram,
     child: Child,
-    _daemon: Daemon,
+    daemon: Daemon,
 }
 
 impl Logged {
@@ -114,7 +114,8 @@ impl Logged {
         let root = nix::unistd::Uid::effective().is_root();
         command.arg(if root { "-m" } else { "-rm" }).args(["sh", "-c", script, "sh"]);
         command.arg(daemon.path()).arg(binary("postrider")).stdin(Stdio::null());
-        Self { logger, child: command.spawn().unwrap(), _daemon: daemon }
+        command.stderr(fs::File::create(daemon.path().join("stderr")).unwrap());
+        Self { logger, child: command.spawn().unwrap(), daemon }
     }
 
     /// Packets up to the first that contains the text; that one.
@@ -148,6 +149,24 @@ fn the_system_s_logger_is_told_facility_and_name() {
         assert!(packet.starts_with(&format!("<{information}>")), "{packet}");
         assert!(packet.contains(" letters/master["), "{packet}");
     }
+}
+
+#[test]
+fn where_there_is_no_logger_lines_on_standard_error_name_the_host() {
+    let daemon = Logged::start("syslog-none", "");
+    _ = daemon.wait_for("daemon started");
+    fs::remove_file(daemon.daemon.path().join("logger")).unwrap();
+    daemon.logger.shutdown(std::net::Shutdown::Both).unwrap();
+    let process = nix::unistd::Pid::from_raw(i32::try_from(daemon.child.id()).unwrap());
+    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGHUP).unwrap();
+    let path = daemon.daemon.path().join("stderr");
+    let line = wait_for("a line that the logger did not take", || {
+        let text = fs::read_to_string(&path).unwrap();
+        text.lines().find(|line| line.contains(" postrider/master[")).map(str::to_owned)
+    });
+    let mut words = line.split_whitespace().skip(3);
+    assert_eq!(words.next(), Some("mail"), "behind the time: {line}");
+    assert!(words.next().is_some_and(|word| word.starts_with("postrider/master[")), "{line}");
 }
 
 /// A certificate authority of its own, and a certificate for 127.0.0.1 and mail.here.test signed by it.
