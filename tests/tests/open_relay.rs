@@ -72,6 +72,13 @@ fn accepted(daemon: &Daemon) -> Vec<(String, String)> {
 
 /// The same in one session, one after another: nothing that was refused, sent or reset opens a way for what comes next.
 fn accepted_in_a_row(client: &mut Client) -> Vec<(String, String)> {
+    // Nor do other commands: asked after a recipient, told to send mail, told who the client is.
+    let reply = client.say("VRFY u@d.test");
+    assert!(reply.starts_with(['2', '4', '5']), "{reply}");
+    for command in ["ETRN d.test", "XCLIENT NAME=localhost ADDR=127.0.0.1", "XFORWARD ADDR=127.0.0.1"] {
+        let reply = client.say(command);
+        assert!(reply.starts_with('5'), "{command}: {reply}");
+    }
     client.expect("EHLO client.test", "250");
     let mut accepted = Vec::new();
     for sender in SENDERS {

@@ -46,7 +46,8 @@ impl Session {
     /// HELO and EHLO.
     pub(super) fn hello(&mut self, now: Now, arguments: &str) {
         let extended = self.verb == Verb::Ehlo;
-        if arguments.is_empty() {
+        // RFC 5321 4.1.1.1 has a domain or a literal there; what hides itself or others is not even a misspelt one.
+        if arguments.is_empty() || arguments.chars().any(hides) {
             let row = if extended { replies::EHLO_SYNTAX } else { replies::HELO_SYNTAX };
             return self.say(now, &row.reply(), false);
         }
@@ -118,4 +119,9 @@ impl Session {
             _ => self.say(now, &replies::BAD_RECIPIENT.reply(), false),
         }
     }
+}
+
+/// Characters that are not seen, or change how others are: controls, and the marks that turn the direction of text.
+fn hides(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

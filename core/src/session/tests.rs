@@ -102,6 +102,26 @@ fn parts() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(proptest::sample::select(words), 0..24).prop_map(|parts| parts.concat())
 }
 
+/// Every way to cut the end of a stream that ends a content, as attack S2 has it: 2^12 ways each.
+#[test]
+fn no_way_to_cut_the_end_of_data_changes_what_is_heard() {
+    let begin = b"EHLO c.example\r\nMAIL FROM:<a@c.example>\r\nRCPT TO:<b@here.example>\r\nDATA\r\n";
+    for end in [&b"a\n.\r\n..\r\n.\r\nX"[..], b"\r.\n\r\n.\r\nNO\r\nX"] {
+        let whole = hear(&[begin, end]);
+        assert_eq!(whole.messages.len(), 1, "{:?}", String::from_utf8_lossy(end));
+        for cuts in 0..1u32 << (end.len() - 1) {
+            let mut pieces: Vec<&[u8]> = vec![begin];
+            let mut from = 0;
+            for place in (1..end.len()).filter(|place| cuts >> (place - 1) & 1 == 1) {
+                pieces.push(&end[from..place]);
+                from = place;
+            }
+            pieces.push(&end[from..]);
+            assert_eq!(hear(&pieces), whole, "{cuts:b}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn cuts_never_change_what_is_heard_or_taken(stream in parts(), cuts in proptest::collection::vec(0usize..600, 0..9)) {
