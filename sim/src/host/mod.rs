@@ -209,6 +209,7 @@ impl Live {
         let now = scope.fabric.kernel.now();
         let ledger = &mut scope.fabric.ledger;
         match event {
+            Event::Ordered { id, what: "requeued" } => ledger.requeued(scope.node, *id),
             Event::Expired { id, .. } => ledger.expired(scope.node, &id.to_string(), now),
             Event::Delivery { id, recipient, status: DeliveryStatus::Deferred, .. } => {
                 ledger.put_off(scope.node, *id, recipient, now);

@@ -83,8 +83,6 @@ impl Live {
         if made.is_ok() {
             scope.fired(Class::Requeued);
         }
-        // It is tried at once, or, where it could not be made, again with the next of its retries: both are an operator's doing.
-        scope.fabric.ledger.flushed(scope.node);
         self.requeue_ended(attempt, &made.map_or_else(|why| unable_to_requeue(&why), requeued_as));
     }
 

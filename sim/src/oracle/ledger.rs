@@ -220,7 +220,7 @@ impl Ledger {
     /// A machine crashed.
     pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
-        self.patience.forget(node);
+        self.patience.ended(node);
         let rules = self.rules(node);
         rules.attempted = false;
         rules.floor = rules.highest;
@@ -357,6 +357,11 @@ impl Ledger {
     /// A host puts a recipient off.
     pub fn put_off(&mut self, node: NodeId, id: QueueId, recipient: &str, now: Instant) {
         self.patience.put_off(node, id, recipient, now);
+    }
+
+    /// An operator has a host put a message through cleanup anew.
+    pub fn requeued(&mut self, node: NodeId, id: QueueId) {
+        self.patience.requeued(node, id);
     }
 
     /// An operator has a host try all its mail now.

@@ -2,13 +2,14 @@
 //!
 //! A recipient of a message is put off when the log says so, tried or not; the pause counts from there, so the next exchanger of the same
 //! attempt is no matter of this rule, and recipients of one message that were put off at different times have a pause each. It holds within one life
-//! of a process, on the simulated clock, which no jump of a wall clock touches. Two things end it: an operator who wants all
-//! mail tried now, and the end of the process: what it had not written down was not put off.
+//! of a process, on the simulated clock, which no jump of a wall clock touches. Three things end it: an operator who wants all
+//! mail tried now, one who wants a message to go through cleanup anew (its turn comes as soon as what runs has ended, and if no new message
+//! can be made it is tried as it is), and the end of the process: what it had not written down was not put off.
 
 use crate::network::NodeId;
 use postrider_core::mail::QueueId;
 use postrider_core::time::{Duration, Instant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who was put off, and when last.
 #[derive(Debug, Clone, Default)]
@@ -21,6 +22,8 @@ struct Host {
     /// `minimal_backoff_time`.
     pause: Duration,
     put_off: BTreeMap<(QueueId, String), Instant>,
+    /// Messages that an operator has had requeued.
+    requeued: BTreeSet<QueueId>,
 }
 
 impl Patience {
@@ -46,13 +49,29 @@ impl Patience {
         let host = self.hosts.get_mut(&node)?;
         let key = (id, recipient);
         let paused = now.since(host.put_off.remove(&key)?);
+        if host.requeued.contains(&id) {
+            return None;
+        }
         (paused < host.pause).then(|| {
             let (waited, pause) = (paused.as_millis(), host.pause.as_secs());
             format!("{id}: {} was put off and tried again after {waited} ms, not {pause} s", key.1)
         })
     }
 
-    /// An operator wants its mail tried now, or its process has ended.
+    /// An operator wants a message to go through cleanup anew.
+    pub(super) fn requeued(&mut self, node: NodeId, id: QueueId) {
+        self.hosts.entry(node).or_default().requeued.insert(id);
+    }
+
+    /// Its process has ended.
+    pub(super) fn ended(&mut self, node: NodeId) {
+        self.forget(node);
+        if let Some(host) = self.hosts.get_mut(&node) {
+            host.requeued.clear();
+        }
+    }
+
+    /// An operator wants its mail tried now.
     pub(super) fn forget(&mut self, node: NodeId) {
         if let Some(host) = self.hosts.get_mut(&node) {
             host.put_off.clear();
