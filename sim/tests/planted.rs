@@ -2,8 +2,8 @@
 //!
 //! `postrider-sim canary --plans corpus/plans/planted` makes them; `cargo test -p postrider-sim --features planted --test planted` shows both halves.
 
-use postrider_sim::plan::Plan;
-use postrider_sim::story::tell;
+#[cfg(not(feature = "planted"))]
+use postrider_sim::{plan::Plan, story::tell};
 use std::path::PathBuf;
 
 /// Each bug by name, and its plan.
