@@ -81,16 +81,6 @@ impl Manager {
             return;
         };
         self.tell_start(&attempt, chosen.place);
-        self.outbox.put(Output::Attempt(Box::new(attempt)));
-        if let Some(active) = self.active.get_mut(&id) {
-            active.running += 1;
-        }
-        if !self.parked.is_empty()
-            && let Some(((transport, key), waiting)) = self.scheduler.waiting_at(chosen.place)
-        {
-            let name = (transport, key.to_owned());
-            self.room_at(now, &name, waiting, 0);
-        }
         let running = Running {
             message: id,
             transport: chosen.transport,
@@ -98,8 +88,23 @@ impl Manager {
             place: Some(chosen.place),
             started: now.mono,
         };
-        self.attempts.insert(AttemptId(self.last_attempt), running);
+        self.launch(attempt, running);
+        if !self.parked.is_empty()
+            && let Some(((transport, key), waiting)) = self.scheduler.waiting_at(chosen.place)
+        {
+            let name = (transport, key.to_owned());
+            self.room_at(now, &name, waiting, 0);
+        }
         self.read_page(id);
+    }
+
+    /// An attempt runs from now on.
+    pub(super) fn launch(&mut self, attempt: Attempt, running: Running) {
+        if let Some(active) = self.active.get_mut(&running.message) {
+            active.running += 1;
+        }
+        self.attempts.insert(attempt.id, running);
+        self.outbox.put(Output::Attempt(Box::new(attempt)));
     }
 
     /// An attempt for these recipients by a transport, to a next hop, with more to come or not.
@@ -228,7 +233,7 @@ impl Manager {
             let outcome = if is_softened { softened(outcome) } else { outcome };
             let status = if is_softened { DeliveryStatus::SoftBounced } else { DeliveryStatus::of(&outcome) };
             // Who goes to a new message has not been delivered to; the order has its own line.
-            if via.program != REQUEUE || !matches!(outcome, Outcome::Delivered { .. }) {
+            if via.program != REQUEUE {
                 self.log_delivery(now, id, number, (&outcome, status), via);
             }
             if self.active.get_mut(&id).is_some_and(|active| active.record(number, &outcome)) {

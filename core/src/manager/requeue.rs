@@ -4,10 +4,10 @@
 //! crash leaves the one or the other. While it is being made, orders leave the old one alone: it is on its way out. One that can not be made leaves everything as it was.
 
 use crate::mail::{AttemptId, Diagnosis, Outcome, QueueId};
+use crate::manager::Manager;
 use crate::manager::active::Running;
 use crate::manager::attempts::{Via, complete};
 use crate::manager::writing::Write;
-use crate::manager::{Manager, Output};
 use crate::time::Now;
 use crate::wire::EnhancedStatus;
 
@@ -56,16 +56,13 @@ impl Manager {
         self.last_attempt += 1;
         let attempt = AttemptId(self.last_attempt);
         let Some(composed) = self.compose(attempt, id, (REQUEUE, "", false), &recipients) else { return };
-        self.outbox.put(Output::Attempt(Box::new(composed)));
         // It keeps a place of those that are loaded: so many are made at the same time, and no more.
         self.loading += 1;
         if let Some(active) = self.active.get_mut(&id) {
-            active.running += 1;
             active.requeuing = true;
         }
         let transport = REQUEUE.to_owned();
-        let running = Running { message: id, transport, recipients, place: None, started: now.mono };
-        self.attempts.insert(attempt, running);
+        self.launch(composed, Running { message: id, transport, recipients, place: None, started: now.mono });
     }
 
     /// The new message is durable, or there is none.

@@ -1,7 +1,7 @@
 //! One configuration: main.cf, master.cf and the host, read and judged as a whole.
 
 use super::check::check;
-use super::host::Host;
+use super::host::{Host, is_spoken};
 use super::main_cf::{self, Assigned};
 use super::master_cf::{self, Delivery, Host as ListenHost, Role, Service, ServiceType};
 use super::problem::{File, Place, Problem};
@@ -205,12 +205,9 @@ impl Config {
     /// Of these addresses, those of a protocol in inet_protocols.
     #[must_use]
     pub fn own_protocols(&self, addresses: Vec<IpAddr>) -> Vec<IpAddr> {
-        let words = self.settings(None).list("inet_protocols");
-        let used = |address: &IpAddr| {
-            let own = if address.is_ipv4() { "ipv4" } else { "ipv6" };
-            words.iter().any(|word| word == "all" || word == own)
-        };
-        addresses.into_iter().filter(used).collect()
+        let settings = self.settings(None);
+        let protocols = settings.text("inet_protocols");
+        addresses.into_iter().filter(|address| is_spoken(*address, protocols)).collect()
     }
 
     /// The addresses of `proxy_interfaces`: others reach us there, through a translator of addresses.

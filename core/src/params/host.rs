@@ -41,6 +41,12 @@ impl Default for Host {
     }
 }
 
+/// Whether an address is of a protocol in inet_protocols.
+pub(super) fn is_spoken(address: IpAddr, inet_protocols: &str) -> bool {
+    let own = if address.is_ipv4() { "ipv4" } else { "ipv6" };
+    items(inet_protocols).iter().any(|item| item == own || item == "all")
+}
+
 impl Host {
     /// The default of myhostname, which may still refer to `$mydomain` when main.cf sets that.
     #[must_use]
@@ -86,9 +92,7 @@ impl Host {
                 })),
             }
         }
-        let protocols = items(inet_protocols);
-        let speaks = |word: &str| protocols.iter().any(|item| item == word || item == "all");
-        own.retain(|(address, _)| speaks(if address.is_ipv4() { "ipv4" } else { "ipv6" }));
+        own.retain(|(address, _)| is_spoken(*address, inet_protocols));
         own.sort_unstable();
         own.dedup();
         own

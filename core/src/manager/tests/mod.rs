@@ -320,15 +320,15 @@ impl Toy {
             self.inputs.push_back(Input::Committed(Box::new(message.clone())));
             self.disk.insert(new, Stored { message, standing, held: false, retry_at: None, warned: false });
         }
+        self.settle(attempt, &outcome, Feedback::Neutral);
+    }
+
+    /// All recipients of an attempt have this outcome.
+    fn settle(&mut self, attempt: &Attempt, outcome: &Outcome, feedback: Feedback) {
         let outcomes = attempt.recipients.iter().map(|r| (r.index, outcome.clone())).collect();
-        let (feedback, connect, transfer) = (Feedback::Neutral, Duration::ZERO, Duration::ZERO);
-        self.inputs.push_back(Input::Settled(Settled {
-            id: attempt.id,
-            outcomes,
-            feedback,
-            connect,
-            transfer,
-        }));
+        let (connect, transfer) = (Duration::from_millis(20), Duration::from_millis(300));
+        let settled = Settled { id: attempt.id, outcomes, feedback, connect, transfer };
+        self.inputs.push_back(Input::Settled(settled));
     }
 
     /// Ends an attempt in this manner, when its turn comes.
@@ -354,15 +354,7 @@ impl Toy {
                 *self.taken.entry((attempt.message, recipient.index)).or_default() += 1;
             }
         }
-        let outcomes = attempt.recipients.iter().map(|r| (r.index, outcome.clone())).collect();
-        let (connect, transfer) = (Duration::from_millis(20), Duration::from_millis(300));
-        self.inputs.push_back(Input::Settled(Settled {
-            id: attempt.id,
-            outcomes,
-            feedback,
-            connect,
-            transfer,
-        }));
+        self.settle(attempt, &outcome, feedback);
     }
 
     /// Destinations of this name hang no longer: what ran there ends in this manner.
