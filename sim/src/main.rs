@@ -111,8 +111,7 @@ fn main() -> ExitCode {
         Some("rehearse") => rehearsal::rehearse(arguments.0.get(1..).unwrap_or_default()),
         Some("scale") => {
             let most = arguments.0.get(1).and_then(|word| word.parse().ok());
-            cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2));
-            Ok(true)
+            Ok(cost::scale(most.unwrap_or(1_000_000), arguments.0.get(2)))
         }
         #[cfg(feature = "planted")]
         Some("canary") => Ok(canary::canary(arguments.second(), arguments.word("--plans"))),

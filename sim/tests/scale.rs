@@ -12,7 +12,7 @@ const fn seconds(seconds: u64) -> Duration {
 #[test]
 fn a_message_costs_the_same_however_many_others_there_are() {
     let costs = [1_000, 10_000, 100_000].map(|messages: u64| {
-        let work = measure(messages, messages / 20);
+        let work = measure(messages, messages / 20, params().active_limit);
         assert_eq!(work.walked, 0, "nothing looks at one message after the other");
         assert_eq!(work.deepest, messages, "all wait at once");
         assert!(work.active <= params().active_limit as u64);
@@ -24,6 +24,19 @@ fn a_message_costs_the_same_however_many_others_there_are() {
         // Ten thousand fit the active queue, where they are never loaded; a hundred thousand do not.
         assert!(steps < 15.0 && facts < 12.0, "{costs:?}");
         assert!(operations < costs[0].2 * 1.25 && octets < costs[0].3 * 1.25, "{costs:?}");
+    }
+}
+
+#[test]
+fn a_message_costs_the_same_when_one_of_fifty_is_active() {
+    let each = |messages: u64| {
+        let work = measure(messages, messages / 20, usize::try_from(messages / 50).expect("it is small"));
+        [work.steps, work.facts, work.operations, work.octets_read]
+            .map(|total| total as f64 / messages as f64)
+    };
+    let (short, long) = (each(1_000), each(100_000));
+    for (short, long) in short.into_iter().zip(long) {
+        assert!(long < 1.25 * short, "{long:.2} among a hundred thousand, {short:.2} among a thousand");
     }
 }
 

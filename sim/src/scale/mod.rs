@@ -369,9 +369,10 @@ fn route(envelope: &Envelope, number: u32) -> Route {
 }
 
 /// So many messages come at once, one in so many of them for each destination; all have their end. A tenth of the destinations is dead.
+/// `active_limit` is `qmgr_message_active_limit`: who waits beyond it is loaded from the log when its turn comes.
 #[must_use]
-pub fn measure(messages: u64, destinations: u64) -> Work {
-    let mut world = World::new(params());
+pub fn measure(messages: u64, destinations: u64, active_limit: usize) -> Work {
+    let mut world = World::new(Params { active_limit, ..params() });
     for number in 0..messages {
         // Mail for one destination does not come in a row.
         let to = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) % destinations;
