@@ -6,7 +6,7 @@
 use crate::spool::Spool;
 use crate::submit::Source;
 use postrider_core::limits::CHUNK_MAX;
-use postrider_core::mail::{Piece, Pieces, QueueId};
+use postrider_core::mail::{Pieces, QueueId, Walk};
 use postrider_core::queue::{DiskError, Whereabouts};
 use std::sync::Arc;
 
@@ -16,20 +16,19 @@ pub struct Reader {
     id: QueueId,
     pieces: Arc<Pieces>,
     place: Option<Whereabouts>,
-    piece: usize,
-    offset: u64,
+    walk: Walk,
 }
 
 impl Reader {
     /// At the start of a message.
     #[must_use]
     pub fn new(id: QueueId, pieces: Arc<Pieces>) -> Self {
-        Self { id, pieces, place: None, piece: 0, offset: 0 }
+        Self { id, pieces, place: None, walk: Walk::default() }
     }
 
     /// Back to the start.
     pub fn restart(&mut self) {
-        (self.piece, self.offset) = (0, 0);
+        self.walk.restart();
     }
 
     /// The next octets, about `size` of them; none at the end.
@@ -38,24 +37,9 @@ impl Reader {
     /// The content can not be read now: why.
     pub async fn next(&mut self, spool: &Spool, size: usize) -> Result<Vec<u8>, String> {
         let mut out = Vec::new();
-        while out.len() < size {
-            let pieces = Arc::clone(&self.pieces);
-            match pieces.0.get(self.piece) {
-                None => break,
-                Some(Piece::Literal(octets)) => {
-                    out.extend_from_slice(octets);
-                    self.piece += 1;
-                }
-                Some(Piece::Stored { offset, length }) => {
-                    let wanted = (length - self.offset).min((size - out.len()) as u64);
-                    let read = self.read(spool, offset + self.offset, wanted).await?;
-                    self.offset += read.len() as u64;
-                    if self.offset == *length {
-                        (self.piece, self.offset) = (self.piece + 1, 0);
-                    }
-                    if out.is_empty() { out = read } else { out.extend_from_slice(&read) }
-                }
-            }
+        while let Some(range) = self.walk.step(&self.pieces, &mut out, size) {
+            let octets = self.read(spool, range.start, range.end - range.start).await?;
+            self.walk.read(range.start, octets);
         }
         Ok(out)
     }

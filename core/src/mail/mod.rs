@@ -12,6 +12,7 @@ mod order;
 mod outcome;
 mod record;
 mod route;
+mod walk;
 
 pub use attempt::{Attempt, AttemptRecipient, Feedback, Settled};
 pub use content::{ContentPlace, Piece, Pieces};
@@ -25,3 +26,4 @@ pub use order::{ListedRecipient, Listing, Order, OrderResult, QueueName, Selecti
 pub use outcome::{Diagnosis, Outcome};
 pub use record::{Change, Loaded, Marks, Message, Origin, Refusal, Settlement, Standing, Summary};
 pub use route::{Route, RouteClass};
+pub use walk::Walk;

@@ -5,11 +5,12 @@ use crate::world::Scope;
 use postrider_core::limits::INLINE_CONTENT_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{
-    Attempt, Change, ContentPlace, Loaded, Message, Piece, Pieces, QueueId, QueueIds, Refusal,
+    Attempt, Change, ContentPlace, Loaded, Message, Pieces, QueueId, QueueIds, Refusal, Walk,
 };
 use postrider_core::manager;
 use postrider_core::queue::{DiskError, Done, File, Input, Op, OpId, Output, Ticket, Whereabouts};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Who waits for an append.
@@ -63,18 +64,17 @@ pub(super) struct Desk {
 pub(super) struct Reader {
     id: QueueId,
     pieces: Arc<Pieces>,
-    piece: usize,
-    offset: u64,
+    walk: Walk,
     out: Vec<u8>,
     wanted: usize,
-    asked: u64,
+    asked: Range<u64>,
     again: bool,
 }
 
 impl Reader {
     /// At the start of a message.
     pub(super) fn new(id: QueueId, pieces: Arc<Pieces>) -> Self {
-        Self { id, pieces, piece: 0, offset: 0, out: Vec::new(), wanted: 0, asked: 0, again: false }
+        Self { id, pieces, walk: Walk::default(), out: Vec::new(), wanted: 0, asked: 0..0, again: false }
     }
 }
 
@@ -286,7 +286,7 @@ impl Live {
             return self.work.push_back(Work::Content(who, Err("no message is being read".to_owned())));
         };
         if restart {
-            (reader.piece, reader.offset) = (0, 0);
+            reader.walk.restart();
         }
         reader.wanted = wanted;
         reader.again = false;
@@ -295,21 +295,10 @@ impl Live {
 
     fn read_on(&mut self, scope: &mut Scope<'_>, who: Who) {
         let Some(reader) = self.spool.readers.get_mut(&who) else { return };
-        while reader.out.len() < reader.wanted {
-            match reader.pieces.0.get(reader.piece) {
-                None => break,
-                Some(Piece::Literal(octets)) => {
-                    reader.out.extend_from_slice(octets);
-                    reader.piece += 1;
-                }
-                Some(&Piece::Stored { offset, length }) if reader.offset < length => {
-                    let room = (reader.wanted - reader.out.len()) as u64;
-                    reader.asked = (length - reader.offset).min(room);
-                    let (from, id, asked) = (offset + reader.offset, reader.id, reader.asked);
-                    return self.read_stored(scope, who, id, from, asked);
-                }
-                Some(Piece::Stored { .. }) => (reader.piece, reader.offset) = (reader.piece + 1, 0),
-            }
+        if let Some(range) = reader.walk.step(&reader.pieces, &mut reader.out, reader.wanted) {
+            reader.asked = range.clone();
+            let id = reader.id;
+            return self.read_stored(scope, who, id, range.start, range.end - range.start);
         }
         let out = std::mem::take(&mut reader.out);
         self.work.push_back(Work::Content(who, Ok(out)));
@@ -325,9 +314,8 @@ impl Live {
     fn read_did(&mut self, scope: &mut Scope<'_>, who: Who, result: Result<Done, DiskError>) {
         let Some(reader) = self.spool.readers.get_mut(&who) else { return };
         match result {
-            Ok(Done::Octets(octets)) if octets.len() as u64 == reader.asked => {
-                reader.offset += reader.asked;
-                reader.out.extend(octets);
+            Ok(Done::Octets(octets)) if octets.len() as u64 == reader.asked.end - reader.asked.start => {
+                reader.walk.read(reader.asked.start, octets);
                 self.read_on(scope, who);
             }
             // Compaction may have moved it: look once more.
