@@ -103,10 +103,12 @@ where
         let mut staged = Stage::new();
         let mut buffer = vec![0; READ_MIN];
         let mut asking: Option<Asking> = None;
+        let mut out = Vec::new();
         loop {
-            let mut out = Vec::new();
             let next = self.drain(&mut out, &mut staged).await;
-            if !out.is_empty() && !self.write(&out).await {
+            // An id is there at once: what is said before and behind it goes in one write.
+            let waits = !matches!(next, Next::Identify);
+            if waits && !out.is_empty() && !self.write(&std::mem::take(&mut out)).await {
                 staged.abandon(&self.shared).await;
                 self.tell(Some(Input::Closed));
                 return self.finish().await;

@@ -148,9 +148,9 @@ impl Live {
         let Some(task) = self.connections.get_mut(&id) else { return };
         match task.socket {
             Some(socket) if !out.is_empty() => {
-                scope.send_and_hear(socket, &out);
                 task.at = At::Writing(Box::new(next));
-                self.work.push_back(Work::Wake(Who::Connection(id)));
+                let taken = scope.send_and_hear(socket, &out);
+                self.work.push_back(if taken { Work::Drained(id) } else { Work::Wake(Who::Connection(id)) });
             }
             _ => self.go_on(scope, id, next, false),
         }
@@ -307,16 +307,21 @@ impl Live {
                 task.socket = None;
                 self.tell_connection(scope, id, Input::Lost(Loss::Closed));
             }
-            (At::Writing(_), Arrival::Drained(_)) => {
-                if let At::Writing(next) = std::mem::replace(&mut task.at, At::Busy) {
-                    self.go_on(scope, id, *next, true);
-                }
-            }
-            (_, Arrival::Drained(_)) => {}
+            (_, Arrival::Drained(_)) => self.drained(scope, id),
             _ => {
                 task.inbox.push_back(arrival);
                 self.work.push_back(Work::Wake(Who::Connection(id)));
             }
+        }
+    }
+
+    /// The kernel has taken all octets.
+    pub(super) fn drained(&mut self, scope: &mut Scope<'_>, id: u64) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        if let At::Writing(_) = task.at
+            && let At::Writing(next) = std::mem::replace(&mut task.at, At::Busy)
+        {
+            self.go_on(scope, id, *next, true);
         }
     }
 

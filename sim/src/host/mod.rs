@@ -59,6 +59,8 @@ enum Work {
     Manager(manager::Input),
     Log(queue::Input),
     Written(AttemptId),
+    /// The kernel has taken all octets of a connection.
+    Drained(u64),
     /// Look at what has come while you were busy.
     Wake(Who),
 }
@@ -248,6 +250,7 @@ impl Live {
                 Work::Manager(input) => self.tell_manager(scope, input),
                 Work::Log(input) => self.tell_log(scope, input),
                 Work::Written(id) => self.written(scope, id),
+                Work::Drained(id) => self.drained(scope, id),
                 Work::Wake(Who::Session(socket)) => self.wake_session(scope, socket),
                 Work::Wake(Who::Connection(id)) => self.wake_connection(scope, id),
                 Work::Wake(Who::Report(id)) => self.wake_report(scope, id),
@@ -304,9 +307,8 @@ impl Live {
     fn identified(&mut self, scope: &mut Scope<'_>, who: Who) {
         let id = self.issue(scope);
         match who {
-            Who::Session(socket) => self.session_identified(scope, socket, id),
             Who::Report(report) => self.report_identified(scope, report, id),
-            Who::Connection(_) | Who::Routing(_) => {}
+            Who::Session(_) | Who::Connection(_) | Who::Routing(_) => {}
         }
     }
 

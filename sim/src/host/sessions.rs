@@ -1,4 +1,4 @@
-//! Drives one inbound joint for each client. It hears what comes while it waits for an answer; what comes while it waits for an id or the spool waits too.
+//! Drives one inbound joint for each client. It hears what comes while it waits for an answer; what comes while it waits for the spool waits too.
 
 use super::{Live, Owner, Who, Work};
 use crate::edges::Machine as Watched;
@@ -7,7 +7,7 @@ use crate::world::Scope;
 use postrider_core::ask::Answer;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
-use postrider_core::mail::{QueueId, Refusal};
+use postrider_core::mail::Refusal;
 use postrider_core::session::Peer;
 use postrider_core::time::Instant;
 use std::collections::VecDeque;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 enum Awaited {
     /// An answer: octets are heard meanwhile, but not that there will be no more.
     Answer,
-    /// An id, or the spool.
-    Other,
+    /// The spool.
+    Spool,
 }
 
 /// A session.
@@ -67,7 +67,7 @@ impl Live {
             let hears = match task.awaits {
                 None => true,
                 Some(Awaited::Answer) => matches!(task.inbox.front(), Some(Arrival::Octets(..))),
-                Some(Awaited::Other) => false,
+                Some(Awaited::Spool) => false,
             };
             if !hears || task.machine.room() == 0 {
                 return;
@@ -88,43 +88,70 @@ impl Live {
     fn tell_session(&mut self, scope: &mut Scope<'_>, socket: Socket, input: Input<'_>) {
         let Some(task) = self.sessions.get_mut(&socket) else { return };
         task.awaits = None;
-        let before = task.machine.stage();
-        task.machine.handle_input(Self::now(scope), input);
-        scope.fabric.edges.note(Watched::Session, before, task.machine.stage());
+        self.let_hear(scope, socket, input);
         self.drain_session(scope, socket);
         self.work.push_back(Work::Wake(Who::Session(socket)));
     }
 
+    /// Obeys the session until it waits. What it says goes in one write, as in the runtime.
     fn drain_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
         let who = Who::Session(socket);
-        while let Some(task) = self.sessions.get_mut(&socket) {
-            let Some(effect) = task.machine.poll_output() else { return };
+        let mut out = Vec::new();
+        while self.sessions.contains_key(&socket) {
+            let next = self.take_effects(scope, socket, &mut out);
+            if let Some(Effect::Identify) = next {
+                let id = self.issue(scope);
+                self.let_hear(scope, socket, Input::Identified(id));
+                continue;
+            }
+            if !out.is_empty() {
+                scope.send(socket, &std::mem::take(&mut out));
+            }
+            let Some(task) = self.sessions.get_mut(&socket) else { return };
+            match next {
+                Some(Effect::Ask(question)) => {
+                    task.awaits = Some(Awaited::Answer);
+                    return self.ask(scope, who, &question);
+                }
+                Some(Effect::Commit(message)) => {
+                    task.awaits = Some(Awaited::Spool);
+                    let content = std::mem::take(&mut task.staged);
+                    return self.commit(scope, who, message, Vec::new(), content);
+                }
+                Some(Effect::StartTls) => {
+                    self.work.push_back(Work::Wake(who));
+                    self.let_hear(scope, socket, Input::TlsFailed("no TLS here".to_owned()));
+                }
+                Some(Effect::Close) => return self.end_session(scope, socket),
+                _ => return,
+            }
+        }
+    }
+
+    /// Takes all effects of one stimulus; the one that ends them, if it does not wait for the client.
+    fn take_effects(&mut self, scope: &mut Scope<'_>, socket: Socket, out: &mut Vec<u8>) -> Option<Effect> {
+        let mut next = None;
+        loop {
+            let task = self.sessions.get_mut(&socket)?;
+            let Some(effect) = task.machine.poll_output() else { return next };
             match effect {
-                Effect::Send(octets) => scope.send(socket, &octets),
+                Effect::Send(octets) if out.is_empty() => *out = octets,
+                Effect::Send(octets) => out.extend(octets),
                 Effect::Stage(octets) => task.staged.push(octets),
                 Effect::Unstage => task.staged.clear(),
                 Effect::Event(event) => self.event(scope, &event),
                 Effect::Notice(notice) => self.notice(scope, &notice),
-                Effect::Ask(question) => {
-                    task.awaits = Some(Awaited::Answer);
-                    self.ask(scope, who, &question);
-                }
-                Effect::Identify => {
-                    task.awaits = Some(Awaited::Other);
-                    self.work.push_back(Work::Identify(who));
-                }
-                Effect::Commit(message) => {
-                    task.awaits = Some(Awaited::Other);
-                    let content = std::mem::take(&mut task.staged);
-                    self.commit(scope, who, message, Vec::new(), content);
-                }
-                Effect::StartTls => {
-                    self.work.push_back(Work::Wake(who));
-                    task.machine.handle_input(Self::now(scope), Input::TlsFailed("no TLS here".to_owned()));
-                }
-                Effect::Close => return self.end_session(scope, socket),
+                effect => next = Some(effect),
             }
         }
+    }
+
+    /// A fact for a session that is being drained.
+    fn let_hear(&mut self, scope: &mut Scope<'_>, socket: Socket, input: Input<'_>) {
+        let Some(task) = self.sessions.get_mut(&socket) else { return };
+        let before = task.machine.stage();
+        task.machine.handle_input(Self::now(scope), input);
+        scope.fabric.edges.note(Watched::Session, before, task.machine.stage());
     }
 
     fn end_session(&mut self, scope: &mut Scope<'_>, socket: Socket) {
@@ -142,10 +169,6 @@ impl Live {
 
     pub(super) fn session_answered(&mut self, scope: &mut Scope<'_>, socket: Socket, answer: Answer) {
         self.tell_session(scope, socket, Input::Answer(answer));
-    }
-
-    pub(super) fn session_identified(&mut self, scope: &mut Scope<'_>, socket: Socket, id: QueueId) {
-        self.tell_session(scope, socket, Input::Identified(id));
     }
 
     pub(super) fn session_committed(

@@ -271,14 +271,15 @@ impl Network {
         socket
     }
 
-    /// Sends octets. With `tell`, [`Arrival::Drained`] follows once the buffer has room.
-    pub fn send(&mut self, now: Instant, socket: Socket, octets: &[u8], tell: bool) {
-        let Some(end) = self.ends.get(&socket) else { return };
+    /// Sends octets; true when the buffer took them all. With `tell`, [`Arrival::Drained`] follows otherwise, once it has room.
+    pub fn send(&mut self, now: Instant, socket: Socket, octets: &[u8], tell: bool) -> bool {
+        let Some(end) = self.ends.get(&socket) else { return false };
         let (from, to, cutting) = (end.node, end.other, end.cutting);
         if !self.ends.contains_key(&socket.peer()) {
             // The peer is gone and has not told us yet.
             let wait = self.travel(from, to, 0);
-            return self.planned.push((now.after(wait), NetEvent::Probe(socket, now)));
+            self.planned.push((now.after(wait), NetEvent::Probe(socket, now)));
+            return false;
         }
         let mut rest = octets;
         let mut pieces = 0;
@@ -294,11 +295,10 @@ impl Network {
             self.transmit(now, from, to, socket.peer(), Segment::Octets(piece.to_vec()));
             rest = behind;
         }
-        let Some(peer) = self.ends.get_mut(&socket.peer()) else { return };
-        peer.peer_waits = tell && peer.octets > SEND_BUFFER;
-        if tell && !peer.peer_waits {
-            self.planned.push((now, NetEvent::Drained(socket)));
-        }
+        let Some(peer) = self.ends.get_mut(&socket.peer()) else { return false };
+        let taken = peer.octets <= SEND_BUFFER;
+        peer.peer_waits = tell && !taken;
+        taken
     }
 
     /// Says that no more octets will come (half-close).

@@ -85,23 +85,23 @@ impl Scope<'_> {
 
     /// Sends octets.
     pub fn send(&mut self, socket: Socket, octets: &[u8]) {
-        self.send_and(socket, octets, false);
+        _ = self.send_and(socket, octets, false);
     }
 
-    /// Sends octets; `Arrival::Drained` follows once the buffer has room.
-    pub fn send_and_hear(&mut self, socket: Socket, octets: &[u8]) {
-        self.send_and(socket, octets, true);
+    /// Sends octets; true when the buffer took them all. Otherwise `Arrival::Drained` follows once it has room.
+    pub fn send_and_hear(&mut self, socket: Socket, octets: &[u8]) -> bool {
+        self.send_and(socket, octets, true)
     }
 
-    fn send_and(&mut self, socket: Socket, octets: &[u8], tell: bool) {
+    fn send_and(&mut self, socket: Socket, octets: &[u8], tell: bool) -> bool {
         if !self.effect() {
-            return;
+            return false;
         }
         self.note(2, &[socket.0, crate::kernel::hash(octets)], || {
             format!("send {} {}", socket.0, String::from_utf8_lossy(octets).escape_debug())
         });
         let now = self.fabric.kernel.now();
-        self.fabric.network.send(now, socket, octets, tell);
+        self.fabric.network.send(now, socket, octets, tell)
     }
 
     /// Sends no more, and goes on listening.
