@@ -133,7 +133,8 @@ pub struct Manager {
     scheduler: Scheduler,
     attempts: Attempts,
     writer: Writer,
-    tasks: BTreeMap<Ticket, orders::Task>,
+    /// Orders that are recorded: the first is being carried out, the others wait for it.
+    tasks: VecDeque<orders::Task>,
     /// Orders that came before the queue was known; `None` since it is.
     early: Option<Vec<(Ticket, Order)>>,
     /// Messages set aside, by the destination that has enough to do.
@@ -167,7 +168,7 @@ impl Manager {
             aboard: 0,
             attempts: BTreeMap::new(),
             writer: Writer::default(),
-            tasks: BTreeMap::new(),
+            tasks: VecDeque::new(),
             early: Some(Vec::new()),
             parked: BTreeMap::new(),
             stale: VecDeque::new(),

@@ -1,7 +1,7 @@
 //! What operators ask for: postqueue(1), postsuper(1).
 //!
-//! An order is carried out in steps, each on disk before it counts; between steps other business goes on. Messages
-//! that a step is being written for do not move. A message that is under way is left alone until that has ended.
+//! An order is carried out in steps, each on disk before it counts; between steps other business goes on, but no other order: who
+//! puts mail on hold and then releases it finds none on hold. Messages that a step is being written for do not move. A message that is under way is left alone until that has ended.
 //! A site can only be flushed or listed: of a message that was not loaded since the start we do not know the domains, and trying
 //! or showing one too many does no harm.
 
@@ -16,12 +16,13 @@ use crate::queue::Ticket;
 use crate::time::Now;
 use serde::{Deserialize, Serialize};
 
-/// Orders that are carried out at once; more are refused.
+/// Orders that wait for one another; more are refused.
 const TASKS_MAX: usize = 100;
 
-/// An order that is being carried out.
+/// An order that is being carried out, or waits for its turn.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Task {
+    ticket: Ticket,
     verb: Verb,
     selection: Selection,
     /// Where its next step begins; `None` when this step is its last.
@@ -83,7 +84,7 @@ impl Manager {
         };
         let refused = if matches!(selection, Selection::Site(_)) {
             Some("a site can only be flushed or listed")
-        } else if self.tasks.len() >= TASKS_MAX || self.tasks.contains_key(&ticket) {
+        } else if self.tasks.len() >= TASKS_MAX {
             Some("too many orders at once")
         } else {
             None
@@ -97,8 +98,10 @@ impl Manager {
             _ => QueueId(0),
         });
         let last = self.index.last().unwrap_or_default();
-        self.tasks.insert(ticket, Task { verb, selection, next, last, done: 0 });
-        self.step(now, ticket);
+        self.tasks.push_back(Task { ticket, verb, selection, next, last, done: 0 });
+        if self.tasks.len() == 1 {
+            self.step(now);
+        }
     }
 
     fn list(&mut self, now: Now, ticket: Ticket, selection: &Selection) {
@@ -144,22 +147,24 @@ impl Manager {
         self.outbox.put(Output::Ordered(ticket, OrderResult::Done(ids.len() as u64)));
     }
 
-    /// Goes on with an order until something must be written, or to its end.
-    fn step(&mut self, now: Now, ticket: Ticket) {
-        while self.tasks.get(&ticket).is_some_and(|task| task.next.is_some()) {
-            let chosen = self.choose(ticket);
-            if self.change(now, ticket, chosen) {
-                return;
+    /// Goes on with orders until something must be written, or to their end.
+    fn step(&mut self, now: Now) {
+        while let Some(task) = self.tasks.front() {
+            if task.next.is_some() {
+                let (ticket, verb) = (task.ticket, task.verb);
+                let chosen = self.choose();
+                if self.change(now, ticket, verb, chosen) {
+                    return;
+                }
+            } else if let Some(task) = self.tasks.pop_front() {
+                self.outbox.put(Output::Ordered(task.ticket, OrderResult::Done(task.done)));
             }
-        }
-        if let Some(task) = self.tasks.remove(&ticket) {
-            self.outbox.put(Output::Ordered(ticket, OrderResult::Done(task.done)));
         }
     }
 
-    /// The next messages that an order may be for.
-    fn choose(&mut self, ticket: Ticket) -> Vec<QueueId> {
-        let Some(task) = self.tasks.get_mut(&ticket) else { return Vec::new() };
+    /// The next messages that the order may be for.
+    fn choose(&mut self) -> Vec<QueueId> {
+        let Some(task) = self.tasks.front_mut() else { return Vec::new() };
         let Some(start) = task.next.take() else { return Vec::new() };
         let only = matches!(task.selection, Selection::Id(_));
         let mut chosen = Vec::new();
@@ -170,7 +175,7 @@ impl Manager {
                 task.next = Some(id);
                 break;
             }
-            if !entry.locked && selects(&task.selection, id, entry) {
+            if selects(&task.selection, id, entry) {
                 chosen.push(id);
             }
         }
@@ -178,8 +183,7 @@ impl Manager {
     }
 
     /// Tells messages that are under way, and has the others' changes written; true when there are such.
-    fn change(&mut self, now: Now, ticket: Ticket, chosen: Vec<QueueId>) -> bool {
-        let Some(verb) = self.tasks.get(&ticket).map(|task| task.verb) else { return false };
+    fn change(&mut self, now: Now, ticket: Ticket, verb: Verb, chosen: Vec<QueueId>) -> bool {
         let mut write = Write { order: Some(ticket), ..Write::default() };
         let mut done = 0;
         for id in chosen {
@@ -191,7 +195,7 @@ impl Manager {
                 write.changes.extend(changes);
             }
         }
-        if let Some(task) = self.tasks.get_mut(&ticket) {
+        if let Some(task) = self.tasks.front_mut() {
             task.done += done;
         }
         let must_write = !write.changes.is_empty();
@@ -256,7 +260,9 @@ impl Manager {
 
     /// A step of an order is on disk.
     pub(super) fn order_written(&mut self, now: Now, ticket: Ticket, changes: &[Change]) {
-        let Some(verb) = self.tasks.get(&ticket).map(|task| task.verb) else { return };
+        let Some(verb) = self.tasks.front().filter(|task| task.ticket == ticket).map(|task| task.verb) else {
+            return;
+        };
         let mut last = None;
         for id in changes.iter().map(Change::id) {
             // A requeue from hold is two changes.
@@ -265,7 +271,7 @@ impl Manager {
                 self.apply(now, verb, id);
             }
         }
-        self.step(now, ticket);
+        self.step(now);
     }
 
     fn apply(&mut self, now: Now, verb: Verb, id: QueueId) {
@@ -285,16 +291,19 @@ impl Manager {
     }
 
     /// A step of an order could not be written: what it was for stays as it is.
-    pub(super) fn order_refused(&mut self, ticket: Ticket, changes: &[Change], refusal: Refusal) {
+    pub(super) fn order_refused(&mut self, now: Now, ticket: Ticket, changes: &[Change], refusal: Refusal) {
         for id in changes.iter().map(Change::id) {
             self.index.lock(id, false);
         }
-        self.tasks.remove(&ticket);
+        if self.tasks.front().is_some_and(|task| task.ticket == ticket) {
+            self.tasks.pop_front();
+        }
         let why = match refusal {
             Refusal::Full => "no space is left in the queue",
             Refusal::Broken => "the queue can not be written",
         };
         let result = OrderResult::Failed(why.to_owned());
         self.outbox.put(Output::Ordered(ticket, result));
+        self.step(now);
     }
 }

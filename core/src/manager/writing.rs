@@ -79,7 +79,7 @@ impl Manager {
         let Some(write) = self.writer.pending.remove(&ticket) else { return };
         match (result, write.order) {
             (Ok(()), _) => self.written(now, &write),
-            (Err(refusal), Some(order)) => self.order_refused(order, &write.changes, refusal),
+            (Err(refusal), Some(order)) => self.order_refused(now, order, &write.changes, refusal),
             (Err(refusal), None) => self.refused(now, write, refusal),
         }
     }

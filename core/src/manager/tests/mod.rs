@@ -122,7 +122,15 @@ impl Toy {
 
     /// The same disk after a restart, so much later.
     pub(super) fn restart(self, params: Params, pause: Duration) -> Self {
+        self.restart_under(&[], params, pause)
+    }
+
+    /// Starts again, and orders are given before the queue has been read.
+    pub(super) fn restart_under(self, orders: &[Order], params: Params, pause: Duration) -> Self {
         let mut toy = Self::stopped(params);
+        for (number, order) in orders.iter().enumerate() {
+            toy.tell(Input::Order(Ticket(number as u64), order.clone()));
+        }
         toy.now.wall = self.now.wall.after(pause);
         (toy.disk, toy.manners, toy.taken, toy.reports) = (self.disk, self.manners, self.taken, self.reports);
         toy.moved = self.moved;

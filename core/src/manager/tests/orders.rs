@@ -40,6 +40,15 @@ fn orders_wait_until_the_queue_has_been_read() {
     assert!(matches!(toy.order(all()), OrderResult::Listed(lines) if lines.len() == 3));
 }
 
+/// What the second of two orders finds is what the first has left, however soon they follow each other.
+#[test]
+fn an_order_waits_for_the_one_before() {
+    let orders = [Order::Hold(Selection::All(None)), Order::Release(Selection::All(None))];
+    let mut toy = deferred(3).restart_under(&orders, params(), seconds(1));
+    assert_eq!(toy.ordered, [(Ticket(0), OrderResult::Done(3)), (Ticket(1), OrderResult::Done(3))]);
+    assert!((1..=3).all(|n| toy.queue_of(n) != Some(QueueName::Hold)));
+}
+
 #[test]
 fn an_order_that_can_not_be_recorded_changes_nothing() {
     let mut toy = deferred(2);
