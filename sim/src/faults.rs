@@ -87,6 +87,8 @@ classes! {
     ClientHangsUp "a client hangs up in the middle",
     ClientVanishes "a client does not wait for the reply to its dot",
     Requeued "an operator has mail go through cleanup anew",
+    Held "an operator puts mail on hold",
+    Deleted "an operator deletes a message",
     Lasting "a machine is down or broken for good",
 }
 

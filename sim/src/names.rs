@@ -289,7 +289,7 @@ impl Actor for NameServer {
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
         match word {
             Word::Behave => self.humour = Humour::default(),
-            Word::Refuse | Word::Flush | Word::Requeue | Word::Tables(_) => {}
+            _ => {}
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! It does what the runtime does and no more: carries out effects and brings their results. Its tasks are entries in maps, its channels one queue
 //! of [`Work`], its disk, network and clock the world's. Rooms: `sessions` (inbound), `connections` (outbound), `office` (manager),
-//! `reports` and `requeue` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration).
+//! `orders` (operators), `reports` and `requeue` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration).
 
 mod connections;
 mod names;
 mod office;
+mod orders;
 mod reports;
 mod requeue;
 mod sessions;
@@ -70,6 +71,8 @@ enum Work {
 pub struct Host {
     site: Arc<Site>,
     live: Option<Box<Live>>,
+    /// What the operator had in mind when the host went down.
+    operator: orders::Operator,
 }
 
 /// Everything that a crash forgets.
@@ -97,13 +100,14 @@ struct Live {
     last: u64,
     /// Lookup tables do not answer.
     tables_fail: bool,
+    operator: orders::Operator,
 }
 
 impl Host {
     /// A host of this configuration.
     #[must_use]
     pub fn new(site: Arc<Site>) -> Self {
-        Self { site, live: None }
+        Self { site, live: None, operator: orders::Operator::default() }
     }
 
     /// Messages that it answers for; `None` while it is down.
@@ -144,12 +148,18 @@ impl Actor for Host {
             alarm: None,
             last: 0,
             tables_fail: false,
+            operator: self.operator,
         };
         let Site { lifetimes, encrypts, relays, size_limit, manager, .. } = &*self.site;
         scope.fabric.ledger.limit(*size_limit);
         scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays), manager.retry.minimal_backoff);
         self.live = Some(Box::new(live));
-        self.with(scope, |live, _| live.work.push_back(Work::Log(queue::Input::Open)));
+        self.with(scope, |live, _| {
+            live.work.push_back(Work::Log(queue::Input::Open));
+            if live.operator.releasing {
+                live.release_all();
+            }
+        });
     }
 
     fn arrival(&mut self, scope: &mut Scope<'_>, arrival: Arrival) {
@@ -168,13 +178,18 @@ impl Actor for Host {
     }
 
     fn crash(&mut self) {
-        self.live = None;
+        if let Some(live) = self.live.take() {
+            self.operator = live.operator.after_crash();
+        }
     }
 
     fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
         self.with(scope, |live, scope| match word {
             Word::Behave | Word::Flush => live.flush(scope),
-            Word::Requeue => live.requeue_all(scope),
+            Word::Requeue => live.requeue_all(),
+            Word::Hold => live.hold_all(),
+            Word::Release => live.release_all(),
+            Word::Delete(choice) => live.delete_one(choice),
             Word::Tables(fail) => live.tables_fail = fail,
             Word::Refuse => {}
         });
@@ -211,7 +226,7 @@ impl Live {
         let now = scope.fabric.kernel.now();
         let ledger = &mut scope.fabric.ledger;
         match event {
-            Event::Ordered { id, what: "requeued" } => ledger.requeued(scope.node, *id),
+            Event::Ordered { .. } => self.overhear_order(scope, event),
             Event::Expired { id, .. } => ledger.expired(scope.node, &id.to_string(), now),
             Event::Delivery { id, recipient, status: DeliveryStatus::Deferred, .. } => {
                 ledger.put_off(scope.node, *id, recipient, now);
@@ -346,10 +361,16 @@ impl Live {
         }
         self.sessions_time_out(scope);
         self.connections_time_out(scope);
+        self.operator_returns(now.mono);
     }
 
     fn set_alarm(&mut self, scope: &mut Scope<'_>) {
-        let machines = [self.log.next_timeout(), self.manager.next_timeout(), self.resolver.next_timeout()];
+        let machines = [
+            self.log.next_timeout(),
+            self.manager.next_timeout(),
+            self.resolver.next_timeout(),
+            self.operator.deadline(),
+        ];
         let sessions = self.sessions.values().filter_map(sessions::Task::deadline);
         let connections = self.connections.values().filter_map(connections::Task::deadline);
         let next = machines.into_iter().flatten().chain(sessions).chain(connections).min();

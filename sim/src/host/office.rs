@@ -6,11 +6,8 @@ use crate::world::Scope;
 use postrider_core::ask::{Answer, Facts, Pause, Question};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{
-    Attempt, Diagnosis, Feedback, Message, Order, Outcome, QueueId, Route, Selection, Settled,
-};
+use postrider_core::mail::{Attempt, Diagnosis, Feedback, Message, Outcome, QueueId, Route, Settled};
 use postrider_core::manager::{Input, Output, REQUEUE};
-use postrider_core::queue::Ticket;
 use postrider_core::time::Duration;
 use postrider_core::wire::EnhancedStatus;
 use std::sync::Arc;
@@ -30,15 +27,6 @@ impl Live {
     pub(super) fn tell_manager(&mut self, scope: &mut Scope<'_>, input: Input) {
         self.manager.handle_input(Self::now(scope), input);
         self.drain_manager(scope);
-    }
-
-    /// An operator who wants all mail tried now.
-    pub(super) fn flush(&mut self, scope: &mut Scope<'_>) {
-        if self.ids.is_some() {
-            scope.fabric.ledger.flushed(scope.node);
-            let order = Order::Flush(Selection::All(None));
-            self.tell_manager(scope, Input::Order(Ticket(0), order));
-        }
     }
 
     pub(super) fn drain_manager(&mut self, scope: &mut Scope<'_>) {
@@ -64,7 +52,8 @@ impl Live {
                 Output::Written(id) => self.work.push_back(Work::Written(id)),
                 Output::Report(plan) => self.report(scope, plan),
                 Output::Event(event) => self.event(scope, &event),
-                Output::Ordered(..) | Output::Drained => {}
+                Output::Ordered(ticket, result) => self.ordered(scope, ticket, &result),
+                Output::Drained => {}
             }
         }
     }

@@ -7,24 +7,13 @@ use crate::faults::Class;
 use crate::world::Scope;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{
-    Attempt, Change, Envelope, Loaded, Order, Outcome, QueueId, Selection, Settlement,
-};
+use postrider_core::mail::{Attempt, Change, Envelope, Loaded, Outcome, QueueId, Settlement};
 use postrider_core::manager::{Input, requeued_as, unable_to_requeue};
-use postrider_core::queue::Ticket;
 use postrider_core::submission::{self, Maker, Start, Submission};
 use postrider_core::time::Timestamp;
 use std::sync::Arc;
 
 impl Live {
-    /// An operator who wants all mail to go through cleanup anew.
-    pub(super) fn requeue_all(&mut self, scope: &mut Scope<'_>) {
-        if self.ids.is_some() {
-            let order = Order::Requeue(Selection::All(None));
-            self.tell_manager(scope, Input::Order(Ticket(1), order));
-        }
-    }
-
     /// The message of an attempt to requeue it has been read, or not.
     pub(super) fn requeue_loaded(
         &mut self,

@@ -9,6 +9,7 @@
 
 use super::hops::{Hop, Hops, Report};
 use super::names::Names;
+use super::orders::Orders;
 use super::patience::Patience;
 use crate::network::NodeId;
 use postrider_core::ask::{DnsAnswer, RecordKind};
@@ -43,6 +44,8 @@ pub(super) struct Fate {
     pub(super) hard: bool,
     /// A host gave it up for its age.
     pub(super) expired: bool,
+    /// An operator has a message for it deleted.
+    pub(super) deleted: bool,
     /// A report on it came to an end that nobody is told of.
     pub(super) report_ended: bool,
     /// The host that answers for it, as far as is known.
@@ -113,7 +116,8 @@ pub struct Ledger {
     pub(super) reports: BTreeMap<String, Report>,
     pub(super) hops: Hops,
     pub(super) names: Names,
-    patience: Patience,
+    pub(super) patience: Patience,
+    pub(super) orders: Orders,
     pub(super) hosts: BTreeMap<NodeId, Rules>,
     /// Domains that have nowhere to go.
     pub(super) doomed: BTreeSet<String>,
@@ -146,6 +150,7 @@ impl Default for Ledger {
             hops: Hops::default(),
             names: Names::default(),
             patience: Patience::default(),
+            orders: Orders::default(),
             hosts: BTreeMap::new(),
             doomed: BTreeSet::new(),
             size_limit: u64::MAX,
@@ -221,6 +226,9 @@ impl Ledger {
     pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
         self.patience.ended(node);
+        if power {
+            self.orders.power_failed(node);
+        }
         let rules = self.rules(node);
         rules.attempted = false;
         rules.floor = rules.highest;
@@ -350,6 +358,11 @@ impl Ledger {
         now: Instant,
     ) {
         self.rules(node).attempted = true;
+        if self.rules(node).rotted == 0
+            && let Some(what) = self.orders.judge(node, id)
+        {
+            self.broken(what);
+        }
         let hasty = recipients.into_iter().filter_map(|who| self.patience.judge(node, id, who, now));
         self.violations.extend(hasty.map(Violation));
     }
@@ -357,11 +370,6 @@ impl Ledger {
     /// A host puts a recipient off.
     pub fn put_off(&mut self, node: NodeId, id: QueueId, recipient: &str, now: Instant) {
         self.patience.put_off(node, id, recipient, now);
-    }
-
-    /// An operator has a host put a message through cleanup anew.
-    pub fn requeued(&mut self, node: NodeId, id: QueueId) {
-        self.patience.requeued(node, id);
     }
 
     /// An operator has a host try all its mail now.
@@ -441,7 +449,7 @@ impl Ledger {
         }
     }
 
-    fn end(&mut self, what: &Report, also: impl Fn(&mut Fate)) {
+    pub(super) fn end(&mut self, what: &Report, also: impl Fn(&mut Fate)) {
         let Some(letter) = self.letters.get_mut(what.letter) else { return };
         for place in &what.places {
             if let Some(fate) = letter.fates.get_mut(*place) {

@@ -1,13 +1,14 @@
 //! Judges that know nothing of how a machine works: they see what goes in and what comes out.
 //!
 //! [`ledger`] knows who answers for each recipient; [`hops`] why a copy may be a second one; [`names`] what name servers said;
-//! [`patience`] when a host may try again.
+//! [`patience`] when a host may try again; [`orders`] what operators have put on hold or deleted.
 
 mod content;
 mod hops;
 mod judge;
 mod ledger;
 mod names;
+mod orders;
 mod patience;
 mod taking;
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A recipient of a message is put off when the log says so, tried or not; the pause counts from there, so the next exchanger of the same
 //! attempt is no matter of this rule, and recipients of one message that were put off at different times have a pause each. It holds within one life
 //! of a process, on the simulated clock, which no jump of a wall clock touches. Three things end it: an operator who wants all
-//! mail tried now, one who wants a message to go through cleanup anew (its turn comes as soon as what runs has ended, and if no new message
+//! mail tried now, one who releases a message or wants it to go through cleanup anew (its turn comes as soon as what runs has ended, and if no new message
 //! can be made it is tried as it is), and the end of the process: what it had not written down was not put off.
 
 use crate::network::NodeId;
@@ -22,8 +22,8 @@ struct Host {
     /// `minimal_backoff_time`.
     pause: Duration,
     put_off: BTreeMap<(QueueId, String), Instant>,
-    /// Messages that an operator has had requeued.
-    requeued: BTreeSet<QueueId>,
+    /// Messages that an operator has had requeued or released.
+    hurried: BTreeSet<QueueId>,
 }
 
 impl Patience {
@@ -49,7 +49,7 @@ impl Patience {
         let host = self.hosts.get_mut(&node)?;
         let key = (id, recipient);
         let paused = now.since(host.put_off.remove(&key)?);
-        if host.requeued.contains(&id) {
+        if host.hurried.contains(&id) {
             return None;
         }
         (paused < host.pause).then(|| {
@@ -58,16 +58,16 @@ impl Patience {
         })
     }
 
-    /// An operator wants a message to go through cleanup anew.
-    pub(super) fn requeued(&mut self, node: NodeId, id: QueueId) {
-        self.hosts.entry(node).or_default().requeued.insert(id);
+    /// An operator wants a message to go through cleanup anew, or has released it.
+    pub(super) fn may_hurry(&mut self, node: NodeId, id: QueueId) {
+        self.hosts.entry(node).or_default().hurried.insert(id);
     }
 
     /// Its process has ended.
     pub(super) fn ended(&mut self, node: NodeId) {
         self.forget(node);
         if let Some(host) = self.hosts.get_mut(&node) {
-            host.requeued.clear();
+            host.hurried.clear();
         }
     }
 

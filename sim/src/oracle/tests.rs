@@ -163,9 +163,9 @@ fn who_was_put_off_waits_unless_an_operator_or_the_end_of_the_process_comes_betw
     assert_eq!(tried_after(300, "a@x.sim", &again).len(), 1, "the pause counts from the last time");
     let flushed = |ledger: &mut Ledger| ledger.flushed(HOST);
     assert_eq!(tried_after(1, "a@x.sim", &flushed), Vec::<String>::new(), "an operator wants it");
-    let requeued = |ledger: &mut Ledger| ledger.requeued(HOST, QueueId(5));
+    let requeued = |ledger: &mut Ledger| ledger.may_hurry(HOST, QueueId(5));
     assert_eq!(tried_after(1, "a@x.sim", &requeued), Vec::<String>::new(), "an operator wants it anew");
-    let other = |ledger: &mut Ledger| ledger.requeued(HOST, QueueId(6));
+    let other = |ledger: &mut Ledger| ledger.may_hurry(HOST, QueueId(6));
     assert_eq!(tried_after(1, "a@x.sim", &other).len(), 1, "that was another message");
     let killed = |ledger: &mut Ledger| ledger.crashed(HOST, false, Instant(11_000_000_000));
     assert_eq!(tried_after(1, "a@x.sim", &killed), Vec::<String>::new(), "what was not written is forgotten");

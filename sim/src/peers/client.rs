@@ -327,7 +327,7 @@ impl Actor for Client {
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
         match word {
             Word::Behave => self.habits = Habits { pipelines: self.habits.pipelines, ..Habits::default() },
-            Word::Refuse | Word::Flush | Word::Requeue | Word::Tables(_) => {}
+            _ => {}
         }
     }
 

@@ -472,7 +472,6 @@ impl Actor for Server {
                 self.manners.refuses = true;
                 scope.fired(Class::Lasting);
             }
-            Word::Flush | Word::Requeue | Word::Tables(_) => {}
             Word::Behave => {
                 self.behaves = true;
                 self.manners = self.manners.good();
@@ -483,6 +482,7 @@ impl Actor for Server {
                     scope.abort(socket);
                 }
             }
+            _ => {}
         }
     }
 }

@@ -203,6 +203,8 @@ fn heal(world: &mut World<Inhabitant>, scenario: &Scenario) {
             // What can not be read stays so until a restart has set it aside.
             world.plan(now, Fault::Crash(host, false));
         }
+        // Also what a damaged record has put on hold again.
+        world.plan(now, Fault::Tell(host, Word::Release));
         if scenario.flush {
             world.plan(now, Fault::Tell(host, Word::Flush));
         }

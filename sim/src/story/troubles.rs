@@ -7,7 +7,7 @@ use crate::world::{Fault, Word};
 use postrider_core::prng::Prng;
 
 /// Kinds of troubles that are drawn apart.
-const KINDS: u64 = 12;
+const KINDS: u64 = 14;
 
 /// Draws a number of 1000 that is often zero.
 pub(super) fn odds(prng: &mut Prng, calm: bool, most: u16) -> u16 {
@@ -44,6 +44,8 @@ pub(super) fn troubles(prng: &mut Prng, scenario: &Scenario) -> Vec<Trouble> {
                 8 => Fault::Tell(host, Word::Tables(true)),
                 9 if prng.chance(1, 3) => Fault::Rot(host, prng.next_u64()),
                 10 => Fault::Tell(host, Word::Requeue),
+                11 => Fault::Tell(host, Word::Hold),
+                12 if prng.chance(1, 2) => Fault::Tell(host, Word::Delete(prng.next_u64())),
                 _ => Fault::Crash(any(prng, &servers), prng.chance(1, 2)),
             };
             let until = at + prng.below(1_800_000_000);
@@ -58,6 +60,7 @@ fn end_of(fault: &Fault) -> Option<Fault> {
         Fault::Cut(one, other, _) => Some(Fault::Mend(one, other)),
         Fault::Moods(host, _) => Some(Fault::Moods(host, Moods::default())),
         Fault::Capacity(host, _) => Some(Fault::Capacity(host, super::AMPLE)),
+        Fault::Tell(host, Word::Hold) => Some(Fault::Tell(host, Word::Release)),
         Fault::Tell(host, Word::Tables(true)) => Some(Fault::Tell(host, Word::Tables(false))),
         _ => None,
     }

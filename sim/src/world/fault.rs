@@ -53,6 +53,12 @@ pub enum Word {
     Flush,
     /// An operator wants all mail to go through cleanup anew.
     Requeue,
+    /// An operator puts all mail on hold.
+    Hold,
+    /// An operator releases what is on hold.
+    Release,
+    /// An operator deletes a message, chosen by a number.
+    Delete(u64),
     /// Lookup tables fail (true), or work again.
     Tables(bool),
 }
