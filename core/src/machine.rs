@@ -43,6 +43,38 @@ pub struct Stages {
     pub edges: &'static [(&'static str, &'static str)],
 }
 
+/// Edges of a table that were taken, by the numbers of their stages, if anybody listens: in a daemon nobody does.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Taken(Option<Vec<(u8, u8)>>);
+
+impl Taken {
+    /// From now on somebody listens.
+    pub fn listen(&mut self) {
+        self.0.get_or_insert_default();
+    }
+
+    /// True when somebody listens.
+    #[must_use]
+    pub const fn is_heard(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Something went from one stage to another.
+    pub fn note(&mut self, from: u8, to: u8) {
+        if from != to
+            && let Some(taken) = &mut self.0
+        {
+            taken.push((from, to));
+        }
+    }
+
+    /// All that were taken since the last call.
+    #[must_use]
+    pub fn take(&mut self) -> Vec<(u8, u8)> {
+        self.0.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}
+
 /// The outputs of one stimulus, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Outbox<O> {

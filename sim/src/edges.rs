@@ -4,7 +4,7 @@
 //! story took are told.
 
 use postrider_core::machine::Stages;
-use postrider_core::{delivery, outbound, session};
+use postrider_core::{delivery, manager, outbound, schedule, session};
 use std::fmt::Write as _;
 
 /// Stages that a table may have.
@@ -17,27 +17,31 @@ pub enum Machine {
     Session,
     Delivery,
     Outbound,
+    Queue,
+    Destination,
 }
 
 impl Machine {
-    const ALL: [Self; 3] = [Self::Session, Self::Delivery, Self::Outbound];
+    const ALL: [Self; 5] = [Self::Session, Self::Delivery, Self::Outbound, Self::Queue, Self::Destination];
 
     const fn table(self) -> &'static Stages {
         match self {
             Self::Session => &session::STAGES,
             Self::Delivery => &delivery::STAGES,
             Self::Outbound => &outbound::STAGES,
+            Self::Queue => &manager::STAGES,
+            Self::Destination => &schedule::STAGES,
         }
     }
 }
 
 /// How often each edge was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edges([[[u32; STAGES_MAX]; STAGES_MAX]; 3]);
+pub struct Edges([[[u32; STAGES_MAX]; STAGES_MAX]; Machine::ALL.len()]);
 
 impl Default for Edges {
     fn default() -> Self {
-        Self([[[0; STAGES_MAX]; STAGES_MAX]; 3])
+        Self([[[0; STAGES_MAX]; STAGES_MAX]; Machine::ALL.len()])
     }
 }
 

@@ -4,6 +4,7 @@
 //! Ages count on the monotonic clock from the moment we learned of a message, so that a wall clock that jumps while we run
 //! neither expires mail nor sticks it.
 
+use crate::machine::{Stages, Taken};
 use crate::mail::{Envelope, QueueId, QueueName, Standing, Summary};
 use crate::schedule::RetryRule;
 use crate::time::{Duration, Instant, Now};
@@ -12,6 +13,33 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Domains of one message that are remembered; beyond it the message counts as having any.
 const SITES_MAX: usize = 64;
+
+/// TABLE of the queues that a message moves through.
+pub const STAGES: Stages = Stages {
+    machine: "queue",
+    names: &["none", "incoming", "active", "deferred", "hold"],
+    edges: &[
+        ("none", "incoming"),
+        // Nobody waits before it.
+        ("none", "active"),
+        // As the log has it at a start.
+        ("none", "deferred"),
+        ("none", "hold"),
+        ("incoming", "active"),
+        ("active", "deferred"),
+        ("deferred", "active"),
+        ("active", "none"),
+        // Operators.
+        ("incoming", "hold"),
+        ("incoming", "deferred"),
+        ("active", "hold"),
+        ("deferred", "hold"),
+        ("hold", "deferred"),
+        ("incoming", "none"),
+        ("deferred", "none"),
+        ("hold", "none"),
+    ],
+};
 
 /// Which queue a message is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +55,16 @@ pub(super) enum Queue {
 }
 
 impl Queue {
+    /// Its number in [`STAGES`].
+    const fn stage(self) -> u8 {
+        match self {
+            Self::Incoming => 1,
+            Self::Active => 2,
+            Self::Deferred(_) => 3,
+            Self::Hold => 4,
+        }
+    }
+
     pub(super) const fn name(self) -> QueueName {
         match self {
             Self::Incoming => QueueName::Incoming,
@@ -109,6 +147,9 @@ pub(super) struct Index {
     /// The other queue has the next turn.
     turn: bool,
     walked: u64,
+    /// Edges of [`STAGES`].
+    #[serde(skip)]
+    pub(super) taken: Taken,
 }
 
 impl Index {
@@ -136,6 +177,7 @@ impl Index {
     fn insert(&mut self, id: QueueId, entry: Entry) {
         let queue = entry.queue;
         self.forget(id);
+        self.taken.note(0, queue.stage());
         self.entries.insert(id, entry);
         self.enqueue(id, queue);
     }
@@ -156,6 +198,7 @@ impl Index {
     pub(super) fn put(&mut self, id: QueueId, queue: Queue) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let before = std::mem::replace(&mut entry.queue, queue);
+        self.taken.note(before.stage(), queue.stage());
         entry.parked = false;
         let locked = entry.locked;
         self.dequeue(id, before);
@@ -195,6 +238,7 @@ impl Index {
     pub(super) fn forget(&mut self, id: QueueId) {
         self.refused.remove(&id);
         if let Some(entry) = self.entries.remove(&id) {
+            self.taken.note(entry.queue.stage(), 0);
             self.dequeue(id, entry.queue);
         }
     }

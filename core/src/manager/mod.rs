@@ -23,6 +23,7 @@ mod writing;
 #[cfg(test)]
 mod tests;
 
+pub use index::STAGES;
 pub use params::Params;
 
 use crate::because::Because;

@@ -31,6 +31,18 @@ impl Manager {
         self.because.take()
     }
 
+    /// From now on edges of the tables of queues and of destinations are noted.
+    pub fn listen_to_edges(&mut self) {
+        self.index.taken.listen();
+        self.scheduler.listen_to_edges();
+    }
+
+    /// Edges of [`super::STAGES`] and of [`crate::schedule::STAGES`] that were taken since the last call.
+    #[must_use]
+    pub fn edges_taken(&mut self) -> (Vec<(u8, u8)>, Vec<(u8, u8)>) {
+        (self.index.taken.take(), self.scheduler.edges_taken())
+    }
+
     pub(super) fn tell_admission(&mut self, id: QueueId, queue: Queue) {
         let (active, limit) = (self.active.len(), self.params.active_limit);
         let well = self.writer.is_well();

@@ -1,5 +1,6 @@
 //! A destination of one transport: its limits, its health, and who waits for it.
 
+use crate::machine::Stages;
 use crate::mail::{Diagnosis, QueueId};
 use crate::schedule::Condition;
 use crate::schedule::fairness::{Like, Position};
@@ -52,6 +53,33 @@ impl Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DestinationId(pub(super) u64);
 
+/// TABLE of the states of a destination. Who is full waits for the end of an attempt, who pauses for a time, and who is dead for the end of its rest.
+pub const STAGES: Stages = Stages {
+    machine: "destination",
+    names: &["unknown", "free", "full", "pausing", "dead"],
+    edges: &[
+        ("unknown", "free"),
+        ("free", "full"),
+        ("full", "free"),
+        // `*_destination_rate_delay`.
+        ("free", "pausing"),
+        ("full", "pausing"),
+        ("pausing", "full"),
+        ("pausing", "free"),
+        ("free", "dead"),
+        ("full", "dead"),
+        ("pausing", "dead"),
+        // Its rest has ended, a straggler got through, or an operator flushes; attempts of before may still run.
+        ("dead", "free"),
+        ("dead", "full"),
+        ("dead", "pausing"),
+        ("free", "unknown"),
+        ("full", "unknown"),
+        ("pausing", "unknown"),
+        ("dead", "unknown"),
+    ],
+};
+
 /// Whether it is worth trying.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Health {
@@ -103,6 +131,9 @@ pub(super) struct Destination {
     pub(super) shown: Option<Shown>,
     /// When it wants to be looked at again.
     pub(super) timer: Option<Instant>,
+    /// Its stage in [`STAGES`] when the transport last looked; kept up while somebody listens.
+    #[serde(skip)]
+    pub(super) stage: u8,
 }
 
 impl Destination {
@@ -125,6 +156,17 @@ impl Destination {
             served: 0,
             shown: None,
             timer: None,
+            stage: 0,
+        }
+    }
+
+    /// Its stage in [`STAGES`].
+    pub(super) fn stage_now(&self, now: Instant) -> u8 {
+        match (&self.health, self.permit(now)) {
+            (Health::Throttled { .. }, _) => 4,
+            (Health::Ready, Permit::Now) => 1,
+            (Health::Ready, Permit::AfterRelease) => 2,
+            (Health::Ready, Permit::At(_)) => 3,
         }
     }
 

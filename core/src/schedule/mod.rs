@@ -19,7 +19,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub use destination::DestinationId;
+pub use destination::{DestinationId, STAGES};
 pub use fairness::SlotRule;
 pub use limiter::{Limiter, PauseFrom, Permit, Verdict};
 pub use params::{Params, TransportParams};
@@ -239,6 +239,17 @@ impl Scheduler {
     #[must_use]
     pub fn next_timeout(&self, choosing: bool) -> Option<Instant> {
         self.transports.iter().filter_map(|transport| transport.next_timeout(choosing)).min()
+    }
+
+    /// From now on edges of [`STAGES`] are noted.
+    pub fn listen_to_edges(&mut self) {
+        self.transports.iter_mut().for_each(|transport| transport.taken.listen());
+    }
+
+    /// Those that were taken since the last call.
+    #[must_use]
+    pub fn edges_taken(&mut self) -> Vec<(u8, u8)> {
+        self.transports.iter_mut().flat_map(|transport| transport.taken.take()).collect()
     }
 
     /// Steps of work so far: for tests and measurements of what a message costs.

@@ -5,6 +5,7 @@
 //! of each class of demand; the transport keeps what is shown in order. One step costs a few look-ups in trees,
 //! whatever waits behind a destination that permits nothing.
 
+use crate::machine::Taken;
 use crate::mail::{Diagnosis, QueueId};
 use crate::schedule::Condition;
 use crate::schedule::destination::{Destination, DestinationId, Ended, Health};
@@ -47,6 +48,9 @@ pub(super) struct Transport {
     clock: u64,
     /// Steps of work so far; tests bound it.
     pub(super) steps: u64,
+    /// Edges of the table of destinations.
+    #[serde(skip)]
+    pub(super) taken: Taken,
 }
 
 impl Transport {
@@ -71,6 +75,7 @@ impl Transport {
             next_destination: 0,
             clock: 0,
             steps: 0,
+            taken: Taken::default(),
         }
     }
 
@@ -205,7 +210,12 @@ impl Transport {
         self.steps += 1;
         self.hide(id);
         let Some(destination) = self.destinations.get_mut(&id) else { return };
-        if destination.is_forgettable(now) {
+        let forgettable = destination.is_forgettable(now);
+        if self.taken.is_heard() {
+            let stage = if forgettable { 0 } else { destination.stage_now(now) };
+            self.taken.note(std::mem::replace(&mut destination.stage, stage), stage);
+        }
+        if forgettable {
             if let Some(destination) = self.destinations.remove(&id) {
                 self.names.remove(&destination.key);
                 self.ended.put(now, destination);

@@ -129,9 +129,11 @@ impl Actor for Host {
     fn boot(&mut self, scope: &mut Scope<'_>) {
         let site = Arc::clone(&self.site);
         let (log_seed, manager_seed) = (scope.prng().next_u64(), scope.prng().next_u64());
+        let mut manager = Manager::new(site.manager.clone(), Prng::new(manager_seed));
+        manager.listen_to_edges();
         let live = Live {
             log: Log::new(site.queue, log_seed),
-            manager: Manager::new(site.manager.clone(), Prng::new(manager_seed)),
+            manager,
             resolver: dns::Resolver::new(site.dns.clone()),
             site,
             ids: None,

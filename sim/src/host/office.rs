@@ -2,6 +2,7 @@
 
 use super::site::Agent;
 use super::{Live, Who, Work};
+use crate::edges::Machine as Watched;
 use crate::world::Scope;
 use postrider_core::ask::{Answer, Facts, Pause, Question};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
@@ -30,6 +31,10 @@ impl Live {
     }
 
     pub(super) fn drain_manager(&mut self, scope: &mut Scope<'_>) {
+        let (queue, destinations) = self.manager.edges_taken();
+        let edges = &mut scope.fabric.edges;
+        queue.into_iter().for_each(|(from, to)| edges.note(Watched::Queue, from, to));
+        destinations.into_iter().for_each(|(from, to)| edges.note(Watched::Destination, from, to));
         while let Some(output) = self.manager.poll_output() {
             match output {
                 Output::Load(id) => self.load(id),

@@ -22,6 +22,7 @@ const CHOICES: &[Choice] = &[
     ("default_destination_concurrency_failed_cohort_limit", &["2", "5"]),
     ("default_destination_concurrency_positive_feedback", &["1/concurrency", "0.5"]),
     ("default_destination_concurrency_negative_feedback", &["1/concurrency", "0.1"]),
+    ("default_destination_rate_delay", &["1s", "5s"]),
     ("qmgr_message_active_limit", &["1", "3", "20"]),
     ("qmgr_message_recipient_limit", &["2", "10"]),
     ("qmgr_message_recipient_minimum", &["1"]),
