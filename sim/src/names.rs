@@ -287,9 +287,8 @@ impl Actor for NameServer {
     }
 
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
-        match word {
-            Word::Behave => self.humour = Humour::default(),
-            _ => {}
+        if word == Word::Behave {
+            self.humour = Humour::default();
         }
     }
 }

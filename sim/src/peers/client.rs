@@ -325,9 +325,8 @@ impl Actor for Client {
     }
 
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
-        match word {
-            Word::Behave => self.habits = Habits { pipelines: self.habits.pipelines, ..Habits::default() },
-            _ => {}
+        if word == Word::Behave {
+            self.habits = Habits { pipelines: self.habits.pipelines, ..Habits::default() };
         }
     }
 
