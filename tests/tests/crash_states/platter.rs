@@ -44,7 +44,7 @@ impl Folder {
         match file {
             File::Segment(_) => Self::Log,
             File::Content(_) => Self::Contents,
-            File::Corrupt(..) => Self::Corrupt,
+            File::Corrupt(..) | File::Orphan(_) => Self::Corrupt,
         }
     }
 }
