@@ -234,10 +234,13 @@ const SHOWN: &[Row] = &[
         "S24",
         "a spool that somebody damaged",
         &[
+            "tests/tests/damaged_spool/main.rs::the_daemon_starts_on_any_damaged_spool_and_delivers_what_is_whole",
+            "tests/tests/damaged_spool/maildrop.rs::what_is_damaged_in_the_maildrop_is_set_aside_and_the_rest_arrives_once",
             "tests/tests/crash_states/damage.rs::every_flipped_bit_costs_one_message_at_most_and_that_one_is_set_aside",
             "tests/tests/crash_states/damage.rs::every_truncation_keeps_all_that_lies_before_it",
             "core/src/queue/tests/damage.rs::a_flipped_bit_touches_one_message_at_most_and_is_reported",
             "core/src/queue/tests/damage.rs::a_spool_that_was_cut_off_says_so_and_loses_only_what_was_cut",
+            "core/src/queue/tests/damage.rs::the_content_of_a_message_whose_record_is_damaged_is_set_aside_too",
             "core/src/queue/tests/record.rs::damaged_records_never_panic_and_never_read_back_longer_than_they_were",
         ],
     ),
