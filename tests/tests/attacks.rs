@@ -69,11 +69,14 @@ const SHOWN: &[Row] = &[
             "tests/tests/under_tls.rs::an_envelope_that_began_in_the_clear_is_forgotten_under_tls",
         ],
     ),
-    // testssl and sslyze are not packaged together by Debian: openssl's client, told to be lax, tries what they would.
+    // sslyze is not packaged by Debian; testssl is, and openssl's client, told to be lax, tries what neither would.
     Row(
         "S6",
         "attacks on TLS itself",
         &[
+            "tests/tests/testssl.rs::testssl_finds_no_weakness_behind_starttls",
+            "tests/tests/testssl.rs::testssl_finds_no_weakness_where_tls_begins_at_once",
+            "tests/tests/testssl.rs::testssl_finds_the_weaknesses_of_a_server_that_has_some",
             "tests/tests/under_tls.rs::only_tls_1_2_and_1_3_with_sound_ciphers_are_spoken",
             "tests/tests/under_tls.rs::a_client_can_not_have_the_handshake_again",
             "tests/tests/under_tls.rs::what_is_no_handshake_ends_one_session_and_no_other",
