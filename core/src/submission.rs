@@ -208,15 +208,16 @@ impl Submission {
         if envelope.arrived == Timestamp::default() {
             envelope.arrived = now.wall;
         }
+        if let Maker::Pickup { uid } = maker {
+            // As it was given: what it is completed to stands in the next line.
+            let sender = envelope.sender.external();
+            self.outbox.put(Effect::Event(Event::PickedUp { id, uid, sender }));
+        }
         if let Sender::Mailbox(mailbox) = &mut envelope.sender {
             *mailbox = self.setup.rewrite.canonical(mailbox);
         }
         for recipient in &mut envelope.recipients {
             recipient.address = self.setup.rewrite.canonical(&recipient.address);
-        }
-        if let Maker::Pickup { uid } = maker {
-            let sender = envelope.sender.external();
-            self.outbox.put(Effect::Event(Event::PickedUp { id, uid, sender }));
         }
         let draft = Draft {
             id,

@@ -210,7 +210,7 @@ impl<E: Environment> Desk<'_, E> {
 
     /// A new message takes the recipient's place, in one step with the recipient's end.
     async fn forward(&self, recipient: &AttemptRecipient, forward: &Forward) -> Outcome {
-        let of = self.attempt.message;
+        let (of, relay) = (self.attempt.message, self.attempt.transport.as_str());
         let start = Start {
             maker: Maker::Forward { of },
             envelope: forward.envelope(self.attempt),
@@ -219,17 +219,17 @@ impl<E: Environment> Desk<'_, E> {
             changes: vec![Change::Settle(Settlement {
                 id: of,
                 at: self.shared.env.now().wall,
-                outcomes: vec![(recipient.index, local::forwarded_as(QueueId::default()))],
+                outcomes: vec![(recipient.index, local::forwarded_as(QueueId::default(), relay))],
                 retry_at: None,
             })],
         };
         let mut stored =
             Stored::new(&self.shared.spool, self.attempt.message, Arc::clone(&self.attempt.pieces));
         match submit(self.shared, self.site, start, &mut stored).await {
-            Ok(Some(id)) => local::forwarded_as(id),
-            Ok(None) => local::forwarded_as(of),
-            Err(Failure::Refused(reply)) => local::not_forwarded(&reply),
-            Err(_) => deferred((4, 3, 0), "cannot forward: queue file write error".to_owned(), "local"),
+            Ok(Some(id)) => local::forwarded_as(id, relay),
+            Ok(None) => local::forwarded_as(of, relay),
+            Err(Failure::Refused(reply)) => local::not_forwarded(&reply, relay),
+            Err(_) => deferred((4, 3, 0), "cannot forward: queue file write error".to_owned(), relay),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::spool::Spool;
 use crate::staging::{Budget, Stage};
 use crate::stream::Stream;
 use postrider_core::ask::Answer;
+use postrider_core::event::Event;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Message, Notice, QueueId, QueueIds, Refusal};
@@ -57,6 +58,8 @@ pub struct Session<E: Environment, S> {
     pub site: Arc<Site<E>>,
     /// Certificate and key; `None` where TLS is off.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What the log calls the server of this service.
+    pub program: Arc<str>,
     /// The connection.
     pub stream: Stream<S>,
     /// The machine.
@@ -175,6 +178,12 @@ where
         effect
     }
 
+    /// What cleanup says of the message stays cleanup's.
+    fn log(&self, event: Event) {
+        let program = (event.program() == "smtpd").then(|| Arc::clone(&self.program));
+        observe::log_of(program, event);
+    }
+
     /// Takes all outputs of one stimulus.
     async fn drain(&mut self, out: &mut Vec<u8>, staged: &mut Stage) -> Next {
         let mut next = Next::Wait;
@@ -182,7 +191,7 @@ where
             match effect {
                 Effect::Send(octets) if out.is_empty() => *out = octets,
                 Effect::Send(octets) => out.extend_from_slice(&octets),
-                Effect::Event(event) => observe::log(event),
+                Effect::Event(event) => self.log(event),
                 Effect::Stage(octets) => staged.put(&self.shared, octets).await,
                 Effect::Unstage => staged.abandon(&self.shared).await,
                 Effect::StartTls => next = Next::StartTls,
@@ -200,7 +209,7 @@ where
     async fn finish(&mut self) {
         while let Some(effect) = self.poll() {
             match effect {
-                Effect::Event(event) => observe::log(event),
+                Effect::Event(event) => self.log(event),
                 Effect::Notice(notice) => self.notices.push(*notice),
                 _ => {}
             }

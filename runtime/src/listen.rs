@@ -103,6 +103,7 @@ impl<E: Environment> Doors<E> {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
                         tls: door.tls.clone(),
+                        program: Arc::clone(&door.program),
                         stream: Stream::Plain(accepted.stream),
                         machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),

@@ -30,17 +30,22 @@ static LOG: OnceLock<Log> = OnceLock::new();
 
 /// Says what happened.
 pub fn log(event: Event) {
+    log_of(None, event);
+}
+
+/// The same for a service whose `syslog_name` gives its program another name.
+pub fn log_of(program: Option<Arc<str>>, event: Event) {
     match LOG.get() {
-        Some(log) => log.put(event),
-        None => trace(&event),
+        Some(log) => log.put_of(program, event),
+        None => trace(program.as_deref().unwrap_or(event.program()), &event),
     }
 }
 
 /// Through `tracing`: where no log was started, and in simulation.
-fn trace(event: &Event) {
+fn trace(program: &str, event: &Event) {
     let text = event.text();
     let id = event.queue_id().map(|id| id.to_string()).unwrap_or_default();
-    let (program, name) = (event.program(), event.name());
+    let name = event.name();
     match event.severity() {
         Severity::Info => tracing::info!(target: "postrider", program, event = name, id, "{text}"),
         Severity::Warning => tracing::warn!(target: "postrider", program, event = name, id, "{text}"),
@@ -91,10 +96,18 @@ pub struct Options {
     pub host: String,
 }
 
+/// An event, when it was said, and by whom, where that is not the event's own program.
+#[derive(Debug)]
+pub(crate) struct Said {
+    at: Timestamp,
+    program: Option<Arc<str>>,
+    pub(crate) event: Event,
+}
+
 /// What waits for the writer.
 #[derive(Debug, Default)]
 struct Waiting {
-    events: Vec<(Timestamp, Event)>,
+    events: Vec<Said>,
     reopen: bool,
     /// Batches begun, and those of them that are written: who flushes waits for the second to reach the first.
     begun: u64,
@@ -122,13 +135,13 @@ impl Log {
         self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn put(&self, event: Event) {
+    pub(crate) fn put_of(&self, program: Option<Arc<str>>, event: Event) {
         let at = crate::env::wall_clock();
         let mut waiting = self.waiting();
         while waiting.events.len() >= EVENTS_MAX {
             waiting = self.desk.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
-        waiting.events.push((at, event));
+        waiting.events.push(Said { at, program, event });
         let first = waiting.events.len() == 1;
         drop(waiting);
         if first {
@@ -155,7 +168,7 @@ impl Log {
     }
 
     /// The next batch, a little after its first event; and whether the file is to be opened again first.
-    pub(crate) fn gather(&self, events: &mut Vec<(Timestamp, Event)>) -> bool {
+    pub(crate) fn gather(&self, events: &mut Vec<Said>) -> bool {
         let mut waiting = self.waiting();
         while waiting.events.is_empty() && !waiting.reopen {
             waiting = self.desk.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
@@ -278,9 +291,10 @@ impl Writer {
             {
                 self.sink = opened;
             }
-            for (at, event) in events.drain(..) {
+            for said in events.drain(..) {
                 line.clear();
-                self.render(at, &event, &mut line);
+                self.render(&said, &mut line);
+                let event = &said.event;
                 let (stamp, options) = (self.second.1.len(), &self.options);
                 self.sink.put(event.severity(), &line, |line| {
                     match (options.format, line.split_at_checked(stamp)) {
@@ -294,8 +308,10 @@ impl Writer {
         }
     }
 
-    fn render(&mut self, at: Timestamp, event: &Event, line: &mut String) {
-        let (name, program, process) = (&self.options.name, event.program(), self.process);
+    fn render(&mut self, said: &Said, line: &mut String) {
+        let Said { at, program, event } = said;
+        let (at, program) = (*at, program.as_deref().unwrap_or(event.program()));
+        let (name, process) = (&self.options.name, self.process);
         match self.options.format {
             Format::Json => {
                 let object = json!({

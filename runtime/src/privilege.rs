@@ -259,7 +259,10 @@ fn open_mbox_file(path: &Path, owner: Owner, maker: Owner) -> io::Result<File> {
     if maker != owner && missing {
         let file =
             as_owner(maker, || OpenOptions::new().write(true).create_new(true).mode(0o600).open(path))?;
-        std::os::unix::fs::fchown(&file, Some(owner.uid), Some(owner.gid))?;
+        // A directory that gives its files its own group (Debian's /var/mail: mail) has done so.
+        let inherited = path.parent().and_then(|parent| fs::metadata(parent).ok());
+        let is_inherited = inherited.is_some_and(|data| data.mode() & nix::libc::S_ISGID != 0);
+        std::os::unix::fs::fchown(&file, Some(owner.uid), (!is_inherited).then_some(owner.gid))?;
     }
     let file = as_owner(owner, || {
         let mut options = OpenOptions::new();

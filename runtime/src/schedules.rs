@@ -46,7 +46,7 @@ fn the_log_loses_no_line_and_a_flush_waits_for_every_line_before_it() {
                 // As many as are put below; production writes for ever.
                 while lines.lock().expect("no panic").len() < 4 {
                     log.gather(&mut events);
-                    lines.lock().expect("no panic").extend(events.drain(..).map(|(_, event)| event));
+                    lines.lock().expect("no panic").extend(events.drain(..).map(|said| said.event));
                     log.written();
                 }
             })
@@ -54,13 +54,13 @@ fn the_log_loses_no_line_and_a_flush_waits_for_every_line_before_it() {
         let others: Vec<_> = (0..2)
             .map(|number| {
                 let log = log.clone();
-                thread::spawn(move || log.put(event(number)))
+                thread::spawn(move || log.put_of(None, event(number)))
             })
             .collect();
-        log.put(event(2));
+        log.put_of(None, event(2));
         log.flush();
         assert!(lines.lock().expect("no panic").contains(&event(2)), "flushed and not written");
-        log.put(event(3));
+        log.put_of(None, event(3));
         others.into_iter().for_each(|other| other.join().expect("no panic"));
         writer.join().expect("no panic");
         let mut lines = lines.lock().expect("no panic").clone();

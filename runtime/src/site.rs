@@ -34,6 +34,8 @@ pub struct Door {
     pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Where it listens.
     pub addresses: Vec<(IpAddr, u16)>,
+    /// What the log calls its server.
+    pub program: Arc<str>,
     /// Sessions at a time.
     pub sessions: Option<u32>,
     /// Sessions at a time of one client (`smtpd_client_connection_count_limit`).
@@ -246,18 +248,10 @@ impl<E: Environment> Site<E> {
         Ok(params)
     }
 
-    /// What the log calls the services: their commands, behind what a syslog_name of their own adds to the main one.
+    /// What the log calls the services.
     fn programs(&self) -> BTreeMap<String, String> {
-        let main = self.config.settings(None).text("syslog_name").to_owned();
-        let program = |service: &Service| {
-            let settings = self.config.settings(Some(&service.key()));
-            let own =
-                settings.text("syslog_name").strip_prefix(&main).and_then(|rest| rest.strip_prefix('/'));
-            let prefix = own.map(|own| format!("{own}/")).unwrap_or_default();
-            (service.name.clone(), format!("{prefix}{}", service.command))
-        };
-        let services = self.config.services().iter();
-        services.filter(|service| matches!(service.role, Role::Transport(_))).map(program).collect()
+        let ways = self.config.services().iter().filter(|one| matches!(one.role, Role::Transport(_)));
+        ways.map(|one| (one.name.clone(), named(&self.config, &one.key(), &one.command))).collect()
     }
 }
 
@@ -353,6 +347,13 @@ fn submission_setup<E: Environment>(
     Ok(Arc::new(setup))
 }
 
+/// A command, behind what the `syslog_name` of its service adds to the main one.
+fn named(config: &Config, key: &str, command: &str) -> String {
+    let (main, own) = (config.settings(None), config.settings(Some(key)));
+    let more = own.text("syslog_name").strip_prefix(main.text("syslog_name")).unwrap_or_default();
+    more.strip_prefix('/').map(|more| format!("{more}/")).unwrap_or_default() + command
+}
+
 fn door<E: Environment>(
     env: &Arc<E>,
     provider: &Arc<CryptoProvider>,
@@ -388,7 +389,8 @@ fn door<E: Environment>(
         .map_err(|why| wrong("smtpd_client_event_limit_exceptions", why))?;
     let addresses = addresses.into_iter().map(|address| (address, listener.port)).collect();
     let client_limit = settings.number("smtpd_client_connection_count_limit");
-    Ok(Door { config: usual, hurried, tls, addresses, sessions: listener.sessions, client_limit, excepted })
+    let (program, sessions) = (named(config, &listener.settings, "smtpd").into(), listener.sessions);
+    Ok(Door { config: usual, hurried, tls, addresses, program, sessions, client_limit, excepted })
 }
 
 /// `inet_interfaces = all` listens on the wildcard, so that an interface that comes up later is served.

@@ -117,7 +117,10 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
 ) -> Result<(server::TlsStream<S>, TlsFacts), String> {
     let acceptor = TlsAcceptor::from(Arc::clone(config));
-    let stream = acceptor.accept(stream).await.map_err(|error| error.to_string())?;
+    let stream = acceptor.accept(stream).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "lost connection".to_owned(),
+        _ => error.to_string(),
+    })?;
     let facts = facts(stream.get_ref().1, false);
     Ok((stream, facts))
 }

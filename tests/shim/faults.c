@@ -1,15 +1,16 @@
 /* What goes wrong between the daemon and the kernel, on demand.
  *
- * Preloaded into the daemon by tests/src/faults.rs. Counts calls below a directory, lets the k-th of a kind fail or kill the process, moves
+ * Preloaded into the daemon, and into commands that leave mail for it, by tests/src/faults.rs. Counts calls below a directory, lets the k-th of a kind fail or kill the process, moves
  * the wall clock, and writes down what was done to files and which replies were sent. The test changes its mind while the daemon runs: both
  * have the same file mapped. Everything else passes through untouched.
  *
- * Calls that are written down are carried out one at a time, so that their order in the record is the order in which they happened.
+ * Calls that are written down are carried out one at a time, by all processes together, so that their order in the record is the order in which
+ * they happened.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -43,11 +44,11 @@ struct control {
   int64_t clock_offset; /* seconds */
   uint64_t recording;
   char below[1024]; /* calls elsewhere are not counted */
+  uint64_t busy;    /* somebody carries out a call that is written down */
 };
 
 static struct control *control;
 static int record_fd = -1;
-static pthread_mutex_t order = PTHREAD_MUTEX_INITIALIZER;
 
 __attribute__((constructor)) static void begin(void) {
   const char *path = getenv("POSTRIDER_FAULTS");
@@ -63,6 +64,12 @@ __attribute__((constructor)) static void begin(void) {
   record_fd = (int)syscall(SYS_openat, AT_FDCWD, record, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
   if (record_fd < 0) abort();
 }
+
+static void begin_order(void) {
+  while (__atomic_exchange_n(&control->busy, 1, __ATOMIC_SEQ_CST)) sched_yield();
+}
+
+static void end_order(void) { __atomic_store_n(&control->busy, 0, __ATOMIC_SEQ_CST); }
 
 static int is_below(const char *path) {
   size_t length = strlen(control->below);
@@ -125,13 +132,13 @@ static ssize_t record_write(int fd, const struct iovec *parts, int count, off_t 
   if (!control || !path_of(fd, path, sizeof path) || !is_recorded(path)) {
     return positioned ? syscall(SYS_pwritev, fd, parts, count, (long)offset, 0L) : syscall(SYS_writev, fd, parts, count);
   }
-  pthread_mutex_lock(&order);
+  begin_order();
   off_t at = positioned ? offset : lseek(fd, 0, SEEK_CUR);
   ssize_t result = syscall(SYS_pwritev, fd, parts, count, (long)at, 0L);
   if (result > 0 && !positioned) lseek(fd, at + result, SEEK_SET);
   int error = errno;
   if (result > 0) record('w', path, (uint64_t)at, parts, count, (size_t)result);
-  pthread_mutex_unlock(&order);
+  end_order();
   errno = error;
   return result;
 }
@@ -186,10 +193,10 @@ static int synced(int fd, long call) {
   if (decision >= 0) return -decision;
   char path[4096];
   if (!control || !path_of(fd, path, sizeof path) || !is_recorded(path)) return (int)syscall(call, fd);
-  pthread_mutex_lock(&order);
+  begin_order();
   int result = (int)syscall(call, fd), error = errno;
   if (result == 0) record('s', path, 0, NULL, 0, 0);
-  pthread_mutex_unlock(&order);
+  end_order();
   errno = error;
   return result;
 }
@@ -201,12 +208,12 @@ int fdatasync(int fd) { return synced(fd, SYS_fdatasync); }
 static int opened(int directory, const char *path, int flags, mode_t mode) {
   if (decide(OPEN, path) == 1) return -1;
   if (!(flags & O_CREAT) || !is_recorded(path)) return (int)syscall(SYS_openat, directory, path, flags, mode);
-  pthread_mutex_lock(&order);
+  begin_order();
   struct stat before;
   int is_new = syscall(SYS_newfstatat, directory, path, &before, 0) < 0;
   int result = (int)syscall(SYS_openat, directory, path, flags, mode), error = errno;
   if (result >= 0 && is_new) record('c', path, 0, NULL, 0, 0);
-  pthread_mutex_unlock(&order);
+  end_order();
   errno = error;
   return result;
 }
@@ -246,10 +253,10 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length) {
   if (!control || !path_of(fd, path, sizeof path) || !is_recorded(path)) {
     return (int)syscall(SYS_fallocate, fd, mode, offset, length);
   }
-  pthread_mutex_lock(&order);
+  begin_order();
   int result = (int)syscall(SYS_fallocate, fd, mode, offset, length), error = errno;
   if (result == 0) record('a', path, (uint64_t)(offset + length), NULL, 0, 0);
-  pthread_mutex_unlock(&order);
+  end_order();
   errno = error;
   return result;
 }
@@ -266,17 +273,24 @@ int ftruncate(int fd, off_t length) { return ftruncate64(fd, length); }
 int unlink(const char *path) {
   if (decide(UNLINK, path) == 1) return -1;
   if (!is_recorded(path)) return (int)syscall(SYS_unlink, path);
-  pthread_mutex_lock(&order);
+  begin_order();
   int result = (int)syscall(SYS_unlink, path), error = errno;
   if (result == 0) record('u', path, 0, NULL, 0, 0);
-  pthread_mutex_unlock(&order);
+  end_order();
   errno = error;
   return result;
 }
 
 int rename(const char *from, const char *to) {
   if (decide(RENAME, from) == 1) return -1;
-  return (int)syscall(SYS_rename, from, to);
+  if (!is_recorded(from)) return (int)syscall(SYS_rename, from, to);
+  begin_order();
+  int result = (int)syscall(SYS_rename, from, to), error = errno;
+  struct iovec part = {(void *)to, strlen(to)};
+  if (result == 0) record('r', from, 0, &part, 1, part.iov_len);
+  end_order();
+  errno = error;
+  return result;
 }
 
 int link(const char *from, const char *to) {
@@ -303,12 +317,12 @@ static ssize_t sent(int fd, const void *octets, size_t size, int flags) {
   static const char promise[] = "250 2.0.0 Ok: queued as ";
   int counts = control && record_fd >= 0 && control->recording && memmem(octets, size, promise, sizeof promise - 1);
   if (!counts) return syscall(SYS_sendto, fd, octets, size, flags, NULL, 0);
-  pthread_mutex_lock(&order);
+  begin_order();
   struct iovec part = {(void *)octets, size};
   record('+', "", 0, &part, 1, size);
   ssize_t result = syscall(SYS_sendto, fd, octets, size, flags, NULL, 0);
   int error = errno;
-  pthread_mutex_unlock(&order);
+  end_order();
   errno = error;
   return result;
 }

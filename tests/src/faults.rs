@@ -44,6 +44,7 @@ const CLOCK: u64 = KINDS * KIND_OCTETS;
 const RECORDING: u64 = CLOCK + 8;
 const BELOW: u64 = RECORDING + 8;
 const BELOW_MAX: usize = 1024;
+const BUSY: u64 = BELOW + BELOW_MAX as u64;
 
 /// The switches.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Faults {
         let path = folder.join("faults");
         let control = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path);
         let control = control.expect("a scratch folder");
-        control.set_len(BELOW + BELOW_MAX as u64).expect("a scratch folder");
+        control.set_len(BUSY + 8).expect("a scratch folder");
         // The daemon's helper and whoever it becomes use it too.
         control.set_permissions(PermissionsExt::from_mode(0o666)).expect("our own file");
         let faults = Self { control, record: folder.join("record"), path };

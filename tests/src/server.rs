@@ -40,6 +40,19 @@ pub enum Answer {
     ReplyAndHangup,
     /// Nothing, until the client gives up.
     Silence,
+    /// Say the usual, shake hands, and go on under TLS (only at STARTTLS); at the greeting, shake hands first.
+    Secure,
+    /// Say the usual and what is no handshake, then close (only at STARTTLS).
+    SecureBadly,
+}
+
+/// How a conversation goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Not at all.
+    Ended,
+    /// Under TLS; greeted there, if it had not been before.
+    Secured { greets: bool },
 }
 
 /// A server on loopback.
@@ -89,9 +102,8 @@ impl Server {
                 thread::spawn(move || {
                     // Each reply is a write of its own: held back by Nagle until the one before it is acknowledged, mail would pass at 25 a second and connection.
                     _ = stream.set_nodelay(true);
-                    let reader = stream.try_clone().map(BufReader::new);
                     server.open.fetch_add(1, Ordering::Relaxed);
-                    _ = reader.and_then(|reader| server.talk(reader, &stream, &*script));
+                    _ = server.serve(stream, &*script);
                     server.open.fetch_sub(1, Ordering::Relaxed);
                 });
             }
@@ -112,8 +124,9 @@ impl Server {
             for stream in listener.incoming().map_while(Result::ok) {
                 let server = inside.clone();
                 thread::spawn(move || {
+                    let usual = |_: &str, _| Answer::Usual;
                     let reader = stream.try_clone().map(BufReader::new);
-                    _ = reader.and_then(|reader| server.talk(reader, &stream, &|_, _| Answer::Usual));
+                    _ = reader.and_then(|reader| server.talk(reader, &stream, &usual, Some("GREETING")));
                 });
             }
         });
@@ -180,26 +193,60 @@ impl Server {
         script(line, before)
     }
 
-    fn talk(&self, mut reader: impl BufRead, mut writer: impl Write, script: &Script) -> std::io::Result<()> {
+    /// One session, in the clear and then, if the script says so, under TLS.
+    fn serve(&self, stream: TcpStream, script: &Script) -> std::io::Result<()> {
+        let reader = BufReader::new(stream.try_clone()?);
+        let Next::Secured { greets } = self.talk(reader, &stream, script, Some("GREETING"))? else {
+            return Ok(());
+        };
+        let mut secured = crate::tls::accept(stream)?;
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).push("[under TLS]".to_owned());
+        if greets {
+            secured.write_all(usual("GREETING").as_bytes())?;
+        }
+        self.talk(BufReader::new(secured.clone()), secured, script, None).map(drop)
+    }
+
+    /// Talks, from what is heard first on; `None` if the client is to speak.
+    fn talk(
+        &self,
+        mut reader: impl BufRead,
+        mut writer: impl Write,
+        script: &Script,
+        first: Option<&str>,
+    ) -> std::io::Result<Next> {
         let mut message = Taken::default();
         let mut lmtp = false;
-        let mut line = "GREETING".to_owned();
-        loop {
+        let mut heard = match first {
+            Some(first) => Some(first.to_owned()),
+            None => read_line(&mut reader)?,
+        };
+        while let Some(line) = heard {
             let answer = self.hear(&line, script);
             let verb = verb_of(&line);
             lmtp |= verb == "LHLO";
             match answer {
-                Answer::Hangup | Answer::TakeAndHangup | Answer::ReplyAndHangup => return Ok(()),
-                Answer::Silence => return std::io::copy(&mut reader, &mut std::io::sink()).map(drop),
+                Answer::Hangup | Answer::TakeAndHangup | Answer::ReplyAndHangup => return Ok(Next::Ended),
+                Answer::Silence => {
+                    return std::io::copy(&mut reader, &mut std::io::sink()).map(|_| Next::Ended);
+                }
                 Answer::HangupInContent(count) => {
                     writer.write_all(usual(&verb).as_bytes())?;
-                    return reader.read_exact(&mut vec![0; count]);
+                    return reader.read_exact(&mut vec![0; count]).map(|()| Next::Ended);
                 }
+                Answer::Secure => {
+                    let greets = verb == "GREETING";
+                    if !greets {
+                        writer.write_all(READY.as_bytes())?;
+                    }
+                    return Ok(Next::Secured { greets });
+                }
+                Answer::SecureBadly => return shake_badly(&mut reader, &mut writer),
                 Answer::Say(text) => {
                     writer.write_all(text.as_bytes())?;
                     let goes_on = verb != "DATA" || !text.starts_with('3');
                     if !goes_on && !self.content(&mut reader, &mut writer, script, &mut message, lmtp)? {
-                        return Ok(());
+                        return Ok(Next::Ended);
                     }
                 }
                 Answer::Usual => {
@@ -210,7 +257,7 @@ impl Server {
                     if verb == "DATA"
                         && !self.content(&mut reader, &mut writer, script, &mut message, lmtp)?
                     {
-                        return Ok(());
+                        return Ok(Next::Ended);
                     }
                 }
             }
@@ -219,15 +266,12 @@ impl Server {
                     message =
                         Taken { mail: line.get(10..).unwrap_or_default().to_owned(), ..Taken::default() };
                 }
-                "QUIT" => return Ok(()),
+                "QUIT" => return Ok(Next::Ended),
                 _ => {}
             }
-            let mut octets = Vec::new();
-            if reader.read_until(b'\n', &mut octets)? == 0 {
-                return Ok(());
-            }
-            line = String::from_utf8_lossy(&octets).trim_end_matches(['\r', '\n']).to_owned();
+            heard = read_line(&mut reader)?;
         }
+        Ok(Next::Ended)
     }
 
     fn content(
@@ -253,7 +297,11 @@ impl Server {
         let accepts = match &answer {
             Answer::Say(text) => text.starts_with('2'),
             Answer::Usual | Answer::TakeAndHangup | Answer::ReplyAndHangup => true,
-            Answer::Hangup | Answer::HangupInContent(_) | Answer::Silence => false,
+            Answer::Hangup
+            | Answer::HangupInContent(_)
+            | Answer::Silence
+            | Answer::Secure
+            | Answer::SecureBadly => false,
         };
         if accepts {
             let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,10 +323,33 @@ impl Server {
                 return Ok(false);
             }
             Answer::Silence => return std::io::copy(reader, &mut std::io::sink()).map(|_| false),
-            Answer::Hangup | Answer::TakeAndHangup | Answer::HangupInContent(_) => return Ok(false),
+            Answer::Hangup
+            | Answer::TakeAndHangup
+            | Answer::HangupInContent(_)
+            | Answer::Secure
+            | Answer::SecureBadly => return Ok(false),
         }
         Ok(true)
     }
+}
+
+/// What comes before a handshake.
+const READY: &str = "220 2.0.0 ready for TLS\r\n";
+
+/// The client speaks first: what it says must not be answered by a reset.
+fn shake_badly(reader: &mut impl BufRead, writer: &mut impl Write) -> std::io::Result<Next> {
+    writer.write_all(READY.as_bytes())?;
+    reader.fill_buf()?;
+    writer.write_all(b"this is no handshake\r\n")?;
+    Ok(Next::Ended)
+}
+
+/// The next line without its end; `None` at the end of all.
+fn read_line(reader: &mut impl BufRead) -> std::io::Result<Option<String>> {
+    let mut octets = Vec::new();
+    let count = reader.read_until(b'\n', &mut octets)?;
+    let line = String::from_utf8_lossy(&octets).trim_end_matches(['\r', '\n']).to_owned();
+    Ok((count > 0).then_some(line))
 }
 
 /// Closes both ways at once.

@@ -7,13 +7,16 @@ use std::net::TcpStream;
 
 /// What a session runs over.
 #[derive(Debug)]
-enum Wire {
+pub(crate) enum Wire {
+    /// As it is.
     Clear(TcpStream),
+    /// Under TLS.
     Tls(Box<Secured>),
 }
 
 impl Wire {
-    const fn socket(&self) -> &TcpStream {
+    /// What it lies on.
+    pub(crate) const fn socket(&self) -> &TcpStream {
         match self {
             Self::Clear(stream) => stream,
             Self::Tls(secured) => &secured.sock,

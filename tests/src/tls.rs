@@ -3,11 +3,23 @@
 use crate::smtp::Client;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme, StreamOwned};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConfig, ServerConnection,
+    SignatureScheme, StreamOwned,
+};
+use std::cell::RefCell;
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
+
+fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("corpus/tls")
+}
 
 /// Lines of main.cf: the server offers STARTTLS with the certificate of `corpus/tls`.
 ///
@@ -15,17 +27,64 @@ use std::sync::Arc;
 /// When the folder cannot be written.
 #[must_use]
 pub fn server_lines(folder: &Path) -> String {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace").join("corpus/tls");
-    let (uid, gid) = crate::daemon::owner();
-    for name in ["ed25519.cert.pem", "ed25519.key.pem"] {
-        std::fs::copy(corpus.join(name), folder.join(name)).expect("a scratch folder");
-        std::os::unix::fs::chown(folder.join(name), Some(uid), Some(gid)).expect("our own file");
-    }
+    copy_certificate(folder);
     let folder = folder.display();
     format!(
         "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {folder}/ed25519.cert.pem\n\
          smtpd_tls_key_file = {folder}/ed25519.key.pem\n"
     )
+}
+
+/// Puts the certificate of `corpus/tls` and its key into a folder of the daemon's.
+///
+/// # Panics
+/// When the folder cannot be written.
+pub fn copy_certificate(folder: &Path) {
+    let (uid, gid) = crate::daemon::owner();
+    for name in ["ed25519.cert.pem", "ed25519.key.pem"] {
+        std::fs::copy(corpus().join(name), folder.join(name)).expect("a scratch folder");
+        std::os::unix::fs::chown(folder.join(name), Some(uid), Some(gid)).expect("our own file");
+    }
+}
+
+/// A scripted server's side of a connection under TLS: who reads and who writes share it.
+#[derive(Clone)]
+pub(crate) struct Accepted(Rc<RefCell<StreamOwned<ServerConnection, TcpStream>>>);
+
+impl Read for Accepted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().read(buffer)
+    }
+}
+
+impl Write for Accepted {
+    fn write(&mut self, octets: &[u8]) -> std::io::Result<usize> {
+        self.0.borrow_mut().write(octets)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.borrow_mut().flush()
+    }
+}
+
+/// The server's side of a handshake, with the certificate of `corpus/tls`.
+///
+/// # Errors
+/// The client does not shake hands.
+pub(crate) fn accept(mut stream: TcpStream) -> std::io::Result<Accepted> {
+    let chain = CertificateDer::from_pem_file(corpus().join("ed25519.cert.pem")).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_file(corpus().join("ed25519.key.pem")).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("ring knows the versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![chain], key)
+        .expect("the key is the certificate's");
+    let mut connection = ServerConnection::new(Arc::new(config)).expect("a server");
+    while connection.is_handshaking() {
+        connection.complete_io(&mut stream)?;
+    }
+    Ok(Accepted(Rc::new(RefCell::new(StreamOwned::new(connection, stream)))))
 }
 
 /// Takes any certificate, as smtp(8) does at the level `may`.

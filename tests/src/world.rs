@@ -41,6 +41,22 @@ pub fn enter(here: &Path, there: &Path) {
     }
 }
 
+/// Adds users to those of the system, each in a group of their own: lines of passwd(5). For worlds only.
+///
+/// # Panics
+/// When the files cannot be read or covered.
+pub fn add_users(here: &Path, users: &[String]) {
+    let groups = users.iter().filter_map(|line| {
+        let mut fields = line.split(':');
+        Some(format!("{}:x:{}:", fields.next()?, fields.nth(2)?))
+    });
+    for (name, more) in [("passwd", users.to_vec()), ("group", groups.collect())] {
+        let text = fs::read_to_string(Path::new("/etc").join(name)).expect("each system has one");
+        let more: String = more.into_iter().map(|line| line + "\n").collect();
+        cover(here, name, &format!("{text}{more}"));
+    }
+}
+
 /// Puts a file of ours in the place of one in /etc.
 fn cover(folder: &Path, name: &str, text: &str) {
     let own = folder.join(name);
@@ -48,7 +64,11 @@ fn cover(folder: &Path, name: &str, text: &str) {
     bind(&own, &Path::new("/etc").join(name));
 }
 
-fn bind(from: &Path, to: &Path) {
+/// Has `from` be seen at `to`. For worlds only.
+///
+/// # Panics
+/// When either is not there.
+pub fn bind(from: &Path, to: &Path) {
     mount(Some(from), to, None::<&str>, MsFlags::MS_BIND, None::<&str>)
         .unwrap_or_else(|error| panic!("{} at {}: {error}", from.display(), to.display()));
 }

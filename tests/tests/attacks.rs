@@ -69,11 +69,14 @@ const SHOWN: &[Row] = &[
             "tests/tests/under_tls.rs::an_envelope_that_began_in_the_clear_is_forgotten_under_tls",
         ],
     ),
-    // testssl and sslyze are not packaged together by Debian: openssl's client, told to be lax, tries what they would.
+    // sslyze is not packaged by Debian; testssl is, and openssl's client, told to be lax, tries what neither would.
     Row(
         "S6",
         "attacks on TLS itself",
         &[
+            "tests/tests/testssl.rs::testssl_finds_no_weakness_behind_starttls",
+            "tests/tests/testssl.rs::testssl_finds_no_weakness_where_tls_begins_at_once",
+            "tests/tests/testssl.rs::testssl_finds_the_weaknesses_of_a_server_that_has_some",
             "tests/tests/under_tls.rs::only_tls_1_2_and_1_3_with_sound_ciphers_are_spoken",
             "tests/tests/under_tls.rs::a_client_can_not_have_the_handshake_again",
             "tests/tests/under_tls.rs::what_is_no_handshake_ends_one_session_and_no_other",
@@ -234,10 +237,13 @@ const SHOWN: &[Row] = &[
         "S24",
         "a spool that somebody damaged",
         &[
+            "tests/tests/damaged_spool/main.rs::the_daemon_starts_on_any_damaged_spool_and_delivers_what_is_whole",
+            "tests/tests/damaged_spool/maildrop.rs::what_is_damaged_in_the_maildrop_is_set_aside_and_the_rest_arrives_once",
             "tests/tests/crash_states/damage.rs::every_flipped_bit_costs_one_message_at_most_and_that_one_is_set_aside",
             "tests/tests/crash_states/damage.rs::every_truncation_keeps_all_that_lies_before_it",
             "core/src/queue/tests/damage.rs::a_flipped_bit_touches_one_message_at_most_and_is_reported",
             "core/src/queue/tests/damage.rs::a_spool_that_was_cut_off_says_so_and_loses_only_what_was_cut",
+            "core/src/queue/tests/damage.rs::the_content_of_a_message_whose_record_is_damaged_is_set_aside_too",
             "core/src/queue/tests/record.rs::damaged_records_never_panic_and_never_read_back_longer_than_they_were",
         ],
     ),

@@ -5,8 +5,19 @@ use postrider_tests::differential::{addresses, compare, corpus};
 use std::collections::BTreeMap;
 
 /// Settings that a test below plays.
-const PLAYED: &[&str] =
-    &["access", "addresses", "checks", "classes", "content", "peers", "reports", "routes"];
+const PLAYED: &[&str] = &[
+    "access",
+    "addresses",
+    "checks",
+    "classes",
+    "content",
+    "local",
+    "peers",
+    "reports",
+    "routes",
+    "submission",
+    "tls",
+];
 
 #[test]
 fn addresses_and_commands_are_read_alike() {
@@ -36,6 +47,21 @@ fn recipients_are_known_and_rewritten_alike() {
 #[test]
 fn contents_are_judged_and_passed_on_alike() {
     compare("content");
+}
+
+#[test]
+fn users_and_aliases_get_their_mail_alike() {
+    compare("local");
+}
+
+#[test]
+fn commands_and_submission_services_take_mail_alike() {
+    compare("submission");
+}
+
+#[test]
+fn tls_is_offered_demanded_and_used_alike() {
+    compare("tls");
 }
 
 #[test]

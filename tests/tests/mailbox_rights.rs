@@ -80,6 +80,24 @@ fn in_the_mail_spool_a_missing_mailbox_is_made_for_its_user() {
 }
 
 #[test]
+fn a_mailbox_has_the_group_of_a_spool_that_gives_it() {
+    let scratch = Scratch::new("rights-group");
+    let spool = scratch.path().join("mail");
+    folder(&spool, 0o755);
+    let mail = nix::unistd::Group::from_name("mail").ok().flatten().expect("Debian has the group mail").gid;
+    chown(&spool, Some(0), Some(mail.as_raw())).expect("we are root");
+    fs::set_permissions(&spool, fs::Permissions::from_mode(0o2775)).expect("we are root");
+    let daemon = delivering("rights-group", &format!("mail_spool_directory = {}", spool.display()));
+    send(&daemon, &format!("{USER}@here.test"), 1);
+    _ = daemon.wait_for_log("delivered to mailbox");
+    let data = fs::metadata(spool.join(USER)).expect("the mailbox");
+    assert_eq!(
+        (data.uid(), data.gid(), data.mode() & 0o777),
+        (user(USER).uid.as_raw(), mail.as_raw(), 0o600)
+    );
+}
+
+#[test]
 fn deliveries_that_meet_at_a_mailbox_wait_for_each_other() {
     let scratch = Scratch::new("rights-meet");
     let spool = scratch.path().join("mail");

@@ -104,6 +104,10 @@ impl Walk<'_> {
             let outcome = Outcome::Discarded(diagnosis((2, 0, 0), "discarded", RELAY));
             return Err(Stop::Outcome(Box::new(outcome)));
         }
+        // A name that aliases lead back to means the user, if there is one.
+        if self.aliases.len() > 1 && (self.aliases.contains(name) || self.aliases.contains(base)) {
+            return Err(failed((5, 4, 6), format!("alias database loop for {}", self.innermost)));
+        }
         if params.luser_relay.is_empty() {
             return Err(failed((5, 1, 1), format!("unknown user: \"{base}\"")));
         }

@@ -14,13 +14,14 @@ const RELAY: &str = "virtual";
 /// # Errors
 /// Only [`Pause::Need`]: a broken table defers.
 pub fn decide_virtual(job: Job<'_>, params: &Params, facts: &Facts) -> Result<Delivery, Pause> {
-    match decided(job, params, facts) {
+    let delivery = match decided(job, params, facts) {
         Err(Pause::Broken(TableFailure { table, why })) => {
             let text = format!("table lookup error: {} ({why})", table.0);
             Ok(Delivery::only(Outcome::Deferred(diagnosis((4, 3, 0), text, RELAY))))
         }
         other => other,
-    }
+    };
+    delivery.map(|delivery| delivery.by(&job.attempt.transport))
 }
 
 fn decided(job: Job<'_>, params: &Params, facts: &Facts) -> Result<Delivery, Pause> {

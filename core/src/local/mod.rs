@@ -99,6 +99,8 @@ pub struct Forward {
     pub recipients: Vec<Recipient>,
     /// `Delivered-To` for its header, without CRLF.
     pub prepend: Vec<String>,
+    /// It goes to a list that has an owner: what the writer wants to be told of does not hold for its members (RFC 3461 5.2.7.2).
+    pub of_list: bool,
 }
 
 impl Forward {
@@ -108,8 +110,8 @@ impl Forward {
         Envelope {
             sender: self.sender.clone(),
             recipients: self.recipients.clone(),
-            envid: attempt.envid.clone(),
-            ret: attempt.ret,
+            envid: attempt.envid.clone().filter(|_| !self.of_list),
+            ret: attempt.ret.filter(|_| !self.of_list),
             body: attempt.body,
             smtputf8: attempt.smtputf8,
             ..Envelope::default()
@@ -134,6 +136,12 @@ impl Delivery {
     fn only(outcome: Outcome) -> Self {
         Self { deposits: Vec::new(), handover: None, forward: None, outcome }
     }
+
+    /// The log and reports name the service: one of local(8) may have any name.
+    fn by(mut self, transport: &str) -> Self {
+        self.outcome = self.outcome.by(transport);
+        self
+    }
 }
 
 /// Why a deposit was not made.
@@ -153,7 +161,7 @@ pub enum Fault {
 #[must_use]
 pub fn fault(deposit: &Deposit, fault: &Fault, relay: &str) -> Outcome {
     let why = match fault {
-        Fault::Full => "file too large",
+        Fault::Full => "error writing message: File too large",
         Fault::Forbidden(why) | Fault::Locked(why) | Fault::Other(why) => why,
     };
     let text = match deposit.format {
@@ -171,19 +179,19 @@ pub fn fault(deposit: &Deposit, fault: &Fault, relay: &str) -> Outcome {
 
 /// The outcome of a recipient that was replaced by a new message.
 #[must_use]
-pub fn forwarded_as(id: QueueId) -> Outcome {
-    Outcome::Expanded(diagnosis((2, 0, 0), format!("forwarded as {id}"), "local"))
+pub fn forwarded_as(id: QueueId, relay: &str) -> Outcome {
+    Outcome::Expanded(diagnosis((2, 0, 0), format!("forwarded as {id}"), relay))
 }
 
 /// The outcome of a recipient whose forwarded copy cleanup refused: for good where its reply says so (too many hops, a rule that
 /// rejects). To defer that would write the other destinations of the alias again and again until the message is too old.
 #[must_use]
-pub fn not_forwarded(reply: &Reply) -> Outcome {
+pub fn not_forwarded(reply: &Reply, relay: &str) -> Outcome {
     let text = format!("unable to forward message: {}", reply.lines.join(" "));
     let class = if reply.code >= 500 { 5 } else { 4 };
     let status =
         reply.status.filter(|status| status.class == class).unwrap_or(EnhancedStatus::new(class, 3, 0));
-    let why = diagnosis((status.class, status.subject, status.detail), text, "local");
+    let why = diagnosis((status.class, status.subject, status.detail), text, relay);
     if class == 5 { Outcome::Failed(why) } else { Outcome::Deferred(why) }
 }
 
@@ -222,7 +230,7 @@ fn trace(job: Job<'_>, original: bool, delivered: bool) -> Vec<u8> {
         text.push_str(&format!("X-Original-To: {}\r\n", clean(given)));
     }
     if delivered {
-        text.push_str(&format!("Delivered-To: {}\r\n", clean(&job.recipient.address).to_lowercase()));
+        text.push_str(&format!("Delivered-To: {}\r\n", clean(&job.recipient.address)));
     }
     text.into_bytes()
 }

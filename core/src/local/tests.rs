@@ -137,7 +137,7 @@ fn a_user_gets_mail_into_the_mailbox_of_the_configuration() {
     assert_eq!(delivery.outcome.diagnosis().text, "delivered to maildir");
     assert_eq!(
         String::from_utf8_lossy(&delivery.deposits[0].header),
-        "Return-Path: <joe@x.example>\r\nX-Original-To: ann@Here\r\nDelivered-To: ann@here\r\n"
+        "Return-Path: <joe@x.example>\r\nX-Original-To: ann@Here\r\nDelivered-To: ann@Here\r\n"
     );
 }
 
@@ -177,7 +177,7 @@ fn aliases_are_followed_and_lists_become_a_message() {
         "from joe@x.example to ann@localhost.localdomain bob@localhost.localdomain zoe@y.example"
     );
     assert_eq!(host.run("staff@here", false).forward.unwrap().prepend, ["Delivered-To: staff@here"]);
-    assert_eq!(host.said("ring@here"), "5.1.1 unknown user: \"ring\"");
+    assert_eq!(host.said("ring@here"), "5.4.6 alias database loop for gnir");
     assert_eq!(host.said("empty@here"), "4.3.5 alias empty has no destination");
 }
 
@@ -224,6 +224,34 @@ fn the_owner_of_a_list_answers_for_it() {
     assert_eq!(host.said("list@here"), "from boss@y.example to ann@localhost.localdomain");
     host.sender = Sender::Null;
     assert_eq!(host.said("list@here"), "Mbox /var/mail/ann 1000:1001");
+}
+
+#[test]
+fn what_the_writer_wants_to_be_told_of_does_not_hold_for_the_members_of_a_list_with_an_owner() {
+    let host =
+        Host::new().alias("list", "a@y.example").alias("owner-list", "boss").alias("all", "a@y.example");
+    let attempt = Attempt { envid: Some("E1".to_owned()), ..host.attempt("x@here", "") };
+    for (name, of_list) in [("list@here", true), ("all@here", false)] {
+        let forward = host.run(name, false).forward.expect("an address elsewhere");
+        assert_eq!(forward.recipients[0].original.is_none(), of_list, "{name}");
+        assert_eq!(forward.envelope(&attempt).envid.is_none(), of_list, "{name}");
+    }
+}
+
+#[test]
+fn names_of_aliases_may_hold_spaces() {
+    let host = Host::new().alias("two words", "ann");
+    assert_eq!(host.said("Two Words@here"), "Mbox /var/mail/ann 1000:1001");
+}
+
+#[test]
+fn outcomes_name_the_service() {
+    let host = Host::new();
+    let attempt = Attempt { transport: "homes".to_owned(), ..host.attempt("zoe@here", "") };
+    let job = Job { attempt: &attempt, recipient: &attempt.recipients[0], delivered_to: &[] };
+    let facts = Facts::default();
+    let delivery = decide_virtual(job, &host.params, &facts).expect("no table");
+    assert_eq!(delivery.outcome.diagnosis().relay, "homes");
 }
 
 #[test]
@@ -329,7 +357,10 @@ fn virtual_mailboxes_come_from_tables() {
     assert_eq!(host.said_virtual("ann@v.example"), "4.3.5 mail system configuration error");
     host.params.virtual_minimum_uid = 100;
     host.size = 60_000_000;
-    assert_eq!(host.said_virtual("ann@v.example"), "5.2.2 maildir delivery failed: file too large");
+    assert_eq!(
+        host.said_virtual("ann@v.example"),
+        "5.2.2 maildir delivery failed: error writing message: File too large"
+    );
 }
 
 #[test]
@@ -348,7 +379,10 @@ fn the_next_hop_of_error_and_discard_is_the_reason() {
 fn faults_of_the_disk_defer_and_full_mailboxes_fail() {
     let deposit = Deposit { path: "/m".into(), owner: "ann".into(), ..Deposit::default() };
     let text = |f: &Fault| fault(&deposit, f, "local").diagnosis().text.clone();
-    assert_eq!(text(&Fault::Full), "cannot update mailbox /m for user ann. file too large");
+    assert_eq!(
+        text(&Fault::Full),
+        "cannot update mailbox /m for user ann. error writing message: File too large"
+    );
     assert!(matches!(fault(&deposit, &Fault::Full, "local"), Outcome::Failed(_)));
     assert!(matches!(fault(&deposit, &Fault::Other("x".into()), "local"), Outcome::Deferred(_)));
 }

@@ -71,6 +71,10 @@ pub(super) fn failed(status: (u8, u16, u16), text: impl Into<String>) -> Stop {
 /// # Errors
 /// Only [`Pause::Need`]: a table or file that can not be read defers.
 pub fn decide(job: Job<'_>, params: &Params, rewrite: &Rewrite, facts: &Facts) -> Result<Delivery, Pause> {
+    decided(job, params, rewrite, facts).map(|delivery| delivery.by(&job.attempt.transport))
+}
+
+fn decided(job: Job<'_>, params: &Params, rewrite: &Rewrite, facts: &Facts) -> Result<Delivery, Pause> {
     if let Some(outcome) = loops(job, RELAY) {
         return Ok(Delivery::only(outcome));
     }
@@ -80,6 +84,7 @@ pub fn decide(job: Job<'_>, params: &Params, rewrite: &Rewrite, facts: &Facts) -
         rewrite,
         facts,
         aliases: BTreeSet::new(),
+        innermost: String::new(),
         opened: BTreeSet::new(),
         nested: 0,
         forwards: BTreeSet::new(),
@@ -113,7 +118,9 @@ pub(super) struct Walk<'a> {
     pub(super) rewrite: &'a Rewrite,
     pub(super) facts: &'a Facts,
     /// Names whose alias is being expanded: found again, they mean the user.
-    aliases: BTreeSet<String>,
+    pub(super) aliases: BTreeSet<String>,
+    /// The last of them.
+    pub(super) innermost: String,
     /// Names in lists whose members are among the destinations already.
     opened: BTreeSet<String>,
     /// Lists in a list that are being opened.
@@ -156,9 +163,8 @@ impl Walk<'_> {
     }
 
     fn alias(&self, key: &str) -> Result<Option<String>, Pause> {
-        let quoted = Mailbox::new(key, "").external();
         for table in &self.params.alias_maps {
-            if let Some(value) = self.facts.lookup(table, &quoted)? {
+            if let Some(value) = self.facts.lookup(table, key)? {
                 return Ok(Some(value.to_owned()));
             }
         }
@@ -177,6 +183,7 @@ impl Walk<'_> {
             self.owner = Some(owner);
         }
         self.aliases.insert(key.to_owned());
+        key.clone_into(&mut self.innermost);
         let items = items::of_value(value);
         if items.is_empty() {
             return Err(deferred((4, 3, 5), format!("alias {key} has no destination")));
@@ -395,17 +402,20 @@ fn forward(job: Job<'_>, params: &Params, owner: Option<Mailbox>, addresses: Vec
     let mut seen = BTreeSet::new();
     let given = job.recipient.original.as_ref().unwrap_or(&job.recipient.address);
     let recipients = addresses.into_iter().filter(|address| seen.insert(address.external().to_lowercase()));
+    let of_list = owner.is_some();
     // RFC 3461 5.2.7: success is reported here, as an expansion; the members are not the sender's business.
     let Notify { failure, delay, explicit, .. } = job.recipient.notify;
-    let notify = Notify { success: false, failure, delay, explicit };
+    let notify =
+        if of_list { Notify::default() } else { Notify { success: false, failure, delay, explicit } };
     let recipients = recipients.map(|address| Recipient {
-        original: params.enable_original_recipient.then(|| given.clone()),
-        orcpt: job.recipient.orcpt.clone(),
+        original: (params.enable_original_recipient && !of_list).then(|| given.clone()),
+        orcpt: job.recipient.orcpt.clone().filter(|_| !of_list),
         notify,
         address,
     });
-    let delivered = format!("Delivered-To: {}", job.recipient.address.external().to_lowercase());
+    let delivered = format!("Delivered-To: {}", job.recipient.address.external());
     Forward {
+        of_list,
         sender: owner.map_or_else(|| job.attempt.sender.clone(), Sender::Mailbox),
         recipients: recipients.collect(),
         prepend: if params.delivered_to_forward { vec![delivered] } else { Vec::new() },

@@ -63,4 +63,16 @@ impl Outcome {
             Self::Deferred(d) | Self::Failed(d) | Self::Expanded(d) | Self::Discarded(d) => d,
         }
     }
+
+    /// The same, from this relay.
+    #[must_use]
+    pub fn by(mut self, relay: &str) -> Self {
+        let (Self::Delivered { diagnosis, .. }
+        | Self::Deferred(diagnosis)
+        | Self::Failed(diagnosis)
+        | Self::Expanded(diagnosis)
+        | Self::Discarded(diagnosis)) = &mut self;
+        relay.clone_into(&mut diagnosis.relay);
+        self
+    }
 }

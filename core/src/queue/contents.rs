@@ -55,6 +55,7 @@ impl Log {
     fn read_content(&mut self, checking: Checking) {
         let Some((id, _, length, _)) = checking.todo.front().copied() else {
             self.recovery.stage = Stage::Salvage;
+            self.save_orphans();
             return self.next_salvage();
         };
         let (offset, length) = (checking.at, CHUNK.min(length - checking.at));
@@ -99,7 +100,7 @@ impl Log {
         }
         self.index.forget(id);
         self.recovery.progress.remove(&id);
-        let place = (place.segment(), place.offset());
-        self.recovery.salvages.push_back(Salvage::new(place, Some(id), what, sources));
+        let target = File::Corrupt(place.segment(), place.offset());
+        self.recovery.salvages.push_back(Salvage::new(target, Some(id), what, sources));
     }
 }

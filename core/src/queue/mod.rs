@@ -53,6 +53,8 @@ pub enum File {
     Content(QueueId),
     /// Damaged octets set aside for a person: `corrupt/NNNNNNNNNNNNNNNN-OFFSET` (segment, offset).
     Corrupt(u64, u64),
+    /// A content whose record is damaged, set aside beside that: `corrupt/QUEUEID`.
+    Orphan(QueueId),
 }
 
 impl File {
@@ -63,22 +65,23 @@ impl File {
             Self::Segment(number) => format!("log/{number:016x}"),
             Self::Content(id) => format!("contents/{id}"),
             Self::Corrupt(segment, offset) => format!("corrupt/{segment:016x}-{offset}"),
+            Self::Orphan(id) => format!("corrupt/{id}"),
         }
     }
 
-    /// The file of this name in this directory, if it is one of ours.
+    /// The file of this name in this directory, if it is one of ours: a number may be written in many ways, and we write one of them.
     #[must_use]
     pub fn of(directory: &str, name: &str) -> Option<Self> {
         let segment = |text| u64::from_str_radix(text, 16).ok();
-        match directory {
-            "log" => segment(name).map(Self::Segment),
-            "contents" => name.parse().ok().map(Self::Content),
-            "corrupt" => {
-                let (number, offset) = name.split_once('-')?;
-                Some(Self::Corrupt(segment(number)?, offset.parse().ok()?))
-            }
-            _ => None,
-        }
+        let file = match (directory, name.split_once('-')) {
+            ("log", _) => Self::Segment(segment(name)?),
+            ("contents", _) => Self::Content(name.parse().ok()?),
+            ("corrupt", Some((number, offset))) => Self::Corrupt(segment(number)?, offset.parse().ok()?),
+            ("corrupt", None) => Self::Orphan(name.parse().ok()?),
+            _ => return None,
+        };
+        let is_so_written = file.path().strip_prefix(directory)?.strip_prefix('/') == Some(name);
+        is_so_written.then_some(file)
     }
 }
 

@@ -64,6 +64,7 @@ impl Log {
         self.index.add_segment(segment, entry);
         let short = named.map_or(size < header.size, |named| size < named);
         if short {
+            self.recovery.cuts.push((segment, size));
             let text = format!(
                 "segment {segment} of the spool has {size} octets of {}: messages at its end may be lost",
                 header.size
@@ -262,7 +263,8 @@ impl Log {
         }
         let what = format!("octets {from} to {to} of segment {} of the spool", reading.segment);
         let source = Source { file: File::Segment(reading.segment), offset: from, length: to - from };
-        self.recovery.salvages.push_back(Salvage::new((reading.segment, from), subject, what, vec![source]));
+        let target = File::Corrupt(reading.segment, from);
+        self.recovery.salvages.push_back(Salvage::new(target, subject, what, vec![source]));
     }
 
     fn fold_changes(&mut self, place: Place, content_at: u64, changes: &[Change]) {

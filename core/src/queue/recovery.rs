@@ -64,7 +64,8 @@ pub(super) struct Recovery {
     pauses: u32,
     pub(super) sizes: BTreeMap<u64, u64>,
     pub(super) contents: BTreeMap<QueueId, u64>,
-    pub(super) corrupt: BTreeMap<(u64, u64), u64>,
+    /// What was set aside before, with its sizes.
+    pub(super) corrupt: BTreeMap<File, u64>,
     pub(super) headers: BTreeMap<u64, SegmentHeader>,
     /// Where segments end, as the latest header that names them says.
     ends: BTreeMap<u64, u64>,
@@ -77,6 +78,8 @@ pub(super) struct Recovery {
     pub(super) checksums: BTreeMap<QueueId, u32>,
     /// What is to be written again of the last segment.
     pub(super) last: Option<Renewal>,
+    /// Segments that were cut off, and where: records are gone without a trace.
+    pub(super) cuts: Vec<(u64, u64)>,
     pub(super) salvages: VecDeque<Salvage>,
     pub(super) salvage: Option<Salvage>,
 }
@@ -226,12 +229,13 @@ impl Log {
                     self.highest = self.highest.max(id);
                     self.recovery.contents.insert(id, size);
                 }
-                File::Corrupt(segment, offset) => {
+                File::Corrupt(segment, _) => {
                     if segment < u64::from(u32::MAX) {
                         self.next_segment = self.next_segment.max(segment + 1);
                     }
-                    self.recovery.corrupt.insert((segment, offset), size);
+                    self.recovery.corrupt.insert(file, size);
                 }
+                File::Orphan(_) => _ = self.recovery.corrupt.insert(file, size),
             }
         }
         self.recovery.todo = self.recovery.sizes.keys().copied().collect();
@@ -276,7 +280,7 @@ impl Log {
         let entry = Segment { size, end: size, salt: 0, commits: 0, pinned: false };
         self.index.add_segment(segment, entry);
         self.recovery.salvages.push_back(Salvage::new(
-            (segment, 0),
+            File::Corrupt(segment, 0),
             None,
             format!("segment {segment} of the spool, {size} octets, with all messages in it ({why})"),
             vec![Source { file: File::Segment(segment), offset: 0, length: size }],

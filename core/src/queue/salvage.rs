@@ -2,11 +2,15 @@
 //!
 //! A copy is made once; at the next start it is there and is not made again. What can not be copied stays where it is: its
 //! segment is never given up, its content file never removed.
+//!
+//! A content file that no record names is left over from an aborted message, as a rule, and removed. Where records are damaged or cut off, it may be all
+//! that is left of one that was accepted: it is set aside, too.
 
 use super::log::{Log, PROGRAM, Purpose, words};
 use super::{DiskError, Done, File, Op};
 use crate::event::Event;
 use crate::mail::QueueId;
+use std::collections::BTreeSet;
 
 /// Octets copied at once.
 const CHUNK: u64 = 64 * 1024;
@@ -32,8 +36,8 @@ enum Step {
 /// Damage to be set aside.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Salvage {
-    /// Segment and offset.
-    place: (u64, u64),
+    /// The copy.
+    target: File,
     /// The message that is lost or has lost a change, if that is known.
     subject: Option<QueueId>,
     what: String,
@@ -45,16 +49,12 @@ pub(super) struct Salvage {
 
 impl Salvage {
     pub(super) const fn new(
-        place: (u64, u64),
+        target: File,
         subject: Option<QueueId>,
         what: String,
         sources: Vec<Source>,
     ) -> Self {
-        Self { place, subject, what, sources, step: Step::Create, done: 0, unreadable: false }
-    }
-
-    const fn file(&self) -> File {
-        File::Corrupt(self.place.0, self.place.1)
+        Self { target, subject, what, sources, step: Step::Create, done: 0, unreadable: false }
     }
 
     fn length(&self) -> u64 {
@@ -77,33 +77,70 @@ impl Salvage {
 
     fn op(&self) -> Op {
         match self.step {
-            Step::Clear => Op::Unlink(self.file()),
-            Step::Create => Op::Create { file: self.file(), size: 0 },
-            Step::Sync => Op::Sync(self.file()),
+            Step::Clear => Op::Unlink(self.target),
+            Step::Create => Op::Create { file: self.target, size: 0 },
+            Step::Sync => Op::Sync(self.target),
             Step::Read(_) | Step::Write(_) | Step::Name => Op::SyncDirectory,
         }
     }
 }
 
 impl Log {
+    /// It was set aside at an earlier start.
+    fn is_copied(&self, salvage: &Salvage) -> bool {
+        self.recovery.corrupt.get(&salvage.target).is_some_and(|size| *size >= salvage.length())
+    }
+
+    /// Contents that a damaged record may have named are set aside before that: a record whose copy is whole has lost no content
+    /// that is still there, and what nobody names then is left over from an aborted message again. Of a record that was cut off there is
+    /// nothing to copy: an empty file says that its content has been looked for.
+    pub(super) fn save_orphans(&mut self) {
+        for (segment, size) in std::mem::take(&mut self.recovery.cuts) {
+            let what = format!("the end of segment {segment} of the spool, which was cut off,");
+            let cut = Salvage::new(File::Corrupt(segment, size), None, what, Vec::new());
+            self.recovery.salvages.push_back(cut);
+        }
+        let fresh = || self.recovery.salvages.iter().filter(|salvage| !self.is_copied(salvage));
+        let named: BTreeSet<QueueId> = fresh().filter_map(|salvage| salvage.subject).collect();
+        // Where damage has no name, any of them may be meant.
+        let any = fresh().any(|salvage| salvage.subject.is_none());
+        let with_records: BTreeSet<File> =
+            fresh().flat_map(|salvage| &salvage.sources).map(|source| source.file).collect();
+        let orphans = self.recovery.contents.iter().filter(|(id, _)| {
+            let is_meant = any || named.contains(id);
+            is_meant && self.index.get(**id).is_none() && !with_records.contains(&File::Content(**id))
+        });
+        let orphan = |(id, length): (&QueueId, &u64)| {
+            let what = format!("a content of {length} octets that no record names");
+            let source = Source { file: File::Content(*id), offset: 0, length: *length };
+            Salvage::new(File::Orphan(*id), Some(*id), what, vec![source])
+        };
+        let salvages: Vec<Salvage> = orphans.map(orphan).collect();
+        salvages.into_iter().for_each(|salvage| self.recovery.salvages.push_front(salvage));
+    }
+
     pub(super) fn next_salvage(&mut self) {
         let mut salvage = loop {
             let Some(salvage) = self.recovery.salvages.pop_front() else {
                 return self.recovered();
             };
-            let copied = self.recovery.corrupt.get(&salvage.place).copied();
-            if copied.is_none_or(|size| size < salvage.length()) {
+            if !self.is_copied(&salvage) {
                 break salvage;
             }
             let text = format!("{} was found damaged; a copy is set aside already", salvage.what);
             self.event(Event::Warning { program: PROGRAM, id: salvage.subject, text });
         };
-        if self.recovery.corrupt.contains_key(&salvage.place) {
+        if self.recovery.corrupt.contains_key(&salvage.target) {
             // A crash came in between.
             salvage.step = Step::Clear;
         }
-        let file = salvage.file();
-        let text = format!("{} is damaged; it is set aside as {}", salvage.what, file.path());
+        let path = salvage.target.path();
+        let text = match salvage.target {
+            File::Orphan(_) => {
+                format!("{} is set aside as {path}, because records are damaged", salvage.what)
+            }
+            _ => format!("{} is damaged; it is set aside as {path}", salvage.what),
+        };
         self.trouble(salvage.subject, text);
         let op = salvage.op();
         self.recovery.salvage = Some(salvage);
@@ -132,7 +169,7 @@ impl Log {
         salvage.step = match (salvage.step, salvage.next()) {
             (Step::Clear, _) => Step::Create,
             (Step::Read(length), _) => {
-                let op = Op::Write { file: salvage.file(), offset: salvage.done, octets: vec![octets] };
+                let op = Op::Write { file: salvage.target, offset: salvage.done, octets: vec![octets] };
                 salvage.step = Step::Write(length);
                 self.start(Purpose::Recover, op);
                 self.recovery.salvage = Some(salvage);
@@ -172,7 +209,7 @@ impl Log {
                 }
                 // Out of the list of contents, so that it is not taken for an orphan.
                 File::Content(id) => _ = self.recovery.contents.remove(&id),
-                File::Corrupt(..) => {}
+                File::Corrupt(..) | File::Orphan(_) => {}
             }
         }
         self.next_salvage();

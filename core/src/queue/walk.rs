@@ -100,7 +100,7 @@ impl Walk {
     pub(super) fn step(&mut self) -> Step {
         loop {
             if self.end.saturating_sub(self.at) < FRAME_HEADER {
-                return self.close_gap(self.end).unwrap_or(Step::End);
+                return self.last_octets().or_else(|| self.close_gap(self.end)).unwrap_or(Step::End);
             }
             if let Some(need) = self.need(FRAME_HEADER) {
                 return need;
@@ -121,6 +121,16 @@ impl Walk {
             }
             return self.pass(header);
         }
+    }
+
+    /// No frame can begin in them, but a copy of a record that was cut off shall have them.
+    fn last_octets(&mut self) -> Option<Step> {
+        let (from, _) = self.gap?;
+        let need = self.need(self.end.saturating_sub(self.at));
+        if need.is_none() && self.ahead().iter().any(|octet| *octet != 0) {
+            self.gap = Some((from, self.end));
+        }
+        need
     }
 
     fn skip(&mut self) {
@@ -226,6 +236,19 @@ mod tests {
         assert_eq!(found[0], format!("spoilt {first}"));
         assert_eq!(found[1], format!("gap {second} {third} false"));
         assert_eq!(found[2], format!("frame {third}"));
+    }
+
+    #[test]
+    fn a_record_that_was_cut_off_is_a_gap_to_its_last_octet() {
+        let mut disk = vec![0; SEGMENT_HEADER as usize];
+        let first = put(&mut disk, b"changes", &[7; 1_000]);
+        let whole = disk.len();
+        for end in first as usize + 49..whole {
+            let found = walked(&disk[..end], Depth::Frames);
+            // Padding is no part of it.
+            let last = end.min(first as usize + 48 + 7 + 1_000);
+            assert_eq!(found, [format!("gap {first} {last} false")], "cut off at {end}");
+        }
     }
 
     #[test]

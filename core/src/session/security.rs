@@ -7,6 +7,7 @@ use super::{ServerTls, Session, replies};
 use crate::event::Event;
 use crate::mail::TlsFacts;
 use crate::time::Now;
+use crate::wire::command::Verb;
 
 impl Session {
     /// STARTTLS.
@@ -83,6 +84,9 @@ impl Session {
     pub(super) fn tls_failed(&mut self, why: &str) {
         let client = self.client();
         self.event(Event::Note { program: "smtpd", text: format!("SSL_accept error from {client}: {why}") });
+        if !self.params.tls_wrapper {
+            self.tally.failed(Verb::StartTls);
+        }
         self.cut("lost connection");
         self.closing = true;
     }

@@ -27,6 +27,12 @@ impl Tally {
         *count = count.saturating_add(1);
     }
 
+    /// It had succeeded, as it seemed when it was answered.
+    pub(crate) fn failed(&mut self, verb: Verb) {
+        let count = &mut self.commands[verb as usize].1;
+        *count = count.saturating_sub(1);
+    }
+
     /// A message was taken: the client has earned a new start.
     pub(crate) fn forgive(&mut self) {
         self.errors = 0;
@@ -73,6 +79,8 @@ mod tests {
             }
         }
         assert_eq!(tally.line(), "ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4");
+        tally.failed(Verb::Mail);
+        assert_eq!(tally.line(), "ehlo=1 mail=0/1 rcpt=0/1 quit=1 commands=2/4");
         assert_eq!(Tally::default().line(), "commands=0/0");
     }
 

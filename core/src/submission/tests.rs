@@ -115,3 +115,14 @@ proptest::proptest! {
         proptest::prop_assert!(!bare);
     }
 }
+
+#[test]
+fn the_log_has_the_sender_as_it_was_given() {
+    let mut submission = submission();
+    let mut start = start(Maker::Pickup { uid: 1000 });
+    start.envelope.sender = Sender::Mailbox(Mailbox::new("joe", ""));
+    assert_eq!(told(&mut submission, Input::Start(start)), [Effect::Identify]);
+    let effects = told(&mut submission, Input::Identified(ID));
+    let event = Event::PickedUp { id: ID, uid: 1000, sender: "joe".to_owned() };
+    assert!(effects.contains(&Effect::Event(event)), "{effects:?}");
+}

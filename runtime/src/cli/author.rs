@@ -14,11 +14,12 @@ pub(super) fn add(message: &mut Vec<u8>, full_name: &str, sender: &str) {
         return;
     }
     let (end, fields) = header(message);
-    // A message that is sent again keeps its author; cleanup adds who sends it again.
-    if fields.iter().any(|name| name == "from" || name.starts_with("resent-")) {
+    // A message that is sent again keeps its author, and says who sends it again.
+    let resent = if fields.iter().any(|name| name.starts_with("resent-")) { "Resent-" } else { "" };
+    if fields.iter().any(|name| *name == format!("{resent}from").to_ascii_lowercase()) {
         return;
     }
-    let mut field = format!("From: {} <{sender}>\n", phrase(name));
+    let mut field = format!("{resent}From: {} <{sender}>\n", phrase(name));
     if message.get(end).is_some_and(|octet| !matches!(octet, b'\n' | b'\r')) {
         field.push('\n');
     }
@@ -98,7 +99,10 @@ mod tests {
     fn a_message_with_an_author_keeps_it() {
         let message = "From joe Sat Nov 21\nTO: a@b\nFROM : me@x\n\nbody\n";
         assert_eq!(added(message, "Joe"), message);
-        assert_eq!(added("Resent-To: x\n\n", "Joe"), "Resent-To: x\n\n");
+        let again = "Resent-To: x\nFrom: me@x\n";
+        assert_eq!(added(&format!("{again}\n"), "Joe"), format!("{again}Resent-From: Joe <joe>\n\n"));
+        let message = "Resent-From: y\n\n";
+        assert_eq!(added(message, "Joe"), message);
     }
 
     #[test]
@@ -191,14 +195,14 @@ mod tests {
             let mut written = message.clone();
             add(&mut written, "Jöe", "joe");
             if written == message {
-                assert!(
-                    fields.iter().any(|name| name == "from" || name.starts_with("resent-")),
-                    "seed {seed}"
-                );
+                assert!(fields.iter().any(|name| name == "from" || name == "resent-from"), "seed {seed}");
                 continue;
             }
-            let field = "From: =?utf-8?B?SsO2ZQ==?= <joe>\n".as_bytes();
-            let rest = written.strip_prefix(&message[..end]).and_then(|rest| rest.strip_prefix(field));
+            let is_resent = fields.iter().any(|name| name.starts_with("resent-"));
+            let resent = if is_resent { "Resent-" } else { "" };
+            let field = format!("{resent}From: =?utf-8?B?SsO2ZQ==?= <joe>\n");
+            let rest = written.strip_prefix(&message[..end]);
+            let rest = rest.and_then(|rest| rest.strip_prefix(field.as_bytes()));
             let rest = rest.unwrap_or_else(|| panic!("seed {seed}: behind the header: {written:?}"));
             let empty = rest.len() - (message.len() - end);
             assert_eq!(&rest[empty..], &message[end..], "seed {seed}");

@@ -15,6 +15,10 @@ pub struct Setting {
     pub master_cf: Vec<String>,
     /// Files beside main.cf: names and texts.
     pub files: Vec<(String, String)>,
+    /// Users of the system: names, and what passwd(5) calls the gecos field.
+    pub users: Vec<(String, String)>,
+    /// Files of users: `USER/PATH` below their homes, and texts.
+    pub homes: Vec<(String, String)>,
     /// What is said to all situations.
     pub common: Stage,
     /// In the order in which they are played.
@@ -67,6 +71,17 @@ pub enum Step {
     Content(String),
     /// Read a reply.
     Read,
+    /// Shake hands, where the last reply asked for it.
+    Secure,
+    /// A user runs a command, with this on its standard input.
+    Run {
+        /// The user.
+        user: String,
+        /// The command, as a shell reads it.
+        command: String,
+        /// Lines with escapes.
+        input: Vec<String>,
+    },
     /// Close without a word.
     Close,
 }
@@ -82,6 +97,8 @@ pub struct Situation {
     pub from: Option<String>,
     /// The port that the client connects to.
     pub port: u16,
+    /// That port speaks TLS from the first octet on.
+    pub wrapped: bool,
     /// Records and peers of its own.
     pub stage: Stage,
     /// What the client does.
@@ -143,6 +160,7 @@ enum Section {
     Main,
     Master,
     File,
+    Home,
     Around,
 }
 
@@ -168,19 +186,20 @@ impl Reader {
                 "main.cf" => Section::Main,
                 "master.cf" => Section::Master,
                 "around" => Section::Around,
-                _ => {
-                    let name = section.strip_prefix("file ")?;
-                    self.setting.files.push((name.to_owned(), String::new()));
-                    Section::File
-                }
+                _ => self.named(section)?,
             };
             return Some(());
         }
         match self.section {
             Section::Main => self.setting.main_cf.push(line.to_owned()),
             Section::Master => self.setting.master_cf.push(line.to_owned()),
-            Section::File => {
-                let (_, text) = self.setting.files.last_mut()?;
+            Section::File | Section::Home => {
+                let files = if self.section == Section::File {
+                    &mut self.setting.files
+                } else {
+                    &mut self.setting.homes
+                };
+                let (_, text) = files.last_mut()?;
                 text.push_str(line);
                 text.push('\n');
             }
@@ -189,6 +208,27 @@ impl Reader {
             Section::Preamble => return empty(line).then_some(()),
         }
         Some(())
+    }
+
+    /// A section that has a name: what its lines are.
+    fn named(&mut self, section: &str) -> Option<Section> {
+        let (kind, name) = section.split_once(' ')?;
+        match kind {
+            "file" => {
+                self.setting.files.push((name.to_owned(), String::new()));
+                Some(Section::File)
+            }
+            "home" => {
+                self.setting.homes.push((name.to_owned(), String::new()));
+                Some(Section::Home)
+            }
+            "user" => {
+                let (name, gecos) = name.split_once(' ').unwrap_or((name, ""));
+                self.setting.users.push((name.to_owned(), gecos.to_owned()));
+                Some(Section::Preamble)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -229,6 +269,12 @@ impl Rule {
 }
 
 impl Situation {
+    /// Whether a client connects; else commands are run.
+    #[must_use]
+    pub fn has_client(&self) -> bool {
+        !self.steps.iter().any(|step| matches!(step, Step::Run { .. }))
+    }
+
     fn line(&mut self, line: &str) -> Option<()> {
         if empty(line) {
             return Some(());
@@ -241,7 +287,9 @@ impl Situation {
             return Some(());
         }
         if let Some(port) = line.strip_prefix("port ") {
+            let (port, wrapped) = port.strip_suffix(" wrapped").map_or((port, false), |port| (port, true));
             self.port = port.parse().ok()?;
+            self.wrapped = wrapped;
             return Some(());
         }
         self.stage.line(line)
@@ -271,15 +319,26 @@ impl Situation {
             self.send(text);
             return Some(());
         }
+        if let Some(user) = kind.strip_prefix("as ") {
+            let (user, command) = (user.to_owned(), text.to_owned());
+            self.steps.push(Step::Run { user, command, input: Vec::new() });
+            return Some(());
+        }
         for number in 1..=times {
             // A number sign is the number only where lines repeat.
             let text = if times > 1 { text.replace('#', &number.to_string()) } else { text.to_owned() };
+            if kind == "I" {
+                let Some(Step::Run { input, .. }) = self.steps.last_mut() else { return None };
+                input.push(text);
+                continue;
+            }
             self.steps.push(match kind {
                 "C" => Step::Say(text),
                 "P" => Step::Pipeline(text),
                 "c" => Step::Octets(text),
                 "D" => Step::Content(text),
                 "R" => Step::Read,
+                "TLS" => Step::Secure,
                 "X" => Step::Close,
                 _ => return None,
             });

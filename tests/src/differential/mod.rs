@@ -6,6 +6,7 @@
 //! and the queue (`observe`). What must differ and what is never the same is made equal first, by one table (`normal`).
 
 pub mod addresses;
+pub mod command;
 pub mod compare;
 pub mod corpus;
 pub mod normal;
@@ -19,6 +20,7 @@ use crate::server::{Answer, Server};
 use corpus::{Peer, Rule, Setting};
 use observe::{Observation, Party};
 use site::{Kind, Running, Site};
+use std::path::Path;
 
 /// Plays a file with both servers and compares.
 ///
@@ -70,6 +72,8 @@ pub fn compare(name: &str) {
 /// Plays all situations with one server, in a world that ends with this thread.
 fn observation(site: &Site, setting: &Setting, kind: Kind) -> Observation {
     crate::world::enter(&site.own(kind), &site.state());
+    crate::world::bind(&site.config(), Path::new(site::CONFIG));
+    crate::world::add_users(&site.own(kind), &site.passwd(setting));
     let names = Names::start_at("127.0.0.1:53");
     let mut peers = Vec::new();
     let stages = setting.situations.iter().map(|situation| (situation.number, &situation.stage));
@@ -82,10 +86,15 @@ fn observation(site: &Site, setting: &Setting, kind: Kind) -> Observation {
     let running = Running::start(site, kind);
     let mut played = Observation::default();
     for situation in &setting.situations {
-        let client = client(situation);
-        played.begin(situation.number, &client);
-        for line in play::play(situation, &client) {
-            played.add(situation.number, format!("client   {line}"));
+        if situation.has_client() {
+            let client = client(situation);
+            played.begin(situation.number, Some(&client));
+            for line in play::play(situation, &client) {
+                played.add(situation.number, format!("client   {line}"));
+            }
+        } else {
+            played.begin(situation.number, None);
+            command::play(situation, &running, &mut played);
         }
     }
     observe::wait_until_settled(&running, &played);
@@ -123,6 +132,8 @@ fn answer(rule: &Rule) -> Answer {
         "[silence]" => Answer::Silence,
         "[take and close]" => Answer::TakeAndHangup,
         "[reply and close]" => Answer::ReplyAndHangup,
+        "[tls]" => Answer::Secure,
+        "[no tls]" => Answer::SecureBadly,
         text => Answer::Say(format!("{}\r\n", String::from_utf8_lossy(&play::octets(text)))),
     }
 }

@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 const TABLE: &[(&str, &str)] = &[
     // Dates.
     (r"[A-Z][a-z]{2}, +\d+ [A-Z][a-z]{2} 20(?!24)\d\d \d\d:\d\d:\d\d [+-]\d{4}( \([A-Z]+\))?", "DATE"),
+    // That of a line `From ` in an mbox.
+    (r"[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d 20\d\d", "DATE"),
     // A Message-Id of ours begins with the time.
     (r"<20\d{12}\.", "<TIME."),
     // Boundaries hold the time.
@@ -14,6 +16,8 @@ const TABLE: &[(&str, &str)] = &[
     // A queue id may have an octet more, and stands in the Received field.
     (r"(?i)size=\d+", "size=*"),
     (r"message size \d+", "message size *"),
+    // That of a file in the maildrop, which `sendmail -bs` writes into a Received field.
+    (r"\bid [0-9A-Za-z]{12,};", "id *;"),
     // How long it took.
     (r"delay=[\d.]+, delays=[\d./]+", "delay=*"),
 ];

@@ -29,10 +29,18 @@ pub struct Party {
 /// What was seen of one situation.
 #[derive(Debug, Default)]
 struct Seen {
-    client: String,
+    /// Address of its client, if it has one.
+    client: Option<String>,
     /// Queue ids in the order in which they came up.
     ids: Vec<String>,
     lines: Vec<String>,
+}
+
+impl Seen {
+    /// Whether a line of the log tells of the client.
+    fn is_named_in(&self, text: &str) -> bool {
+        self.client.as_ref().is_some_and(|client| text.contains(&format!("[{client}]")))
+    }
 }
 
 /// What was seen of all.
@@ -42,13 +50,18 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// A situation begins, with a client at this address.
-    pub fn begin(&mut self, number: usize, client: &str) {
-        let seen = Seen { client: client.to_owned(), ..Seen::default() };
+    /// A situation begins, with a client at this address if it has one.
+    pub fn begin(&mut self, number: usize, client: Option<&str>) {
+        let seen = Seen { client: client.map(str::to_owned), ..Seen::default() };
         let before = self.seen.insert(number, seen);
         assert!(before.is_none(), "situation {number} stands twice");
-        let clients = self.seen.values().filter(|seen| seen.client == client).count();
-        assert_eq!(clients, 1, "two situations with the client {client}");
+        let alike = |seen: &&Seen| seen.client.is_some() && seen.client.as_deref() == client;
+        assert!(self.seen.values().filter(alike).count() <= 1, "two situations with the client {client:?}");
+    }
+
+    /// A message of a situation is known by this id.
+    pub fn own(&mut self, number: usize, id: String) {
+        self.seen.entry(number).or_default().ids.push(id);
     }
 
     /// One line more.
@@ -83,11 +96,13 @@ pub fn wait_until_settled(running: &Running<'_>, observation: &Observation) {
 fn unsettled(running: &Running<'_>, observation: &Observation) -> Vec<String> {
     let log = running.log();
     let has_left = |seen: &&Seen| {
-        let client = format!("[{}]", seen.client);
-        log.lines().any(|line| line.contains("disconnect from ") && line.contains(&client))
+        seen.client.as_ref().is_none_or(|client| {
+            let client = format!("[{client}]");
+            log.lines().any(|line| line.contains("disconnect from ") && line.contains(&client))
+        })
     };
-    let clients = observation.seen.values().filter(|seen| !has_left(seen)).map(|seen| seen.client.clone());
-    let mut left: Vec<String> = clients.collect();
+    let clients = observation.seen.values().filter(|seen| !has_left(seen));
+    let mut left: Vec<String> = clients.filter_map(|seen| seen.client.clone()).collect();
     let queue = running.queue();
     let rests = |entry: &&serde_json::Value| {
         ["deferred", "hold", "corrupt"].contains(&entry["queue_name"].as_str().unwrap_or_default())
@@ -108,7 +123,7 @@ fn queued(log: &str) -> Vec<String> {
 }
 
 /// Lines of the log from the program's name on, without the number of the process.
-fn texts(log: &str) -> impl Iterator<Item = String> + '_ {
+pub(super) fn texts(log: &str) -> impl Iterator<Item = String> + '_ {
     log.lines().filter_map(|line| {
         let (_, text) = line.split_once(" postfix/")?;
         let (program, rest) = text.split_once('[')?;
@@ -139,6 +154,7 @@ pub fn collect(running: &Running<'_>, peers: &[Party], observation: &mut Observa
         peer(party, observation);
     }
     mailboxes(running, observation);
+    local_mailboxes(running, observation);
     for entry in running.queue() {
         queue_entry(&entry, observation);
     }
@@ -146,12 +162,11 @@ pub fn collect(running: &Running<'_>, peers: &[Party], observation: &mut Observa
 
 /// The situation's own ids, and those of reports and forwards that come of them.
 fn find_ids(seen: &mut Seen, texts: &[String]) {
-    let client = format!("[{}]", seen.client);
     for text in texts {
         let Some((id, rest)) = text.split_once(": ").and_then(|(_, text)| text.split_once(": ")) else {
             continue;
         };
-        let own = rest.starts_with("client=") && rest.contains(&client);
+        let own = rest.starts_with("client=") && seen.is_named_in(rest);
         if own && !seen.ids.contains(&id.to_owned()) {
             seen.ids.push(id.to_owned());
         }
@@ -168,7 +183,7 @@ fn find_ids(seen: &mut Seen, texts: &[String]) {
 fn of_log(seen: &Seen, text: &str) -> Option<String> {
     let (_, rest) = text.split_once(": ")?;
     let id = rest.split(": ").next().unwrap_or_default();
-    let own = seen.ids.iter().any(|known| known == id) || rest.contains(&format!("[{}]", seen.client));
+    let own = seen.ids.iter().any(|known| known == id) || seen.is_named_in(rest);
     own.then(|| format!("log      {}", normal::line(&normal::ids(text, &seen.ids))))
 }
 
@@ -233,6 +248,61 @@ fn content_lines(content: &[u8], ids: &[String]) -> Vec<String> {
         lines.push(format!("… {} lines more, {octets} octets", rest.len()));
     }
     lines
+}
+
+/// Mail that local(8) has put below homes, spools of mail, and where aliases say: files of many messages, and Maildirs.
+fn local_mailboxes(running: &Running<'_>, observation: &mut Observation) {
+    for place in super::site::PLACES {
+        let root = running.own().join(place);
+        let mut found = Vec::new();
+        files_below(&root, &mut found);
+        found.sort_unstable();
+        for path in found {
+            let Ok(content) = fs::read(&path) else { continue };
+            let folder = path.parent().filter(|folder| folder.ends_with("new"));
+            let (mailbox, messages) = match folder.and_then(std::path::Path::parent) {
+                Some(maildir) => (maildir, vec![&content[..]]),
+                None if content.starts_with(b"From ") => (path.as_path(), messages_of(&content)),
+                None => continue,
+            };
+            let name = mailbox.strip_prefix(running.own()).unwrap_or(mailbox).display().to_string();
+            let rights = rights(&path);
+            for message in messages {
+                let Some(seen) = situation_of(observation, message) else { continue };
+                seen.lines.push(format!("mailbox {name} has a message, {rights}"));
+                let lines = content_lines(message, &seen.ids);
+                seen.lines.extend(lines.into_iter().map(|line| format!("mailbox {name} | {line}")));
+            }
+        }
+    }
+}
+
+fn files_below(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_below(&entry.path(), found),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+/// Messages of an mbox: each begins with a line `From ` behind a blank one.
+fn messages_of(content: &[u8]) -> Vec<&[u8]> {
+    let starts = content.windows(7).enumerate().filter(|(_, octets)| *octets == b"\n\nFrom ");
+    let mut starts: Vec<usize> = starts.map(|(at, _)| at + 2).collect();
+    starts.insert(0, 0);
+    let ends = starts.iter().skip(1).copied().chain([content.len()]).collect::<Vec<_>>();
+    starts.into_iter().zip(ends).map(|(start, end)| &content[start..end]).collect()
+}
+
+/// Whose a file is, and what they may do.
+fn rights(path: &std::path::Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let Ok(data) = fs::metadata(path) else { return "gone".to_owned() };
+    let user = nix::unistd::User::from_uid(data.uid().into()).ok().flatten().map(|user| user.name);
+    let group = nix::unistd::Group::from_gid(data.gid().into()).ok().flatten().map(|group| group.name);
+    format!("{}:{} {:o}", user.unwrap_or_default(), group.unwrap_or_default(), data.mode() & 0o7777)
 }
 
 fn mailboxes(running: &Running<'_>, observation: &mut Observation) {

@@ -1,6 +1,7 @@
 //! The client's side of a situation: what it says, and what it hears.
 
 use super::corpus::{Situation, Step};
+use crate::smtp::Wire;
 use crate::world::SERVER;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -16,7 +17,7 @@ const REPLY: Duration = Duration::from_secs(15);
 /// When the server cannot be reached or does not answer in time.
 #[must_use]
 pub fn play(situation: &Situation, client: &str) -> Vec<String> {
-    let mut player = Player::connect(client, situation.port);
+    let mut player = Player::connect(client, situation.port, situation.wrapped);
     for step in &situation.steps {
         player.step(step);
     }
@@ -25,7 +26,7 @@ pub fn play(situation: &Situation, client: &str) -> Vec<String> {
 }
 
 struct Player {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Wire>,
     heard: Vec<String>,
     pending: Vec<String>,
     /// Octets that were said and not yet answered.
@@ -35,13 +36,14 @@ struct Player {
 }
 
 impl Player {
-    fn connect(client: &str, port: u16) -> Self {
+    fn connect(client: &str, port: u16, wrapped: bool) -> Self {
         let server: SocketAddr = format!("{SERVER}:{port}").parse().expect("an address");
         let stream = connect_from(client, server);
         stream.set_nodelay(true).expect("a socket takes an option");
         stream.set_read_timeout(Some(REPLY)).expect("a socket takes a time-out");
+        let wire = if wrapped { secured(stream) } else { Wire::Clear(stream) };
         let mut player = Self {
-            stream: BufReader::new(stream),
+            stream: BufReader::new(wire),
             heard: Vec::new(),
             pending: Vec::new(),
             said: String::new(),
@@ -80,14 +82,31 @@ impl Player {
             }
             Step::Close => {
                 self.open = false;
-                crate::server::reset(self.stream.get_ref());
+                crate::server::reset(self.stream.get_ref().socket());
             }
+            Step::Secure => self.secure(),
+            Step::Run { command, .. } => panic!("a client runs no command: {command}"),
         }
     }
 
     fn send(&mut self, octets: &[u8]) {
         // A server that has hung up is heard of when we read.
-        _ = self.stream.get_mut().write_all(octets);
+        let stream = self.stream.get_mut();
+        _ = stream.write_all(octets).and_then(|()| stream.flush());
+    }
+
+    /// Goes on under TLS, if the server has just said that it is ready; the transcript has which version both speak.
+    fn secure(&mut self) {
+        if !self.heard.last().is_some_and(|line| line.starts_with("STARTTLS") && line.contains(" => 220 ")) {
+            self.heard.push("[no handshake]".to_owned());
+            return;
+        }
+        let Wire::Clear(stream) = self.stream.get_ref() else { panic!("it is under TLS: {:#?}", self.heard) };
+        let wire = secured(stream.try_clone().expect("a socket"));
+        if let Wire::Tls(secured) = &wire {
+            self.heard.push(format!("[handshake] => {:?}", secured.conn.protocol_version()));
+        }
+        self.stream = BufReader::new(wire);
     }
 
     /// Reads a reply: one line of the transcript for each of its lines, behind what it answers.
@@ -118,6 +137,10 @@ impl Player {
             self.read("QUIT");
         }
     }
+}
+
+fn secured(stream: TcpStream) -> Wire {
+    Wire::Tls(Box::new(crate::tls::handshake(stream)))
 }
 
 fn shortened(line: &str) -> String {

@@ -3,7 +3,7 @@
 use super::corpus::Setting;
 use crate::daemon::owner;
 use crate::world::SERVER;
-use crate::{postfix, wait_for};
+use crate::{postfix, program, run, tls, wait_for};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -34,6 +34,15 @@ impl Kind {
 pub struct Site {
     root: PathBuf,
 }
+
+/// Folders below `state` in which mail for users of the system may lie.
+pub const PLACES: [&str; 3] = ["home", "var", "open"];
+
+/// Where both see their configuration. Commands look there, and postdrop(1) takes no other directory from who is not root.
+pub const CONFIG: &str = "/etc/postfix";
+
+/// The number of the first user of a setting; their groups have the same.
+const USER_FIRST: u32 = 3001;
 
 /// Lines of each main.cf. Names and numbers that a log or a letter shows are the same for both servers.
 const MAIN: &str = "\
@@ -86,7 +95,6 @@ impl Site {
     pub fn write(setting: &Setting, root: &Path) -> Self {
         let site = Self { root: root.to_owned() };
         fs::create_dir_all(site.config()).expect("a scratch folder");
-        fs::create_dir_all(site.state()).expect("a scratch folder");
         let (uid, gid) = owner();
         let set = |line: &str| line.split('=').next().unwrap_or_default().trim().to_owned();
         let own: Vec<String> = setting.main_cf.iter().map(|line| set(line)).collect();
@@ -99,6 +107,7 @@ impl Site {
         let listener = format!("{SERVER}:25 inet n - n - - smtpd");
         site.file("master.cf", &format!("{listener}\n{services}local unix - n n - - local\n{master}"));
         setting.files.iter().for_each(|(name, text)| site.file(name, text));
+        tls::copy_certificate(&site.config());
         for kind in [Kind::Postfix, Kind::Postrider] {
             let own = site.own(kind);
             fs::create_dir_all(own.join("mail")).expect("a scratch folder");
@@ -109,19 +118,62 @@ impl Site {
             } else {
                 chown(&own, Some(uid), Some(gid)).expect("a scratch folder");
             }
+            site.lay_out_local(setting, kind);
         }
         site
     }
 
-    fn file(&self, name: &str, text: &str) {
+    /// What a server finds that delivers to users of the system: their homes, folders for their mail as Debian makes /var/mail, one that is
+    /// open to all, and `sendmail`.
+    fn lay_out_local(&self, setting: &Setting, kind: Kind) {
+        let own = self.own(kind);
+        let mail = nix::unistd::Group::from_name("mail").ok().flatten().expect("Debian has the group mail");
+        let folders = [("home", 0o755), ("bin", 0o755), ("open", 0o1777), ("var", 0o755)];
+        for (name, mode) in folders.into_iter().chain([("var/mail", 0o2775), ("var/maildirs", 0o1777)]) {
+            let path = own.join(name);
+            fs::create_dir_all(&path).expect("a scratch folder");
+            chown(&path, Some(0), Some(mail.gid.as_raw())).expect("we are root");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("we are root");
+        }
+        let sendmail = match kind {
+            Kind::Postfix => program("sendmail", "postfix"),
+            Kind::Postrider => crate::binary("postrider"),
+        };
+        std::os::unix::fs::symlink(sendmail, own.join("bin/sendmail")).expect("a scratch folder");
+        for (id, (user, _)) in (USER_FIRST..).zip(&setting.users) {
+            let home = own.join("home").join(user);
+            fs::create_dir_all(&home).expect("a scratch folder");
+            chown(&home, Some(id), Some(id)).expect("we are root");
+            for (name, text) in &setting.homes {
+                let Some(name) = name.strip_prefix(&format!("{user}/")) else { continue };
+                fs::write(home.join(name), self.filled(text)).expect("a scratch folder");
+                chown(home.join(name), Some(id), Some(id)).expect("we are root");
+            }
+        }
+    }
+
+    /// The users of a setting, as passwd(5) has them.
+    #[must_use]
+    pub fn passwd(&self, setting: &Setting) -> Vec<String> {
+        let homes = self.state().join("home");
+        let line = |(id, (name, gecos)): (u32, &(String, String))| {
+            format!("{name}:x:{id}:{id}:{gecos}:{}/{name}:/bin/sh", homes.display())
+        };
+        (USER_FIRST..).zip(&setting.users).map(line).collect()
+    }
+
+    fn filled(&self, text: &str) -> String {
         let (uid, gid) = owner();
-        let text = text
-            .replace("@STATE@", &self.state().display().to_string())
-            .replace("@CONFIG@", &self.config().display().to_string())
+        text.replace("@STATE@", &self.state().display().to_string())
+            .replace("@CONFIG@", CONFIG)
             .replace("@PROGRAMS@", postfix::PROGRAMS)
             .replace("@SERVER@", SERVER)
             .replace("@UID@", &uid.to_string())
-            .replace("@GID@", &gid.to_string());
+            .replace("@GID@", &gid.to_string())
+    }
+
+    fn file(&self, name: &str, text: &str) {
+        let text = self.filled(text);
         let path = self.config().join(name);
         fs::write(&path, text).expect("a scratch folder");
         // Postfix waits while a file of its configuration has the current time.
@@ -135,10 +187,10 @@ impl Site {
         self.root.join("config")
     }
 
-    /// Where each sees its own folder.
+    /// Where each sees its own folder: a place that every system has, and whose name is as long in each run, as reports fold their lines.
     #[must_use]
     pub fn state(&self) -> PathBuf {
-        self.root.join("state")
+        PathBuf::from("/srv")
     }
 
     /// A server's own folder.
@@ -163,6 +215,10 @@ impl<'a> Running<'a> {
     /// When it does not; what it said is in the message.
     #[must_use]
     pub fn start(site: &'a Site, kind: Kind) -> Self {
+        let aliases = site.config().join("aliases");
+        if kind == Kind::Postfix && aliases.exists() {
+            run(Command::new(program("postalias", "postfix")).arg("-c").arg(site.config()).arg(aliases));
+        }
         let mut command = match kind {
             Kind::Postfix => Command::new(Path::new(postfix::PROGRAMS).join("master")),
             Kind::Postrider => Command::new(crate::binary("postrider")),
@@ -198,10 +254,31 @@ impl<'a> Running<'a> {
         format!("{}{}", text("stderr"), text("mail.log"))
     }
 
+    /// Its own folder.
+    #[must_use]
+    pub fn own(&self) -> PathBuf {
+        self.site.own(self.kind)
+    }
+
+    /// Where it sees that, and so do all in its world.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.site.state()
+    }
+
+    /// Where commands leave mail.
+    #[must_use]
+    pub fn maildrop(&self) -> PathBuf {
+        self.own().join(match self.kind {
+            Kind::Postfix => "spool/maildrop",
+            Kind::Postrider => "spool/postrider/maildrop",
+        })
+    }
+
     /// Where Maildirs are.
     #[must_use]
     pub fn mail(&self) -> PathBuf {
-        self.site.own(self.kind).join("mail")
+        self.own().join("mail")
     }
 
     /// What `postqueue -j` prints.

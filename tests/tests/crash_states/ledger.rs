@@ -10,6 +10,8 @@ pub(crate) enum Note {
     Begun(QueueId, Option<Box<Message>>, Vec<u8>),
     /// 250.
     Accepted(QueueId),
+    /// `sendmail` has ended with 0: the message is in the maildrop, under this number, or in the log.
+    Left(u32, QueueId),
     /// 451 or 452.
     Refused(QueueId),
     /// The log took mail again: what was refused before must not come back.
@@ -41,6 +43,8 @@ struct Life {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Ledger {
     lives: BTreeMap<QueueId, Life>,
+    /// What was left in the maildrop.
+    left: BTreeMap<u32, QueueId>,
     /// Taken and not yet synced, and the segment that has to be.
     soft: Vec<(Note, Option<u64>)>,
     pub(crate) writes_to: Option<u64>,
@@ -63,6 +67,7 @@ impl Ledger {
                 };
                 self.lives.insert(*id, life);
             }
+            Note::Left(number, id) => _ = self.left.insert(*number, *id),
             Note::Accepted(id) => self.change(*id, |life| life.accepted = Some(true)),
             Note::Refused(id) => self.change(*id, |life| life.accepted = Some(false)),
             Note::Recovered => {
@@ -135,6 +140,31 @@ impl Ledger {
         Ok(())
     }
 
+    /// Compares what is in the maildrop and in the log with what commands were told.
+    pub(crate) fn judge_left<'a>(
+        &self,
+        found: &BTreeSet<QueueId>,
+        there: impl Iterator<Item = (u32, &'a [u8])>,
+    ) -> Result<(), String> {
+        let mut whole = BTreeSet::new();
+        for (number, octets) in there {
+            if !is_sealed(octets) {
+                return Err(format!(
+                    "the maildrop's file {number} is damaged: it has its name, and was not synced"
+                ));
+            }
+            whole.insert(number);
+        }
+        let is_lost = |(number, id): &(&u32, &QueueId)| {
+            let removing = self.lives.get(id).is_some_and(|life| life.removing);
+            !removing && !whole.contains(number) && !found.contains(id)
+        };
+        match self.left.iter().find(is_lost) {
+            Some((number, id)) => Err(format!("sendmail has ended with 0, and {number} ({id}) is lost")),
+            None => Ok(()),
+        }
+    }
+
     /// Compares which messages recovery found.
     pub(crate) fn judge_all(&self, found: &BTreeSet<QueueId>, last: QueueId) -> Result<(), String> {
         for id in self.promised() {
@@ -147,4 +177,10 @@ impl Ledger {
         }
         Ok(())
     }
+}
+
+/// Whether the length and the checksum before a message of the maildrop are those of what follows.
+fn is_sealed(octets: &[u8]) -> bool {
+    let Some((seal, rest)) = octets.split_at_checked(26) else { return false };
+    seal == format!("{:016x} {:08x}\n", rest.len(), crc32fast::hash(rest)).as_bytes()
 }

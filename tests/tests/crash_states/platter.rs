@@ -11,8 +11,27 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-/// What a disk writes whole or not at all.
+/// What a disk writes whole or not at all; where it tears, in two parts.
 const SECTOR: usize = 512;
+
+/// A name on the disk: of a file of the spool, or of the one that a command has left in the maildrop, while it is written and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Name {
+    Spool(File),
+    Unready(u32),
+    Left(u32),
+}
+
+/// What is done to a file of the maildrop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum DropOp {
+    Create,
+    Write(u64, Vec<u8>),
+    Sync,
+    /// It has its last name from here on.
+    Rename,
+    Unlink,
+}
 
 /// Octets of a sector after a write, and which sector.
 type Version = (usize, Arc<[u8]>);
@@ -37,14 +56,16 @@ pub(crate) enum Folder {
     Log,
     Contents,
     Corrupt,
+    Maildrop,
 }
 
 impl Folder {
-    const fn of(file: File) -> Self {
-        match file {
-            File::Segment(_) => Self::Log,
-            File::Content(_) => Self::Contents,
-            File::Corrupt(..) => Self::Corrupt,
+    const fn of(name: Name) -> Self {
+        match name {
+            Name::Spool(File::Segment(_)) => Self::Log,
+            Name::Spool(File::Content(_)) => Self::Contents,
+            Name::Spool(File::Corrupt(..) | File::Orphan(_)) => Self::Corrupt,
+            Name::Unready(_) | Name::Left(_) => Self::Maildrop,
         }
     }
 }
@@ -53,9 +74,11 @@ impl Folder {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Platter {
     inodes: Vec<Inode>,
-    names: BTreeMap<File, usize>,
-    durable_names: BTreeMap<File, usize>,
-    renamed: Vec<(File, Option<usize>)>,
+    names: BTreeMap<Name, usize>,
+    durable_names: BTreeMap<Name, usize>,
+    renamed: Vec<(Name, Option<usize>)>,
+    /// Of a sector that was not synced a part may be there.
+    tears: bool,
 }
 
 /// One thing that a crash decides: how many ways there are, the first being that nothing of it is there.
@@ -98,16 +121,23 @@ fn put(octets: &mut Vec<u8>, sector: usize, new: &[u8]) {
 }
 
 impl Inode {
-    fn write(&mut self, offset: usize, new: &[u8]) {
+    fn write(&mut self, offset: usize, new: &[u8], tears: bool) {
         let end = offset + new.len();
         let live = Arc::make_mut(&mut self.live);
         if live.len() < end {
             live.resize(end, 0);
             self.sizes.push(end);
         }
+        let before = if tears { live.clone() } else { Vec::new() };
         live[offset..end].copy_from_slice(new);
         for sector in offset / SECTOR..end.div_ceil(SECTOR) {
-            let octets = sector_of(&self.live, sector).into();
+            let octets: Arc<[u8]> = sector_of(&self.live, sector).into();
+            if tears {
+                // Somewhere within it the octets from before go on.
+                let cut = hash((sector, &octets)) as usize % octets.len();
+                let torn = [&octets[..cut], &sector_of(&before, sector)[cut..]].concat();
+                self.versions.push((sector, torn.into()));
+            }
             self.versions.push((sector, octets));
         }
     }
@@ -141,14 +171,17 @@ impl Inode {
 }
 
 impl Platter {
+    /// An empty one.
+    pub(crate) fn new(tears: bool) -> Self {
+        Self { tears, ..Self::default() }
+    }
+
     /// Carries out an operation.
     pub(crate) fn run(&mut self, op: &Op) -> Result<Done, DiskError> {
         match op {
             Op::List => {
                 let size = |inode: &usize| self.inodes[*inode].live.len() as u64;
-                return Ok(Done::Files(
-                    self.names.iter().map(|(file, inode)| (*file, size(inode))).collect(),
-                ));
+                return Ok(Done::Files(self.spool().map(|(file, inode)| (file, size(inode))).collect()));
             }
             Op::Read { file, offset, length } => {
                 let octets = &self.inode(*file)?.live;
@@ -156,51 +189,96 @@ impl Platter {
                 let end = (offset.saturating_add(*length) as usize).min(octets.len());
                 return Ok(Done::Octets(octets[start..end].to_vec()));
             }
-            Op::Create { file, size } => self.create(*file, *size as usize)?,
+            Op::Create { file, size } => self.create(Name::Spool(*file), *size as usize)?,
             Op::Write { file, offset, octets } => {
                 let octets = octets.concat();
-                self.inode(*file)?.write(*offset as usize, &octets);
+                let tears = self.tears;
+                self.inode(*file)?.write(*offset as usize, &octets, tears);
             }
             Op::Sync(file) => self.inode(*file)?.sync(),
             Op::SyncDirectory => {
-                self.durable_names = self.names.clone();
-                self.renamed.clear();
+                [Folder::Log, Folder::Contents, Folder::Corrupt]
+                    .into_iter()
+                    .for_each(|folder| self.sync_names(folder));
             }
-            Op::Unlink(file) => {
-                self.names.remove(file).ok_or(DiskError::Missing)?;
-                self.renamed.push((*file, None));
-            }
+            Op::Unlink(file) => self.unlink(Name::Spool(*file))?,
         }
         Ok(Done::Nothing)
+    }
+
+    /// Carries out an operation on a file of the maildrop.
+    pub(crate) fn run_drop(&mut self, number: u32, op: &DropOp) -> Result<(), DiskError> {
+        let (unready, left) = (Name::Unready(number), Name::Left(number));
+        match op {
+            DropOp::Create => self.create(unready, 0)?,
+            DropOp::Write(offset, octets) => {
+                let tears = self.tears;
+                self.named(unready)?.write(*offset as usize, octets, tears);
+            }
+            DropOp::Sync => self.named(unready)?.sync(),
+            DropOp::Rename => {
+                let inode = *self.names.get(&unready).ok_or(DiskError::Missing)?;
+                self.unlink(unready)?;
+                self.names.insert(left, inode);
+                self.renamed.push((left, Some(inode)));
+            }
+            DropOp::Unlink => self.unlink(left)?,
+        }
+        Ok(())
+    }
+
+    /// Whole files of the maildrop, as far as the names say.
+    pub(crate) fn left(&self) -> impl Iterator<Item = (u32, &[u8])> {
+        self.names.iter().filter_map(|(name, inode)| match name {
+            Name::Left(number) => Some((*number, self.inodes[*inode].live.as_slice())),
+            Name::Spool(_) | Name::Unready(_) => None,
+        })
+    }
+
+    fn spool(&self) -> impl Iterator<Item = (File, &usize)> {
+        self.names.iter().filter_map(|(name, inode)| match name {
+            Name::Spool(file) => Some((*file, inode)),
+            Name::Unready(_) | Name::Left(_) => None,
+        })
     }
 
     /// Makes the names of one directory durable.
     pub(crate) fn sync_names(&mut self, folder: Folder) {
         let (now, later) = std::mem::take(&mut self.renamed)
             .into_iter()
-            .partition::<Vec<_>, _>(|(file, _)| Folder::of(*file) == folder);
+            .partition::<Vec<_>, _>(|(name, _)| Folder::of(*name) == folder);
         self.renamed = later;
-        for (file, inode) in now {
+        for (name, inode) in now {
             match inode {
-                Some(inode) => _ = self.durable_names.insert(file, inode),
-                None => _ = self.durable_names.remove(&file),
+                Some(inode) => _ = self.durable_names.insert(name, inode),
+                None => _ = self.durable_names.remove(&name),
             }
         }
     }
 
     fn inode(&mut self, file: File) -> Result<&mut Inode, DiskError> {
-        let inode = self.names.get(&file).ok_or(DiskError::Missing)?;
+        self.named(Name::Spool(file))
+    }
+
+    fn named(&mut self, name: Name) -> Result<&mut Inode, DiskError> {
+        let inode = self.names.get(&name).ok_or(DiskError::Missing)?;
         Ok(&mut self.inodes[*inode])
     }
 
-    fn create(&mut self, file: File, size: usize) -> Result<(), DiskError> {
-        if self.names.contains_key(&file) {
+    fn unlink(&mut self, name: Name) -> Result<(), DiskError> {
+        self.names.remove(&name).ok_or(DiskError::Missing)?;
+        self.renamed.push((name, None));
+        Ok(())
+    }
+
+    fn create(&mut self, name: Name, size: usize) -> Result<(), DiskError> {
+        if self.names.contains_key(&name) {
             return Err(DiskError::Failed("File exists".to_owned()));
         }
         let sizes = if size > 0 { vec![size] } else { Vec::new() };
         self.inodes.push(Inode { live: Arc::new(vec![0; size]), sizes, ..Inode::default() });
-        self.names.insert(file, self.inodes.len() - 1);
-        self.renamed.push((file, Some(self.inodes.len() - 1)));
+        self.names.insert(name, self.inodes.len() - 1);
+        self.renamed.push((name, Some(self.inodes.len() - 1)));
         Ok(())
     }
 
@@ -219,7 +297,7 @@ impl Platter {
 
     /// All files, with their octets.
     pub(crate) fn files(&self) -> Vec<(File, Vec<u8>)> {
-        self.names.iter().map(|(file, inode)| (*file, self.inodes[*inode].live.to_vec())).collect()
+        self.spool().map(|(file, inode)| (file, self.inodes[*inode].live.to_vec())).collect()
     }
 
     /// Changes what lies on the disk.
@@ -300,18 +378,18 @@ impl Crash<'_> {
         for ((slot, _), choice) in self.slots.iter().zip(way) {
             match slot {
                 Slot::Name(at) if *choice > 0 => match self.platter.renamed[*at] {
-                    (file, Some(inode)) => _ = names.insert(file, inode),
-                    (file, None) => _ = names.remove(&file),
+                    (name, Some(inode)) => _ = names.insert(name, inode),
+                    (name, None) => _ = names.remove(&name),
                 },
                 _ => {}
             }
         }
-        let mut left = Platter::default();
+        let mut left = Platter::new(self.platter.tears);
         let mut digest = 0u64;
-        for (file, number) in names {
+        for (name, number) in names {
             let inode = self.found(number, way);
-            digest = digest.wrapping_add(hash((file, inode.durable.len(), inode.digest)));
-            left.names.insert(file, left.inodes.len());
+            digest = digest.wrapping_add(hash((name, inode.durable.len(), inode.digest)));
+            left.names.insert(name, left.inodes.len());
             left.inodes.push(inode);
         }
         left.durable_names = left.names.clone();

@@ -160,6 +160,96 @@ fn contents_of_no_message_are_removed() {
     assert_eq!(next.recovered.len(), 3);
 }
 
+/// The one message with a content file, and where its record is in which segment.
+fn large(world: &World) -> (QueueId, File, u64) {
+    let content = world.disk.files().into_iter().find_map(|(file, _)| match file {
+        File::Content(id) => Some(id),
+        _ => None,
+    });
+    let id = content.unwrap();
+    let named = id.0.to_le_bytes();
+    let found = world.disk.files().into_iter().find_map(|(file, _)| {
+        let octets = world.disk.clone().inode(file)?.octets.clone();
+        // The subject of its frame, 40 octets behind the start, is the first that has its id.
+        let at = octets.windows(8).position(|window| window == named)?;
+        matches!(file, File::Segment(_)).then_some((file, at as u64 - 40))
+    });
+    let (segment, frame) = found.unwrap();
+    (id, segment, frame)
+}
+
+#[test]
+fn the_content_of_a_message_whose_record_is_damaged_is_set_aside_too() {
+    let world = spool();
+    let (id, segment, frame) = large(&world);
+    let content = world.disk.clone().inode(File::Content(id)).unwrap().octets.clone();
+    // Damage that names the message, and damage that does not; and a record that is cut off.
+    let spoils: [&dyn Fn(&mut Vec<u8>); 3] =
+        [&|octets| octets[frame as usize + 60] ^= 1, &|octets| octets[frame as usize + 41] ^= 1, &|octets| {
+            octets.truncate(frame as usize)
+        }];
+    for (way, spoil) in spoils.iter().enumerate() {
+        let mut disk = world.disk.clone();
+        disk.spoil(segment, spoil);
+        let mut next = recover(disk);
+        next.settle();
+        assert!(!ids(&next).contains(&id), "{way}");
+        let said = format!("{id}: error: a content of {} octets that no record names", content.len());
+        assert!(next.troubles.iter().any(|text| text.starts_with(&said)), "{way}: {:?}", next.troubles);
+        assert_eq!(next.disk.inode(File::Orphan(id)).unwrap().octets, content, "{way}");
+        assert!(next.disk.inode(File::Content(id)).is_none(), "{way}: its octets are in the copy");
+        // At the next start it is still there. The damage is known then: what an aborted message has left is no part of it.
+        let left = File::Content(QueueId(0x7777_0000));
+        next.disk.run(Op::Create { file: left, size: 0 }).unwrap();
+        next.disk.run(Op::Write { file: left, offset: 0, octets: vec![vec![1; 5_000]] }).unwrap();
+        let mut again = next.reborn(4, params());
+        again.settle();
+        assert_eq!(again.disk.inode(File::Orphan(id)).unwrap().octets, content, "{way}");
+        assert!(again.disk.inode(left).is_none(), "{way}");
+        assert!(again.disk.inode(File::Orphan(QueueId(0x7777_0000))).is_none(), "{way}");
+    }
+}
+
+#[test]
+fn a_crash_while_a_content_is_set_aside_loses_nothing_of_it() {
+    let world = spool();
+    let (id, segment, frame) = large(&world);
+    let content = world.disk.clone().inode(File::Content(id)).unwrap().octets.clone();
+    let mut disk = world.disk.clone();
+    disk.spoil(segment, |octets| octets[frame as usize + 41] ^= 1);
+    for steps in 0.. {
+        let mut first = World::over(disk.clone(), 9, params());
+        (0..steps).for_each(|_| {
+            if !first.pending.is_empty() {
+                first.complete(0)
+            }
+        });
+        let was_ready = first.ready.is_some();
+        let mut next = recover(first.disk.clone());
+        next.settle();
+        assert_eq!(next.disk.inode(File::Orphan(id)).unwrap().octets, content, "after {steps} steps");
+        if was_ready {
+            return assert!(steps > 10, "{steps}");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_we_would_not_write_is_nobodys() {
+    let id = QueueId::new(1_795_233_600_123_456, 7);
+    for file in [File::Segment(255), File::Content(id), File::Corrupt(255, 1024), File::Orphan(id)] {
+        let path = file.path();
+        let (folder, name) = path.split_once('/').unwrap();
+        assert_eq!(File::of(folder, name), Some(file));
+    }
+    for name in ["ff", "+0000000000000ff", "00000000000000FF", "000000000000000ff", "00000000000000ff.bak"] {
+        assert_eq!(File::of("log", name), None, "{name}");
+    }
+    for name in ["ff-1024", "00000000000000ff-01024", "00000000000000ff-+1", "00000000000000ff"] {
+        assert_eq!(File::of("corrupt", name), None, "{name}");
+    }
+}
+
 #[test]
 fn octets_that_can_not_be_read_cost_only_the_messages_in_them() {
     let world = spool();
@@ -216,9 +306,10 @@ fn nonsense(prng: &mut Prng, op: &Op) -> Result<Done, DiskError> {
             (0..prng.below(6))
                 .map(|_| {
                     let number = if prng.chance(1, 2) { prng.below(4) } else { prng.next_u64() };
-                    let file = match prng.below(3) {
+                    let file = match prng.below(4) {
                         0 => File::Segment(number),
                         1 => File::Content(QueueId(number)),
+                        2 => File::Orphan(QueueId(number)),
                         _ => File::Corrupt(number, prng.next_u64()),
                     };
                     (file, if prng.chance(1, 2) { prng.below(20_000) } else { prng.next_u64() })
