@@ -74,31 +74,13 @@ impl Rig {
     /// Machine, kernel, versions, and how CPU is counted.
     #[must_use]
     pub(crate) fn about(&self) -> String {
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let cpus = read("/proc/cpuinfo");
-        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
-        let count = cpus.lines().filter(|line| line.starts_with("processor")).count();
-        let memory = read("/proc/meminfo");
-        let memory = memory.lines().next().unwrap_or_default().replace("MemTotal:", "");
-        let disk = run(Command::new("df").arg("--output=source,fstype").arg(&self.root));
         let postfix = run(Command::new(program("postconf", "postfix")).args(["-dh", "mail_version"]));
-        let commit = Command::new("git").args(["describe", "--always", "--dirty"]).output();
-        let commit = commit.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned());
         let method = match &self.cgroup {
             Some(_) => "cpu.stat of a cgroup with the server and all its children",
             None => "/proc/PID/stat of the server's process tree, with children that have ended",
         };
-        format!(
-            "machine: {count} × {}, {} of memory, Linux {}\nqueues on: {}\n\
-             Postfix {}, Postrider {} ({}), release\nCPU counted by: {method}\n",
-            model.trim_start_matches([' ', '\t', ':']),
-            memory.trim(),
-            read("/proc/sys/kernel/osrelease").trim(),
-            disk.lines().last().unwrap_or_default().trim(),
-            postfix.trim(),
-            env!("CARGO_PKG_VERSION"),
-            commit.unwrap_or_default(),
-        )
+        let machine = postrider_tests::machine::about(&self.root);
+        format!("{machine}Postfix {}, release builds\nCPU counted by: {method}\n", postfix.trim())
     }
 
     /// Writes the configuration that both read; `lines` are those of the row.

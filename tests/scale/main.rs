@@ -5,7 +5,8 @@
 //! `scale letters [RECIPIENTS]`: letters behind a mailing.
 //! `scale run [MESSAGES]`: all of it, to 50,000 destinations.
 //!
-//! Build with `cargo build --release --bins` first; everything lies in a folder of its own below the system's temporary one.
+//! Each prints what it was measured on, judges what docs/SCALE.md promises, and ends with 1 if something is missed. Build with `cargo build --release --bins` first;
+//! everything lies in a folder of its own on a disk, below /var/tmp.
 
 mod fill;
 mod others;
@@ -14,10 +15,27 @@ mod queue;
 mod run;
 mod world;
 
-fn main() {
+use postrider_tests::Scratch;
+use postrider_tests::daemon::Daemon;
+use std::process::ExitCode;
+
+/// A daemon that has not started yet, with its queue on a disk.
+fn prepare(name: &str, main_cf: &str) -> Daemon {
+    let daemon = Daemon::prepare_in(Scratch::on_disk(name), main_cf, "");
+    print!("{}", postrider_tests::machine::about(daemon.path()));
+    daemon
+}
+
+/// Says whether a promise was kept.
+fn judge(wanted: &str, kept: bool) -> bool {
+    println!("{wanted}: {}", if kept { "reached" } else { "MISSED" });
+    kept
+}
+
+fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let number = |at: usize, usual: u64| words.get(at).map_or(usual, |word| word.parse().expect("a number"));
-    match words.first().map(String::as_str) {
+    let kept = match words.first().map(String::as_str) {
         Some("queue") => queue::measure(number(1, 1_000_000), number(2, 4_096)),
         Some("hole") => others::hole(number(1, 100_000), number(2, 10_000)),
         Some("letters") => others::letters(number(1, 50_000)),
@@ -26,7 +44,8 @@ fn main() {
             eprintln!(
                 "usage: scale queue [MESSAGES [OCTETS]] | hole [MESSAGES [OTHERS]] | letters [RECIPIENTS] | run [MESSAGES]"
             );
-            std::process::exit(64);
+            return ExitCode::from(64);
         }
-    }
+    };
+    if kept { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

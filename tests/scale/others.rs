@@ -1,6 +1,7 @@
 //! Who waits for whom: a black hole beside other mail, and letters behind a mailing.
 
 use crate::world::{Session, World, send};
+use crate::{judge, prepare};
 use postrider_tests::daemon::Daemon;
 use std::time::{Duration, Instant};
 
@@ -35,8 +36,9 @@ fn median(mut rates: Vec<f64>) -> f64 {
 }
 
 /// Mail to living destinations, before and beside so many messages in a black hole.
-pub(crate) fn hole(in_the_hole: u64, messages: u64) {
-    let daemon = Daemon::start("hole", "");
+pub(crate) fn hole(in_the_hole: u64, messages: u64) -> bool {
+    let mut daemon = prepare("hole", "");
+    daemon.run();
     let world = World::start(&daemon.names, Duration::ZERO);
     let rounds = |what: &str| {
         let rates: Vec<f64> = (0..5).map(|_| relayed(&daemon, &world, messages)).collect();
@@ -52,16 +54,15 @@ pub(crate) fn hole(in_the_hole: u64, messages: u64) {
     let beside = rounds("beside it");
     assert!(daemon.command(&["postsuper", "-d", "ALL"]).status.success());
     let after = rounds("after it was deleted");
-    println!(
-        "beside the black hole: {:.1} % of the rate before and after",
-        beside / (before + after) * 200.0
-    );
+    let share = beside / (before + after) * 2.0;
+    println!("beside the black hole: {:.1} % of the rate before and after", share * 100.0);
+    judge("slower by less than a tenth", share > 0.9)
 }
 
 /// Single letters behind a mailing to so many recipients, each at a destination of its own; the sink needs a fifth of a second
 /// for each message.
-pub(crate) fn letters(recipients: u64) {
-    let mut daemon = Daemon::prepare("letters", "smtpd_recipient_limit = 100000\n", "");
+pub(crate) fn letters(recipients: u64) -> bool {
+    let mut daemon = prepare("letters", "smtpd_recipient_limit = 100000\n");
     let master = daemon.config().join("master.cf");
     let text = std::fs::read_to_string(&master).expect("it was written");
     // As many as Postfix's default_process_limit permits.
@@ -90,4 +91,5 @@ pub(crate) fn letters(recipients: u64) {
         "letters behind it: {middle:.2} s in the middle, {longest:.2} s at most; of the mailing {} were delivered by then",
         world.taken()
     );
+    judge("each letter within 5 s", longest <= 5.0)
 }

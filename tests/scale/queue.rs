@@ -1,6 +1,6 @@
 //! A queue of deferred messages: what a start over it costs, in time and in memory.
 
-use crate::{fill, process};
+use crate::{fill, judge, prepare, process};
 use postrider_tests::daemon::Daemon;
 use postrider_tests::smtp::Client;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Peak {
 }
 
 /// What one start took.
-fn start(daemon: &mut Daemon, what: &str, messages: u64) {
+fn start(daemon: &mut Daemon, what: &str, messages: u64) -> bool {
     let before = daemon.log().matches(READ).count();
     let begin = Instant::now();
     daemon.spawn();
@@ -65,6 +65,7 @@ fn start(daemon: &mut Daemon, what: &str, messages: u64) {
     // What was freed in the last steps is seen as free.
     std::thread::sleep(Duration::from_secs(2));
     let rests = process::anonymous(daemon.process());
+    let most = each(peak.end());
     println!(
         "{what}: listens after {:.2} s, greets after {:.2} s, recovered after {:.2} s, 250 after {:.2} s; anonymous memory {:.0} octets a message at rest, {:.0} at most ({:.0} MB)",
         listens.as_secs_f64(),
@@ -72,18 +73,25 @@ fn start(daemon: &mut Daemon, what: &str, messages: u64) {
         recovered.as_secs_f64(),
         answered.as_secs_f64(),
         each(rests),
-        each(peak.end()),
+        most,
         rests as f64 / 1e6,
     );
     println!("  {}", line.unwrap_or_default());
+    let seconds = |limit: u64| Duration::from_secs(limit);
+    // Both are said, whatever the first comes to.
+    let quick = judge(
+        "listens within 5 s, and has read the queue within 60 s",
+        listens <= seconds(5) && recovered <= seconds(60),
+    );
+    judge("at most 500 octets of anonymous memory for a message", most <= 500.0) && quick
 }
 
 /// What the log says when recovery is over.
 const READ: &str = "the queue has been read";
 
 /// Fills a queue, and starts the daemon over it.
-pub(crate) fn measure(messages: u64, octets: u64) {
-    let mut daemon = Daemon::prepare("scale", "", "");
+pub(crate) fn measure(messages: u64, octets: u64) -> bool {
+    let mut daemon = prepare("scale", "");
     let spool = daemon.path().join("spool/postrider");
     let begin = Instant::now();
     fill::fill(&spool, messages, octets, DESTINATIONS);
@@ -92,7 +100,7 @@ pub(crate) fn measure(messages: u64, octets: u64) {
         begin.elapsed().as_secs_f64()
     );
     let cold = process::drop_caches();
-    start(&mut daemon, if cold { "cold cache" } else { "cache as it is" }, messages);
+    let first = start(&mut daemon, if cold { "cold cache" } else { "cache as it is" }, messages);
     daemon.kill();
-    start(&mut daemon, "warm cache, after a kill", messages);
+    start(&mut daemon, "warm cache, after a kill", messages) && first
 }

@@ -21,12 +21,17 @@ const HOLE: Ipv4Addr = Ipv4Addr::new(127, 77, 0, 4);
 /// One destination in so many is dead.
 pub(crate) const DEAD_OF: u64 = 10;
 
+/// Whether connections to a destination are refused.
+pub(crate) const fn is_dead(destination: u64) -> bool {
+    destination % DEAD_OF == 7
+}
+
 /// `dN.test` is a destination, dead or alive; `hole.test` is the black hole; none has MX records.
 fn rule(name: &str, kind: RecordType) -> Option<Zone> {
     let label = name.strip_suffix(".test")?;
     let address = match label.strip_prefix('d').and_then(|text| text.parse::<u64>().ok()) {
         _ if label == "hole" => HOLE,
-        Some(number) if number % DEAD_OF == 7 => DEAD,
+        Some(number) if is_dead(number) => DEAD,
         Some(_) => LIVING,
         None => return None,
     };

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod dovecot;
 pub mod faults;
 pub mod fuzz;
+pub mod machine;
 pub mod messages;
 pub mod names;
 pub mod namespace;

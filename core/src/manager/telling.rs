@@ -37,10 +37,16 @@ impl Manager {
         self.scheduler.listen_to_edges();
     }
 
-    /// Edges of [`super::STAGES`] and of [`crate::schedule::STAGES`] that were taken since the last call.
+    /// Edges of [`super::STAGES`] that were taken since the last call.
     #[must_use]
-    pub fn edges_taken(&mut self) -> (Vec<(u8, u8)>, Vec<(u8, u8)>) {
-        (self.index.taken.take(), self.scheduler.edges_taken())
+    pub fn queue_edges(&mut self) -> Vec<(u8, u8)> {
+        self.index.taken.take()
+    }
+
+    /// Edges of [`crate::schedule::STAGES`] that were taken since the last call.
+    #[must_use]
+    pub fn destination_edges(&mut self) -> Vec<(u8, u8)> {
+        self.scheduler.edges_taken()
     }
 
     pub(super) fn tell_admission(&mut self, id: QueueId, queue: Queue) {

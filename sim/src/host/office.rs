@@ -31,10 +31,12 @@ impl Live {
     }
 
     pub(super) fn drain_manager(&mut self, scope: &mut Scope<'_>) {
-        let (queue, destinations) = self.manager.edges_taken();
         let edges = &mut scope.fabric.edges;
-        queue.into_iter().for_each(|(from, to)| edges.note(Watched::Queue, from, to));
-        destinations.into_iter().for_each(|(from, to)| edges.note(Watched::Destination, from, to));
+        self.manager.queue_edges().iter().for_each(|edge| edges.note(Watched::Queue, edge.0, edge.1));
+        self.manager
+            .destination_edges()
+            .iter()
+            .for_each(|edge| edges.note(Watched::Destination, edge.0, edge.1));
         while let Some(output) = self.manager.poll_output() {
             match output {
                 Output::Load(id) => self.load(id),
