@@ -11,6 +11,8 @@ use postrider_sim::scale::{self, Work};
 const PROPORTION: u64 = 50;
 /// What a message may cost in a longer queue, beside what it costs in the shortest.
 const GROWTH: f64 = 1.25;
+/// What its time may be beside that: memory that is touched is cold in a long queue. A walk over the queue would cost a thousand times as much.
+const SLOWER: f64 = 4.0;
 /// A size is measured again until so many messages have gone through, or so often: of the small ones one is over before the clock has moved.
 const ENOUGH: u64 = 200_000;
 const ROUNDS: u64 = 50;
@@ -100,6 +102,13 @@ fn growing(rows: &[Row]) -> Vec<String> {
             )
         }));
     }
+    let slow = rows.iter().filter(|row| row.micros > SLOWER * first.micros);
+    found.extend(slow.map(|row| {
+        format!(
+            "time: {:.1} µs for a message among {}, {:.1} among {}",
+            row.micros, row.messages, first.micros, first.messages
+        )
+    }));
     found
 }
 

@@ -40,6 +40,17 @@ fn a_message_costs_the_same_when_one_of_fifty_is_active() {
     }
 }
 
+#[test]
+fn a_reload_walks_over_no_queue() {
+    let mut world = World::new(params());
+    (0..50_000).for_each(|number| _ = world.send(Duration::ZERO, vec![number % 1_000], false));
+    world.run(seconds(20));
+    assert!(world.messages() > 20_000, "the queue is long, and some of it is active: {}", world.messages());
+    world.reload(params());
+    world.run_to_the_end();
+    assert_eq!(world.work().walked, 0);
+}
+
 /// The destination that does not answer.
 const HOLE: u64 = 1_000_001;
 

@@ -176,6 +176,11 @@ impl World {
         self.letters
     }
 
+    /// The configuration is read again.
+    pub fn reload(&mut self, params: Params) {
+        self.facts.push_back(Input::Reload(Box::new(params)));
+    }
+
     /// Lets so much time pass; false when nothing is left to happen.
     pub fn run(&mut self, time: Duration) -> bool {
         let end = self.kernel.now().after(time);
