@@ -50,7 +50,11 @@ const fn row(on_disk: &'static str, promised: &'static str, recovered: &'static 
 
 /// Every state.
 pub const TABLE: &[Row] = &[
-    row("nothing, or a content file that no record names", "nothing", "the file is removed"),
+    row(
+        "nothing, or a content file that no record names",
+        "nothing",
+        "the file is removed; where records are damaged or cut off, it is set aside",
+    ),
     row("a commit that is not whole", "nothing", "void: the torn end of the log"),
     row(
         "a commit that is whole, not yet answered",
