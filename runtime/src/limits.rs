@@ -14,6 +14,9 @@ pub const MAILDROP_LOOK: Duration = Duration::from_secs(60);
 /// Messages of the maildrop that are taken in at a time: the commands that left them do not wait.
 pub const MAILDROP_AT_ONCE: usize = 20;
 
+/// A daemon that ends waits so long for the log to say that all of it is durable, which takes a tenth of a second on a disk that works.
+pub const REST_MAX: Duration = Duration::from_secs(1);
+
 /// Contents that are read from the device at a time; each takes a thread while the disk has not answered. A disk that stands still must
 /// not take those that mailboxes on other disks are written by.
 pub const READS_MAX: usize = 64;

@@ -258,7 +258,7 @@ impl<E: Environment> House<E> {
         answer.await.unwrap_or(OrderResult::Failed("the daemon is stopping".to_owned()))
     }
 
-    /// Takes no new clients, lets sessions and attempts end, and returns when they have.
+    /// Takes no new clients, lets sessions and attempts end, and returns when they have and the log is at rest.
     pub async fn drain(&mut self) {
         _ = self.draining.send(true);
         _ = self.facts.send(Input::Drain);
@@ -266,6 +266,7 @@ impl<E: Environment> House<E> {
         while self.sessions() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+        self.shared.spool.rest().await;
     }
 
     /// Waits until one of the tasks without which nothing works has ended, and says which: only a bug of ours does that, and who

@@ -4,7 +4,7 @@
 //! sync runs share the next one: group commit. Decides nothing; see postrider_core::queue.
 
 use crate::env::{Disk, Environment};
-use crate::limits::READS_MAX;
+use crate::limits::{READS_MAX, REST_MAX};
 use crate::observe;
 use crate::sync::atomic::{AtomicIsize, Ordering};
 use postrider_core::machine::Machine;
@@ -25,6 +25,7 @@ enum Request {
     Append { changes: Vec<Change>, content: Vec<Vec<u8>>, reply: Reply },
     Load { id: QueueId, reply: LoadReply },
     Whereabouts { id: QueueId, reply: oneshot::Sender<Option<Whereabouts>> },
+    Rest { reply: oneshot::Sender<()> },
 }
 
 /// Where the answer to a load goes.
@@ -173,6 +174,7 @@ impl Spool {
             ops: VecDeque::new(),
             appends: BTreeMap::new(),
             loads: BTreeMap::new(),
+            rests: Vec::new(),
             last_ticket: 0,
             gate: Arc::clone(&gate),
             recent: Arc::clone(&recent),
@@ -227,6 +229,13 @@ impl Spool {
         answer.await.ok().flatten()
     }
 
+    /// Waits until the log is at rest, for a moment at most: a disk that does not work has none.
+    pub async fn rest(&self) {
+        let (reply, answer) = oneshot::channel();
+        _ = self.requests.send(Request::Rest { reply });
+        _ = tokio::time::timeout(REST_MAX, answer).await;
+    }
+
     /// Waits until the task has ended.
     pub async fn closed(&self) {
         self.requests.closed().await;
@@ -272,6 +281,8 @@ struct Keeper<E> {
     ops: VecDeque<(OpId, Op)>,
     appends: BTreeMap<Ticket, (Reply, Option<Summary>)>,
     loads: BTreeMap<Ticket, LoadReply>,
+    /// Who waits until there is nothing to do.
+    rests: Vec<oneshot::Sender<()>>,
     last_ticket: u64,
     gate: Arc<Gate>,
     recent: Arc<Mutex<Recent>>,
@@ -290,6 +301,9 @@ impl<E: Environment> Keeper<E> {
                 // The other tasks of this thread, if there are any (in simulation), have their turn between operations.
                 tokio::task::yield_now().await;
                 continue;
+            }
+            if self.log.is_at_rest() {
+                self.rests.drain(..).for_each(|reply| _ = reply.send(()));
             }
             let now = self.env.now();
             let wait = self.log.next_timeout().map(|at| at.since(now.mono));
@@ -337,6 +351,7 @@ impl<E: Environment> Keeper<E> {
                 self.tell(Input::Load { ticket, id }).await;
             }
             Request::Whereabouts { id, reply } => _ = reply.send(self.log.whereabouts(id)),
+            Request::Rest { reply } => self.rests.push(reply),
         }
     }
 

@@ -167,6 +167,13 @@ impl Log {
         self.index.whereabouts(id)
     }
 
+    /// True when nothing is on its way to the disk, and the log itself says that all before is durable, as far as it can: what breaks from
+    /// here on is told from the torn end of a batch.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.operations.is_empty() && self.writer.is_settled() && self.writer.timeout().is_none()
+    }
+
     /// How many messages there are.
     #[must_use]
     pub fn messages(&self) -> usize {

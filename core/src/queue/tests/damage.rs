@@ -160,6 +160,9 @@ fn contents_of_no_message_are_removed() {
     assert_eq!(next.recovered.len(), 3);
 }
 
+/// What happens to the octets of a file.
+type Spoil = Box<dyn Fn(&mut Vec<u8>)>;
+
 /// The one message with a content file, and where its record is in which segment.
 fn large(world: &World) -> (QueueId, File, u64) {
     let content = world.disk.files().into_iter().find_map(|(file, _)| match file {
@@ -179,15 +182,32 @@ fn large(world: &World) -> (QueueId, File, u64) {
 }
 
 #[test]
+fn a_log_at_rest_says_that_all_of_it_is_durable() {
+    let mut world = World::new(5, params());
+    world.settle();
+    let id = world.commit();
+    while world.lives[&id].answer.is_none() {
+        if world.pending.is_empty() { world.pass(Duration::from_millis(5)) } else { world.complete(0) }
+    }
+    assert!(!world.log.is_at_rest(), "it is durable, and does not say so yet");
+    world.settle();
+    assert!(world.log.is_at_rest());
+    // A bit of its record, which is the last one: damage, and no torn end.
+    let at = world.log.whereabouts(id).unwrap();
+    world.disk.spoil(at.file, |octets| octets[at.offset as usize] ^= 1);
+    let next = recover(world.disk.clone());
+    assert!(next.troubles[0].starts_with(&format!("{id}: error: octets")), "{:?}", next.troubles);
+}
+
+#[test]
 fn the_content_of_a_message_whose_record_is_damaged_is_set_aside_too() {
     let world = spool();
     let (id, segment, frame) = large(&world);
     let content = world.disk.clone().inode(File::Content(id)).unwrap().octets.clone();
     // Damage that names the message, and damage that does not; and a record that is cut off.
-    let spoils: [&dyn Fn(&mut Vec<u8>); 3] =
-        [&|octets| octets[frame as usize + 60] ^= 1, &|octets| octets[frame as usize + 41] ^= 1, &|octets| {
-            octets.truncate(frame as usize)
-        }];
+    let flip = |at: u64| move |octets: &mut Vec<u8>| octets[(frame + at) as usize] ^= 1;
+    let cut = move |octets: &mut Vec<u8>| octets.truncate(frame as usize);
+    let spoils: [Spoil; 3] = [Box::new(flip(60)), Box::new(flip(41)), Box::new(cut)];
     for (way, spoil) in spoils.iter().enumerate() {
         let mut disk = world.disk.clone();
         disk.spoil(segment, spoil);
