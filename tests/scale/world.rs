@@ -50,7 +50,7 @@ pub(crate) struct World {
 impl World {
     /// Starts the servers; each message takes the sink so long.
     pub(crate) fn start(names: &Names, pause: Duration) -> Self {
-        names.set_rule(rule);
+        Self::name(names);
         let world = Self::default();
         let listener = TcpListener::bind((LIVING, 25)).expect("port 25 of 127.77.0.2, as root");
         let inside = world.clone();
@@ -68,6 +68,11 @@ impl World {
             drop(held);
         });
         world
+    }
+
+    /// A name server of one more daemon knows where everything is.
+    pub(crate) fn name(names: &Names) {
+        names.set_rule(rule);
     }
 
     /// Messages that the sink has taken.
