@@ -3,6 +3,7 @@
 use crate::world::{Session, World, send};
 use crate::{judge, prepare};
 use postrider_tests::daemon::Daemon;
+use postrider_tests::process::processor_seconds;
 use std::time::{Duration, Instant};
 
 /// Octets of a message.
@@ -18,8 +19,9 @@ fn living(number: u64) -> String {
     format!("user{number}@d{}.test", number % LIVING)
 }
 
-/// Messages each second, relayed from end to end.
-fn relayed(daemon: &Daemon, world: &World, messages: u64) -> f64 {
+/// Messages each second, relayed from end to end, and seconds of a core for 1,000 of them.
+fn relayed(daemon: &Daemon, world: &World, messages: u64) -> (f64, f64) {
+    let cpu = processor_seconds(daemon.process());
     let before = world.taken();
     let begin = Instant::now();
     let refused = send(daemon.port, CONNECTIONS, messages, OCTETS, living);
@@ -29,7 +31,8 @@ fn relayed(daemon: &Daemon, world: &World, messages: u64) -> f64 {
         assert!(Instant::now() < deadline, "{} of {messages} relayed", world.taken() - before);
         std::thread::sleep(Duration::from_millis(5));
     }
-    messages as f64 / begin.elapsed().as_secs_f64()
+    let rate = messages as f64 / begin.elapsed().as_secs_f64();
+    (rate, (processor_seconds(daemon.process()) - cpu) / messages as f64 * 1_000.0)
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
@@ -64,8 +67,9 @@ pub(crate) fn hole(in_the_hole: u64, messages: u64) -> bool {
             let beside = relayed(&full, &world, messages);
             (relayed(&empty, &world, messages), beside)
         };
-        println!("{without:.0} messages/s without it, {beside:.0} beside it");
-        shares.push(beside / without);
+        let told = |(rate, cpu)| format!("{rate:.0} messages/s ({cpu:.2} s of a core for 1,000)");
+        println!("{} without it, {} beside it", told(without), told(beside));
+        shares.push(beside.0 / without.0);
     }
     println!("beside the black hole: {shares:.2?} of the rate without it");
     let share = median(shares);
