@@ -382,7 +382,10 @@ const SHOWN: &[Row] = &[
     Row(
         "D7",
         "descriptors used up",
-        &["tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins"],
+        &[
+            "tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins",
+            "tests/tests/surroundings.rs::while_accepting_fails_clients_and_commands_wait_and_nothing_spins",
+        ],
     ),
 ];
 
