@@ -187,6 +187,7 @@ const SHOWN: &[Row] = &[
             "tests/tests/stalls.rs::slow_clients_do_not_fill_memory_either",
             "tests/tests/limits.rs::under_stress_new_clients_must_be_quick_and_those_who_are_there_keep_their_time",
             "tests/tests/limits.rs::a_slow_client_gives_its_seat_back_under_stress",
+            "tests/tests/limits.rs::a_client_that_never_reads_costs_no_memory_and_is_sent_away",
             "core/src/session/clients.rs::stress_begins_when_three_quarters_are_taken_and_ends_at_half",
         ],
     ),
