@@ -15,17 +15,45 @@ use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Message, Notice, QueueId, QueueIds, Refusal};
 use postrider_core::report::Allowance;
 use postrider_core::time::Duration;
-use std::future::Future;
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
 
-/// Octets that an idle session may keep for reading; a busy one grows to `limits::CHUNK_MAX`.
+/// Octets that a session reads at once; a busy one grows to `limits::CHUNK_MAX`.
 const READ_MIN: usize = 2 * 1024;
 /// While content is awaited: most mail fits, and is read at once.
 const READ_CONTENT: usize = 8 * 1024;
 const READ_MAX: usize = postrider_core::limits::CHUNK_MAX;
+
+thread_local! {
+    /// What the sessions of this thread read into. With one each, clients that stop within their content would have us hold 64 KB for each of
+    /// them, whatever `content_memory_limit` is.
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Reads at most so many octets: the thread's buffer, which it wants back, and how many have come; none at the end of the connection.
+async fn read(stream: &mut (impl AsyncRead + Unpin), most: usize) -> (Vec<u8>, usize) {
+    poll_fn(|context| {
+        let mut buffer = BUFFER.take();
+        buffer.resize(READ_MAX, 0);
+        let mut into = ReadBuf::new(&mut buffer[..most]);
+        let read = Pin::new(&mut *stream).poll_read(context, &mut into);
+        let count = into.filled().len();
+        match read {
+            Poll::Ready(Ok(())) => Poll::Ready((buffer, count)),
+            Poll::Ready(Err(_)) => Poll::Ready((buffer, 0)),
+            Poll::Pending => {
+                BUFFER.set(buffer);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
 
 /// What the tasks of all sessions share.
 pub struct Shared<E> {
@@ -92,19 +120,19 @@ struct Asking {
 /// What ends a wait for the client.
 enum Came {
     Drain,
-    /// So many octets; none: the connection is over.
-    Read(usize),
+    /// So many octets of a buffer; none: the connection is over.
+    Read(Vec<u8>, usize),
     Time,
 }
 
 impl<E: Environment, S> Session<E, S>
 where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
+    S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
 {
     /// Runs to the end of the connection.
     pub async fn run(mut self) {
         let mut staged = Stage::new();
-        let mut buffer = vec![0; READ_MIN];
+        let mut most = READ_MIN;
         let mut asking: Option<Asking> = None;
         let mut out = Vec::new();
         loop {
@@ -122,9 +150,9 @@ where
             }
             match next {
                 Next::Wait => match &mut asking {
-                    None => self.wait(&mut buffer).await,
+                    None => self.wait(&mut most).await,
                     Some(question) => {
-                        if let Some(answer) = self.hear(question, &mut buffer).await {
+                        if let Some(answer) = self.hear(question, most).await {
                             asking = None;
                             self.tell(Some(Input::Answer(answer)));
                         }
@@ -235,30 +263,27 @@ where
         matches!(tokio::time::timeout(patience, write).await, Ok(Ok(())))
     }
 
-    async fn wait(&mut self, buffer: &mut Vec<u8>) {
+    async fn wait(&mut self, most: &mut usize) {
         let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
         let reading = self.machine.room() > 0;
         let least = if self.machine.is_receiving() { READ_CONTENT } else { READ_MIN };
-        if buffer.len() < least {
-            buffer.resize(least, 0);
-        }
+        *most = least.max(*most);
         let came = tokio::select! {
             biased;
             Ok(_) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => Came::Drain,
-            read = self.stream.read(buffer), if reading => Came::Read(read.unwrap_or(0)),
+            (buffer, count) = read(&mut self.stream, *most), if reading => Came::Read(buffer, count),
             () = sleep(timeout) => Came::Time,
         };
         match came {
             Came::Drain => self.tell(Some(Input::Drain)),
-            Came::Read(0) => self.tell(Some(Input::Closed)),
-            Came::Read(count) => {
-                self.tell(Some(Input::Bytes(&buffer[..count])));
-                // A full buffer says that more comes: fewer, larger reads. Who is done with content gives it back.
-                if count == buffer.len() {
-                    buffer.resize((count * 4).min(READ_MAX), 0);
+            Came::Read(buffer, count) => {
+                self.tell(Some(if count == 0 { Input::Closed } else { Input::Bytes(&buffer[..count]) }));
+                BUFFER.set(buffer);
+                // As many as were asked for say that more comes: fewer, larger reads.
+                if count == *most {
+                    *most = (count * 4).min(READ_MAX);
                 } else if !self.machine.is_receiving() {
-                    buffer.truncate(READ_MIN);
-                    buffer.shrink_to_fit();
+                    *most = READ_MIN;
                 }
             }
             Came::Time => self.tell(None),
@@ -267,15 +292,16 @@ where
 
     /// The answer to a question, or nothing: the session was told what the client has said meanwhile. It must know of it before it replies, for
     /// such a client did not wait for the reply.
-    async fn hear(&mut self, asking: &mut Asking, buffer: &mut [u8]) -> Option<Answer> {
+    async fn hear(&mut self, asking: &mut Asking, most: usize) -> Option<Answer> {
         let reading = self.machine.room() > 0 && !asking.ended;
         tokio::select! {
             biased;
-            read = self.stream.read(buffer), if reading => {
-                match read.unwrap_or(0) {
+            (buffer, count) = read(&mut self.stream, most), if reading => {
+                match count {
                     0 => asking.ended = true,
                     count => self.tell(Some(Input::Bytes(&buffer[..count]))),
                 }
+                BUFFER.set(buffer);
                 None
             }
             answer = &mut asking.answer => Some(answer),

@@ -21,6 +21,32 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Failed accepts in a row for each line of the log: one a minute.
 const FAILURES_A_LINE: u64 = 600;
 
+/// Accepts that failed in a row. Whatever is wrong, trying at once would only spin, and telling it each time would fill the log.
+#[derive(Debug, Default)]
+pub struct Failures {
+    row: u64,
+}
+
+impl Failures {
+    /// One more: waits before the next try, and says so now and then.
+    pub async fn pause(&mut self, words: impl FnOnce() -> String) {
+        if self.is_told() {
+            observe::warn(words());
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    /// Somebody was accepted.
+    pub const fn end(&mut self) {
+        self.row = 0;
+    }
+
+    const fn is_told(&mut self) -> bool {
+        self.row += 1;
+        self.row % FAILURES_A_LINE == 1
+    }
+}
+
 /// What all doors share.
 pub struct Doors<E: Environment> {
     /// World, spool.
@@ -44,7 +70,7 @@ impl<E: Environment> Doors<E> {
     ) {
         let seats = self.seats.service(&service);
         let mut draining = self.draining.clone();
-        let mut failures = 0u64;
+        let mut failures = Failures::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -54,15 +80,11 @@ impl<E: Environment> Doors<E> {
             };
             match accepted {
                 Ok(accepted) => {
-                    failures = 0;
+                    failures.end();
                     self.admit(&service, &seats, accepted);
                 }
                 Err(error) => {
-                    if failures.is_multiple_of(FAILURES_A_LINE) {
-                        observe::warn(format!("accept on {service}: {}; clients wait", told(&error)));
-                    }
-                    failures += 1;
-                    tokio::time::sleep(PAUSE).await;
+                    failures.pause(|| format!("accept on {service}: {}; clients wait", told(&error))).await;
                 }
             }
         }
@@ -131,4 +153,18 @@ fn count_in(seat: &mut Seat, door: &Door) -> Result<(), String> {
         reply.emit(&mut octets);
         String::from_utf8_lossy(&octets).into_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_in_a_row_is_told_and_then_one_a_minute() {
+        let mut failures = Failures::default();
+        let told = (1..=2 * FAILURES_A_LINE + 1).filter(|_| failures.is_told()).count();
+        assert_eq!(told, 3);
+        failures.end();
+        assert!(failures.is_told() && !failures.is_told(), "a new row is told at once");
+    }
 }

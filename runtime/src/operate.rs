@@ -5,7 +5,7 @@ use crate::control::{REQUEST_MAX, Reply, Request, SOCKET, Status, envelope_lines
 use crate::env::real::Real;
 use crate::inbound::Shared;
 use crate::limits;
-use crate::observe;
+use crate::listen::Failures;
 use crate::serve::House;
 use crate::spool::Spool;
 use crate::transfer::{Exporter, Importer};
@@ -92,9 +92,11 @@ impl Stage {
 
     /// Serves commands until the process ends.
     pub async fn run(self) {
+        let mut failures = Failures::default();
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
+                    failures.end();
                     let desk = Arc::clone(&self.desk);
                     tokio::spawn(async move {
                         // Who hangs up in the middle loses the answer, not we.
@@ -102,8 +104,7 @@ impl Stage {
                     });
                 }
                 Err(error) => {
-                    observe::warn(format!("control socket: {}", told(&error)));
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    failures.pause(|| format!("control socket: {}; commands wait", told(&error))).await;
                 }
             }
         }

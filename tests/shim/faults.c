@@ -5,7 +5,11 @@
  * have the same file mapped. Everything else passes through untouched.
  *
  * Calls that are written down are carried out one at a time, by all processes together, so that their order in the record is the order in which
- * they happened.
+ * they happened. They are: write, writev, pwrite, pwritev, fsync, fdatasync, fallocate, unlink, rename, open and openat that make a file, and
+ * send of a reply that takes responsibility. What would change a recorded file in a way that the record has no word for ends the process:
+ * link, linkat, renameat, renameat2, ftruncate, and open with O_TRUNC of a file that is there. Not seen at all are reads, modes and owners,
+ * mkdir, rmdir, unlinkat, truncate, sync, syncfs, sync_file_range, what is stored through a mapping, and what a process does without the C
+ * library.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -13,6 +17,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,6 +51,16 @@ struct control {
   char below[1024]; /* calls elsewhere are not counted */
   uint64_t busy;    /* somebody carries out a call that is written down */
 };
+
+/* The test writes at offsets of its own, and compiles this with them. */
+_Static_assert(KINDS == KINDS_TOLD && sizeof(struct kind) == KIND_OCTETS, "kinds are as tests/src/faults.rs has them");
+_Static_assert(offsetof(struct kind, count) == 0 && offsetof(struct kind, from) == 8 && offsetof(struct kind, length) == 16 &&
+                   offsetof(struct kind, action) == 24 && offsetof(struct kind, fired) == 32,
+               "a kind is as tests/src/faults.rs has it");
+_Static_assert(offsetof(struct control, clock_offset) == CLOCK_AT && offsetof(struct control, recording) == RECORDING_AT &&
+                   offsetof(struct control, below) == BELOW_AT && offsetof(struct control, busy) == BUSY_AT &&
+                   sizeof(struct control) == CONTROL_OCTETS,
+               "the control block is as tests/src/faults.rs has it");
 
 static struct control *control;
 static int record_fd = -1;
@@ -125,6 +140,13 @@ static void record(char kind, const char *path, uint64_t offset, const struct io
 
 static int is_recorded(const char *path) {
   return control && record_fd >= 0 && __atomic_load_n(&control->recording, __ATOMIC_SEQ_CST) && is_below(path);
+}
+
+/* A call for which the record has no word: who reads it would believe in another disk. */
+static void refuse_recorded(const char *call, const char *path) {
+  if (!is_recorded(path)) return;
+  dprintf(2, "faults.c: %s of %s can not be recorded\n", call, path);
+  abort();
 }
 
 static ssize_t record_write(int fd, const struct iovec *parts, int count, off_t offset, int positioned) {
@@ -211,6 +233,7 @@ static int opened(int directory, const char *path, int flags, mode_t mode) {
   begin_order();
   struct stat before;
   int is_new = syscall(SYS_newfstatat, directory, path, &before, 0) < 0;
+  if (!is_new && (flags & O_TRUNC)) refuse_recorded("open with O_TRUNC", path);
   int result = (int)syscall(SYS_openat, directory, path, flags, mode), error = errno;
   if (result >= 0 && is_new) record('c', path, 0, NULL, 0, 0);
   end_order();
@@ -265,6 +288,8 @@ int fallocate(int fd, int mode, off_t offset, off_t length) { return fallocate64
 
 int ftruncate64(int fd, off64_t length) {
   if (decide_fd(ALLOCATE, fd) == 1) return -1;
+  char path[4096];
+  if (control && path_of(fd, path, sizeof path)) refuse_recorded("ftruncate", path);
   return (int)syscall(SYS_ftruncate, fd, length);
 }
 
@@ -283,7 +308,10 @@ int unlink(const char *path) {
 
 int rename(const char *from, const char *to) {
   if (decide(RENAME, from) == 1) return -1;
-  if (!is_recorded(from)) return (int)syscall(SYS_rename, from, to);
+  if (!is_recorded(from)) {
+    refuse_recorded("rename from elsewhere", to);
+    return (int)syscall(SYS_rename, from, to);
+  }
   begin_order();
   int result = (int)syscall(SYS_rename, from, to), error = errno;
   struct iovec part = {(void *)to, strlen(to)};
@@ -293,9 +321,24 @@ int rename(const char *from, const char *to) {
   return result;
 }
 
-int link(const char *from, const char *to) {
+int link(const char *from, const char *to) { return linkat(AT_FDCWD, from, AT_FDCWD, to, 0); }
+
+int linkat(int directory, const char *from, int target, const char *to, int flags) {
   if (decide(RENAME, from) == 1) return -1;
-  return (int)syscall(SYS_link, from, to);
+  refuse_recorded("link", from);
+  refuse_recorded("link", to);
+  return (int)syscall(SYS_linkat, directory, from, target, to, flags);
+}
+
+int renameat2(int directory, const char *from, int target, const char *to, unsigned flags) {
+  if (decide(RENAME, from) == 1) return -1;
+  refuse_recorded("renameat", from);
+  refuse_recorded("renameat", to);
+  return (int)syscall(SYS_renameat2, directory, from, target, to, flags);
+}
+
+int renameat(int directory, const char *from, int target, const char *to) {
+  return renameat2(directory, from, target, to, 0);
 }
 
 int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {

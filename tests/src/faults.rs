@@ -17,7 +17,7 @@ pub enum Kind {
     /// fsync, fdatasync.
     Sync,
     Write,
-    /// rename, link.
+    /// rename, renameat, link, linkat.
     Rename,
     Open,
     Unlink,
@@ -45,6 +45,10 @@ const RECORDING: u64 = CLOCK + 8;
 const BELOW: u64 = RECORDING + 8;
 const BELOW_MAX: usize = 1024;
 const BUSY: u64 = BELOW + BELOW_MAX as u64;
+const CONTROL_OCTETS: u64 = BUSY + 8;
+
+// The library is compiled with these numbers, and asserts that its own are the same.
+const _: () = assert!(Kind::Read as u64 + 1 == KINDS, "a kind for each place");
 
 /// The switches.
 #[derive(Debug)]
@@ -65,7 +69,7 @@ impl Faults {
         let path = folder.join("faults");
         let control = OpenOptions::new().create(true).truncate(true).read(true).write(true).open(&path);
         let control = control.expect("a scratch folder");
-        control.set_len(BUSY + 8).expect("a scratch folder");
+        control.set_len(CONTROL_OCTETS).expect("a scratch folder");
         // The daemon's helper and whoever it becomes use it too.
         control.set_permissions(PermissionsExt::from_mode(0o666)).expect("our own file");
         let faults = Self { control, record: folder.join("record"), path };
@@ -165,9 +169,20 @@ fn library() -> &'static Path {
         let name = test.file_name().expect("a test has a name").to_string_lossy().into_owned();
         let path = folder.join(format!("{name}-faults.so"));
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("shim/faults.c");
+        let numbers = [
+            ("KINDS_TOLD", KINDS),
+            ("KIND_OCTETS", KIND_OCTETS),
+            ("CLOCK_AT", CLOCK),
+            ("RECORDING_AT", RECORDING),
+            ("BELOW_AT", BELOW),
+            ("BUSY_AT", BUSY),
+            ("CONTROL_OCTETS", CONTROL_OCTETS),
+        ];
         crate::run(
             Command::new(crate::program("cc", "gcc libc6-dev"))
-                .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"])
+                .args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror"])
+                .args(numbers.map(|(name, number)| format!("-D{name}={number}")))
+                .arg("-o")
                 .args([&path, &source]),
         );
         path

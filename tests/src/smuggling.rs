@@ -20,6 +20,7 @@ pub const ENDS: &[&[u8]] = &[
     b"\r\r\n.\r\n\n",
     b"\0\r\n.\n",
     b"\r\0\n.\r\0\n",
+    b"\r\0\n.\r\n",
     b"\r\n\0.\r\n",
     b"\r\n.\0\r\n",
     b"\r\n.\r\0\n",

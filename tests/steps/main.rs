@@ -1,4 +1,4 @@
-//! Reads so many octets of a kind and ends: what `tests/tests/linear.rs` counts the instructions of.
+//! Reads the beginning of a kind and so many octets behind it, and ends: what `tests/tests/linear.rs` counts the instructions of.
 //!
 //! `steps KIND OCTETS`, or `steps` for the names of all kinds.
 
@@ -25,6 +25,10 @@ const CHUNK: usize = 4 * 1024;
 type Kind = (&'static str, fn(&[u8]), &'static [u8], &'static [u8]);
 
 const MIME: &[u8] = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
+/// A field with a boundary of some 10 KB, and a line that begins as what it delimits would.
+const LONG_BOUNDARY: [u8; 10 * 1024] =
+    around(b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"", b"\"\r\n\r\n");
+const ALMOST: [u8; 25] = around(b"--", b"\xfc\r\n");
 const PART: &[u8] = b"--b\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n";
 
 const KINDS: &[Kind] = &[
@@ -39,6 +43,21 @@ const KINDS: &[Kind] = &[
     ("a-folded-field", message, b"Subject: x\r\n", b" y\r\n"),
     ("an-endless-address-field", message, b"To: a", b",a@b.test"),
     ("nested-parts", message, MIME, PART),
+    ("a-long-boundary", message, &LONG_BOUNDARY, &ALMOST),
+    (
+        "an-endless-boundary",
+        message,
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"",
+        b"b",
+    ),
+    ("encoded-words", message, b"Subject:", b" =?utf-8?B?8J+YgA=3D=3D?=\r\n"),
+    (
+        "encoded-words-in-addresses",
+        message,
+        b"To:",
+        b" =?utf-8?Q?=3C=2C=22?= =?utf-8?Q?=3E?= <a@b.test>,\r\n",
+    ),
+    ("encoded-words-in-a-phrase", message, b"From:", b" =?x?Q?=3D?= =?"),
     ("addresses", addresses, b"", b"a@b.test, "),
     ("comments-in-comments", addresses, b"", b"("),
     ("comments", addresses, b"a", b"(b)"),
@@ -49,11 +68,27 @@ const KINDS: &[Kind] = &[
     ("encoded", encode, b"", b"\r\n.x\r"),
     ("made-7-bit", seven_bit, b"Content-Transfer-Encoding: 8bit\r\n\r\n", b"\xfc = \n"),
     ("nested-parts-made-7-bit", seven_bit, MIME, PART),
+    ("a-long-boundary-made-7-bit", seven_bit, &LONG_BOUNDARY, &ALMOST),
+    (
+        "an-endless-boundary-made-7-bit",
+        seven_bit,
+        b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"",
+        b"b",
+    ),
+    ("encoded-words-of-addresses", addresses, b"", b"=?utf-8?Q?=3C=2C=22?= =?utf-8?Q?=3E?= <a@b.test>, "),
     ("replies", replies, b"", b"250-more\r\n"),
     ("an-endless-reply", replies, b"250 ", b"x"),
     ("records", dns, b"", b"\xc0\x0c\x00\x0f\x00\x01\x00\x00\x00\x09\x00\x04\x00\x05\xc0\x0c"),
     ("aliases", dns, b"", b"\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x09\x00\x02\xc0\x0c"),
 ];
+
+/// So many octets with this before and behind them.
+const fn around<const OCTETS: usize>(before: &[u8], behind: &[u8]) -> [u8; OCTETS] {
+    let mut octets = [b'b'; OCTETS];
+    octets.split_at_mut(before.len()).0.copy_from_slice(before);
+    octets.split_at_mut(OCTETS - behind.len()).1.copy_from_slice(behind);
+    octets
+}
 
 fn main() {
     let mut words = std::env::args().skip(1);
@@ -64,7 +99,7 @@ fn main() {
     let octets: usize = octets.parse().expect("steps KIND OCTETS");
     let (_, read, beginning, part) = KINDS.iter().find(|(known, ..)| *known == name).expect("a kind");
     let mut input = beginning.to_vec();
-    while input.len() + part.len() <= octets {
+    while input.len() - beginning.len() + part.len() <= octets {
         input.extend_from_slice(part);
     }
     read(&input);

@@ -187,6 +187,7 @@ const SHOWN: &[Row] = &[
             "tests/tests/stalls.rs::slow_clients_do_not_fill_memory_either",
             "tests/tests/limits.rs::under_stress_new_clients_must_be_quick_and_those_who_are_there_keep_their_time",
             "tests/tests/limits.rs::a_slow_client_gives_its_seat_back_under_stress",
+            "tests/tests/limits.rs::a_client_that_never_reads_costs_no_memory_and_is_sent_away",
             "core/src/session/clients.rs::stress_begins_when_three_quarters_are_taken_and_ends_at_half",
         ],
     ),
@@ -218,6 +219,8 @@ const SHOWN: &[Row] = &[
         &[
             "core/src/cleanup/tests.rs::a_message_that_went_round_too_often_is_refused",
             "core/src/cleanup/tests.rs::an_expansion_without_end_is_refused_for_now",
+            "core/src/local/tests.rs::loops_end",
+            "core/src/local/tests.rs::a_forward_file_that_names_its_own_user_is_no_loop",
             "client-loop-by-name.smtp",
             "client-loop-best-mx.smtp",
             "tests/tests/differential.rs::recipients_are_known_and_rewritten_alike",
@@ -256,6 +259,7 @@ const SHOWN: &[Row] = &[
             "core/src/wire/content_out.rs::the_known_ends_of_data_of_others_do_not_leave_us",
             "core/src/wire/content_out.rs::whatever_is_stored_leaves_us_well_formed_and_independent_of_chunks",
             "tests/tests/smuggling.rs::a_chunk_is_its_count_and_no_line_in_it_is_a_command",
+            "tests/tests/smuggling.rs::what_sendmail_takes_in_is_one_message_whatever_is_in_it",
         ],
     ),
     Row("C2", "replies injected before STARTTLS", &["client-starttls-injection.smtp"]),
@@ -382,7 +386,10 @@ const SHOWN: &[Row] = &[
     Row(
         "D7",
         "descriptors used up",
-        &["tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins"],
+        &[
+            "tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins",
+            "tests/tests/surroundings.rs::while_accepting_fails_clients_and_commands_wait_and_nothing_spins",
+        ],
     ),
 ];
 

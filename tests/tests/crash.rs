@@ -72,6 +72,7 @@ fn what_was_accepted_survives_every_kill() {
                 let count = accepted.lock().expect("no client panics").len() - before;
                 (count as u64 > (round * 7) % 23).then_some(())
             });
+            assert_eq!(daemon.ended(), None, "the blow must meet it alive");
             daemon.kill();
         });
     }
@@ -113,6 +114,7 @@ fn nothing_comes_twice_when_no_delivery_was_cut_off() {
         let count = (round + 1) * 10;
         _ = daemon.wait_for_mail("you", count);
         wait_for("the log to know", || (daemon.log().matches(": removed").count() == count).then_some(()));
+        assert_eq!(daemon.ended(), None, "the blow must meet it alive");
         daemon.kill();
     }
     daemon.run();
@@ -127,6 +129,7 @@ fn the_helper_goes_when_the_daemon_is_killed() {
     let children = format!("/proc/{0}/task/{0}/children", daemon.process());
     let helpers: Vec<String> =
         fs::read_to_string(children).expect("Linux").split_whitespace().map(str::to_owned).collect();
+    assert!(!helpers.is_empty() && daemon.ended().is_none(), "{helpers:?}");
     daemon.kill();
     for helper in helpers {
         wait_for("the helper to go", || {

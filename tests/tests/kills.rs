@@ -3,17 +3,19 @@
 use nix::sys::signal::Signal;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::faults::{Action, Faults, Kind};
-use postrider_tests::server::{Answer, Server};
-use postrider_tests::{smtp, wait_for};
+use postrider_tests::server::{Answer, Server, Taken};
+use postrider_tests::{program, run, smtp, wait_for};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufReader;
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// More calls of one kind than a start needs.
-const CALLS_MAX: u64 = 1_000;
+const CALLS_MAX: u64 = 200;
 
 /// Kinds that change the spool, and one that reads it.
 const KINDS: [Kind; 6] = [Kind::Sync, Kind::Write, Kind::Open, Kind::Unlink, Kind::Allocate, Kind::Read];
@@ -23,13 +25,21 @@ struct Mortal {
     daemon: Daemon,
     faults: Faults,
     server: Server,
+    /// The next hop takes mail for `stay`, too.
+    open: Arc<AtomicBool>,
+    /// How many messages of the next hop were looked at, and their names.
+    arrived: Mutex<(usize, BTreeSet<String>)>,
     next: AtomicU64,
 }
 
 impl Mortal {
     fn new(name: &str) -> Self {
-        let server = Server::scripted(|line, _| match line {
-            _ if line.contains("<stay") => Answer::Say("450 4.2.0 not now\r\n".to_owned()),
+        let open = Arc::new(AtomicBool::new(false));
+        let is_open = Arc::clone(&open);
+        let server = Server::scripted(move |line, _| match line {
+            _ if line.contains("<stay") && !is_open.load(Ordering::SeqCst) => {
+                Answer::Say("450 4.2.0 not now\r\n".to_owned())
+            }
             _ => Answer::Usual,
         });
         let lines = format!(
@@ -39,12 +49,12 @@ impl Mortal {
         let mut daemon = Daemon::prepare(name, &lines, "");
         let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
         daemon.environment = faults.environment();
-        Self { daemon, faults, server, next: AtomicU64::new(0) }
+        Self { daemon, faults, server, open, arrived: Mutex::default(), next: AtomicU64::new(0) }
     }
 
     /// Clients submit until the daemon is gone, or so many messages are accepted: their queue ids.
     fn load(&self, clients: u64, most: u64) -> BTreeMap<String, String> {
-        let (accepted, done) = (std::sync::Mutex::new(BTreeMap::new()), AtomicBool::new(false));
+        let (accepted, done) = (Mutex::new(BTreeMap::new()), AtomicBool::new(false));
         let client = || {
             while !done.load(Ordering::SeqCst) {
                 let number = self.next.fetch_add(1, Ordering::SeqCst);
@@ -63,14 +73,12 @@ impl Mortal {
         let mut stream = BufReader::new(TcpStream::connect(("127.0.0.1", self.daemon.port)).ok()?);
         let name = format!("m{number}");
         let user = if number.is_multiple_of(5) { "stay" } else { "go" };
-        // Now and then one that lies in a file of its own.
-        let lines = if number % 11 == 10 { 6_000 } else { 30 };
         say(&mut stream, b"")?;
         say(&mut stream, b"EHLO client.test\r\n")?;
         say(&mut stream, format!("MAIL FROM:<{name}@origin.test>\r\n").as_bytes())?;
         say(&mut stream, format!("RCPT TO:<{user}{number}@far.test>\r\n").as_bytes())?;
         say(&mut stream, b"DATA\r\n")?;
-        let text = format!("Subject: {name}\r\n\r\n{}.\r\n", "A line of this message.\r\n".repeat(lines));
+        let text = format!("{}.\r\n", text(&name));
         let reply = say(&mut stream, text.as_bytes())?;
         let id = reply.trim_end().strip_prefix("250 2.0.0 Ok: queued as ")?;
         Some((name, id.to_owned()))
@@ -86,15 +94,27 @@ impl Mortal {
             .collect()
     }
 
+    /// Names of what has arrived; each copy of it has the lines that were submitted, and no others.
     fn arrived(&self) -> BTreeSet<String> {
-        let name = |mail: &str| mail.trim_start_matches('<').split('@').next().unwrap_or_default().to_owned();
-        let taken = self.server.taken();
-        // A client that pipelines ends a transaction that has no recipients with an empty one.
-        taken
-            .iter()
-            .filter(|message| !message.recipients.is_empty())
-            .map(|message| name(&message.mail))
-            .collect()
+        let mut arrived = self.arrived.lock().expect("one test asks");
+        let (seen, names) = &mut *arrived;
+        if *seen < self.server.count() {
+            let taken = self.server.taken();
+            // A client that pipelines ends a transaction that has no recipients with an empty one, and the postmaster is told of trouble.
+            let is_ours = |message: &&Taken| message.recipients.iter().any(|to| to.contains("@far.test"));
+            names.extend(taken[*seen..].iter().filter(is_ours).map(whole));
+            *seen = taken.len();
+        }
+        names.clone()
+    }
+
+    /// What stays goes as well, so that all that was accepted has been compared line by line.
+    fn let_all_go(&self, accepted: &BTreeMap<String, String>) {
+        self.open.store(true, Ordering::SeqCst);
+        self.daemon.flush_until_the_queue_is_empty();
+        let arrived = self.arrived();
+        let lost: Vec<_> = accepted.iter().filter(|(name, _)| !arrived.contains(*name)).collect();
+        assert!(lost.is_empty(), "lost {lost:?}");
     }
 
     /// Whether a message of this name is for `stay`: every fifth is.
@@ -127,11 +147,34 @@ impl Mortal {
         u64::from_str_radix(&oldest.expect("a segment"), 16).expect("a segment has a number")
     }
 
-    fn log(&self) -> PathBuf {
-        self.daemon.path().join("spool/postrider/log")
+    fn spool(&self) -> PathBuf {
+        self.daemon.path().join("spool/postrider")
     }
 
-    /// Everything that was accepted has arrived or is in the queue.
+    fn log(&self) -> PathBuf {
+        self.spool().join("log")
+    }
+
+    /// Puts a copy of one folder in place of another, both below the test's own.
+    fn copy_spool(&self, from: &str, to: &str) {
+        let (from, to) = (self.daemon.path().join(from), self.daemon.path().join(to));
+        if to.exists() {
+            std::fs::remove_dir_all(&to).expect("our own folder");
+        }
+        run(Command::new(program("cp", "coreutils")).arg("-a").args([&from, &to]));
+    }
+
+    /// Starts the daemon, and whether this call of the start has killed it. What is called later does not.
+    fn is_killed_at(&mut self, kind: Kind, at: u64) -> bool {
+        self.faults.arm(kind, at, 1, Action::Signal(Signal::SIGKILL));
+        let started = self.daemon.try_run();
+        self.faults.disarm(kind);
+        let has_fired = self.faults.fired(kind) > 0;
+        assert!(has_fired || started.is_ok(), "{kind:?} at {at}: {started:?}");
+        has_fired
+    }
+
+    /// Everything that was accepted has arrived or is in the queue, with its lines.
     fn compare(&self, accepted: &BTreeMap<String, String>, when: &str) {
         let (listed, arrived) = (self.listed(), self.arrived());
         let lost: Vec<_> =
@@ -140,9 +183,30 @@ impl Mortal {
     }
 
     fn corrupt(&self) -> usize {
-        let path: PathBuf = self.daemon.path().join("spool/postrider/corrupt");
-        std::fs::read_dir(path).expect("the spool").count()
+        std::fs::read_dir(self.spool().join("corrupt")).expect("the spool").count()
     }
+}
+
+/// The name of a message that has arrived as it was submitted.
+fn whole(message: &Taken) -> String {
+    let name = message.mail.trim_start_matches('<').split('@').next().unwrap_or_default().to_owned();
+    let found = String::from_utf8_lossy(&message.content);
+    // Fields are added to the header on the way.
+    let parts = text(&name);
+    let ((_, ours), (header, lines)) =
+        (parts.split_once("\r\n\r\n").expect("a header"), found.split_once("\r\n\r\n").expect("a header"));
+    assert!(
+        header.contains(&format!("Subject: {name}\r\n")) && lines == ours,
+        "{name} is not whole: {found:.800}"
+    );
+    name
+}
+
+/// The message of this name; now and then one that lies in a file of its own.
+fn text(name: &str) -> String {
+    let number: u64 = name[1..].parse().expect("our own name");
+    let lines = if number % 11 == 10 { 6_000 } else { 30 };
+    format!("Subject: {name}\r\n\r\n{}", format!("{name} fills a line of this message\r\n").repeat(lines))
 }
 
 /// Says words; the reply, or `None` when it refuses or the daemon is gone.
@@ -155,34 +219,35 @@ fn a_kill_at_each_call_of_a_recovery_loses_nothing() {
     let mut mortal = Mortal::new("kill-recovery");
     mortal.daemon.run();
     let mut accepted = mortal.load(2, 120);
-    let mut killed = 0;
+    mortal.daemon.kill();
+    // Something to clean up: a content that belongs to no message.
+    std::fs::write(mortal.spool().join("contents/4jWkjn1H7Gz0000"), b"nobody's").expect("a spool");
+    mortal.copy_spool("spool/postrider", "kept");
+    let (mut killed, mut killed_again) = (0, 0);
     for kind in KINDS {
-        // Each start leaves one more segment to read, until the daemon has lived long enough to tidy up: so ever larger steps.
-        let mut at = 1;
-        loop {
+        for at in 1.. {
             assert!(at < CALLS_MAX, "{kind:?}: {at}");
             mortal.daemon.kill();
-            // Something to clean up: a content that belongs to no message.
-            let orphan = mortal.daemon.path().join("spool/postrider/contents/4jWkjn1H7Gz0000");
-            std::fs::write(&orphan, b"nobody's").expect("a spool");
-            mortal.faults.arm(kind, at, 1, Action::Signal(Signal::SIGKILL));
-            let started = mortal.daemon.try_run();
-            // First disarmed: what is called later must not kill it while we look.
-            mortal.faults.disarm(kind);
-            let fired = mortal.faults.fired(kind);
-            if fired == 0 {
-                assert!(started.is_ok() && at > 1, "{kind:?}: {started:?}, {at}");
-                println!("{kind:?}: killed at calls up to {}", at - 1);
+            // Each recovery leaves a segment more for the next: of the same spool, all have the same calls.
+            mortal.copy_spool("kept", "spool/postrider");
+            if !mortal.is_killed_at(kind, at) {
+                assert!(at > 1, "{kind:?}: a start has none");
+                println!("{kind:?}: killed at each of {} calls", at - 1);
                 break;
             }
             killed += 1;
-            at += 1 + at / 10;
+            // The recovery of what that left, too.
+            killed_again += u64::from(mortal.is_killed_at(kind, at));
+            mortal.daemon.kill();
+            mortal.daemon.run();
+            mortal.compare(&accepted, &format!("{kind:?} at {at}"));
         }
-        mortal.compare(&accepted, "after recoveries");
     }
-    assert!(killed > 30, "{killed}");
+    assert!(killed > 50 && killed_again > 25, "{killed}, {killed_again}");
+    println!("{killed} kills, and {killed_again} of the start after one");
     accepted.append(&mut mortal.load(1, 3));
     mortal.compare(&accepted, "and it works on");
+    mortal.let_all_go(&accepted);
     assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
 }
 
@@ -218,6 +283,7 @@ fn a_kill_at_each_call_under_load_and_compaction_loses_nothing() {
         });
         mortal.compare(&accepted, &format!("{kind:?}, and a compaction"));
     }
+    mortal.let_all_go(&accepted);
     println!("{killed} kills, {} messages accepted, {} arrived", accepted.len(), mortal.arrived().len());
     assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
 }
@@ -259,6 +325,7 @@ fn a_kill_a_hangup_or_an_end_at_the_last_step_of_a_compaction_loses_nothing() {
     let listed = mortal.listed();
     assert!(first.iter().all(|id| listed.contains(id)), "{first:?} were moved");
     assert!(mortal.oldest_segment() > 1, "the segment that they were in is gone");
+    mortal.let_all_go(&accepted);
     assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
 }
 
@@ -266,10 +333,12 @@ fn a_kill_a_hangup_or_an_end_at_the_last_step_of_a_compaction_loses_nothing() {
 fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
     let mut mortal = Mortal::new("signals");
     mortal.daemon.run();
-    let (accepted, mut obeyed) = (mortal.load(2, 60), 0);
+    let (accepted, mut obeyed, mut outlived) = (mortal.load(2, 60), 0, 0);
+    let reloads = |mortal: &Mortal| mortal.daemon.log().matches("configuration reloaded").count();
     for signal in [Signal::SIGHUP, Signal::SIGTERM] {
         for at in (1..40).step_by(3) {
             mortal.daemon.kill();
+            let before = reloads(&mortal);
             mortal.faults.arm(Kind::Open, at, 1, Action::Signal(signal));
             let started = mortal.daemon.try_run();
             mortal.faults.disarm(Kind::Open);
@@ -288,11 +357,16 @@ fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
                 assert_eq!(started, Ok(()), "{signal} at {at}: it is no reason to end");
                 let greeting = mortal.daemon.client().greeting;
                 assert!(greeting.starts_with("220 "), "{signal} at {at}: {greeting}");
+                // Who is not ended by it has listened for it, and obeys once it serves.
+                wait_for("the reload", || (reloads(&mortal) > before).then_some(()));
+                outlived += 1;
             }
             mortal.compare(&accepted, &format!("{signal} at {at}"));
         }
     }
     assert!(obeyed > 0, "no SIGTERM met a daemon that listens for it");
+    assert!(outlived > 0, "no SIGHUP met a daemon that listens for it");
+    println!("{obeyed} starts ended by SIGTERM, {outlived} outlived SIGHUP and reloaded");
     // And in the middle of work.
     mortal.faults.arm(Kind::Write, 5, 1, Action::Signal(Signal::SIGHUP));
     let mut more = mortal.load(2, 40);
@@ -305,4 +379,5 @@ fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
     mortal.daemon.run();
     more.extend(accepted);
     mortal.compare(&more, "after all");
+    mortal.let_all_go(&more);
 }

@@ -1,10 +1,13 @@
 //! Rows S9, S16 and S17 of the attacks: what one client may cost, and what happens when there are many.
 
 use postrider_tests::daemon::Daemon;
-use postrider_tests::free_port;
 use postrider_tests::process::anonymous;
 use postrider_tests::smtp::Client;
+use postrider_tests::{PATIENCE, free_port, wait_for};
 use std::fs;
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// Kilobytes by which a stream without a line end may make the daemon grow.
 const GROWTH_MAX: u64 = 1_024;
@@ -109,6 +112,54 @@ fn a_message_of_any_size_that_is_taken_needs_no_memory_for_it() {
         let line = daemon.wait_for_log(&format!("{id}: to=<b@here.test>"));
         assert!(line.contains("status=sent"), "{line}");
     }
+}
+
+/// Writes pipelined NOOPs and reads no reply, until the daemon closes the connection. Calls `blocked` each time that nothing more goes
+/// in: both directions are full, as behind a window of zero.
+fn write_only(daemon: &Daemon, mut blocked: impl FnMut()) -> usize {
+    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port)).expect("the daemon listens");
+    stream.write_all(b"EHLO client.test\r\n").expect("the daemon reads");
+    stream.set_write_timeout(Some(Duration::from_millis(100))).expect("a socket takes a time-out");
+    let commands = b"NOOP\r\n".repeat(10_000);
+    let (mut sent, start) = (0, Instant::now());
+    loop {
+        assert!(start.elapsed() < PATIENCE, "the daemon waits for a client that never reads: {sent} octets");
+        match stream.write(&commands[sent % commands.len()..]) {
+            Ok(count) => sent += count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => blocked(),
+            Err(_) => return sent,
+        }
+    }
+}
+
+#[test]
+fn a_client_that_never_reads_costs_no_memory_and_is_sent_away() {
+    let daemon = Daemon::start(
+        "zero-window",
+        "smtpd_timeout = 5s\nsmtpd_junk_command_limit = 1000000000\nsmtpd_soft_error_limit = 1000000000\n\
+         smtpd_hard_error_limit = 1000000000\nsmtpd_forbid_unauth_pipelining = no\n",
+    );
+    // What is made on first use is there.
+    let reply = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    _ = daemon.wait_for_mail("b", 1);
+    let before = anonymous(daemon.process());
+    let (mut most, mut greeted, start) = (before, 0, Instant::now());
+    let sent = write_only(&daemon, || {
+        most = most.max(anonymous(daemon.process()));
+        let mut other = daemon.client();
+        other.expect("NOOP", "250");
+        greeted += 1;
+    });
+    let waited = start.elapsed();
+    println!("{sent} octets, {before} kB, at most {most} kB, {greeted} others, closed after {waited:?}");
+    assert!(greeted > 1 && most <= before + GROWTH_MAX, "{greeted} others; {before} kB, then {most} kB");
+    // It had its time: what closed is the time limit, no other.
+    assert!(waited >= Duration::from_secs(5), "{waited:?}");
+    let others = greeted + 1;
+    wait_for("all sessions to end", || {
+        (daemon.log().matches("disconnect from").count() == others + 1).then_some(())
+    });
 }
 
 #[test]

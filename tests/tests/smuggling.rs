@@ -1,13 +1,16 @@
-//! Rows S1 to S3 of the attacks: whatever a stranger writes between CRLFs, one envelope makes one message at the next hop.
+//! Rows S1 to S3 and C1 of the attacks: whatever a stranger writes between CRLFs, one envelope makes one message at the next hop.
 //!
 //! Judged by what arrived at the next hop, never by replies alone; and each run ends with a message that must arrive, so that a
 //! server that takes nothing at all does not pass.
 
+use postrider_tests::binary;
 use postrider_tests::daemon::Daemon;
-use postrider_tests::server::Server;
+use postrider_tests::server::{Server, Taken};
 use postrider_tests::smtp::Client;
 use postrider_tests::smuggling::{ENDS, OBEDIENT, TRUE_END, attack, judge, place, promises};
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 /// A relay to a server that keeps all it is given, and more lines of main.cf.
 fn relay(name: &str, lines: &str) -> (Daemon, Server) {
@@ -121,6 +124,38 @@ fn behind_a_true_end_of_data_a_client_that_does_not_wait_is_refused() {
     assert!(outer[0].content.ends_with(b"body\r\n"), "{}", outer[0].content.escape_ascii());
     _ = daemon.wait_for_log("pipelining");
     assert_eq!(judge(&daemon, &server, &BTreeSet::from([sender(1)])), Ok(()));
+}
+
+/// The same through sendmail(1), which is to read to the end of its input, or (without `-i`) to a line of one dot at most.
+fn by_sendmail(daemon: &Daemon, number: usize, end: &[u8], options: &[&str]) -> bool {
+    let mut child = Command::new(binary("postrider"))
+        .args(["sendmail", "-C"])
+        .arg(daemon.config())
+        .args(["-f", &sender(number)])
+        .args(options)
+        .arg("reader@far.test")
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    child.stdin.take().expect("a pipe").write_all(&attack(end)).expect("it reads its input");
+    child.wait().expect("it ends").success()
+}
+
+#[test]
+fn what_sendmail_takes_in_is_one_message_whatever_is_in_it() {
+    let (daemon, server) = relay("smuggling-sendmail", "");
+    let (mut number, mut promised) = (0, BTreeSet::new());
+    for end in ENDS.iter().chain([&TRUE_END]) {
+        for options in [&["-i"][..], &["-oi", "-B8BITMIME"], &[]] {
+            number += 1;
+            promised.extend(by_sendmail(&daemon, number, end, options).then(|| sender(number)));
+        }
+    }
+    assert_eq!(promised.len(), number, "no octets are forbidden in its input");
+    assert_eq!(judge(&daemon, &server, &promised), Ok(()));
+    let is_whole = |message: &Taken| message.content.windows(6).any(|octets| octets == b"evil\r\n");
+    let whole = server.taken().iter().filter(|message| is_whole(message)).count();
+    assert!(whole >= number * 2 / 3, "with -i no dot ends the input: {whole} of {number}");
 }
 
 #[test]

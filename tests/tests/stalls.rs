@@ -1,14 +1,70 @@
-//! A disk that stands still: memory stays bounded, because mail is refused; nobody waits who does not need the disk; and nothing that was
-//! answered is lost.
+//! A disk, clients, or a next hop that stand still: memory and the queue stay bounded, because mail is refused; nobody waits who does not need
+//! the disk; and nothing that was answered is lost.
 
 use postrider_tests::daemon::Daemon;
-use postrider_tests::server::{Answer, Server};
+use postrider_tests::process::anonymous;
+use postrider_tests::server::{Answer, Server, Taken};
 use postrider_tests::smtp::Client;
 use postrider_tests::{Scratch, program, wait_for};
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
+
+/// What memory contents may have, in kilobytes: the least that can be set.
+const CONTENTS_MAX: u64 = 1_024;
+const LIMIT: &str = "content_memory_limit = 1048576\n";
+/// Clients of a test, and what each sends: nine times as much as contents may have, and below the hundred sessions of a service.
+const CLIENTS: usize = 90;
+const OCTETS: usize = 100_000;
+/// Kilobytes that a session may have beside its content: the machine, the task, the buffer that it reads into.
+const SESSION_MAX: u64 = 24;
+/// Kilobytes that come once: stacks of threads, the log's buffers, and what the allocator keeps between what is used.
+const SLACK: u64 = 2_048;
+
+/// The most anonymous memory that was seen, in kilobytes, beside what there was before.
+struct Growth {
+    process: u32,
+    before: u64,
+    most: u64,
+}
+
+impl Growth {
+    fn of(daemon: &Daemon) -> Self {
+        let before = anonymous(daemon.process());
+        Self { process: daemon.process(), before, most: before }
+    }
+
+    fn look(&mut self) {
+        self.most = self.most.max(anonymous(self.process));
+    }
+
+    fn is_bounded(&self) {
+        let most = CONTENTS_MAX + CLIENTS as u64 * SESSION_MAX + SLACK;
+        println!(
+            "anonymous memory before: {} kB, at most: {} kB; {most} kB more are permitted",
+            self.before, self.most
+        );
+        // Otherwise it would show nothing that this bound holds.
+        assert!(most < (CLIENTS * OCTETS) as u64 / 1_024, "{most} kB");
+        assert!(self.most <= self.before + most, "{} kB, then {} kB", self.before, self.most);
+    }
+}
+
+/// Waits until the daemon has read all that was sent to it.
+fn wait_until_all_is_read(daemon: &Daemon) {
+    let port = format!(":{:04X}", daemon.port);
+    wait_for("all to be read", || {
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("Linux");
+        // Number, own address, other address, state, octets to be sent and to be read.
+        let fields = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let mut ours =
+            sockets.lines().map(fields).filter(|all| all[1].ends_with(&port) || all[2].ends_with(&port));
+        ours.all(|all| all[4] == "00000000:00000000").then_some(())
+    });
+}
 
 /// A tracer that holds every call of a kind before it begins; it lets go when dropped.
 struct Standstill(Child);
@@ -63,17 +119,20 @@ fn begin(daemon: &Daemon, octets: usize) -> Client {
 
 #[test]
 fn a_disk_that_stands_still_refuses_mail_before_memory_is_full() {
-    let daemon = Daemon::start("stalls", "content_memory_limit = 1048576\n");
+    let daemon = Daemon::start("stalls", LIMIT);
     let first = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 0\r\n\r\nbody\r\n");
     assert!(first.starts_with("250"), "{first}");
+    _ = daemon.wait_for_mail("b", 1);
+    let mut growth = Growth::of(&daemon);
     let standstill = Standstill::of(&daemon, "fdatasync");
     let send = |_| {
-        let mut client = begin(&daemon, 100_000);
+        let mut client = begin(&daemon, OCTETS);
         client.send(b".\r\n");
+        growth.look();
         client
     };
     // Ten of these are as much as the limit permits, in whatever order they come.
-    let mut waiting: Vec<Client> = (0..30).map(send).collect();
+    let mut waiting: Vec<Client> = (0..CLIENTS).map(send).collect();
     let mut refused = 0;
     wait_for("the others to be refused", || {
         waiting.retain_mut(|client| match client.reply_within(Duration::from_millis(1)) {
@@ -84,18 +143,22 @@ fn a_disk_that_stands_still_refuses_mail_before_memory_is_full() {
                 false
             }
         });
-        (refused >= 20).then_some(())
+        growth.look();
+        (refused >= CLIENTS - 10).then_some(())
     });
-    assert_eq!((waiting.len(), refused), (10, 20));
+    assert_eq!((waiting.len(), refused), (10, CLIENTS - 10));
     _ = daemon.wait_for_log("content_memory_limit");
     let are_silent =
         waiting.iter_mut().all(|client| client.reply_within(Duration::from_millis(20)).is_none());
     assert!(are_silent, "nothing is promised before it is durable");
+    growth.look();
     drop(standstill);
     for client in &mut waiting {
         let reply = client.reply();
         assert!(reply.starts_with("250"), "{reply}");
     }
+    growth.look();
+    growth.is_bounded();
     // There is room again, and what was answered is delivered.
     let last = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 1\r\n\r\nbody\r\n");
     assert!(last.starts_with("250"), "{last}");
@@ -104,19 +167,30 @@ fn a_disk_that_stands_still_refuses_mail_before_memory_is_full() {
 
 #[test]
 fn slow_clients_do_not_fill_memory_either() {
-    let daemon = Daemon::start("dribble", "content_memory_limit = 1048576\n");
-    let mut clients: Vec<Client> = (0..30).map(|_| begin(&daemon, 100_000)).collect();
+    let daemon = Daemon::start("dribble", LIMIT);
+    let first = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 0\r\n\r\nbody\r\n");
+    assert!(first.starts_with("250"), "{first}");
+    _ = daemon.wait_for_mail("b", 1);
+    let mut growth = Growth::of(&daemon);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| begin(&daemon, OCTETS)).collect();
+    // None has ended its content, so what is read is there, or was refused.
+    wait_until_all_is_read(&daemon);
+    _ = daemon.wait_for_log("content_memory_limit");
+    growth.look();
     let replies: Vec<String> = clients
         .iter_mut()
         .map(|client| {
             client.send(b".\r\n");
-            client.reply()
+            let reply = client.reply();
+            growth.look();
+            reply
         })
         .collect();
+    growth.is_bounded();
     let taken = replies.iter().filter(|reply| reply.starts_with("250")).count();
     let refused = replies.iter().filter(|reply| reply.starts_with("452 4.3.1")).count();
     // How many are taken depends on how fast the first are done; what is not refused has had its memory.
-    assert!(taken + refused == 30 && taken > 0 && refused > 0, "{replies:?}");
+    assert!(taken + refused == CLIENTS && taken > 0 && refused > 0, "{replies:?}");
 }
 
 #[test]
@@ -163,4 +237,74 @@ fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
     assert_eq!(server.taken().len(), 0);
     drop(standstill);
     assert_eq!(server.wait(deliveries).len(), deliveries);
+}
+
+/// Hands in messages of these numbers: the ids of those that are taken by their numbers, and the replies to the others.
+fn hand_in(daemon: &Daemon, numbers: std::ops::Range<usize>) -> (BTreeMap<usize, String>, Vec<String>) {
+    let (mut taken, mut refused) = (BTreeMap::new(), Vec::new());
+    for number in numbers {
+        let text = format!("Subject: number {number}\r\n\r\nbody\r\n");
+        let reply = daemon.client().deliver("a@client.test", &["you@far.test"], &text);
+        match reply.strip_prefix("250 2.0.0 Ok: queued as ") {
+            Some(id) => _ = taken.insert(number, id.trim_end().to_owned()),
+            None => refused.push(reply),
+        }
+    }
+    (taken, refused)
+}
+
+#[test]
+fn a_next_hop_that_stands_still_fills_the_queue_to_its_limit_and_no_further() {
+    let stands_still = Arc::new(AtomicBool::new(true));
+    let inside = Arc::clone(&stands_still);
+    let server = Server::scripted(move |line, _| {
+        // DATA may have been said before the reply to RCPT was heard.
+        let is_refused = line == "DATA" || line.starts_with("RCPT");
+        if is_refused && inside.load(Ordering::Relaxed) {
+            return Answer::Say("450 4.2.0 not now\r\n".to_owned());
+        }
+        Answer::Usual
+    });
+    // Each message that is refused is told to the postmaster, and a full queue takes that as well: it would count among the twenty.
+    let lines = format!(
+        "queue_message_limit = 20\nnotify_classes =\nrelayhost = [127.0.0.1]:{}\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\n",
+        server.address.port()
+    );
+    let daemon = Daemon::start("still-next-hop", &lines);
+    let (mut taken, refused) = hand_in(&daemon, 0..25);
+    assert_eq!(taken.keys().copied().collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(refused.len() == 5 && refused.iter().all(|reply| reply.starts_with("452 4.3.1 ")), "{refused:?}");
+    let says = "the queue holds 20 messages, as many as queue_message_limit allows";
+    _ = daemon.wait_for_log(says);
+    // Deferred, all of them: who is tried at this moment could still be told that there is a recipient less.
+    let deferred = || daemon.log().matches("status=deferred").count();
+    wait_for("the next hop to have said no to each", || (deferred() == 20).then_some(()));
+
+    let deleted: Vec<String> = [3, 11, 19].iter().filter_map(|number| taken.remove(number)).collect();
+    let words: Vec<&str> =
+        ["queue", "delete"].into_iter().chain(deleted.iter().map(String::as_str)).collect();
+    let output = daemon.command(&words);
+    assert!(output.status.success(), "{output:?}");
+    let (more, refused) = hand_in(&daemon, 25..30);
+    assert_eq!(more.keys().copied().collect::<Vec<_>>(), [25, 26, 27], "as many as were deleted");
+    assert!(refused.len() == 2 && refused.iter().all(|reply| reply.starts_with("452 4.3.1 ")), "{refused:?}");
+    taken.extend(more);
+    assert_eq!(server.count(), 0);
+
+    stands_still.store(false, Ordering::Relaxed);
+    daemon.flush_until_the_queue_is_empty();
+    let subject = |message: Taken| {
+        let text = String::from_utf8_lossy(&message.content).into_owned();
+        let number =
+            text.lines().find_map(|line| line.strip_prefix("Subject: number ")?.parse::<usize>().ok());
+        number.unwrap_or_else(|| panic!("not one of ours: {text}"))
+    };
+    let mut arrived: Vec<usize> = server.taken().into_iter().map(subject).collect();
+    arrived.sort_unstable();
+    assert_eq!(arrived, taken.into_keys().collect::<Vec<_>>(), "each that was taken and stayed, once");
+    // Behind all that was refused, and so behind what is said of it.
+    let (taken, refused) = hand_in(&daemon, 30..31);
+    assert!(taken.len() == 1 && refused.is_empty(), "{refused:?}");
+    _ = daemon.wait_for_log(&format!("{}: to=<you@far.test>", taken[&30]));
+    assert_eq!(daemon.log().matches(says).count(), 2, "once each time that it is full, not at each message");
 }

@@ -164,6 +164,16 @@ fn a_start_on_a_read_only_spool_says_what_is_wrong_and_changes_nothing() {
     drop(disk);
 }
 
+/// The share of one core that a process uses in the next two seconds.
+fn share_of(process: u32) -> f64 {
+    let (before, start) = (processor_seconds(process), Instant::now());
+    // The time that is measured, not one that is waited for.
+    while start.elapsed() < Duration::from_secs(2) {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    (processor_seconds(process) - before) / start.elapsed().as_secs_f64()
+}
+
 #[test]
 fn without_file_descriptors_clients_wait_and_nothing_spins() {
     const LIMIT: usize = 48;
@@ -181,12 +191,7 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
     }
     let line = daemon.wait_for_log("Too many open files");
     assert!(line.contains("accept"), "{line}");
-    let (before, start) = (processor_seconds(process), Instant::now());
-    // The time that is measured, not one that is waited for.
-    while start.elapsed() < Duration::from_secs(2) {
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    let share = (processor_seconds(process) - before) / start.elapsed().as_secs_f64();
+    let share = share_of(process);
     let lines = daemon.log().matches("Too many open files").count();
     assert!(lines <= 3, "nor does the log fill: {lines} lines");
     println!("without descriptors it uses {:.1} % of a core", share * 100.0);
@@ -202,6 +207,50 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
         submit(&daemon, 3, "you@here.test").starts_with("250").then_some(())
     });
     _ = daemon.wait_for_mail("you", 2);
+}
+
+#[test]
+fn while_accepting_fails_clients_and_commands_wait_and_nothing_spins() {
+    let mut daemon = Daemon::prepare("accepting", "", "");
+    let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
+    daemon.environment = faults.environment();
+    daemon.run();
+    let process = daemon.process();
+    for errno in [Errno::ECONNABORTED, Errno::EMFILE] {
+        faults.arm(Kind::Accept, 1, 5, Action::Fail(errno));
+        let greeting = daemon.client().greeting;
+        assert_eq!(faults.fired(Kind::Accept), 5, "{errno}: who came is accepted at the sixth try");
+        assert!(greeting.starts_with("220 "), "{errno}: {greeting}");
+        // Five are over too soon to measure what they cost.
+        faults.arm(Kind::Accept, 1, u64::MAX, Action::Fail(errno));
+        let mut waiting = TcpStream::connect(("127.0.0.1", daemon.port)).expect("the kernel queues it");
+        wait_for("a client to meet it", || (faults.fired(Kind::Accept) > 0).then_some(()));
+        let of_commands = || daemon.log().lines().filter(|line| line.contains("control socket: ")).count();
+        let lines = of_commands();
+        std::thread::scope(|scope| {
+            let command = scope.spawn(|| daemon.command(&["queue", "list"]));
+            wait_for("a command to meet it", || (of_commands() > lines).then_some(()));
+            let before = faults.fired(Kind::Accept);
+            let share = share_of(process);
+            let tries = faults.fired(Kind::Accept) - before;
+            println!("{errno}: {tries} tries, {:.1} % of a core", share * 100.0);
+            assert!(tries > 10, "{errno}: it goes on trying, for each who waits: {tries}");
+            assert!(share < 0.05, "{errno}: it spins: {share}");
+            faults.disarm(Kind::Accept);
+            let output = command.join().expect("it only waits");
+            assert!(String::from_utf8_lossy(&output.stdout).contains("is empty"), "{errno}: {output:?}");
+        });
+        waiting.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
+        let mut greeting = [0; 4];
+        waiting.read_exact(&mut greeting).expect("a greeting");
+        assert_eq!(&greeting, b"220 ", "{errno}: who has waited is served");
+        assert!(daemon.client().greeting.starts_with("220 "), "{errno}: and the next");
+        assert!(of_commands() - lines <= 2, "{errno}: nor does the log fill: {}", daemon.log());
+    }
+    let lines = daemon.log().lines().filter(|line| line.contains("accept on ")).count();
+    assert!(lines <= 8, "nor does the log fill: {lines} lines");
+    assert!(submit(&daemon, 3, "you@here.test").starts_with("250"));
+    _ = daemon.wait_for_mail("you", 1);
 }
 
 /// A daemon whose clock can be set, and a next hop that takes mail only when it is told to.

@@ -287,6 +287,37 @@ fn forward_files_may_keep_a_copy() {
 }
 
 #[test]
+fn a_forward_file_that_names_its_own_user_is_no_loop() {
+    for names in [
+        "ann",
+        "Ann",
+        "\\ann",
+        "ann@localhost.localdomain",
+        "ann, ann",
+        "ann\nann\n",
+        "Ann <ann@localhost.localdomain>",
+    ] {
+        let host = Host::new().with("forward:/home/ann/.forward", "ann", names);
+        assert_eq!(host.said("ann@here"), "Mbox /var/mail/ann 1000:1001", "{names}");
+    }
+    // By way of another she gets it back, and it is returned instead of going round.
+    let mut host = Host::new()
+        .with("unix:passwd.byname", "bob", "bob:x:1002:1003:Bob:/home/bob:/bin/sh")
+        .with("forward:/home/ann/.forward", "ann", "bob")
+        .with("forward:/home/bob/.forward", "bob", "ann");
+    for (address, next) in [("ann@localhost.localdomain", "bob"), ("bob@localhost.localdomain", "ann")] {
+        assert_eq!(host.said(address), format!("from joe@x.example to {next}@localhost.localdomain"));
+        let mut prepend = host.run(address, false).forward.unwrap().prepend;
+        prepend.extend(host.delivered_to.iter().map(|to| format!("Delivered-To: {to}")));
+        host.delivered_to = delivered_to(format!("{}\r\n\r\nbody", prepend.join("\r\n")).as_bytes());
+    }
+    assert_eq!(
+        host.said("ann@localhost.localdomain"),
+        "5.4.6 mail forwarding loop for ann@localhost.localdomain"
+    );
+}
+
+#[test]
 fn files_commands_and_inclusions_have_their_rules() {
     let host = Host::new()
         .alias("file", "/var/box")
