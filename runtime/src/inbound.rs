@@ -354,3 +354,25 @@ pub async fn commit<E: Environment>(
     }
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    #[test]
+    fn who_waits_for_octets_holds_no_buffer() {
+        let mut context = Context::from_waker(Waker::noop());
+        let (mut client, mut server) = tokio::io::duplex(100);
+        let mut reading = pin!(read(&mut server, 4));
+        assert!(reading.as_mut().poll(&mut context).is_pending());
+        let buffer = BUFFER.take();
+        assert_eq!(buffer.len(), READ_MAX, "it is the thread's again");
+        BUFFER.set(buffer);
+        assert!(pin!(client.write_all(b"NOOP\r\n")).poll(&mut context).is_ready());
+        let Poll::Ready((buffer, count)) = reading.poll(&mut context) else { panic!("octets have come") };
+        assert_eq!(&buffer[..count], b"NOOP", "no more than asked for");
+        assert_eq!(BUFFER.take().len(), 0, "one buffer, and it is ours now");
+    }
+}

@@ -144,7 +144,13 @@ impl SpoolDirectory {
     }
 
     fn read(&self, file: File, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-        let handle = self.handle(file)?;
+        let handle = match self.handle(file) {
+            // A file system that has met an error is read-only, and what is durable in it is read all the same. Not kept: it may be writable again.
+            Err(error) if error.raw_os_error() == Some(Errno::EROFS as i32) => {
+                Arc::new(fs::File::open(self.path(file))?)
+            }
+            other => other?,
+        };
         let mut octets = vec![0; usize::try_from(length).map_err(io::Error::other)?];
         let mut filled = 0;
         while filled < octets.len() {
