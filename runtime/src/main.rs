@@ -1,5 +1,10 @@
 //! The binary: arguments in, exit status out.
 
+/// What a message costs must not follow from what waits beside it: docs/decisions/0045-jemalloc.md.
+#[cfg(not(madsim))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 #[cfg(not(madsim))]
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> =
