@@ -214,7 +214,7 @@ impl<E: Environment> Office<E> {
         match site.transports.get(&attempt.transport) {
             Some(Agent::Remote(config, tls)) => {
                 let charge = Charge::new(&attempt, self.links.settled.clone());
-                let Err(assignment) = self.links.pool.reuse((attempt, charge)) else { return };
+                let Err(assignment) = self.links.pool.reuse((attempt, charge), config) else { return };
                 let seed = self.links.shared.env.entropy();
                 let machine = Outbound::new(Arc::clone(config), seed);
                 let connection =

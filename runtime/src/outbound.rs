@@ -18,7 +18,7 @@ use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Attempt, AttemptId, Change, Notice, Outcome, QueueId, Settled, Settlement};
-use postrider_core::outbound::{Effect, Endpoint, Input, Loss, Outbound, TlsDemand};
+use postrider_core::outbound::{Config, Effect, Endpoint, Input, Loss, Outbound, TlsDemand, serves};
 use postrider_core::time::Duration;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -46,6 +46,7 @@ pub struct Pool {
 #[derive(Debug)]
 struct Parked {
     name: u64,
+    config: Arc<Config>,
     attempts: oneshot::Sender<Assignment>,
 }
 
@@ -53,14 +54,18 @@ struct Parked {
 pub type Assignment = (Box<Attempt>, Charge);
 
 impl Pool {
-    /// Gives an attempt to a parked connection of its destination.
+    /// Gives an attempt to a parked connection of its destination that was opened under the same configuration. Those that were not
+    /// are sent away: nobody will use them any more.
     ///
     /// # Errors
     /// There is none: the attempt comes back.
-    pub fn reuse(&self, mut assignment: Assignment) -> Result<(), Assignment> {
+    pub fn reuse(&self, mut assignment: Assignment, config: &Arc<Config>) -> Result<(), Assignment> {
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (assignment.0.transport.clone(), assignment.0.nexthop.clone());
         while let Some(connection) = parked.get_mut(&key).and_then(Vec::pop) {
+            if !serves(&connection.config, config) {
+                continue;
+            }
             match connection.attempts.send(assignment) {
                 Ok(()) => return Ok(()),
                 Err(back) => assignment = back,
@@ -70,11 +75,15 @@ impl Pool {
         Err(assignment)
     }
 
-    pub(crate) fn park(&self, key: &Destination) -> (u64, oneshot::Receiver<Assignment>) {
+    pub(crate) fn park(
+        &self,
+        key: &Destination,
+        config: &Arc<Config>,
+    ) -> (u64, oneshot::Receiver<Assignment>) {
         let name = self.last.fetch_add(1, Ordering::Relaxed);
         let (attempts, incoming) = oneshot::channel();
         let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        parked.entry(key.clone()).or_default().push(Parked { name, attempts });
+        parked.entry(key.clone()).or_default().push(Parked { name, config: Arc::clone(config), attempts });
         (name, incoming)
     }
 
@@ -239,7 +248,7 @@ impl<E: Environment> Connection<E> {
             Effect::HandOver(attempt) => *next = Next::HandOver(attempt),
             Effect::Progress(settled) => *next = Next::Progress(settled),
             Effect::Settle(settled) => *next = Next::Settle(settled),
-            Effect::Park(_) => *next = Next::Park,
+            Effect::Park => *next = Next::Park,
             Effect::Close => *next = Next::Close,
             Effect::Notice(notice) => self.notices.push(*notice),
         }
@@ -383,7 +392,7 @@ impl<E: Environment> Connection<E> {
     /// Waits for another attempt; false when the connection has ended meanwhile.
     async fn park(&mut self, buffer: &mut [u8]) -> bool {
         self.content = None;
-        let (name, mut incoming) = self.links.pool.park(&self.destination);
+        let (name, mut incoming) = self.links.pool.park(&self.destination, self.machine.config());
         let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
         let assignment = match &mut self.stream {
             None => None,

@@ -14,6 +14,7 @@ use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, thread};
 use postrider_core::event::Event;
 use postrider_core::mail::AttemptId;
+use postrider_core::outbound::Config;
 use postrider_core::session::clients::Clients;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -157,9 +158,10 @@ fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
 fn an_attempt_reaches_a_connection_or_comes_back_and_none_is_lost_between() {
     explore(|| {
         let pool = Arc::new(Pool::default());
+        let config = Arc::new(Config::default());
         let attempt = Box::new(crate::outbound::empty_attempt("smtp", "there.test"));
         let key = ("smtp".to_owned(), "there.test".to_owned());
-        let (name, mut incoming) = pool.park(&key);
+        let (name, mut incoming) = pool.park(&key, &config);
         let connection = {
             let (pool, key) = (Arc::clone(&pool), key.clone());
             // Its time is over: it leaves, or an attempt is on its way to it.
@@ -167,7 +169,7 @@ fn an_attempt_reaches_a_connection_or_comes_back_and_none_is_lost_between() {
         };
         let (manager, _heard) = tokio::sync::mpsc::unbounded_channel();
         let charge = Charge::new(&attempt, manager);
-        let reused = pool.reuse((attempt, charge)).is_ok();
+        let reused = pool.reuse((attempt, charge), &config).is_ok();
         let waited_for = connection.join().expect("no panic").is_some();
         assert_eq!(reused, waited_for, "both sides agree who has the attempt");
         assert_eq!(incoming.try_recv().is_ok(), reused);

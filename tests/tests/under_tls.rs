@@ -298,3 +298,38 @@ fn what_is_no_handshake_ends_one_session_and_no_other() {
     let corpus = fs::read_to_string(daemon.path().join("stderr")).unwrap_or_default();
     assert!(!corpus.contains("panicked"), "{corpus}");
 }
+
+/// A connection in the clear is kept; then TLS is demanded of that server, which has none.
+#[test]
+fn a_connection_that_was_kept_since_before_a_reload_takes_no_mail_that_must_be_encrypted_since() {
+    let server = Server::start();
+    let port = server.address.port();
+    let lines = |level: &str| {
+        format!(
+            "relayhost = [127.0.0.1]:{port}\nsmtp_connection_cache_destinations = [127.0.0.1]:{port}\n\
+             smtp_connection_cache_time_limit = 250s\nsmtp_tls_security_level = {level}\n"
+        )
+    };
+    let daemon = Daemon::start("kept-across-reload", &lines("none"));
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    let mut send = |content: &str| {
+        let said = client.transaction("a@client.test", &["reader@far.test"], content);
+        assert!(said.starts_with("250"), "{said}");
+    };
+    let opened = || server.heard().iter().filter(|line| *line == "GREETING").count();
+    send("first\r\n");
+    _ = server.wait(1);
+    daemon.wait_until_the_queue_is_empty();
+    send("second\r\n");
+    _ = server.wait(2);
+    daemon.wait_until_the_queue_is_empty();
+    assert_eq!((opened(), server.open()), (1, 1), "both went over one connection, and it is kept");
+
+    daemon.write_main_cf(&lines("encrypt"));
+    assert!(daemon.command(&["reload"]).status.success(), "{}", daemon.log());
+    send("third\r\n");
+    _ = daemon.wait_for_log("status=deferred");
+    assert_eq!(server.count(), 2, "what must be encrypted went over a connection in the clear");
+    wait_for("the connection of before to end", || (server.open() == 0).then_some(()));
+}

@@ -14,7 +14,7 @@ mod tests;
 mod wiring;
 
 pub use crate::delivery::Loss;
-pub use wiring::{Config, Outbound, STAGES};
+pub use wiring::{Config, Outbound, STAGES, serves};
 
 use crate::ask::{Answer, Question};
 use crate::event::Event;
@@ -36,17 +36,6 @@ pub enum Endpoint {
     },
     /// A socket of this host; the path is absolute or relative to the queue directory.
     Unix(String),
-}
-
-/// Everything that makes two connections the same (design.md 5): a connection is reused under an equal key only.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionKey {
-    /// Service of master.cf.
-    pub transport: String,
-    /// Where to.
-    pub endpoint: Endpoint,
-    /// Level of TLS, and the name that the certificate must show.
-    pub tls: TlsDemand,
 }
 
 /// What a connection must prove.
@@ -133,8 +122,9 @@ pub enum Effect {
     Progress(Box<Settled>),
     /// The attempt has ended.
     Settle(Box<Settled>),
-    /// The connection is idle and worth keeping: it takes another [`Input::Attempt`] for the same destination until it says [`Effect::Close`].
-    Park(ConnectionKey),
+    /// The connection is idle and worth keeping: it takes another [`Input::Attempt`] for the same destination under the same
+    /// configuration ([`serves`]) until it says [`Effect::Close`].
+    Park,
     /// Log this.
     Event(Event),
     /// Send this to the postmaster ([`crate::report::notice`]): a connection has ended on which there was trouble.

@@ -229,7 +229,7 @@ impl State {
                 self.settle(&settled.outcomes);
                 Waits::Write
             }
-            Some(Effect::Park(_)) => {
+            Some(Effect::Park) => {
                 if let Some(line) = &mut self.line {
                     line.parked = Some(self.now.mono);
                 }

@@ -192,7 +192,7 @@ impl Live {
                 let message = task.message;
                 self.progress(scope, id, message, settled.outcomes);
             }
-            Some(Effect::Park(_)) => {
+            Some(Effect::Park) => {
                 task.at = At::Parked;
                 self.close_reader(who);
                 self.work.push_back(Work::Wake(who));

@@ -12,7 +12,7 @@ mod stages;
 pub use stages::STAGES;
 
 use super::job::Job;
-use super::{ConnectionKey, Effect, Endpoint, Input, TlsDemand};
+use super::{Effect, Endpoint, Input, TlsDemand};
 use crate::ask::{Facts, Question};
 use crate::delivery::{self, Delivery, Ended, Host, Loss, Params, Peer, Protocol, TlsLevel};
 use crate::event::Event;
@@ -62,6 +62,15 @@ impl Config {
         params.hosts.best_mx_transport.clear();
         Self { params: Arc::new(params), ..self.clone() }
     }
+}
+
+/// Whether a connection that was opened under one configuration may be used under another: only if they are the very same one.
+///
+/// A reload makes new ones, so that no kept connection outlives what it was opened for: mail that must be encrypted since then never
+/// goes over one in the clear, and its questions are not answered from tables of before. Postfix's clients end at a reload, too.
+#[must_use]
+pub fn serves(kept: &Arc<Config>, wanted: &Arc<Config>) -> bool {
+    Arc::ptr_eq(kept, wanted)
 }
 
 /// What the joint waits for.
@@ -149,6 +158,12 @@ impl Outbound {
             stale_reads: 0,
             out: Outbox::new(),
         }
+    }
+
+    /// The configuration that it was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
     }
 
     /// True when it takes an [`Input::Attempt`].
@@ -319,14 +334,9 @@ impl Outbound {
         let Some(connection) = self.connection.as_mut().filter(fit) else {
             return self.leave(now, AfterQuit::Idle);
         };
-        let key = ConnectionKey {
-            transport: connection.transport.clone(),
-            endpoint: connection.endpoint.clone(),
-            tls: Self::demand(&connection.level, connection.delivery.peer()),
-        };
         let until = now.mono.after(cache.time_limit).min(connection.opened.after(cache.reuse_time_limit));
         self.stage = Stage::Parked(until);
-        self.out.put(Effect::Park(key));
+        self.out.put(Effect::Park);
     }
 
     /// The connection is no more; the postmaster hears of its troubles.
