@@ -10,6 +10,7 @@
 mod decisions;
 #[cfg(test)]
 pub(crate) mod dialogues;
+mod memory;
 mod naming;
 mod received;
 mod telling;
@@ -55,6 +56,8 @@ pub enum Input<'a> {
     Committed(Result<(), Refusal>),
     /// The daemon is stopping: finish the transaction, then 421.
     Drain,
+    /// There is no memory for the content that comes ([`Inbound::held`], `content_memory_limit`): refuse it when it ends.
+    Crowded,
 }
 
 /// What the driver shall do.
@@ -470,6 +473,7 @@ impl Machine for Inbound {
                 self.draining = true;
                 self.session.handle_input(now, session::Input::Drain);
             }
+            Input::Crowded => self.session.handle_input(now, session::Input::Crowded),
             Input::Committed(result) => self.committed(now, result),
             Input::Answer(answer) => {
                 // An answer that nobody waits for came after the connection was lost.

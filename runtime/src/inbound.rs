@@ -149,6 +149,9 @@ where
                 self.send_notices().await;
             }
             match next {
+                Next::Wait if !staged.hold(&self.shared, self.machine.held()) => {
+                    self.tell(Some(Input::Crowded));
+                }
                 Next::Wait => match &mut asking {
                     None => self.wait(&mut most).await,
                     Some(question) => {

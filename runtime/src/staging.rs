@@ -60,12 +60,23 @@ impl Budget {
 #[derive(Debug)]
 struct Share {
     budget: Arc<Budget>,
+    /// For what is staged.
     octets: u64,
+    /// For what the machine keeps, or was refused.
+    held: u64,
+    /// Of it, what was not refused.
+    granted: u64,
+}
+
+impl Share {
+    const fn of(budget: Arc<Budget>) -> Self {
+        Self { budget, octets: 0, held: 0, granted: 0 }
+    }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.budget.give_back(self.octets);
+        self.budget.give_back(self.octets + self.granted);
     }
 }
 
@@ -107,9 +118,26 @@ impl Stage {
         self.tell(shared, StagingInput::Octets(octets)).await;
     }
 
+    /// Takes memory for so many octets that the machine keeps of the message, beside what is staged; false where there is none. Who was
+    /// refused is not asked again for the same octets, and what was once taken stays until the message is done.
+    pub fn hold<E: Environment>(&mut self, shared: &Shared<E>, octets: u64) -> bool {
+        if octets <= self.share.as_ref().map_or(0, |share| share.held) {
+            return true;
+        }
+        let share = self.share.get_or_insert_with(|| Share::of(Arc::clone(&shared.budget)));
+        let more = octets.saturating_sub(share.held);
+        share.held = octets;
+        if share.budget.take(more) {
+            share.granted += more;
+            return true;
+        }
+        shared.budget.warn(shared.env.now().mono);
+        false
+    }
+
     /// Takes memory for so many octets more. Beyond what stays in memory of one content it goes to its file as fast as it comes.
     fn grow(&mut self, budget: &Arc<Budget>, octets: u64) -> bool {
-        let share = self.share.get_or_insert_with(|| Share { budget: Arc::clone(budget), octets: 0 });
+        let share = self.share.get_or_insert_with(|| Share::of(Arc::clone(budget)));
         let more = octets.min(INLINE_CONTENT_MAX.saturating_sub(share.octets));
         let taken = more == 0 || budget.take(more);
         if taken {

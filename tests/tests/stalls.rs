@@ -107,13 +107,18 @@ impl Drop for Standstill {
 
 /// A message on its way: everything is said but its end.
 fn begin(daemon: &Daemon, octets: usize) -> Client {
+    begin_with(daemon, "Subject: x\r\n\r\n", &"x".repeat(98), octets)
+}
+
+/// The same: so many octets of one line behind a first part.
+fn begin_with(daemon: &Daemon, first: &str, line: &str, octets: usize) -> Client {
     let mut client = daemon.client();
     for command in ["EHLO client.test", "MAIL FROM:<a@client.test>", "RCPT TO:<b@here.test>", "DATA"] {
         let reply = client.say(command);
         assert!(reply.starts_with(['2', '3']), "{command}: {reply}");
     }
-    let line = format!("{}\r\n", "x".repeat(98));
-    client.send(format!("Subject: x\r\n\r\n{}", line.repeat(octets / line.len())).as_bytes());
+    let line = format!("{line}\r\n");
+    client.send(format!("{first}{}", line.repeat(octets / line.len())).as_bytes());
     client
 }
 
@@ -167,12 +172,25 @@ fn a_disk_that_stands_still_refuses_mail_before_memory_is_full() {
 
 #[test]
 fn slow_clients_do_not_fill_memory_either() {
-    let daemon = Daemon::start("dribble", LIMIT);
+    stop_within_content("dribble", |daemon| begin(daemon, OCTETS));
+}
+
+/// The session looks at headers, and keeps them until they end.
+#[test]
+fn clients_whose_headers_never_end_do_not_fill_memory_either() {
+    stop_within_content("endless-headers", |daemon| {
+        begin_with(daemon, "X-Long: x\r\n", &format!("\t{}", "x".repeat(97)), OCTETS)
+    });
+    stop_within_content("many-fields", |daemon| begin_with(daemon, "", "a:", OCTETS));
+}
+
+fn stop_within_content(name: &str, begin: impl Fn(&Daemon) -> Client) {
+    let daemon = Daemon::start(name, LIMIT);
     let first = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: 0\r\n\r\nbody\r\n");
     assert!(first.starts_with("250"), "{first}");
     _ = daemon.wait_for_mail("b", 1);
     let mut growth = Growth::of(&daemon);
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| begin(&daemon, OCTETS)).collect();
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| begin(&daemon)).collect();
     // None has ended its content, so what is read is there, or was refused.
     wait_until_all_is_read(&daemon);
     _ = daemon.wait_for_log("content_memory_limit");

@@ -109,6 +109,12 @@ impl Cleanup {
         self.stored
     }
 
+    /// Octets of memory that its header takes.
+    #[must_use]
+    pub const fn held(&self) -> u64 {
+        self.reader.held() as u64
+    }
+
     /// Hops so far: `Received:` fields in the content (with ours, hopcount_limit is checked in [`Cleanup::finish`]).
     #[must_use]
     pub fn hops(&self) -> u32 {

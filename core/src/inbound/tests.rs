@@ -154,3 +154,38 @@ fn two_machines_with_one_past_are_equal() {
     assert_eq!(inbound, copy);
     assert_eq!(hash(&inbound), hash(&copy));
 }
+
+#[test]
+fn a_message_for_which_there_is_no_memory_is_forgotten_and_refused_at_its_end() {
+    let mut inbound = in_data();
+    let header = "y".repeat(100_000);
+    say(&mut inbound, &format!("Subject: x\r\nX-Long: {header}"));
+    assert!(inbound.held() >= 100_000, "{}", inbound.held());
+    inbound.handle_input(now(), Input::Crowded);
+    assert_eq!(drain(&mut inbound, |effect| matches!(effect, Effect::Unstage)).1, Some(Effect::Unstage));
+    assert_eq!(inbound.held(), 0, "what will be refused takes no memory");
+    assert_eq!(say(&mut inbound, &header), "");
+    assert_eq!(inbound.held(), 0);
+    let said = say(&mut inbound, "\r\n\r\nbody\r\n.\r\n");
+    assert!(said.starts_with("452 4.3.1 "), "{said}");
+    assert!(say(&mut inbound, "NOOP\r\n").starts_with("250 "), "and the session goes on");
+}
+
+#[test]
+fn between_chunks_there_may_be_no_memory_either() {
+    let mut inbound = in_data();
+    say(&mut inbound, ".\r\n");
+    for line in
+        ["EHLO client.example\r\n", "MAIL FROM:<a@client.example>\r\n", "RCPT TO:<b@here.example>\r\n"]
+    {
+        assert!(say(&mut inbound, line).starts_with("250"), "{line}");
+    }
+    assert!(say(&mut inbound, "BDAT 9\r\nA: b\r\nC: ").starts_with("250 "));
+    inbound.handle_input(now(), Input::Crowded);
+    assert_eq!(drain(&mut inbound, |effect| matches!(effect, Effect::Unstage)).1, Some(Effect::Unstage));
+    let said = say(&mut inbound, "BDAT 3 LAST\r\nd\r\n");
+    assert!(said.starts_with("452 4.3.1 "), "{said}");
+    // Nobody sends anything now: then it means nothing.
+    inbound.handle_input(now(), Input::Crowded);
+    assert_eq!(say(&mut inbound, "NOOP\r\n"), "250 2.0.0 Ok\r\n");
+}

@@ -78,6 +78,7 @@ pub enum SessionFact {
     Drain,
     /// Only time passed.
     Time,
+    Crowded,
 }
 
 impl SessionFact {
@@ -92,6 +93,7 @@ impl SessionFact {
             Input::Identified(id) => Self::Identified(*id),
             Input::Committed(result) => Self::Committed(*result),
             Input::Drain => Self::Drain,
+            Input::Crowded => Self::Crowded,
         }
     }
 
@@ -107,6 +109,7 @@ impl SessionFact {
             Self::Identified(id) => Input::Identified(*id),
             Self::Committed(result) => Input::Committed(*result),
             Self::Drain => Input::Drain,
+            Self::Crowded => Input::Crowded,
             Self::Time => return None,
         })
     }

@@ -205,8 +205,20 @@ impl Session {
         self.outbox.put(output);
     }
 
+    /// There is no memory for what comes: it passes, and is refused at its end.
+    pub(super) fn crowded(&mut self) {
+        let comes = matches!(self.stage, Stage::Content(_)) || matches!(self.chunks, Chunks::Open(_));
+        let transaction =
+            self.transaction.as_mut().filter(|transaction| comes && transaction.trouble.is_none());
+        if let Some(transaction) = transaction {
+            transaction.trouble = Some(Trouble::Crowded);
+            self.outbox.put(Output::Abandon);
+        }
+    }
+
     fn trouble(&self) -> Option<Reply> {
         match self.transaction.as_ref()?.trouble? {
+            Trouble::Crowded => Some(replies::NO_SPACE.reply()),
             Trouble::TooBig => Some(replies::MESSAGE_TOO_BIG.reply()),
             Trouble::BareLf => {
                 let mut reply = replies::BARE_LF.reply();

@@ -84,6 +84,8 @@ pub enum Input<'a> {
     Identified(QueueId),
     /// The message of [`Output::Finish`] is durable (or was to be thrown away), or why not.
     Finished(Result<(), Refused>),
+    /// There is no memory for the content that comes.
+    Crowded,
     /// Finish the transaction, then 421.
     Drain,
 }

@@ -434,6 +434,7 @@ impl Machine for Session {
             Input::Identified(id) => self.identified(now, id),
             Input::Finished(result) => self.finished(now, result),
             Input::Drain => self.draining = true,
+            Input::Crowded => self.crowded(),
         }
         self.run(now);
     }

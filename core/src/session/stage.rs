@@ -181,6 +181,8 @@ pub(crate) enum Trouble {
     TooBig,
     /// It has a bare LF, which the configuration does not want.
     BareLf,
+    /// There is no memory for it.
+    Crowded,
 }
 
 /// Content that is coming.

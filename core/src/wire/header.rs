@@ -138,9 +138,16 @@ impl HeaderReader {
             self.stop_at_bound();
         }
         if self.end.is_some() {
-            // The body that came in the same chunk is not ours to keep.
+            // The body that came in the same chunk is not ours to keep, nor is its room.
             self.octets.truncate(self.length());
+            self.octets.shrink_to_fit();
         }
+    }
+
+    /// Octets of memory that it has taken.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.octets.capacity() + self.fields.capacity() * size_of::<Field>()
     }
 
     /// No more content comes. A last line without CRLF belongs to the body.
@@ -265,6 +272,16 @@ mod tests {
         assert_eq!(reader.end(), Some(End::Bound));
         assert_eq!(reader.fields().len(), 1);
         assert_eq!(reader.length(), 6);
+    }
+
+    #[test]
+    fn what_it_holds_is_counted_and_of_a_body_that_came_along_nothing_is_held() {
+        let mut reader = HeaderReader::new(1 << 20);
+        reader.push(&b"X: y\r\n".repeat(1_000));
+        assert!(reader.held() >= 1_000 * (6 + size_of::<Field>()), "{}", reader.held());
+        let mut reader = HeaderReader::new(1 << 20);
+        reader.push(&[b"To: a\r\n\r\n".to_vec(), vec![b'x'; 60_000]].concat());
+        assert!(reader.held() < 200, "{}", reader.held());
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(super) fn session_fact(
         SessionFact::Committed(Ok(())) => "the message is durable".to_owned(),
         SessionFact::Committed(Err(why)) => format!("the message could not be made durable: {why:?}"),
         SessionFact::Drain => "the daemon stops".to_owned(),
+        SessionFact::Crowded => "there is no memory for the content".to_owned(),
         SessionFact::Time => "time passes".to_owned(),
     }
 }
