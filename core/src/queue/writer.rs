@@ -176,7 +176,11 @@ impl Log {
             };
             match self.rotate(item.0, item.1) {
                 Taken::Yes => {}
-                Taken::Later => return,
+                Taken::Later => {
+                    // As above: a time that has come and leads to nothing would be asked for again and again until there is a segment.
+                    self.writer.claim_at = None;
+                    return;
+                }
                 Taken::Never(why) => self.refuse_first(why),
             }
         }

@@ -192,6 +192,9 @@ impl World {
         self.now = self.now.after(duration);
         self.log.handle_timeout(self.now);
         self.drain();
+        // A driver that is told so asks again at once, and again: a thread spins until an operation ends.
+        let next = self.log.next_timeout();
+        assert!(next.is_none_or(|at| at > self.now.mono), "the time {next:?} has come, and led to nothing");
     }
 
     /// Lets all operations end and all timers of the next seconds fire.
