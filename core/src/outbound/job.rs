@@ -36,6 +36,8 @@ pub(super) struct Job {
     bad: Option<Diagnosis>,
     /// A host took part in a transaction.
     spoke: bool,
+    /// A host was there, and what it did not take it refused recipient by recipient.
+    there: bool,
     started: Instant,
     /// When the last server became ready.
     ready: Option<Instant>,
@@ -76,6 +78,7 @@ impl Job {
             unbound: Vec::new(),
             bad: None,
             spoke: false,
+            there: false,
             started: now,
             ready: None,
         }
@@ -114,6 +117,8 @@ impl Job {
             self.spoke = true;
         }
         self.bad = None;
+        let of_host = |verdict: &Verdict| matches!(verdict, Verdict::Refused { reach: Reach::Host, .. });
+        self.there |= ended.ready && !ended.verdicts.iter().any(of_host);
         for (place, verdict) in self.remaining().into_iter().zip(ended.verdicts) {
             let outcome = match verdict {
                 Verdict::Accepted { diagnosis, last_hop_for_dsn } => {
@@ -163,7 +168,9 @@ impl Job {
 
     fn feedback(&self) -> Feedback {
         match &self.bad {
-            Some(diagnosis) => Feedback::Bad(diagnosis.clone()),
+            // One that greylists, say, is no reason to let the destination rest because its second host is dead.
+            Some(diagnosis) if !self.there => Feedback::Bad(diagnosis.clone()),
+            Some(_) => Feedback::Good,
             None if self.spoke => Feedback::Good,
             None => Feedback::Neutral,
         }
