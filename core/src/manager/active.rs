@@ -1,6 +1,6 @@
 //! A message of the active queue: loaded, partly routed, under way.
 
-use crate::mail::{AttemptId, Diagnosis, Message, Outcome, QueueId, Standing};
+use crate::mail::{AttemptId, Diagnosis, Message, Outcome, Piece, QueueId, Recipient, Standing};
 use crate::manager::reports::Draft;
 use crate::schedule::Place;
 use crate::time::{Duration, Instant};
@@ -8,6 +8,32 @@ use crate::wire::Mailbox;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+
+/// Octets of memory that one place of the active queue stands for (`qmgr_message_active_limit`). A letter needs a few; one with a
+/// thousand recipients or a header that was edited takes as many places as it needs, so that active mail is bounded in memory
+/// and not in number alone (decision 0046).
+const OCTETS_PER_PLACE: u64 = 10 * 1024;
+
+/// What a recipient takes beside its texts: in the envelope, among the standings, aboard, and in the scheduler.
+const OCTETS_PER_RECIPIENT: u64 = 256;
+
+/// How many places of the active queue a message takes.
+fn places_of(message: &Message) -> usize {
+    let text = |mailbox: &Mailbox| (mailbox.local().len() + mailbox.domain().len()) as u64;
+    let recipient = |recipient: &Recipient| {
+        let original = recipient.original.as_ref().map_or(0, text);
+        let orcpt = recipient.orcpt.as_ref().map_or(0, |orcpt| orcpt.address.len() as u64);
+        // The address is there a second time while it is aboard.
+        OCTETS_PER_RECIPIENT + 2 * text(&recipient.address) + original + orcpt
+    };
+    let recipients: u64 = message.envelope.recipients.iter().map(recipient).sum();
+    let literal = |piece: &Piece| match piece {
+        Piece::Literal(octets) => octets.len() as u64,
+        Piece::Stored { .. } => 0,
+    };
+    let literals: u64 = message.pieces.0.iter().map(literal).sum();
+    usize::try_from((recipients + literals).div_ceil(OCTETS_PER_PLACE)).unwrap_or(usize::MAX).max(1)
+}
 
 /// Where a message goes when all that it waits for is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -40,6 +66,8 @@ pub(super) struct Active {
     pub(super) standing: Vec<Standing>,
     /// How many of them wait.
     waiting: usize,
+    /// Places of the active queue that it takes.
+    pub(super) places: usize,
     /// Its place among all active messages.
     pub(super) sequence: u64,
     /// When it became active.
@@ -77,6 +105,7 @@ impl Active {
             message: None,
             standing: Vec::new(),
             waiting: 0,
+            places: 1,
             sequence,
             since,
             age_before,
@@ -104,6 +133,7 @@ impl Active {
         self.unread.reverse();
         self.waiting = self.unread.len();
         self.standing = standing;
+        self.places = places_of(&message);
         self.message = Some(message);
     }
 

@@ -19,8 +19,21 @@ impl Manager {
     pub(super) fn has_room(&self) -> bool {
         self.life == Life::Running
             && self.writer.is_well()
+            && !self.writer.is_behind()
             && self.loading < LOADS_MAX
-            && self.active.len() < self.params.active_limit
+            && self.free_places() > 0
+    }
+
+    /// Places of the active queue that are free.
+    pub(super) const fn free_places(&self) -> usize {
+        self.params.active_limit.saturating_sub(self.places)
+    }
+
+    /// Takes a message out of the active queue.
+    pub(super) fn take_out(&mut self, id: QueueId) -> Option<Active> {
+        let active = self.active.remove(&id)?;
+        self.places = self.places.saturating_sub(active.places);
+        Some(active)
     }
 
     /// A new message: it becomes active at once if nobody waits before it and there is room.
@@ -77,7 +90,9 @@ impl Manager {
         self.index.put(id, Queue::Active);
         self.last_sequence += 1;
         let age = self.index.get(id).map_or_else(Default::default, |entry| entry.age(now.mono));
-        self.active.insert(id, Active::new(self.last_sequence, now.mono, age));
+        let active = Active::new(self.last_sequence, now.mono, age);
+        self.places += active.places;
+        self.active.insert(id, active);
     }
 
     /// The log has read a message.
@@ -92,7 +107,7 @@ impl Manager {
             Err(why) => return self.unreadable(now, id, &why),
             Ok(None) => {}
         }
-        self.active.remove(&id);
+        _ = self.take_out(id);
         self.index.forget(id);
         let text = "the message is no longer in the queue".to_owned();
         self.outbox.put(Output::Event(Event::Trouble { program: "qmgr", id: Some(id), text }));
@@ -107,7 +122,9 @@ impl Manager {
     /// It is in memory: its recipients are routed, or what is left to do for it is done.
     fn begin(&mut self, now: Now, id: QueueId, message: Arc<Message>, standing: Vec<Standing>) {
         let Some(active) = self.active.get_mut(&id) else { return };
+        let before = active.places;
         active.fill(message, standing);
+        self.places = self.places.saturating_sub(before) + active.places;
         let Some(message) = &active.message else { return };
         self.index.learn_sites(id, &message.envelope, &active.standing);
         if active.wish == Wish::Delete || active.wish == Wish::Hold {

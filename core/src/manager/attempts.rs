@@ -57,7 +57,7 @@ fn softened(outcome: Outcome) -> Outcome {
 impl Manager {
     /// True when attempts may start.
     pub(super) fn may_start(&self) -> bool {
-        self.life == Life::Running && self.writer.is_well()
+        self.life == Life::Running && self.writer.is_well() && !self.writer.is_behind()
     }
 
     /// Starts what the scheduler permits.

@@ -192,7 +192,7 @@ impl Manager {
 
     /// It is active no longer.
     pub(super) fn leave(&mut self, now: Now, id: QueueId, leaving: Leaving) {
-        let Some(active) = self.active.remove(&id) else { return };
+        let Some(active) = self.take_out(id) else { return };
         self.aboard = self.aboard.saturating_sub(active.aboard.len());
         _ = self.scheduler.withdraw(now.mono, id);
         match (leaving, active.wish) {

@@ -127,6 +127,8 @@ pub struct Manager {
     life: Life,
     index: Index,
     active: BTreeMap<QueueId, Active>,
+    /// Places of the active queue that they take: by memory, at least one each.
+    places: usize,
     /// Active messages that are being loaded.
     loading: usize,
     /// Recipients aboard of all active messages.
@@ -165,6 +167,7 @@ impl Manager {
             life: Life::Recovering,
             index: Index::default(),
             active: BTreeMap::new(),
+            places: 0,
             loading: 0,
             aboard: 0,
             attempts: BTreeMap::new(),

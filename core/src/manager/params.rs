@@ -14,7 +14,7 @@ pub struct Params {
     pub schedule: schedule::Params,
     /// When mail is tried again, and when it is too old.
     pub retry: RetryRule,
-    /// Messages in the active queue (`qmgr_message_active_limit`).
+    /// Places in the active queue (`qmgr_message_active_limit`): one for a letter, more for what needs more memory.
     pub active_limit: usize,
     /// Recipients that are routed or under way (`qmgr_message_recipient_limit`).
     pub recipient_limit: usize,

@@ -4,10 +4,10 @@
 //! crash leaves the one or the other. While it is being made, orders leave the old one alone: it is on its way out. One that can not be made leaves everything as it was.
 
 use crate::mail::{AttemptId, Diagnosis, Outcome, QueueId};
-use crate::manager::Manager;
 use crate::manager::active::Running;
 use crate::manager::attempts::{Via, complete};
 use crate::manager::writing::Write;
+use crate::manager::{Life, Manager};
 use crate::time::Now;
 use crate::wire::EnhancedStatus;
 
@@ -43,7 +43,8 @@ impl Manager {
     /// A message has become active: where an operator wants that, all its recipients that wait go to a new one.
     pub(super) fn requeue(&mut self, now: Now, id: QueueId) {
         let wanted = self.index.get(id).is_some_and(|entry| entry.requeued);
-        if !wanted || !self.may_start() {
+        // A disk that is merely behind keeps nobody from it: its recipients would go their old way, and the order be lost.
+        if !wanted || self.life != Life::Running || !self.writer.is_well() {
             return;
         }
         if let Some(entry) = self.index.get_mut(id) {

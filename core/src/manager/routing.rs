@@ -178,7 +178,7 @@ impl Manager {
 
     /// Sets a message aside whose every destination has more waiting than active places are free.
     fn park(&mut self, now: Now, id: QueueId, targets: &BTreeMap<Target, Vec<(u32, Mailbox)>>) -> bool {
-        let free = self.params.active_limit.saturating_sub(self.active.len());
+        let free = self.free_places();
         let congested = |target: &Target| match self.scheduler.standing(target) {
             Standing::Open(entries) => entries as usize > free,
             Standing::Throttled(_) => false,
@@ -201,7 +201,7 @@ impl Manager {
             self.warn_of_clog(now, &name.1, entries);
         }
         self.tell_parked(id, &name.1, free);
-        self.active.remove(&id);
+        _ = self.take_out(id);
         self.aboard = self.aboard.saturating_sub(aboard);
         _ = self.scheduler.withdraw(now.mono, id);
         let age = self.index.get(id).map_or_else(Default::default, |entry| entry.age(now.mono));
@@ -216,7 +216,7 @@ impl Manager {
 
     /// A destination has less to do: one that was set aside for it may come, and one for each that came back from it.
     pub(super) fn room_at(&mut self, now: Now, name: &(usize, String), waiting: u32, back: usize) {
-        let free = self.params.active_limit.saturating_sub(self.active.len());
+        let free = self.free_places();
         if waiting == 0 || (waiting as usize) < free {
             self.wake_parked(now, name, back + 1);
         }

@@ -50,12 +50,13 @@ impl Manager {
     }
 
     pub(super) fn tell_admission(&mut self, id: QueueId, queue: Queue) {
-        let (active, limit) = (self.active.len(), self.params.active_limit);
-        let well = self.writer.is_well();
+        let (active, limit) = (self.places, self.params.active_limit);
+        let (well, behind) = (self.writer.is_well(), self.writer.is_behind());
         self.because.note(|| match queue {
             Queue::Active => format!("{id}: active at once: no mail waits before it, and {active} of {limit} places are taken (qmgr_message_active_limit)"),
             Queue::Hold => format!("{id}: on hold, as a rule said"),
             _ if !well => format!("{id}: waits in incoming: the disk takes no outcomes"),
+            _ if behind => format!("{id}: waits in incoming: the disk is behind with outcomes"),
             _ => format!("{id}: waits in incoming: other mail came before it, or {active} of {limit} places are taken (qmgr_message_active_limit)"),
         });
     }

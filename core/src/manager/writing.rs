@@ -1,7 +1,8 @@
 //! What must be on disk, and what happens when the disk refuses.
 //!
 //! A refused write is kept and tried again until it succeeds: its outcomes hold in memory meanwhile, so a recipient that was
-//! reached is not reached again by this process. No attempt starts while a write is refused, since a crash would repeat it.
+//! reached is not reached again by this process. No attempt starts while a write is refused, or while many are unanswered, since a
+//! crash would repeat it.
 //! What is kept is bounded by what was active when the trouble began.
 
 use crate::event::Event;
@@ -14,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// The pause before a refused write is tried again, the first time; it doubles.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// Writes that may be unanswered while mail is still sent. A disk that stands still answers none: what is sent meanwhile would be sent again
+/// after a kill, and its outcomes fill memory. On one that works, a batch of this many is answered within milliseconds.
+const UNANSWERED_MAX: usize = 256;
 /// The longest such pause.
 const PAUSE_MOST: Duration = Duration::from_secs(60);
 
@@ -43,6 +47,11 @@ impl Writer {
     /// True when the disk takes what we write.
     pub(super) fn is_well(&self) -> bool {
         self.retry_at.is_none()
+    }
+
+    /// True when so many writes are unanswered that no more mail is sent.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending.len() >= UNANSWERED_MAX
     }
 
     /// True when nothing waits to be written.

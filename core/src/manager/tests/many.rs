@@ -39,6 +39,31 @@ fn a_black_hole_leaves_active_places_to_others() {
 }
 
 #[test]
+fn active_mail_is_bounded_in_memory_and_not_in_number_alone() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    let crowd = |n: u64| (0..100).map(|r| format!("reader{r}@d{n}.example")).collect::<Vec<_>>();
+    for n in 1..=20 {
+        toy.manner(&format!("d{n}.example"), Manner::Hangs);
+        toy.send(n, &crowd(n).iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    // Each has 30 KB of recipients: three places of 10 KB.
+    assert_eq!(toy.manager.active_messages(), 7);
+    (1..=20).for_each(|n| toy.release(&format!("d{n}.example"), Manner::Takes));
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert_eq!((toy.taken.len(), toy.manager.places), (2_000, 0), "and every place is free again");
+}
+
+#[test]
+fn a_mailing_larger_than_all_places_comes_alone() {
+    let mut toy = Toy::new(Params { active_limit: 3, ..params() });
+    let crowd: Vec<String> = (0..1_000).map(|r| format!("reader{r}@list.example")).collect();
+    toy.send(1, &crowd.iter().map(String::as_str).collect::<Vec<_>>());
+    toy.send(2, &["a@yes.example"]);
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert_eq!(toy.taken.len(), 1_001);
+}
+
+#[test]
 fn a_backlog_for_one_smarthost_is_not_loaded_again_and_again() {
     let mut toy = Toy::new(Params { active_limit: 100, ..params() });
     toy.manner("hub.example", Manner::Hangs);

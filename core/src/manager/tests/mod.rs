@@ -49,6 +49,9 @@ pub(super) struct Toy {
     /// Recipient and how often it was taken.
     pub(super) taken: BTreeMap<(QueueId, u32), u32>,
     pub(super) disk_refuses: bool,
+    /// Writes are not answered until [`Toy::disk_goes_on`].
+    pub(super) disk_hangs: bool,
+    held_back: Vec<Input>,
     pub(super) reports_refused: bool,
     /// Cleanup refuses reports to these.
     pub(super) untakable: Vec<&'static str>,
@@ -104,6 +107,8 @@ impl Toy {
             running: Vec::new(),
             taken: BTreeMap::new(),
             disk_refuses: false,
+            disk_hangs: false,
+            held_back: Vec::new(),
             reports_refused: false,
             untakable: Vec::new(),
             tables_broken: false,
@@ -235,6 +240,14 @@ impl Toy {
         }
     }
 
+    /// The disk answers all that it was asked for.
+    pub(super) fn disk_goes_on(&mut self) {
+        self.disk_hangs = false;
+        let held_back = std::mem::take(&mut self.held_back);
+        self.inputs.extend(held_back);
+        self.answer();
+    }
+
     /// Those that hung are made.
     pub(super) fn end_requeues(&mut self) {
         self.requeues_hang = false;
@@ -272,7 +285,8 @@ impl Toy {
                 if result.is_ok() {
                     changes.into_iter().for_each(|change| self.fold(change));
                 }
-                self.inputs.push_back(Input::Appended(ticket, result));
+                let answer = Input::Appended(ticket, result);
+                if self.disk_hangs { self.held_back.push(answer) } else { self.inputs.push_back(answer) }
             }
             Output::Written(attempt) => self.written.push(attempt),
             Output::Report(plan) => {

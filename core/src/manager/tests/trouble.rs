@@ -1,6 +1,7 @@
 //! Disks that refuse, tables that break, clocks that jump.
 
 use super::*;
+use crate::mail::Selection;
 
 #[test]
 fn a_delivery_that_can_not_be_recorded_is_not_repeated() {
@@ -17,6 +18,34 @@ fn a_delivery_that_can_not_be_recorded_is_not_repeated() {
     assert!(toy.taken.values().all(|&times| times == 1) && toy.taken.len() == 2);
     assert!(toy.disk.is_empty());
     assert_eq!(toy.written.len(), 2);
+}
+
+/// A disk that stands still may lose no more to a kill than a moment's mail, and what it has not answered takes memory.
+#[test]
+fn no_more_mail_is_sent_while_the_disk_is_behind_with_outcomes() {
+    let mut toy = Toy::new(params());
+    toy.disk_hangs = true;
+    for n in 1..=1_000 {
+        toy.send(n, &["bob@yes.example"]);
+    }
+    assert_eq!(toy.taken.len(), 256, "what was sent, and is not known to be written down");
+    toy.disk_goes_on();
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert!(toy.taken.len() == 1_000 && toy.taken.values().all(|&times| times == 1));
+}
+
+#[test]
+fn an_order_to_requeue_is_not_lost_on_a_disk_that_is_behind() {
+    let mut toy = Toy::new(params());
+    toy.manner("no.example", Manner::Defers);
+    toy.send(2_000, &["bob@no.example"]);
+    toy.disk_hangs = true;
+    (1..=1_000).for_each(|n| toy.send(n, &["bob@yes.example"]));
+    // The order itself must be written: its answer comes behind those of all that was sent.
+    toy.tell(Input::Order(Ticket(7), Order::Requeue(Selection::Id(QueueId(2_000)))));
+    toy.disk_goes_on();
+    toy.pass(seconds(10));
+    assert_eq!(toy.moved.len(), 1, "{:?}", toy.log.last());
 }
 
 #[test]
