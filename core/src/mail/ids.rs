@@ -94,6 +94,10 @@ impl FromStr for QueueId {
     }
 }
 
+/// Clocks beyond this are not followed: a year before the microseconds of an id end, in 2112. An id that did not fit would be cut, and
+/// repeat one of long ago; counting on from the last one, there are ids for a million messages a second until then.
+const MICROS_BELIEVED: u64 = (1 << (64 - NODE_BITS)) - (1 << 45);
+
 /// Issues queue ids: the wall clock's microsecond, or the next one after the last issued.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QueueIds {
@@ -110,7 +114,8 @@ impl QueueIds {
 
     /// The next id.
     pub fn issue(&mut self, wall: Timestamp) -> QueueId {
-        self.last = u64::try_from(wall.0).unwrap_or(0).max(self.last + 1);
+        let clock = u64::try_from(wall.0).ok().filter(|micros| *micros < MICROS_BELIEVED).unwrap_or(0);
+        self.last = clock.max(self.last.saturating_add(1));
         QueueId::new(self.last, self.node)
     }
 }
@@ -144,6 +149,23 @@ mod tests {
         let first = ids.issue(Timestamp::from_seconds(100));
         let second = ids.issue(Timestamp::from_seconds(50));
         assert!(second > first);
+    }
+
+    #[test]
+    fn a_clock_that_is_a_century_ahead_repeats_no_id_either() {
+        let mut ids = QueueIds::new(3, QueueId::default());
+        let mut before = ids.issue(Timestamp::from_seconds(1_795_233_600));
+        for wall in [Timestamp(1 << 52), Timestamp(i64::MAX), Timestamp(i64::MIN), Timestamp((1 << 52) + 5)] {
+            let id = ids.issue(wall);
+            assert!(id > before && id.to_string().parse() == Ok(id), "{id} after {before}");
+            before = id;
+        }
+        assert_eq!(
+            before.micros(),
+            1_795_233_600_000_004,
+            "they are counted on, and the clock is followed again when it is right"
+        );
+        assert_eq!(ids.issue(Timestamp::from_seconds(1_795_233_700)).micros(), 1_795_233_700_000_000);
     }
 
     quickcheck::quickcheck! {
