@@ -196,6 +196,8 @@ const SHOWN: &[Row] = &[
         "floods, descriptors and memory used up",
         &[
             "tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins",
+            "tests/tests/surroundings.rs::without_new_threads_mail_is_taken_and_delivered_by_those_that_are_there",
+            "tests/tests/standing_still.rs::out_of_memory_it_refuses_or_ends_and_loses_nothing_that_it_answered",
             "tests/tests/stalls.rs::a_disk_that_stands_still_refuses_mail_before_memory_is_full",
             "tests/tests/limits.rs::the_51st_connection_of_one_client_is_sent_away",
         ],

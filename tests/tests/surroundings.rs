@@ -249,6 +249,41 @@ fn without_file_descriptors_clients_wait_and_nothing_spins() {
     _ = daemon.wait_for_mail("you", 2);
 }
 
+/// How many threads a process has.
+fn threads(process: u32) -> usize {
+    fs::read_dir(format!("/proc/{process}/task")).expect("it runs").count()
+}
+
+#[test]
+fn without_new_threads_mail_is_taken_and_delivered_by_those_that_are_there() {
+    let daemon = Daemon::start("threads", "");
+    let process = daemon.process();
+    let at_rest = threads(process);
+    let limit = |most: &str| {
+        let mut prlimit = Command::new(program("prlimit", "util-linux"));
+        run(prlimit.args(["--pid", &process.to_string(), &format!("--nproc={most}")]))
+    };
+    // More threads than at rest, for what blocks; then none may be made.
+    assert!(submit(&daemon, 8_000, "first@here.test").starts_with("250"));
+    _ = daemon.wait_for_mail("first", 1);
+    _ = limit("1");
+    // The runtime lets those go that have nothing to do: ten seconds, which are measured here, not waited for.
+    let (start, mut fewest) = (Instant::now(), usize::MAX);
+    while start.elapsed() < Duration::from_secs(13) {
+        fewest = fewest.min(threads(process));
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    println!("{at_rest} threads at the start, {fewest} at rest without new ones");
+    for number in 0..3 {
+        // Large enough for a file of its own, so that it takes a thread to stage it, another time to read it, and to deliver it.
+        assert!(submit(&daemon, 8_000, "second@here.test").starts_with("250"), "{number}");
+    }
+    _ = daemon.wait_for_mail("second", 3);
+    _ = limit("100000");
+    assert!(submit(&daemon, 8_000, "third@here.test").starts_with("250"));
+    _ = daemon.wait_for_mail("third", 1);
+}
+
 #[test]
 fn while_accepting_fails_clients_and_commands_wait_and_nothing_spins() {
     let mut daemon = Daemon::prepare("accepting", "", "");

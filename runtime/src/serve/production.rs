@@ -20,6 +20,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(30);
 /// The writer of a recording has so long to come to its end.
 const RECORDING_END_MAX: Duration = Duration::from_secs(2);
 
+/// More often than the runtime lets a thread go.
+const THREAD_BEAT: Duration = Duration::from_secs(5);
+
 /// Serves until it is told to stop.
 ///
 /// # Errors
@@ -43,6 +46,7 @@ pub async fn daemon(
     let (wishes, mut wished) = mpsc::channel(16);
     let stage = operate::Stage::open(&house, &setup, wishes)?;
     tokio::spawn(stage.run());
+    tokio::spawn(keep_a_thread());
     house.listen().await?;
     greet(&setup);
     let (wake, woken) = mpsc::channel(1);
@@ -68,6 +72,16 @@ pub async fn daemon(
     match lost {
         Some(why) => Err(Fault::new(Cause::System, format!("{why}; start the daemon again"))),
         None => Ok(()),
+    }
+}
+
+/// Sees to it that blocking work finds a thread. The runtime lets threads go that had nothing to do for ten seconds; where the system gives no
+/// new ones then (RLIMIT_NPROC, no memory for a stack), work that finds none would wait for ever.
+async fn keep_a_thread() {
+    let mut beat = tokio::time::interval(THREAD_BEAT);
+    loop {
+        beat.tick().await;
+        _ = tokio::task::spawn_blocking(|| ()).await;
     }
 }
 
