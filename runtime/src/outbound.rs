@@ -167,6 +167,16 @@ enum Next {
     Close,
 }
 
+/// How a connection's rest ends.
+enum EndOfRest {
+    /// It has another attempt.
+    Wanted(Assignment),
+    /// The pool has no use for it any more.
+    SentAway,
+    /// Its time is over, or the server ended it.
+    Over,
+}
+
 impl<E: Environment> Connection<E> {
     /// A task for an attempt.
     #[must_use]
@@ -394,21 +404,22 @@ impl<E: Environment> Connection<E> {
         self.content = None;
         let (name, mut incoming) = self.links.pool.park(&self.destination, self.machine.config());
         let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
-        let assignment = match &mut self.stream {
-            None => None,
+        let end = match &mut self.stream {
+            None => EndOfRest::Over,
             Some(stream) => tokio::select! {
                 biased;
-                assignment = &mut incoming => assignment.ok(),
+                assignment = &mut incoming => assignment.map_or(EndOfRest::SentAway, EndOfRest::Wanted),
                 // Whatever a server says to an idle client (421, or the end of the connection), it is over.
-                _ = stream.read(buffer) => None,
-                () = sleep(timeout) => None,
+                _ = stream.read(buffer) => EndOfRest::Over,
+                () = sleep(timeout) => EndOfRest::Over,
             },
         };
-        let assignment = match assignment {
-            Some(assignment) => Some(assignment),
-            None if self.links.pool.leave(&self.destination, name) => None,
-            // It was on its way at the very moment.
-            None => incoming.await.ok(),
+        let assignment = match end {
+            EndOfRest::Wanted(assignment) => Some(assignment),
+            EndOfRest::SentAway => None,
+            EndOfRest::Over if self.links.pool.leave(&self.destination, name) => None,
+            // It was on its way at the very moment, or is sent away.
+            EndOfRest::Over => incoming.await.ok(),
         };
         match assignment {
             Some(assignment) => self.begin(assignment),

@@ -156,24 +156,38 @@ fn seats_are_given_back_and_no_client_has_more_than_its_limit() {
 
 #[test]
 fn an_attempt_reaches_a_connection_or_comes_back_and_none_is_lost_between() {
-    explore(|| {
-        let pool = Arc::new(Pool::default());
-        let config = Arc::new(Config::default());
-        let attempt = Box::new(crate::outbound::empty_attempt("smtp", "there.test"));
-        let key = ("smtp".to_owned(), "there.test".to_owned());
-        let (name, mut incoming) = pool.park(&key, &config);
-        let connection = {
-            let (pool, key) = (Arc::clone(&pool), key.clone());
-            // Its time is over: it leaves, or an attempt is on its way to it.
-            thread::spawn(move || if pool.leave(&key, name) { None } else { Some(()) })
-        };
-        let (manager, _heard) = tokio::sync::mpsc::unbounded_channel();
-        let charge = Charge::new(&attempt, manager);
-        let reused = pool.reuse((attempt, charge), &config).is_ok();
-        let waited_for = connection.join().expect("no panic").is_some();
-        assert_eq!(reused, waited_for, "both sides agree who has the attempt");
-        assert_eq!(incoming.try_recv().is_ok(), reused);
-    });
+    explore(|| meet(true));
+}
+
+#[test]
+fn a_connection_of_before_a_reload_is_sent_away_or_leaves_and_the_attempt_comes_back() {
+    explore(|| meet(false));
+}
+
+/// A connection whose time is over, and an attempt under the same configuration or another.
+fn meet(same: bool) {
+    let pool = Arc::new(Pool::default());
+    let config = Arc::new(Config::default());
+    let attempt = Box::new(crate::outbound::empty_attempt("smtp", "there.test"));
+    let key = ("smtp".to_owned(), "there.test".to_owned());
+    let (name, mut incoming) = pool.park(&key, &config);
+    let connection = {
+        let (pool, key) = (Arc::clone(&pool), key.clone());
+        // It leaves, or somebody has taken it out: then it waits to hear why.
+        thread::spawn(move || !pool.leave(&key, name))
+    };
+    let (manager, _heard) = tokio::sync::mpsc::unbounded_channel();
+    let charge = Charge::new(&attempt, manager);
+    let wanted = if same { config } else { Arc::new(Config::default()) };
+    let reused = pool.reuse((attempt, charge), &wanted).is_ok();
+    let waits = connection.join().expect("no panic");
+    assert_eq!(reused, waits && same, "both sides agree who has the attempt");
+    let heard = incoming.try_recv();
+    assert_eq!(heard.is_ok(), reused);
+    assert!(
+        !waits || !matches!(heard, Err(tokio::sync::oneshot::error::TryRecvError::Empty)),
+        "it waits for nothing"
+    );
 }
 
 #[test]

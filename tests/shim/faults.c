@@ -12,8 +12,10 @@
  * library.
  */
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -31,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SYNC, WRITE, RENAME, OPEN, UNLINK, ALLOCATE, ACCEPT, READ, KINDS };
+enum { SYNC, WRITE, RENAME, OPEN, UNLINK, ALLOCATE, ACCEPT, READ, THREAD, KINDS };
 
 /* Actions below this are error numbers; from here on, a signal; then what is not done at all, with success. */
 enum { SIGNALS = 1000, NOTHING = 2000 };
@@ -356,6 +358,22 @@ int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
     }
   }
   return (int)syscall(SYS_accept4, fd, address, length, flags);
+}
+
+/* A limit of the system on threads, or no memory for a stack. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
+  static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+  if (control) {
+    struct kind *kind = &control->kinds[THREAD];
+    uint64_t count = __atomic_add_fetch(&kind->count, 1, __ATOMIC_SEQ_CST);
+    uint64_t from = __atomic_load_n(&kind->from, __ATOMIC_SEQ_CST);
+    if (from && count >= from && count - from < kind->length) {
+      __atomic_add_fetch(&kind->fired, 1, __ATOMIC_SEQ_CST);
+      return (int)kind->action;
+    }
+  }
+  if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
+  return real(thread, attributes, run, argument);
 }
 
 /* Replies that take responsibility. */

@@ -25,6 +25,8 @@ pub enum Kind {
     Allocate,
     Accept,
     Read,
+    /// pthread_create.
+    Thread,
 }
 
 /// What happens instead of the call.
@@ -38,7 +40,7 @@ pub enum Action {
     Nothing,
 }
 
-const KINDS: u64 = 8;
+const KINDS: u64 = 9;
 const KIND_OCTETS: u64 = 5 * 8;
 const CLOCK: u64 = KINDS * KIND_OCTETS;
 const RECORDING: u64 = CLOCK + 8;
@@ -48,7 +50,7 @@ const BUSY: u64 = BELOW + BELOW_MAX as u64;
 const CONTROL_OCTETS: u64 = BUSY + 8;
 
 // The library is compiled with these numbers, and asserts that its own are the same.
-const _: () = assert!(Kind::Read as u64 + 1 == KINDS, "a kind for each place");
+const _: () = assert!(Kind::Thread as u64 + 1 == KINDS, "a kind for each place");
 
 /// The switches.
 #[derive(Debug)]

@@ -256,30 +256,31 @@ fn threads(process: u32) -> usize {
 
 #[test]
 fn without_new_threads_mail_is_taken_and_delivered_by_those_that_are_there() {
-    let daemon = Daemon::start("threads", "");
+    let mut daemon = Daemon::prepare("threads", "", "");
+    let faults = Faults::new(daemon.path(), &daemon.path().join("spool"));
+    daemon.environment = faults.environment();
+    daemon.run();
     let process = daemon.process();
-    let at_rest = threads(process);
-    let limit = |most: &str| {
-        let mut prlimit = Command::new(program("prlimit", "util-linux"));
-        run(prlimit.args(["--pid", &process.to_string(), &format!("--nproc={most}")]))
-    };
-    // More threads than at rest, for what blocks; then none may be made.
+    // Large enough for a file of its own, so that it takes a thread to stage it, another time to read it, and to deliver it.
     assert!(submit(&daemon, 8_000, "first@here.test").starts_with("250"));
     _ = daemon.wait_for_mail("first", 1);
-    _ = limit("1");
+    let busy = threads(process);
+    faults.arm(Kind::Thread, 1, u64::MAX, Action::Fail(Errno::EAGAIN));
     // The runtime lets those go that have nothing to do: ten seconds, which are measured here, not waited for.
-    let (start, mut fewest) = (Instant::now(), usize::MAX);
+    let start = Instant::now();
     while start.elapsed() < Duration::from_secs(13) {
-        fewest = fewest.min(threads(process));
         std::thread::sleep(Duration::from_millis(200));
     }
-    println!("{at_rest} threads at the start, {fewest} at rest without new ones");
-    for number in 0..3 {
-        // Large enough for a file of its own, so that it takes a thread to stage it, another time to read it, and to deliver it.
-        assert!(submit(&daemon, 8_000, "second@here.test").starts_with("250"), "{number}");
-    }
+    println!("{busy} threads at work, {} at rest", threads(process));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            // At the same time, so that one thread is not enough for all of them.
+            scope.spawn(|| assert!(submit(&daemon, 8_000, "second@here.test").starts_with("250")));
+        }
+    });
     _ = daemon.wait_for_mail("second", 3);
-    _ = limit("100000");
+    assert!(faults.fired(Kind::Thread) > 0, "a thread was wanted, and there was none");
+    faults.disarm(Kind::Thread);
     assert!(submit(&daemon, 8_000, "third@here.test").starts_with("250"));
     _ = daemon.wait_for_mail("third", 1);
 }

@@ -306,7 +306,7 @@ fn a_connection_that_was_kept_since_before_a_reload_takes_no_mail_that_must_be_e
     let port = server.address.port();
     let lines = |level: &str| {
         format!(
-            "relayhost = [127.0.0.1]:{port}\nsmtp_connection_cache_destinations = [127.0.0.1]:{port}\n\
+            "relayhost = [127.0.0.1]:{port}\nsmtp_connection_cache_destinations = 127.0.0.1\n\
              smtp_connection_cache_time_limit = 250s\nsmtp_tls_security_level = {level}\n"
         )
     };
@@ -332,4 +332,7 @@ fn a_connection_that_was_kept_since_before_a_reload_takes_no_mail_that_must_be_e
     _ = daemon.wait_for_log("status=deferred");
     assert_eq!(server.count(), 2, "what must be encrypted went over a connection in the clear");
     wait_for("the connection of before to end", || (server.open() == 0).then_some(()));
+    let quits = server.heard().iter().filter(|line| *line == "QUIT").count();
+    assert_eq!((quits, opened()), (2, 2), "each connection has taken its leave: {:?}", server.heard());
+    assert!(!daemon.stderr().contains("panicked") && !daemon.log().contains("panicked"), "{}", daemon.log());
 }

@@ -1,6 +1,7 @@
 //! A message of the active queue: loaded, partly routed, under way.
 
-use crate::mail::{AttemptId, Diagnosis, Message, Outcome, Piece, QueueId, Recipient, Standing};
+use crate::mail::{AttemptId, Diagnosis, Message, Outcome, QueueId, Standing};
+use crate::manager::places::{footprint, places_of, remembered};
 use crate::manager::reports::Draft;
 use crate::schedule::Place;
 use crate::time::{Duration, Instant};
@@ -8,32 +9,6 @@ use crate::wire::Mailbox;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-
-/// Octets of memory that one place of the active queue stands for (`qmgr_message_active_limit`). A letter needs a few; one with a
-/// thousand recipients or a header that was edited takes as many places as it needs, so that active mail is bounded in memory
-/// and not in number alone (decision 0046).
-const OCTETS_PER_PLACE: u64 = 10 * 1024;
-
-/// What a recipient takes beside its texts: in the envelope, among the standings, aboard, and in the scheduler.
-const OCTETS_PER_RECIPIENT: u64 = 256;
-
-/// How many places of the active queue a message takes.
-fn places_of(message: &Message) -> usize {
-    let text = |mailbox: &Mailbox| (mailbox.local().len() + mailbox.domain().len()) as u64;
-    let recipient = |recipient: &Recipient| {
-        let original = recipient.original.as_ref().map_or(0, text);
-        let orcpt = recipient.orcpt.as_ref().map_or(0, |orcpt| orcpt.address.len() as u64);
-        // The address is there a second time while it is aboard.
-        OCTETS_PER_RECIPIENT + 2 * text(&recipient.address) + original + orcpt
-    };
-    let recipients: u64 = message.envelope.recipients.iter().map(recipient).sum();
-    let literal = |piece: &Piece| match piece {
-        Piece::Literal(octets) => octets.len() as u64,
-        Piece::Stored { .. } => 0,
-    };
-    let literals: u64 = message.pieces.0.iter().map(literal).sum();
-    usize::try_from((recipients + literals).div_ceil(OCTETS_PER_PLACE)).unwrap_or(usize::MAX).max(1)
-}
 
 /// Where a message goes when all that it waits for is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -66,7 +41,8 @@ pub(super) struct Active {
     pub(super) standing: Vec<Standing>,
     /// How many of them wait.
     waiting: usize,
-    /// Places of the active queue that it takes.
+    /// Octets of memory that it takes, and the places of the active queue that are counted for it.
+    octets: u64,
     pub(super) places: usize,
     /// Its place among all active messages.
     pub(super) sequence: u64,
@@ -100,12 +76,13 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub(super) const fn new(sequence: u64, since: Instant, age_before: Duration) -> Self {
+    pub(super) const fn new(sequence: u64, since: Instant, age_before: Duration, places: usize) -> Self {
         Self {
             message: None,
             standing: Vec::new(),
             waiting: 0,
-            places: 1,
+            octets: 0,
+            places,
             sequence,
             since,
             age_before,
@@ -132,8 +109,8 @@ impl Active {
         self.unread = waiting.map(|(number, _)| number).collect();
         self.unread.reverse();
         self.waiting = self.unread.len();
+        self.octets = footprint(&message, &standing);
         self.standing = standing;
-        self.places = places_of(&message);
         self.message = Some(message);
     }
 
@@ -161,12 +138,18 @@ impl Active {
         self.waiting
     }
 
+    /// Places of the active queue that it takes now.
+    pub(super) fn places_now(&self) -> usize {
+        places_of(self.octets)
+    }
+
     /// Takes down an outcome; false when the recipient had a final one already, or does not exist.
     pub(super) fn record(&mut self, number: u32, outcome: &Outcome) -> bool {
         let Some(standing) = self.standing.get_mut(number as usize) else { return false };
         if !matches!(standing, Standing::Waiting(_)) {
             return false;
         }
+        let before = remembered(standing);
         *standing = match outcome {
             Outcome::Deferred(why) => {
                 self.put_off = true;
@@ -177,6 +160,7 @@ impl Active {
                 Standing::Owed(outcome.clone())
             }
         };
+        self.octets = self.octets.saturating_sub(before).saturating_add(remembered(standing));
         true
     }
 

@@ -8,6 +8,7 @@ use crate::limits::{LOADS_MAX, ROUTE_PAGE_MAX};
 use crate::mail::{Loaded, Message, QueueId, Standing};
 use crate::manager::active::{Active, Leaving, Wish};
 use crate::manager::index::Queue;
+use crate::manager::places::{Places, footprint, places_of};
 use crate::manager::{Life, Manager, Output, Params};
 use crate::schedule::Scheduler;
 use crate::time::{Duration, Now};
@@ -24,15 +25,42 @@ impl Manager {
             && self.free_places() > 0
     }
 
+    /// True when a bulky one may, if another may at all.
+    pub(super) fn has_room_for_bulk(&self) -> bool {
+        self.places.has_room_for_bulk(self.params.active_limit)
+    }
+
     /// Places of the active queue that are free.
-    pub(super) const fn free_places(&self) -> usize {
-        self.params.active_limit.saturating_sub(self.places)
+    pub(super) fn free_places(&self) -> usize {
+        self.places.free(self.params.active_limit)
+    }
+
+    /// The same as if a message that is active were not.
+    pub(super) fn free_places_without(&self, id: QueueId) -> usize {
+        let mut others = self.places;
+        if let Some(active) = self.active.get(&id) {
+            others.leave(active.places);
+        }
+        others.free(self.params.active_limit)
+    }
+
+    /// Counts the places of a message anew: it was loaded, or there is more to remember of it.
+    pub(super) fn recount(&mut self, id: QueueId) {
+        let Some(active) = self.active.get_mut(&id) else { return };
+        let places = active.places_now();
+        if places == active.places {
+            return;
+        }
+        self.places.leave(active.places);
+        self.places.enter(places);
+        active.places = places;
+        self.index.set_bulky(id, places > 1);
     }
 
     /// Takes a message out of the active queue.
     pub(super) fn take_out(&mut self, id: QueueId) -> Option<Active> {
         let active = self.active.remove(&id)?;
-        self.places = self.places.saturating_sub(active.places);
+        self.places.leave(active.places);
         Some(active)
     }
 
@@ -42,7 +70,9 @@ impl Manager {
         if self.index.get(id).is_some() {
             return self.warn(Some(id), "the same queue id was committed twice".to_owned());
         }
-        let direct = !message.hold && !self.index.has_incoming() && self.has_room();
+        let bulky = places_of(footprint(&message, &[])) > 1;
+        let room = self.has_room() && (!bulky || self.has_room_for_bulk());
+        let direct = !message.hold && !self.index.has_incoming(bulky) && room;
         let queue = match (message.hold, direct) {
             (true, _) => Queue::Hold,
             (false, true) => Queue::Active,
@@ -50,7 +80,7 @@ impl Manager {
         };
         self.tell_admission(id, queue);
         // It is new, whatever the wall clock has done since the client named its recipients.
-        self.index.add(now, id, Duration::ZERO, queue);
+        self.index.add(now, id, Duration::ZERO, queue, bulky);
         if direct {
             self.activate(now, id);
             self.begin(now, id, Arc::from(message), Vec::new());
@@ -63,7 +93,9 @@ impl Manager {
     /// Fills the active queue.
     pub(super) fn admit_more(&mut self, now: Now) {
         while self.has_room() {
-            let Some(id) = self.index.next_to_admit(now.mono).or_else(|| self.next_stale(now)) else {
+            let bulky = self.has_room_for_bulk();
+            let Some(id) = self.index.next_to_admit(now.mono, bulky).or_else(|| self.next_stale(now, bulky))
+            else {
                 return;
             };
             self.activate(now, id);
@@ -73,13 +105,14 @@ impl Manager {
     }
 
     /// One of those that were set aside before the configuration was read again.
-    fn next_stale(&mut self, now: Now) -> Option<QueueId> {
+    fn next_stale(&mut self, now: Now, bulky: bool) -> Option<QueueId> {
         while let Some(group) = self.stale.front_mut() {
             let Some(id) = group.pop_first() else {
                 self.stale.pop_front();
                 continue;
             };
-            if self.unpark(now, id) {
+            // One that is too bulky for now waits its turn among its like.
+            if self.unpark(now, id) && (bulky || self.index.get(id).is_some_and(|entry| !entry.bulky)) {
                 return Some(id);
             }
         }
@@ -90,8 +123,10 @@ impl Manager {
         self.index.put(id, Queue::Active);
         self.last_sequence += 1;
         let age = self.index.get(id).map_or_else(Default::default, |entry| entry.age(now.mono));
-        let active = Active::new(self.last_sequence, now.mono, age);
-        self.places += active.places;
+        let bulky = self.index.get(id).is_some_and(|entry| entry.bulky);
+        let places = Places::while_loading(self.params.active_limit, bulky);
+        let active = Active::new(self.last_sequence, now.mono, age, places);
+        self.places.enter(active.places);
         self.active.insert(id, active);
     }
 
@@ -122,17 +157,34 @@ impl Manager {
     /// It is in memory: its recipients are routed, or what is left to do for it is done.
     fn begin(&mut self, now: Now, id: QueueId, message: Arc<Message>, standing: Vec<Standing>) {
         let Some(active) = self.active.get_mut(&id) else { return };
-        let before = active.places;
         active.fill(message, standing);
-        self.places = self.places.saturating_sub(before) + active.places;
         let Some(message) = &active.message else { return };
         self.index.learn_sites(id, &message.envelope, &active.standing);
+        if self.is_too_bulky_now(id) {
+            _ = self.take_out(id);
+            self.index.set_bulky(id, true);
+            return self.index.put(id, Queue::Deferred(now.mono));
+        }
+        self.recount(id);
+        let Some(active) = self.active.get_mut(&id) else { return };
+        self.index.set_bulky(id, active.places > 1);
         if active.wish == Wish::Delete || active.wish == Wish::Hold {
             active.unread.clear();
         }
         self.requeue(now, id);
         self.read_page(id);
         self.conclude(now, id);
+    }
+
+    /// True of a message that was taken for a letter until it was loaded, and has to wait until there is room for what it is. That is known
+    /// of it from then on.
+    fn is_too_bulky_now(&self, id: QueueId) -> bool {
+        let is_known = self.index.get(id).is_none_or(|entry| entry.bulky);
+        let active =
+            self.active.get(&id).filter(|active| active.wish == Wish::None && active.places_now() > 1);
+        let mut others = self.places;
+        others.leave(active.map_or(0, |active| active.places));
+        active.is_some() && !is_known && !others.has_room_for_bulk(self.params.active_limit)
     }
 
     /// Has the next recipients routed, when few of the message are aboard. A large mailing takes a page at a time.

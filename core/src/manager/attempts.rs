@@ -240,6 +240,7 @@ impl Manager {
                 taken.push((number, outcome));
             }
         }
+        self.recount(id);
         let numbers: Vec<u32> = taken.iter().map(|(number, _)| *number).collect();
         self.unload(id, &numbers);
         let leaving = self.leaving_after_this(now, id);

@@ -103,6 +103,8 @@ pub(super) struct Entry {
     pub(super) requeued: bool,
     /// An order is being written: it does not move before that has ended.
     pub(super) locked: bool,
+    /// It takes more than one place of the active queue, as far as we know.
+    pub(super) bulky: bool,
 }
 
 impl Entry {
@@ -119,6 +121,7 @@ impl Entry {
             parked: false,
             requeued: false,
             locked: false,
+            bulky: false,
         }
     }
 
@@ -136,12 +139,19 @@ fn hash(domain: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, octet| (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Those that wait to be admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+struct Line {
+    incoming: BTreeSet<QueueId>,
+    due: BTreeSet<(Instant, QueueId)>,
+}
+
 /// All messages.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Index {
     entries: BTreeMap<QueueId, Entry>,
-    incoming: BTreeSet<QueueId>,
-    due: BTreeSet<(Instant, QueueId)>,
+    letters: Line,
+    bulk: Line,
     /// Since when a message's report has been refused: few have one.
     refused: BTreeMap<QueueId, Instant>,
     /// The other queue has the next turn.
@@ -170,8 +180,21 @@ impl Index {
     }
 
     /// A new message.
-    pub(super) fn add(&mut self, now: Now, id: QueueId, age: Duration, queue: Queue) {
-        self.insert(id, Entry::new(now, age, queue));
+    pub(super) fn add(&mut self, now: Now, id: QueueId, age: Duration, queue: Queue, bulky: bool) {
+        self.insert(id, Entry { bulky, ..Entry::new(now, age, queue) });
+    }
+
+    /// Whether it takes more than one place, now that this is known.
+    pub(super) fn set_bulky(&mut self, id: QueueId, bulky: bool) {
+        let Some(entry) = self.entries.get(&id).filter(|entry| entry.bulky != bulky) else { return };
+        let (queue, locked) = (entry.queue, entry.locked);
+        self.dequeue(id, queue);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.bulky = bulky;
+        }
+        if !locked {
+            self.enqueue(id, queue);
+        }
     }
 
     fn insert(&mut self, id: QueueId, entry: Entry) {
@@ -218,18 +241,24 @@ impl Index {
         }
     }
 
+    /// The line that it stands in.
+    fn line_of(&mut self, id: QueueId) -> &mut Line {
+        let bulky = self.entries.get(&id).is_some_and(|entry| entry.bulky);
+        if bulky { &mut self.bulk } else { &mut self.letters }
+    }
+
     fn enqueue(&mut self, id: QueueId, queue: Queue) {
         match queue {
-            Queue::Incoming => _ = self.incoming.insert(id),
-            Queue::Deferred(due) => _ = self.due.insert((due, id)),
+            Queue::Incoming => _ = self.line_of(id).incoming.insert(id),
+            Queue::Deferred(due) => _ = self.line_of(id).due.insert((due, id)),
             Queue::Active | Queue::Hold => {}
         }
     }
 
     fn dequeue(&mut self, id: QueueId, queue: Queue) {
         match queue {
-            Queue::Incoming => _ = self.incoming.remove(&id),
-            Queue::Deferred(due) => _ = self.due.remove(&(due, id)),
+            Queue::Incoming => _ = self.line_of(id).incoming.remove(&id),
+            Queue::Deferred(due) => _ = self.line_of(id).due.remove(&(due, id)),
             Queue::Active | Queue::Hold => {}
         }
     }
@@ -237,9 +266,10 @@ impl Index {
     /// A message has ended.
     pub(super) fn forget(&mut self, id: QueueId) {
         self.refused.remove(&id);
-        if let Some(entry) = self.entries.remove(&id) {
-            self.taken.note(entry.queue.stage(), 0);
-            self.dequeue(id, entry.queue);
+        if let Some(queue) = self.entries.get(&id).map(|entry| entry.queue) {
+            self.taken.note(queue.stage(), 0);
+            self.dequeue(id, queue);
+            self.entries.remove(&id);
         }
     }
 
@@ -253,10 +283,16 @@ impl Index {
         self.refused.remove(&id);
     }
 
-    /// The next message to be admitted: one from incoming, then one from deferred.
-    pub(super) fn next_to_admit(&mut self, now: Instant) -> Option<QueueId> {
-        let incoming = self.incoming.first().copied();
-        let deferred = self.due.first().filter(|(due, _)| *due <= now).map(|(_, id)| *id);
+    /// The lines in which somebody may be admitted.
+    fn lines(&self, bulky: bool) -> impl Iterator<Item = &Line> {
+        std::iter::once(&self.letters).chain(bulky.then_some(&self.bulk))
+    }
+
+    /// The next message to be admitted: one from incoming, then one from deferred; with `bulky`, also one that takes several places.
+    pub(super) fn next_to_admit(&mut self, now: Instant, bulky: bool) -> Option<QueueId> {
+        let incoming = self.lines(bulky).filter_map(|line| line.incoming.first().copied()).min();
+        let first = self.lines(bulky).filter_map(|line| line.due.first().copied()).min();
+        let deferred = first.filter(|(due, _)| *due <= now).map(|(_, id)| id);
         let chosen = if self.turn { deferred.or(incoming) } else { incoming.or(deferred) };
         if chosen.is_some() {
             self.turn = !self.turn;
@@ -264,14 +300,17 @@ impl Index {
         chosen
     }
 
-    /// True when a message waits to be admitted for the first time.
-    pub(super) fn has_incoming(&self) -> bool {
-        !self.incoming.is_empty()
+    /// True when a message waits to be admitted for the first time: a letter, or with `bulky` any.
+    pub(super) fn has_incoming(&self, bulky: bool) -> bool {
+        self.lines(bulky).any(|line| !line.incoming.is_empty())
     }
 
-    /// When the next message wants to be admitted; `None` when none does.
-    pub(super) fn next_due(&self) -> Option<Instant> {
-        if self.has_incoming() { Some(Instant(0)) } else { self.due.first().map(|(due, _)| *due) }
+    /// When the next message wants to be admitted, of those that may be; `None` when none does.
+    pub(super) fn next_due(&self, bulky: bool) -> Option<Instant> {
+        if self.has_incoming(bulky) {
+            return Some(Instant(0));
+        }
+        self.lines(bulky).filter_map(|line| line.due.first().map(|(due, _)| *due)).min()
     }
 
     /// Messages from `start` on, in the order of their ids.
@@ -340,11 +379,11 @@ mod tests {
     fn incoming_and_deferred_take_turns() {
         let mut index = Index::default();
         for id in 1..=3 {
-            index.add(now(0), QueueId(id), Duration::ZERO, Queue::Incoming);
-            index.add(now(0), QueueId(10 + id), Duration::ZERO, Queue::Deferred(Instant(id)));
+            index.add(now(0), QueueId(id), Duration::ZERO, Queue::Incoming, false);
+            index.add(now(0), QueueId(10 + id), Duration::ZERO, Queue::Deferred(Instant(id)), false);
         }
         let order: Vec<_> = std::iter::from_fn(|| {
-            let id = index.next_to_admit(Instant(2))?;
+            let id = index.next_to_admit(Instant(2), true)?;
             index.put(id, Queue::Active);
             Some(id.0)
         })
@@ -353,9 +392,27 @@ mod tests {
     }
 
     #[test]
+    fn letters_go_past_bulky_mail_while_there_is_no_room_for_it() {
+        let mut index = Index::default();
+        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming, true);
+        index.add(now(0), QueueId(2), Duration::ZERO, Queue::Incoming, false);
+        assert_eq!(index.next_due(false), Some(Instant(0)));
+        assert_eq!(index.next_to_admit(Instant(9), false), Some(QueueId(2)));
+        index.set_bulky(QueueId(2), true);
+        assert_eq!((index.next_to_admit(Instant(9), false), index.next_due(false)), (None, None));
+        assert_eq!(index.next_to_admit(Instant(9), true), Some(QueueId(1)));
+        index.forget(QueueId(1));
+        assert_eq!(index.next_to_admit(Instant(9), true), Some(QueueId(2)));
+        index.forget(QueueId(2));
+        assert!(
+            !index.has_incoming(true) && index.letters == Line::default() && index.bulk == Line::default()
+        );
+    }
+
+    #[test]
     fn a_clock_that_jumps_while_we_run_changes_no_age() {
         let mut index = Index::default();
-        index.add(now(10), QueueId(1), Duration::from_secs(3), Queue::Incoming);
+        index.add(now(10), QueueId(1), Duration::from_secs(3), Queue::Incoming, false);
         let age = |mono: Now| index.get(QueueId(1)).map(|entry| entry.age(mono.mono));
         assert_eq!(age(now(10)), Some(Duration::from_secs(3)));
         assert_eq!(age(now(15)), Some(Duration::from_secs(8)));
@@ -368,19 +425,19 @@ mod tests {
         let summary = Summary { id: QueueId(1), retry_at: Some(years), ..Summary::default() };
         index.recover(now(0), &summary, &RetryRule::default());
         let latest = now(0).mono.after(RetryRule::default().longest_pause());
-        assert!(index.next_due().is_some_and(|due| due <= latest));
+        assert!(index.next_due(true).is_some_and(|due| due <= latest));
     }
 
     #[test]
     fn what_is_locked_is_not_admitted() {
         let mut index = Index::default();
-        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming);
+        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming, false);
         index.lock(QueueId(1), true);
-        assert_eq!(index.next_to_admit(Instant(9)), None);
+        assert_eq!(index.next_to_admit(Instant(9), true), None);
         index.put(QueueId(1), Queue::Deferred(Instant(1)));
-        assert_eq!(index.next_to_admit(Instant(9)), None);
+        assert_eq!(index.next_to_admit(Instant(9), true), None);
         index.lock(QueueId(1), false);
-        assert_eq!(index.next_to_admit(Instant(9)), Some(QueueId(1)));
+        assert_eq!(index.next_to_admit(Instant(9), true), Some(QueueId(1)));
     }
 
     #[test]
@@ -388,7 +445,7 @@ mod tests {
         use crate::mail::Recipient;
         use crate::wire::Mailbox;
         let mut index = Index::default();
-        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming);
+        index.add(now(0), QueueId(1), Duration::ZERO, Queue::Incoming, false);
         let may = |index: &Index, site| index.get(QueueId(1)).is_some_and(|entry| entry.may_go_to(site));
         assert!(may(&index, "any.example"));
         let recipients = vec![Recipient::new(Mailbox::new("a", "One.example"))];

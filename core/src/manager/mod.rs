@@ -13,6 +13,7 @@ mod conclude;
 mod index;
 mod orders;
 mod params;
+mod places;
 mod reports;
 mod requeue;
 mod routing;
@@ -40,6 +41,7 @@ use crate::schedule::Scheduler;
 use crate::time::{Instant, Now};
 use active::{Active, Attempts};
 use index::Index;
+use places::Places;
 pub use requeue::{REQUEUE, requeued_as, unable_to_requeue};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -127,8 +129,8 @@ pub struct Manager {
     life: Life,
     index: Index,
     active: BTreeMap<QueueId, Active>,
-    /// Places of the active queue that they take: by memory, at least one each.
-    places: usize,
+    /// The places that they take.
+    places: Places,
     /// Active messages that are being loaded.
     loading: usize,
     /// Recipients aboard of all active messages.
@@ -167,7 +169,7 @@ impl Manager {
             life: Life::Recovering,
             index: Index::default(),
             active: BTreeMap::new(),
-            places: 0,
+            places: Places::default(),
             loading: 0,
             aboard: 0,
             attempts: BTreeMap::new(),
@@ -284,7 +286,7 @@ impl Machine for Manager {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
-        let admission = if self.has_room() { self.index.next_due() } else { None };
+        let admission = if self.has_room() { self.index.next_due(self.has_room_for_bulk()) } else { None };
         let schedule = self.scheduler.next_timeout(self.may_start());
         [admission, schedule, self.writer.next_timeout()].into_iter().flatten().min()
     }

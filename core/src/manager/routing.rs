@@ -178,7 +178,7 @@ impl Manager {
 
     /// Sets a message aside whose every destination has more waiting than active places are free.
     fn park(&mut self, now: Now, id: QueueId, targets: &BTreeMap<Target, Vec<(u32, Mailbox)>>) -> bool {
-        let free = self.free_places();
+        let free = self.free_places_without(id);
         let congested = |target: &Target| match self.scheduler.standing(target) {
             Standing::Open(entries) => entries as usize > free,
             Standing::Throttled(_) => false,

@@ -50,7 +50,7 @@ impl Manager {
     }
 
     pub(super) fn tell_admission(&mut self, id: QueueId, queue: Queue) {
-        let (active, limit) = (self.places, self.params.active_limit);
+        let (active, limit) = (self.places.taken(), self.params.active_limit);
         let (well, behind) = (self.writer.is_well(), self.writer.is_behind());
         self.because.note(|| match queue {
             Queue::Active => format!("{id}: active at once: no mail waits before it, and {active} of {limit} places are taken (qmgr_message_active_limit)"),

@@ -129,7 +129,7 @@ impl Manager {
         self.writer.retry_at = Some(now.mono.after(self.writer.pause));
     }
 
-    /// Tries refused writes again: the first alone, and all when it has been taken.
+    /// Tries refused writes again, all at once: one that is refused waits longer.
     pub(super) fn retry_writes(&mut self, now: Now) {
         if self.writer.retry_at.is_none_or(|at| at > now.mono) {
             return;

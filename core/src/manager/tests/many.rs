@@ -38,29 +38,80 @@ fn a_black_hole_leaves_active_places_to_others() {
     assert_eq!(toy.logged("(queue active)"), 401, "one line for each");
 }
 
-#[test]
-fn active_mail_is_bounded_in_memory_and_not_in_number_alone() {
-    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
-    let crowd = |n: u64| (0..100).map(|r| format!("reader{r}@d{n}.example")).collect::<Vec<_>>();
-    for n in 1..=20 {
-        toy.manner(&format!("d{n}.example"), Manner::Hangs);
-        toy.send(n, &crowd(n).iter().map(String::as_str).collect::<Vec<_>>());
-    }
-    // Each has 30 KB of recipients: three places of 10 KB.
-    assert_eq!(toy.manager.active_messages(), 7);
-    (1..=20).for_each(|n| toy.release(&format!("d{n}.example"), Manner::Takes));
-    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
-    assert_eq!((toy.taken.len(), toy.manager.places), (2_000, 0), "and every place is free again");
+/// So many recipients, at a domain of their own.
+fn crowd(domain: &str, count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("reader{number}@{domain}")).collect()
+}
+
+fn send_to_all(toy: &mut Toy, id: u64, crowd: &[String]) {
+    toy.send(id, &crowd.iter().map(String::as_str).collect::<Vec<_>>());
 }
 
 #[test]
-fn a_mailing_larger_than_all_places_comes_alone() {
-    let mut toy = Toy::new(Params { active_limit: 3, ..params() });
-    let crowd: Vec<String> = (0..1_000).map(|r| format!("reader{r}@list.example")).collect();
-    toy.send(1, &crowd.iter().map(String::as_str).collect::<Vec<_>>());
-    toy.send(2, &["a@yes.example"]);
+fn active_mail_is_bounded_in_memory_and_not_in_number_alone() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    for n in 1..=20 {
+        toy.manner(&format!("d{n}.example"), Manner::Hangs);
+        send_to_all(&mut toy, n, &crowd(&format!("d{n}.example"), 100));
+    }
+    // Each has some 40 KB of recipients, and all together have three quarters of the places.
+    assert_eq!(toy.manager.active_messages(), 4);
+    toy.send(999, &["a@yes.example"]);
+    assert!(!toy.disk.contains_key(&QueueId(999)), "a letter goes past them");
+    (1..=20).for_each(|n| toy.release(&format!("d{n}.example"), Manner::Takes));
     assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
-    assert_eq!(toy.taken.len(), 1_001);
+    assert_eq!(toy.taken.len(), 2_001);
+    assert_eq!(toy.manager.places.taken(), 0, "and every place is free again");
+}
+
+/// After a start nobody knows how large a message is before it has been loaded: once, and not again and again.
+#[test]
+fn bulky_mail_that_was_on_disk_is_known_once_it_was_loaded_and_letters_go_past_it() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    for n in 1..=50 {
+        toy.manner(&format!("d{n}.example"), Manner::Hangs);
+        send_to_all(&mut toy, n, &crowd(&format!("d{n}.example"), 100));
+    }
+    (51..=60).for_each(|n| toy.send(n, &["a@slow.example"]));
+    let mut toy = toy.restart(Params { active_limit: 20, ..params() }, seconds(1));
+    assert!((51..=60).all(|n| !toy.disk.contains_key(&QueueId(n))), "{:?}", toy.disk.keys());
+    assert!(toy.manager.active_messages() <= 5, "{}", toy.manager.active_messages());
+    let loads = toy.loads;
+    assert!(loads <= 60, "{loads}");
+    (1..=50).for_each(|n| toy.release(&format!("d{n}.example"), Manner::Takes));
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert!(toy.loads <= 2 * 60, "{} loads", toy.loads);
+}
+
+#[test]
+fn long_replies_that_are_remembered_take_places_too() {
+    let mut toy = Toy::new(Params { active_limit: 20, ..params() });
+    toy.manner("d.example", Manner::Hangs);
+    toy.send(1, &["a@d.example", "b@other.example"]);
+    toy.manner("other.example", Manner::Defers);
+    let id = QueueId(1);
+    let before = toy.manager.places.taken();
+    let why = Diagnosis::ours(EnhancedStatus::new(4, 2, 0), "x".repeat(25_000));
+    toy.manager.active.get_mut(&id).expect("it hangs").record(0, &Outcome::Deferred(why));
+    toy.manager.recount(id);
+    assert_eq!((before, toy.manager.places.taken()), (1, 3));
+    assert!(toy.manager.index.get(id).is_some_and(|entry| entry.bulky));
+    toy.release("d.example", Manner::Takes);
+    assert_eq!(toy.manager.places.taken(), 0);
+}
+
+#[test]
+fn a_mailing_larger_than_all_places_comes_and_is_not_put_off_by_letters_to_the_same_place() {
+    let mut toy = Toy::new(Params { active_limit: 8, ..params() });
+    toy.manner("list.example", Manner::Hangs);
+    (100..=104).for_each(|n| toy.send(n, &["a@list.example"]));
+    send_to_all(&mut toy, 1, &crowd("list.example", 1_000));
+    (105..=200).for_each(|n| toy.send(n, &["a@list.example"]));
+    let loads = toy.loads;
+    toy.release("list.example", Manner::Takes);
+    assert!(toy.disk.is_empty(), "{} left", toy.disk.len());
+    assert!(toy.loads - loads <= 2 * 97, "{} loads", toy.loads - loads);
+    assert_eq!(toy.taken.len(), 1_000 + 101);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod life;
 mod many;
 mod orders;
+mod stored;
 mod trouble;
 
 use super::*;
@@ -15,6 +16,7 @@ use crate::schedule::TransportParams;
 use crate::time::{Duration, Timestamp};
 use crate::wire::{EnhancedStatus, Mailbox};
 use std::collections::VecDeque;
+use stored::Stored;
 
 /// What a destination does with mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,16 +27,6 @@ pub(super) enum Manner {
     IsDead,
     /// Attempts run until [`Toy::release`].
     Hangs,
-}
-
-/// A message on the toy disk.
-#[derive(Debug, Clone)]
-pub(super) struct Stored {
-    pub(super) message: Message,
-    pub(super) standing: Vec<Standing>,
-    pub(super) held: bool,
-    pub(super) retry_at: Option<Timestamp>,
-    pub(super) warned: bool,
 }
 
 pub(super) struct Toy {
@@ -448,24 +440,6 @@ impl Toy {
         match self.order(Order::List(crate::mail::Selection::Id(QueueId(number)))) {
             OrderResult::Listed(lines) => lines.first().map(|line| line.1),
             other => panic!("{other:?}"),
-        }
-    }
-}
-
-impl Stored {
-    fn summary(&self) -> Summary {
-        let count = |owed: bool| {
-            let is = |s: &&Standing| matches!(s, Standing::Owed(_)) == owed && **s != Standing::Done;
-            self.standing.iter().filter(is).count() as u32
-        };
-        Summary {
-            id: self.message.id,
-            arrived: self.message.envelope.arrived,
-            waiting: count(false),
-            owed: count(true),
-            held: self.held,
-            retry_at: self.retry_at,
-            warned: self.warned,
         }
     }
 }
