@@ -78,7 +78,10 @@ pub(super) enum Purpose {
     Open,
     Spare,
     GiveUp,
-    Walk,
+    Walk {
+        segment: u64,
+        offset: u64,
+    },
     Load {
         job: u64,
         part: usize,
@@ -240,7 +243,7 @@ impl Log {
             Some(Purpose::Open) => self.opening_did(&nothing(result)),
             Some(Purpose::Spare) => self.spare_did(nothing(result)),
             Some(Purpose::GiveUp) => self.give_up_did(nothing(result)),
-            Some(Purpose::Walk) => self.walk_did(octets(result)),
+            Some(Purpose::Walk { segment, offset }) => self.walk_did(segment, offset, octets(result)),
             Some(Purpose::Load { job, part }) => self.load_did(job, part, octets(result)),
         }
     }

@@ -113,7 +113,8 @@ impl Spares {
     }
 }
 
-fn longer(pause: Duration) -> Duration {
+/// The pause after this one.
+pub(super) fn longer(pause: Duration) -> Duration {
     (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX)
 }
 

@@ -5,12 +5,16 @@
 //!
 //! Bound: when nothing is left to do, segments take less than twice the living octets plus four segments (the reserve beside them). Each write carries at most a little
 //! moved mail, so that compaction never holds up mail, and mail never holds up compaction.
+//!
+//! A segment that can not be read is tried again after 1 s, 2 s, … 60 s, each failure told once: nothing behind it can be given back
+//! meanwhile, so one failed read must not be the last. What recovery could not set aside stays for a person.
 
 use super::fold::State;
 use super::frame::SECTOR;
 use super::index::{Consequences, Stamp};
 use super::item::{Item, Kind};
 use super::log::{Log, Purpose, words};
+use super::segments::longer;
 use super::walk::{Depth, Step, Walk};
 use super::{DiskError, File, Op};
 use crate::mail::QueueId;
@@ -22,6 +26,15 @@ const MOVING_MAX: usize = 32;
 
 /// Until moving is tried again after there was no room for it.
 const REST: Duration = Duration::from_secs(1);
+
+/// A segment that could not be emptied, because something in it could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Unread {
+    segment: u64,
+    pause: Duration,
+    /// When it is tried again; `None` once that has begun.
+    until: Option<Instant>,
+}
 
 /// A segment that is being emptied.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -50,6 +63,7 @@ pub(super) struct Tidy {
     blocked: Option<u64>,
     /// Until when nothing is moved, because there was no room for it.
     rest_until: Option<Instant>,
+    unread: Option<Unread>,
     /// Octets of closed segments, and of all frames that had died, after a lap that gained too little: it is not repeated until more has died.
     futile: Option<(u64, u64)>,
     /// The last segment of this lap, and the octets that it has freed so far.
@@ -59,8 +73,27 @@ pub(super) struct Tidy {
 }
 
 impl Tidy {
-    pub(super) const fn timeout(&self) -> Option<Instant> {
-        self.rest_until
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let again = self.unread.and_then(|unread| unread.until);
+        [self.rest_until, again].into_iter().flatten().min()
+    }
+
+    /// Ends the pauses that are over.
+    fn wake(&mut self, now: Instant) {
+        self.rest_until = self.rest_until.filter(|until| *until > now);
+        if let Some(unread) = &mut self.unread {
+            unread.until = unread.until.filter(|until| *until > now);
+        }
+    }
+
+    /// True while a segment waits to be read again.
+    fn is_put_off(&self, segment: u64) -> bool {
+        self.unread.is_some_and(|unread| unread.segment == segment && unread.until.is_some())
+    }
+
+    /// It has been read, or is gone.
+    fn forgive(&mut self, segment: u64) {
+        self.unread = self.unread.filter(|unread| unread.segment != segment);
     }
 }
 
@@ -82,9 +115,7 @@ impl Log {
 
     /// Finds messages to move, as many as may be on the move.
     pub(super) fn tidy_up(&mut self) {
-        if self.tidy.rest_until.is_some_and(|until| until <= self.now.mono) {
-            self.tidy.rest_until = None;
-        }
+        self.tidy.wake(self.now.mono);
         let resting = self.tidy.rest_until.is_some();
         if resting || self.writer.current.is_none() || self.writer.refusing.is_some() {
             return;
@@ -125,7 +156,8 @@ impl Log {
         else {
             return;
         };
-        if closed <= most.saturating_add(slack) || segment.pinned || segment.commits == 0 {
+        let kept = segment.pinned || self.tidy.is_put_off(number);
+        if closed <= most.saturating_add(slack) || kept || segment.commits == 0 {
             return;
         }
         // Begun without room to end, it would only use up what is left.
@@ -179,7 +211,7 @@ impl Log {
                 Step::Need { offset, length } => {
                     emptying.reading = Some((offset, length));
                     let file = File::Segment(segment);
-                    return self.start(Purpose::Walk, Op::Read { file, offset, length });
+                    return self.start(Purpose::Walk { segment, offset }, Op::Read { file, offset, length });
                 }
                 Step::Frame { at, header, .. } | Step::Spoilt { at, header } => {
                     if self.index.counts(&header, segment, at) {
@@ -203,35 +235,49 @@ impl Log {
             *gain += segment.reusable().saturating_sub(moved);
         }
         if self.index.segments.get(&segment).is_some_and(|segment| segment.commits > 0) {
-            self.pin(segment, "messages in it could not be found again");
+            self.put_off(segment, None, "messages in it could not be found again");
+        } else {
+            self.tidy.forgive(segment);
         }
     }
 
-    pub(super) fn walk_did(&mut self, result: Result<Vec<u8>, DiskError>) {
-        let Some(emptying) = &mut self.tidy.emptying else {
+    pub(super) fn walk_did(&mut self, segment: u64, at: u64, result: Result<Vec<u8>, DiskError>) {
+        let Some(emptying) = self.tidy.emptying.as_mut().filter(|emptying| emptying.segment == segment)
+        else {
             return;
         };
+        // A read of an earlier try, which was given up while it was under way.
+        if emptying.reading.is_none_or(|(offset, _)| offset != at) {
+            return;
+        }
         let (Some((offset, length)), Some(walk)) = (emptying.reading.take(), &mut emptying.walk) else {
             return;
         };
         match result {
             Ok(octets) => walk.feed(offset, length, octets),
-            Err(error) => {
-                let segment = emptying.segment;
-                self.tidy.emptying = None;
-                self.pin(segment, words(&error));
-            }
+            Err(error) => self.put_off(segment, None, words(&error)),
         }
     }
 
-    fn pin(&mut self, segment: u64, why: &str) {
-        if let Some(entry) = self.index.segments.get_mut(&segment) {
-            entry.pinned = true;
-            let text = format!(
-                "segment {segment} of the spool can not be compacted: {why}: space is not given back until a restart reads it again"
-            );
-            self.trouble(None, text);
+    /// Leaves a segment alone for a while. Of what failed at the same time the first is told.
+    fn put_off(&mut self, segment: u64, id: Option<QueueId>, why: &str) {
+        if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment) {
+            self.tidy.emptying = None;
         }
+        if self.tidy.is_put_off(segment) {
+            return;
+        }
+        let before = self.tidy.unread.filter(|unread| unread.segment == segment);
+        let pause = longer(before.map_or(Duration::ZERO, |unread| unread.pause));
+        let until = Some(self.now.mono.after(pause));
+        self.tidy.unread = Some(Unread { segment, pause, until });
+        // Much may die until then: what a lap gains is measured anew.
+        self.tidy.lap = None;
+        let text = format!(
+            "segment {segment} of the spool can not be compacted: {why}: space is not given back until it can be read; tried again in {} s",
+            pause.as_secs()
+        );
+        self.trouble(id, text);
     }
 
     /// A message has been read: it is written anew unless something stopped that.
@@ -262,10 +308,12 @@ impl Log {
             && let Some(entry) = self.index.get(id)
         {
             let segment = entry.commit.segment();
-            self.trouble(Some(id), format!("it can not be read from the spool: {fault}"));
-            self.pin(segment, "a message in it can not be read");
-            if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment) {
-                self.tidy.emptying = None;
+            let is_emptied = self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment);
+            if is_emptied || self.tidy.is_put_off(segment) {
+                self.put_off(segment, Some(id), fault);
+            } else {
+                // It had collected changes: with the next one it is tried again.
+                self.trouble(Some(id), format!("it can not be read from the spool: {fault}"));
             }
         }
     }
@@ -300,6 +348,7 @@ impl Log {
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == number) {
             self.tidy.emptying = None;
         }
+        self.tidy.forgive(number);
         self.tidy.giving_up = Some((number, false));
         self.start(Purpose::GiveUp, Op::Unlink(File::Segment(number)));
     }

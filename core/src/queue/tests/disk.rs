@@ -36,6 +36,8 @@ pub(super) struct Disk {
     pub(super) faults: BTreeMap<u64, Fault>,
     /// All syncs and writes fail while set.
     pub(super) broken: bool,
+    /// All reads fail while set.
+    pub(super) unreadable: bool,
 }
 
 impl Disk {
@@ -50,6 +52,7 @@ impl Disk {
             count: 0,
             faults: BTreeMap::new(),
             broken: false,
+            unreadable: false,
         }
     }
 
@@ -77,7 +80,8 @@ impl Disk {
     fn fault(&mut self, op: &Op) -> Option<DiskError> {
         self.count += 1;
         if matches!(op, Op::Read { .. } | Op::List) {
-            return None;
+            let fails = self.unreadable && matches!(op, Op::Read { .. });
+            return fails.then(|| DiskError::Failed("Input/output error".into()));
         }
         let broken = self.broken && matches!(op, Op::Write { .. } | Op::Sync(_));
         match self.faults.get(&self.count) {

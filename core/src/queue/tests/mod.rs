@@ -1,5 +1,6 @@
 //! The log against a hostile disk.
 
+mod compaction;
 mod crash;
 mod damage;
 mod disk;

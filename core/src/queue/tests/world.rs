@@ -391,6 +391,7 @@ impl World {
         let mut prng = Prng::new(seed);
         disk.faults.clear();
         disk.broken = false;
+        disk.unreadable = false;
         for (_, op) in &self.pending {
             if prng.chance(1, 2) {
                 let _ = disk.run(op.clone());

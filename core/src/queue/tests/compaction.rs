@@ -1,0 +1,141 @@
+//! Compaction on a disk that does not always read.
+
+use super::super::{File, Op};
+use super::world::{World, params};
+use crate::machine::Machine;
+use crate::time::Duration;
+
+/// A spool of which so much has died that its oldest segment is to be emptied, before a read of that has been carried out.
+fn spool() -> World {
+    let mut world = World::new(1, params());
+    world.settle();
+    live_until_it_reads(&mut world);
+    world
+}
+
+/// A day on which most mail leaves at once, and what stays is spread out, so that no segment dies by itself.
+fn live_on(world: &mut World, messages: u64) {
+    for _ in 0..messages {
+        let id = world.commit();
+        finish_writes(world);
+        if !(id.0 >> 12).is_multiple_of(5) {
+            world.remove(id);
+            finish_writes(world);
+        }
+    }
+}
+
+fn live_until_it_reads(world: &mut World) {
+    let days = (0..1_000).take_while(|_| {
+        live_on(world, 1);
+        reads(world) == 0
+    });
+    assert!(days.count() < 1_000, "something is compacted");
+}
+
+fn is_read(op: &Op) -> bool {
+    matches!(op, Op::Read { .. })
+}
+
+fn reads(world: &World) -> usize {
+    world.pending.iter().filter(|(_, op)| is_read(op)).count()
+}
+
+/// Everything but reads.
+fn finish_writes(world: &mut World) {
+    while let Some(place) = world.pending.iter().position(|(_, op)| !is_read(op)) {
+        world.complete(place);
+    }
+}
+
+/// Everything that can be done without waiting for a retry.
+fn finish(world: &mut World) {
+    while !world.pending.is_empty() {
+        world.complete(0);
+    }
+}
+
+fn is_too_large(world: &World) -> bool {
+    let (living, used) = world.log.usage();
+    used > 2 * living + 4 * params().segment_size + params().reserve
+}
+
+fn oldest(world: &World) -> File {
+    world.disk.files().into_iter().map(|(file, _)| file).min().expect("there are segments")
+}
+
+#[test]
+fn a_segment_that_can_not_be_read_is_tried_again_ever_more_rarely_and_given_back_when_it_can() {
+    let mut world = spool();
+    let first = oldest(&world);
+    world.disk.unreadable = true;
+    let mut waits = Vec::new();
+    finish(&mut world);
+    let mut last = world.now.mono;
+    while waits.len() < 9 {
+        let told = world.troubles.len();
+        let wait = world.log.next_timeout().expect("it will be tried again").since(world.now.mono);
+        world.pass(wait);
+        let tried = reads(&world) > 0;
+        finish(&mut world);
+        if tried {
+            waits.push(world.now.mono.since(last).as_secs());
+            last = world.now.mono;
+            assert_eq!(world.troubles.len(), told + 1, "each failure is told once: {:?}", world.troubles);
+        }
+    }
+    assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+    assert!(world.troubles[0].contains("Input/output error") && world.troubles[0].contains("again in 1 s"));
+    assert_eq!(oldest(&world), first, "what can not be read is kept");
+    live_on(&mut world, 400);
+    assert!(is_too_large(&world));
+    world.disk.unreadable = false;
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    assert!(!is_too_large(&world), "{:?}", world.log.usage());
+    assert_ne!(oldest(&world), first, "it is given back");
+    world.reborn(1, params()).check(&world.lives);
+}
+
+/// Lets the first so many reads through, and the next one fail.
+fn fail_read(world: &mut World, number: usize) -> bool {
+    let mut read = 0;
+    while !world.pending.is_empty() {
+        let fails = is_read(&world.pending[0].1) && read == number;
+        read += usize::from(is_read(&world.pending[0].1));
+        world.disk.unreadable = fails;
+        world.complete(0);
+        world.disk.unreadable = false;
+    }
+    read > number
+}
+
+#[test]
+fn any_one_read_that_fails_is_told_once_and_tried_again_and_nothing_is_lost() {
+    let start = spool();
+    let mut failed = 0;
+    for number in 0.. {
+        let mut world = start.clone();
+        if !fail_read(&mut world, number) {
+            break;
+        }
+        failed += 1;
+        world.settle();
+        assert_eq!(world.troubles.len(), 1, "{number}: {:?}", world.troubles);
+        assert_ne!(oldest(&world), oldest(&start), "{number}: it is given back");
+        world.reborn(number as u64, params()).check(&world.lives);
+    }
+    assert!(failed >= 3, "the walk and messages: {failed}");
+}
+
+#[test]
+fn after_it_was_read_the_next_failure_is_a_first_one() {
+    let mut world = spool();
+    for _ in 0..2 {
+        assert!(fail_read(&mut world, 0));
+        world.settle();
+        live_until_it_reads(&mut world);
+    }
+    assert!(world.troubles.iter().all(|text| text.contains("again in 1 s")), "{:?}", world.troubles);
+    assert_eq!(world.troubles.len(), 2);
+}
