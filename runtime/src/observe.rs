@@ -1,29 +1,31 @@
 //! Events become log lines.
 //!
 //! One line an event, as text in the form of syslog, or as JSON. A thread of its own makes the lines and writes them, all that came
-//! within a few milliseconds in one write: nobody who serves mail composes a log line, or wakes anybody for it. Libraries speak through
-//! `tracing`, and in simulation so do we.
+//! within a few milliseconds in one write: nobody who serves mail composes a log line, or wakes anybody for it. Nor does anybody stand still
+//! because who reads the log does ([`desk`]). Libraries speak through `tracing`, and in simulation so do we.
+//!
+//! Promise: lines that are lost are counted, and the log itself says how many, where they are missing.
 
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, wait_while_for};
+mod desk;
+mod sink;
+
+pub use desk::Log;
+
+use crate::sync::Arc;
+use crate::trouble::told;
+use desk::Said;
 use postrider_core::event::{Event, Severity, printable};
 use postrider_core::time::Timestamp;
 use serde_json::json;
+use sink::Sink;
 use std::fmt::Write as _;
-use std::fs::OpenOptions;
-use std::io::{self, Write};
-use std::os::unix::net::UnixDatagram;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
 use tracing::field::{Field, Visit};
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
-
-/// Events that wait for the writer; beyond it who has another waits too (a log that is lost helps nobody at 3 a.m.).
-const EVENTS_MAX: usize = 16_384;
-/// From the first event of a batch to its write. A wake-up for each line would cost more than all else that is done for it.
-const GATHER: Duration = Duration::from_millis(5);
 
 /// The log of this process, once it is started.
 static LOG: OnceLock<Log> = OnceLock::new();
@@ -96,103 +98,6 @@ pub struct Options {
     pub host: String,
 }
 
-/// An event, when it was said, and by whom, where that is not the event's own program.
-#[derive(Debug)]
-pub(crate) struct Said {
-    at: Timestamp,
-    program: Option<Arc<str>>,
-    pub(crate) event: Event,
-}
-
-/// What waits for the writer.
-#[derive(Debug, Default)]
-struct Waiting {
-    events: Vec<Said>,
-    reopen: bool,
-    /// Batches begun, and those of them that are written: who flushes waits for the second to reach the first.
-    begun: u64,
-    written: u64,
-    hurry: bool,
-}
-
-#[derive(Debug, Default)]
-struct Desk {
-    waiting: Mutex<Waiting>,
-    /// Tells the writer that something waits.
-    work: Condvar,
-    /// Tells others that the writer has taken what waited, or has written it.
-    room: Condvar,
-}
-
-/// Handle to the writer.
-#[derive(Debug, Clone, Default)]
-pub struct Log {
-    desk: Arc<Desk>,
-}
-
-impl Log {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn put_of(&self, program: Option<Arc<str>>, event: Event) {
-        let at = crate::env::wall_clock();
-        let mut waiting = self.waiting();
-        while waiting.events.len() >= EVENTS_MAX {
-            waiting = self.desk.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        waiting.events.push(Said { at, program, event });
-        let first = waiting.events.len() == 1;
-        drop(waiting);
-        if first {
-            self.desk.work.notify_one();
-        }
-    }
-
-    /// Opens the file again, after it was rotated.
-    pub fn reopen(&self) {
-        self.waiting().reopen = true;
-        self.desk.work.notify_one();
-    }
-
-    /// Waits until all lines so far are written.
-    pub fn flush(&self) {
-        let mut waiting = self.waiting();
-        // What waits is the batch after those that were begun.
-        let batch = waiting.begun + u64::from(!waiting.events.is_empty());
-        while waiting.written < batch {
-            waiting.hurry = true;
-            self.desk.work.notify_one();
-            waiting = self.desk.room.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// The next batch, a little after its first event; and whether the file is to be opened again first.
-    pub(crate) fn gather(&self, events: &mut Vec<Said>) -> bool {
-        let mut waiting = self.waiting();
-        while waiting.events.is_empty() && !waiting.reopen {
-            waiting = self.desk.work.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        let idle = |waiting: &mut Waiting| !waiting.hurry && waiting.events.len() < EVENTS_MAX;
-        let mut waiting = wait_while_for(&self.desk.work, &self.desk.waiting, waiting, GATHER, idle);
-        // The two take turns, so neither grows anew.
-        std::mem::swap(events, &mut waiting.events);
-        waiting.begun += 1;
-        waiting.hurry = false;
-        let reopen = std::mem::take(&mut waiting.reopen);
-        drop(waiting);
-        self.desk.room.notify_all();
-        reopen
-    }
-
-    pub(crate) fn written(&self) {
-        let mut waiting = self.waiting();
-        waiting.written = waiting.begun;
-        drop(waiting);
-        self.desk.room.notify_all();
-    }
-}
-
 /// Starts the log; lines go there from now on.
 ///
 /// # Errors
@@ -205,6 +110,7 @@ pub fn start(options: Options) -> io::Result<Log> {
         zone: jiff::tz::TimeZone::system(),
         process: std::process::id(),
         second: (i64::MIN, String::new()),
+        unwritten: None,
         options,
     };
     let desk = log.clone();
@@ -214,64 +120,6 @@ pub fn start(options: Options) -> io::Result<Log> {
     Ok(log)
 }
 
-enum Sink {
-    Stream(Box<dyn Write + Send>, Vec<u8>),
-    Syslog(Option<UnixDatagram>, u8),
-}
-
-impl Sink {
-    fn open(target: &Target) -> io::Result<Self> {
-        match target {
-            Target::Stdout => Ok(Self::Stream(Box::new(io::stdout()), Vec::new())),
-            Target::File(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path)?;
-                Ok(Self::Stream(Box::new(file), Vec::new()))
-            }
-            Target::Syslog(facility) => Ok(Self::Syslog(connect_syslog(), *facility)),
-        }
-    }
-
-    /// `elsewhere` makes of a line for the system's logger one for people.
-    fn put(&mut self, severity: Severity, line: &str, elsewhere: impl Fn(&str) -> String) {
-        match self {
-            Self::Stream(_, buffer) => {
-                buffer.extend_from_slice(line.as_bytes());
-                buffer.push(b'\n');
-            }
-            Self::Syslog(socket, facility) => {
-                let level = match severity {
-                    Severity::Info => 6,
-                    Severity::Warning => 4,
-                    Severity::Error => 3,
-                };
-                let packet = format!("<{}>{line}", u32::from(*facility) * 8 + level);
-                if socket.as_ref().is_none_or(|socket| socket.send(packet.as_bytes()).is_err()) {
-                    // The logger was restarted: one more try on a fresh socket.
-                    *socket = connect_syslog();
-                    let sent = socket.as_ref().is_some_and(|socket| socket.send(packet.as_bytes()).is_ok());
-                    // Nobody takes it: better on standard error than nowhere.
-                    if !sent {
-                        _ = writeln!(io::stderr(), "{}", elsewhere(line));
-                    }
-                }
-            }
-        }
-    }
-
-    fn flush(&mut self) {
-        if let Self::Stream(stream, buffer) = self {
-            _ = stream.write_all(buffer).and_then(|()| stream.flush());
-            buffer.clear();
-        }
-    }
-}
-
-fn connect_syslog() -> Option<UnixDatagram> {
-    let socket = UnixDatagram::unbound().ok()?;
-    socket.connect("/dev/log").ok()?;
-    Some(socket)
-}
-
 /// The thread of the log.
 struct Writer {
     sink: Sink,
@@ -279,6 +127,8 @@ struct Writer {
     process: u32,
     /// The last second that was written, and how.
     second: (i64, String),
+    /// While it can not be written: lines that are lost.
+    unwritten: Option<u64>,
     options: Options,
 }
 
@@ -286,25 +136,57 @@ impl Writer {
     fn run(mut self, log: &Log) {
         let (mut events, mut line) = (Vec::new(), String::new());
         loop {
-            if log.gather(&mut events)
-                && let Ok(opened) = Sink::open(&self.options.target)
-            {
-                self.sink = opened;
+            let batch = log.gather(&mut events);
+            if batch.reopen {
+                self.reopen();
             }
             for said in events.drain(..) {
-                line.clear();
-                self.render(&said, &mut line);
-                let event = &said.event;
-                let (stamp, options) = (self.second.1.len(), &self.options);
-                self.sink.put(event.severity(), &line, |line| {
-                    match (options.format, line.split_at_checked(stamp)) {
-                        (Format::Text, Some((stamp, rest))) => format!("{stamp} {}{rest}", options.host),
-                        _ => line.to_owned(),
-                    }
-                });
+                self.put(&said, &mut line);
             }
-            self.sink.flush();
+            if batch.lost > 0 {
+                self.put(&lost(batch.lost, "who reads it did not keep up"), &mut line);
+            }
+            self.flush(&mut line);
             log.written();
+        }
+    }
+
+    fn reopen(&mut self) {
+        match Sink::open(&self.options.target) {
+            Ok(opened) => self.sink = opened,
+            Err(error) => {
+                complain(&format!("can not be opened again: {}; the old file is written", told(&error)))
+            }
+        }
+    }
+
+    fn put(&mut self, said: &Said, line: &mut String) {
+        line.clear();
+        self.render(said, line);
+        let (stamp, options) = (self.second.1.len(), &self.options);
+        self.sink.put(said.event.severity(), line, |line| {
+            match (options.format, line.split_at_checked(stamp)) {
+                (Format::Text, Some((stamp, rest))) => format!("{stamp} {}{rest}", options.host),
+                _ => line.to_owned(),
+            }
+        });
+    }
+
+    /// Writes what was put. Trouble is told once on standard error, where somebody may look; and in the log when it is over.
+    fn flush(&mut self, line: &mut String) {
+        match (self.sink.flush(), self.unwritten) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(lines)) => {
+                self.put(&lost(lines, "it could not be written"), line);
+                self.unwritten = self.sink.flush().is_err().then_some(lines);
+            }
+            (Err(unwritten), before) => {
+                if before.is_none() {
+                    let why = told(&unwritten.why);
+                    complain(&format!("can not be written: {why}; its lines are lost until it can"));
+                }
+                self.unwritten = Some(before.unwrap_or(0) + unwritten.lines);
+            }
         }
     }
 
@@ -341,6 +223,17 @@ impl Writer {
             }
         }
     }
+}
+
+/// What the log says of lines that it does not have.
+fn lost(lines: u64, why: &str) -> Said {
+    let text = format!("{lines} lines of the log are lost: {why}");
+    Said::now(Event::Warning { program: "master", id: None, text })
+}
+
+/// Where the log can not be told of.
+fn complain(what: &str) {
+    _ = writeln!(io::stderr(), "postrider: error: the log {what}");
 }
 
 fn severity_word(severity: Severity) -> &'static str {

@@ -59,8 +59,9 @@ fn the_log_loses_no_line_and_a_flush_waits_for_every_line_before_it() {
             })
             .collect();
         log.put_of(None, event(2));
-        log.flush();
-        assert!(lines.lock().expect("no panic").contains(&event(2)), "flushed and not written");
+        // Here its time may be over at any moment.
+        let flushed = log.flush();
+        assert!(!flushed || lines.lock().expect("no panic").contains(&event(2)), "flushed and not written");
         log.put_of(None, event(3));
         others.into_iter().for_each(|other| other.join().expect("no panic"));
         writer.join().expect("no panic");

@@ -53,7 +53,8 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     // Who does not read it is served all the same.
     let greet = move |setup: &Setup| _ = is_embedded.then(|| embedded::welcome(setup));
     let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent, greet));
-    log.flush();
+    // Lines that nobody takes must not keep us from ending.
+    _ = log.flush();
     result.map_err(Failure::from)
 }
 
