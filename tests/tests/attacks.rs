@@ -420,7 +420,15 @@ fn fault(shown: &str) -> Option<String> {
     let Ok(text) = std::fs::read_to_string(root().join(file)) else {
         return Some(format!("{file} is not there"));
     };
-    (!text.contains(&format!("fn {test}("))).then(|| format!("{file} has no test {test}"))
+    let Some(at) = text.find(&format!("fn {test}(")) else { return Some(format!("{file} has no test {test}")) };
+    // What stands above it, up to an empty line, a closing brace or a macro around it.
+    let above = text[..at].lines().rev().skip(usize::from(!text[..at].ends_with('\n')));
+    let attributes: Vec<&str> = above.map(str::trim).take_while(|line| line.starts_with("#[") || line.starts_with("//")).collect();
+    let is_law = text[..at].rfind("quickcheck! {").max(text[..at].rfind("proptest! {")).is_some();
+    if !attributes.contains(&"#[test]") && !is_law {
+        return Some(format!("{file}: {test} is no test"));
+    }
+    attributes.iter().any(|line| line.starts_with(concat!("#[", "ignore"))).then(|| format!("{file}: {test} does not run"))
 }
 
 #[test]

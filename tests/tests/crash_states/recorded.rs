@@ -293,6 +293,12 @@ fn with_a_lie(steps: &[Step], is_lie: impl Fn(&Step) -> bool) -> String {
     explorer().explore(&lied, 4, &mut Prng::new(1)).expect_err("a loss")
 }
 
+/// Either is true of a log that was not synced, and which is seen first is chance: a message that was acknowledged is not there, or a record that says
+/// "what lies before me is durable" is there without what lies before it.
+fn is_of_an_unsynced_log(found: &str) -> bool {
+    found.contains("is lost") || found.contains("a crash is not damage")
+}
+
 #[test]
 fn no_power_failure_in_a_day_of_the_daemon_loses_or_invents_a_message() {
     let day = day("recorded", false);
@@ -333,7 +339,7 @@ fn no_power_failure_in_a_day_of_the_daemon_loses_or_invents_a_message() {
     assert!(explorer.states.len() >= DISKS, "{}", explorer.states.len());
     // And the judge is awake: the same day, if syncs had done nothing; of the log, of the maildrop's names, and of what lies in it.
     let found = with_a_lie(&steps, |step| matches!(step, Step::Did(Op::Sync(File::Segment(_)))));
-    assert!(found.contains("is lost"), "{found}");
+    assert!(is_of_an_unsynced_log(&found), "{found}");
     let found = with_a_lie(&steps, |step| matches!(step, Step::Names(Folder::Maildrop)));
     assert!(found.contains("sendmail has ended with 0"), "{found}");
     let found = with_a_lie(&steps, |step| matches!(step, Step::Dropped(_, DropOp::Sync)));
@@ -345,5 +351,5 @@ fn a_daemon_whose_syncs_do_nothing_is_found_out() {
     let day = day("recorded-lie", true);
     assert!(!day.record.iter().any(|entry| entry.kind == b's'), "nothing was synced");
     let found = explorer().explore(&history(&day), 2, &mut Prng::new(1)).expect_err("a loss");
-    assert!(found.contains("is lost"), "{found}");
+    assert!(is_of_an_unsynced_log(&found), "{found}");
 }
