@@ -77,6 +77,8 @@ pub enum DnsFailure {
     TryAgain,
     /// The name can not be asked for (too long, an empty label).
     BadName,
+    /// This host lacks descriptors or memory to ask anybody: try again later, and blame no server.
+    Short,
 }
 
 /// Records and how long they hold.

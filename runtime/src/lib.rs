@@ -41,6 +41,8 @@ pub mod cli;
 #[cfg(not(madsim))]
 pub mod control;
 #[cfg(not(madsim))]
+pub mod descriptors;
+#[cfg(not(madsim))]
 pub mod maildrop;
 #[cfg(not(madsim))]
 pub mod operate;

@@ -10,11 +10,11 @@ use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
 use postrider_core::session::clients;
-use postrider_core::time::Duration;
+use postrider_core::time::{Duration, Instant};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// After a failed accept (no file descriptors left, most often) others get their turn before the next.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -47,6 +47,9 @@ impl Failures {
     }
 }
 
+/// Lines of the log about places that are all taken come no faster.
+const FULL_A_LINE: Duration = Duration::from_secs(60);
+
 /// What all doors share.
 pub struct Doors<E: Environment> {
     /// World, spool.
@@ -55,6 +58,8 @@ pub struct Doors<E: Environment> {
     pub site: Arc<RwLock<Arc<Site<E>>>>,
     /// Open sessions.
     pub seats: Arc<Seats>,
+    /// Places of all services together: as many sessions as the descriptors of this process allow.
+    pub places: Arc<Semaphore>,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -71,6 +76,7 @@ impl<E: Environment> Doors<E> {
         let seats = self.seats.service(&service);
         let mut draining = self.draining.clone();
         let mut failures = Failures::default();
+        let mut last = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -81,7 +87,14 @@ impl<E: Environment> Doors<E> {
             match accepted {
                 Ok(accepted) => {
                     failures.end();
-                    self.admit(&service, &seats, accepted);
+                    // Who was accepted waits here, and who comes after in the kernel.
+                    let place = tokio::select! {
+                        biased;
+                        _ = draining.wait_for(|draining| *draining) => return,
+                        _ = closed.wait_for(|closed| *closed) => return,
+                        place = self.place(&service, &mut last) => place,
+                    };
+                    self.admit(&service, &seats, accepted, place);
                 }
                 Err(error) => {
                     failures.pause(|| format!("accept on {service}: {}; clients wait", told(&error))).await;
@@ -90,7 +103,30 @@ impl<E: Environment> Doors<E> {
         }
     }
 
-    fn admit(self: &Arc<Self>, service: &str, seats: &Service, accepted: Accepted<<E::Net as Net>::Stream>) {
+    /// Waits until there is a place for one more session. None is given where none are counted any more.
+    async fn place(&self, service: &str, last: &mut Option<Instant>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some(place);
+        }
+        let now = self.shared.env.now().mono;
+        if last.is_none_or(|last| now.since(last) >= FULL_A_LINE) {
+            *last = Some(now);
+            observe::warn(format!(
+                "service {service}: {} sessions are open, and this process may open no more files for others; clients wait; \
+                 allow more open files (LimitNOFILE=, ulimit -n)",
+                self.seats.open()
+            ));
+        }
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    fn admit(
+        self: &Arc<Self>,
+        service: &str,
+        seats: &Service,
+        accepted: Accepted<<E::Net as Net>::Stream>,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
@@ -136,6 +172,7 @@ impl<E: Environment> Doors<E> {
                 }
             }
             drop(seat);
+            drop(place);
         });
     }
 

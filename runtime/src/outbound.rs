@@ -437,7 +437,14 @@ impl<E: Environment> Connection<E> {
 
 fn loss(error: &io::Error) -> Loss {
     if let Some(NotBound(error)) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        return Loss::NotBound(trouble::words(error));
+        return if trouble::is_short(error) {
+            Loss::Short(trouble::told(error))
+        } else {
+            Loss::NotBound(trouble::words(error))
+        };
+    }
+    if trouble::is_short(error) {
+        return Loss::Short(trouble::told(error));
     }
     match error.kind() {
         io::ErrorKind::ConnectionRefused => Loss::Refused,

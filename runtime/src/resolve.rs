@@ -3,6 +3,7 @@
 use crate::env::{Environment, Net};
 use crate::inbound::sleep;
 use crate::observe;
+use crate::trouble::is_short;
 use postrider_core::ask::{DnsAnswer, DnsFailure, RecordKind};
 use postrider_core::dns::{Entropy, Input, Output, Params, QUERIES_PER_QUESTION_MAX, QueryId, Ticket};
 use postrider_core::machine::Machine;
@@ -22,6 +23,7 @@ enum Fact {
     Datagram { query: QueryId, from: SocketAddr, octets: Vec<u8> },
     Stream { query: QueryId, octets: Vec<u8> },
     Lost { query: QueryId },
+    Short { query: QueryId },
     Reload(Params),
 }
 
@@ -109,6 +111,7 @@ impl<E: Environment> Desk<E> {
                 self.machine.handle_input(now, Input::TcpAnswer { query, octets: &octets });
             }
             Fact::Lost { query } => self.machine.handle_input(now, Input::Lost { query }),
+            Fact::Short { query } => self.machine.handle_input(now, Input::Short { query }),
             Fact::Reload(params) => self.machine.handle_input(now, Input::Reload(params)),
         }
     }
@@ -155,6 +158,11 @@ impl<E: Environment> Desk<E> {
     }
 }
 
+/// A query that came to nothing: because of its server, or because of us.
+fn unheard(query: QueryId, error: &std::io::Error) -> Fact {
+    if is_short(error) { Fact::Short { query } } else { Fact::Lost { query } }
+}
+
 async fn ask_by_datagram<E: Environment>(
     env: Arc<E>,
     facts: mpsc::UnboundedSender<Fact>,
@@ -176,8 +184,8 @@ async fn ask_by_datagram<E: Environment>(
             }
         }
     };
-    if talk.await.is_err() {
-        _ = facts.send(Fact::Lost { query });
+    if let Err(error) = talk.await {
+        _ = facts.send(unheard(query, &error));
     }
 }
 
@@ -203,7 +211,7 @@ async fn ask_by_stream<E: Environment>(
     };
     let fact = match talk.await {
         Ok(octets) => Fact::Stream { query, octets },
-        Err(_) => Fact::Lost { query },
+        Err(error) => unheard(query, &error),
     };
     _ = facts.send(fact);
 }

@@ -19,18 +19,20 @@ use crate::trouble::{Cause, Fault, words};
 use postrider_core::ask::TableName;
 use postrider_core::mail::{OrderResult, QueueIds};
 use postrider_core::manager::{Input, Manager};
+use postrider_core::params::master_cf::{Role, Service};
 use postrider_core::params::problem::{File, Place};
 use postrider_core::params::table::Works;
 use postrider_core::params::{Config, Problem};
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, Log};
 use postrider_core::session::clients::Clients;
+use postrider_core::session::descriptors::{self, Wanted};
 use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 /// Open doors, by service and address; what is sent to one closes it.
 type Listening = Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>;
@@ -162,8 +164,14 @@ async fn furnish<E: Environment>(
     tokio::spawn(office.run(manager, opened.recovered, incoming));
     let limit = settings.number("smtpd_client_connection_count_limit");
     let seats = Arc::new(Seats::new(Clients::new(limit, settings.text("myhostname"))));
-    let doors =
-        Arc::new(Doors { shared: Arc::clone(&shared), site: Arc::clone(&site), seats, draining: drain });
+    let places = usize::try_from(descriptors::places(env.descriptors())).unwrap_or(usize::MAX);
+    let doors = Arc::new(Doors {
+        shared: Arc::clone(&shared),
+        site: Arc::clone(&site),
+        seats,
+        places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+        draining: drain,
+    });
     let listening = Arc::default();
     Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening })
 }
@@ -310,8 +318,28 @@ impl<E: Environment> House<E> {
         let mut problems: Vec<String> =
             site.not_working().iter().map(|problem| in_directory(&site.config, problem)).collect();
         problems.extend(table_problems(&site.config, &site.answers.tables));
+        problems.extend(short_of_descriptors(&site, self.shared.env.descriptors()));
         problems
     }
+}
+
+/// Whether fewer files may be open than the configuration asks for. A service that names no number asks for `default_process_limit`.
+fn short_of_descriptors<E: Environment>(site: &Site<E>, limit: u64) -> Option<String> {
+    let usual = site.settings.number("default_process_limit");
+    let asked = |service: &Service| match service.limit {
+        Some(limit) if service.limit_given => u64::from(limit),
+        _ => usual,
+    };
+    let services = site.config.services().iter();
+    let deliveries = services.filter(|one| matches!(one.role, Role::Transport(_))).map(asked).sum();
+    let sessions = site.doors.keys().filter_map(|key| site.config.service(key)).map(asked).sum();
+    let wanted = Wanted { sessions, deliveries };
+    let needed = wanted.beyond(limit)?;
+    Some(format!(
+        "at most {limit} files may be open, which is too few for the {sessions} sessions and {deliveries} deliveries of master.cf: beyond {} \
+         sessions clients wait; allow {needed} (LimitNOFILE= in the unit of systemd, ulimit -n), or lower maxproc in master.cf",
+        descriptors::places(limit)
+    ))
 }
 
 fn addresses(listening: &Listening) -> Vec<String> {

@@ -9,8 +9,10 @@ use std::io::{self, ErrorKind};
 
 /// Numbers for which [`ErrorKind`] has no name, the same on every Linux.
 const EIO: i32 = 5;
+const ENOMEM: i32 = 12;
 const ENFILE: i32 = 23;
 const EMFILE: i32 = 24;
+const ENOBUFS: i32 = 105;
 
 /// The system's words, without numbers.
 #[must_use]
@@ -41,6 +43,13 @@ fn remedy(error: &io::Error) -> Option<&'static str> {
         _ if number == EIO => "the disk fails: the kernel's log (dmesg) says more",
         _ => return None,
     })
+}
+
+/// Whether this host lacks descriptors or memory: what was tried says nothing of whoever was to be reached. EADDRNOTAVAIL is not among
+/// them: a host without an address of its own in that family says it too.
+#[must_use]
+pub fn is_short(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(&number))
 }
 
 /// Whose fault it is that something cannot start.
@@ -123,6 +132,15 @@ mod tests {
         assert!(told(&number(EMFILE)).starts_with("Too many open files; allow"));
         assert!(told(&number(EIO)).starts_with("Input/output error; the disk"));
         assert_eq!(told(&io::Error::other("not a plain file")), "not a plain file");
+    }
+
+    #[test]
+    fn what_this_host_lacks_is_told_from_what_others_refuse() {
+        use nix::libc;
+        let lacks = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM];
+        assert!(lacks.into_iter().all(|code| is_short(&number(code))));
+        let others = [libc::EADDRNOTAVAIL, libc::ECONNREFUSED, libc::ENETUNREACH];
+        assert!(!others.into_iter().any(|code| is_short(&number(code))));
     }
 
     #[test]

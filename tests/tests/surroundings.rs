@@ -214,25 +214,35 @@ fn share_of(process: u32) -> f64 {
     (processor_seconds(process) - before) / start.elapsed().as_secs_f64()
 }
 
+/// A daemon that may open so few files.
+fn with_descriptors(name: &str, limit: usize, main_cf: &str) -> Daemon {
+    let main_cf =
+        format!("smtpd_client_connection_count_limit = 0\nsmtpd_client_connection_rate_limit = 0\n{main_cf}");
+    let mut daemon = Daemon::prepare(name, &main_cf, "");
+    daemon.starter =
+        vec![program("prlimit", "util-linux").into(), format!("--nofile={limit}:{limit}").into()];
+    daemon.run();
+    daemon
+}
+
+/// Clients who come and say nothing: more than there are places.
+fn crowd(daemon: &Daemon, limit: usize) -> Vec<TcpStream> {
+    let come = || TcpStream::connect(("127.0.0.1", daemon.port)).expect("the kernel queues it");
+    (0..limit + 20).map(|_| come()).collect()
+}
+
 #[test]
 fn without_file_descriptors_clients_wait_and_nothing_spins() {
     const LIMIT: usize = 48;
-    let mut daemon = Daemon::prepare("descriptors", "smtpd_client_connection_count_limit = 0", "");
-    daemon.starter =
-        vec![program("prlimit", "util-linux").into(), format!("--nofile={LIMIT}:{LIMIT}").into()];
-    daemon.run();
+    let daemon = with_descriptors("descriptors", LIMIT, "");
     assert!(submit(&daemon, 3, "you@here.test").starts_with("250"));
-    // It needs descriptors itself to write to a Maildir: without any, delivery is deferred.
     _ = daemon.wait_for_mail("you", 1);
     let process = daemon.process();
-    let mut clients: Vec<TcpStream> = Vec::new();
-    for _ in 0..LIMIT + 20 {
-        clients.push(TcpStream::connect(("127.0.0.1", daemon.port)).expect("the kernel queues it"));
-    }
-    let line = daemon.wait_for_log("Too many open files");
-    assert!(line.contains("accept"), "{line}");
+    let mut clients = crowd(&daemon, LIMIT);
+    let line = daemon.wait_for_log("this process may open no more files");
+    assert!(line.contains("clients wait") && line.contains("LimitNOFILE="), "{line}");
     let share = share_of(process);
-    let lines = daemon.log().matches("Too many open files").count();
+    let lines = daemon.log().matches("may open no more files").count();
     assert!(lines <= 3, "nor does the log fill: {lines} lines");
     println!("without descriptors it uses {:.1} % of a core", share * 100.0);
     assert!(share < 0.05, "it spins: {share}");
@@ -283,6 +293,48 @@ fn without_new_threads_mail_is_taken_and_delivered_by_those_that_are_there() {
     faults.disarm(Kind::Thread);
     assert!(submit(&daemon, 8_000, "third@here.test").starts_with("250"));
     _ = daemon.wait_for_mail("third", 1);
+}
+
+#[test]
+fn clients_that_take_every_place_leave_mail_the_descriptors_that_it_needs() {
+    const LIMIT: usize = 80;
+    const MESSAGES: usize = 20;
+    let server = Server::start();
+    let relayhost = format!("relayhost = [127.0.0.1]:{}", server.address.port());
+    let daemon = with_descriptors("descriptors-kept", LIMIT, &relayhost);
+    let told = daemon.wait_for_log("at most 80 files may be open");
+    assert!(told.contains("LimitNOFILE=") && told.contains("ulimit -n"), "{told}");
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    let crowd = crowd(&daemon, LIMIT);
+    _ = daemon.wait_for_log("this process may open no more files");
+    for number in 0..MESSAGES {
+        // Some are so large that they need a file of their own.
+        let lines = if number % 4 == 0 { 8_000 } else { 3 };
+        let text = format!("Subject: x\r\n\r\n{}", "A line of this message.\r\n".repeat(lines));
+        let far = client.transaction("me@here.test", &["you@far.test", "you@here.test"], &text);
+        assert!(far.starts_with("250"), "the spool takes commits: {far}");
+    }
+    wait_for("mail to go out", || (taken(&server) == MESSAGES).then_some(()));
+    assert_eq!(daemon.wait_for_mail("you", MESSAGES).len(), MESSAGES);
+    let log = daemon.log();
+    for trouble in ["Too many open files", "status=deferred", "suspended", "connect to "] {
+        assert!(!log.contains(trouble), "{trouble} in {log}");
+    }
+    drop(crowd);
+    assert!(daemon.client().greeting.starts_with("220 "));
+}
+
+#[test]
+fn the_daemon_takes_as_many_descriptors_as_it_may() {
+    let mut daemon = Daemon::prepare("descriptors-raised", "", "");
+    daemon.starter = vec![program("prlimit", "util-linux").into(), "--nofile=64:4096".into()];
+    daemon.run();
+    let limits = fs::read_to_string(format!("/proc/{}/limits", daemon.process())).expect("a process of ours");
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("such a limit");
+    let numbers: Vec<&str> = line.split_whitespace().skip(3).take(2).collect();
+    assert_eq!(numbers, ["4096", "4096"], "soft and hard");
+    assert!(!daemon.log().contains("files may be open"), "and that is enough: {}", daemon.log());
 }
 
 #[test]

@@ -18,6 +18,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// The port on which we would meet ourselves; on another one a second server may listen.
 const SMTP_PORT: u16 = 25;
 
+/// This host lacks something: whatever has this status says nothing of any other host.
+pub const SHORT: EnhancedStatus = EnhancedStatus::new(4, 3, 0);
+
+/// That this host lacks descriptors or memory, and what that hinders.
+#[must_use]
+pub fn short(what: &str) -> Diagnosis {
+    Diagnosis::ours(SHORT, format!("this host is short of file descriptors or memory: {what}"))
+}
+
 /// One address to try.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host {
@@ -78,21 +87,21 @@ struct Trouble(EnhancedStatus, String);
 
 impl Trouble {
     fn of(name: &str, kind: &str, failure: DnsFailure) -> Self {
-        let status = match failure {
-            DnsFailure::TryAgain => EnhancedStatus::new(4, 4, 3),
-            DnsFailure::NoSuchName | DnsFailure::NoSuchRecord | DnsFailure::BadName => {
-                EnhancedStatus::new(5, 4, 4)
-            }
-        };
         let why = match failure {
             DnsFailure::NoSuchName => "Host not found",
             DnsFailure::NoSuchRecord => "Host found but no data record of requested type",
             DnsFailure::TryAgain => "Host not found, try again",
             DnsFailure::BadName => {
                 let text = format!("Name service error for {name}: invalid host or domain name");
+                return Self(EnhancedStatus::new(5, 4, 4), text);
+            }
+            DnsFailure::Short => {
+                let Diagnosis { status, text, .. } = short(&format!("{name} can not be looked up"));
                 return Self(status, text);
             }
         };
+        let again = failure == DnsFailure::TryAgain;
+        let status = if again { EnhancedStatus::new(4, 4, 3) } else { EnhancedStatus::new(5, 4, 4) };
         let text =
             format!("Host or domain name not found. Name service error for name={name} type={kind}: {why}");
         Self(status, text)
@@ -284,7 +293,10 @@ fn natively(search: Search<'_>, name: &str, facts: &Facts) -> Result<Result<Vec<
     if !found.is_empty() {
         return Ok(Ok(found));
     }
-    Ok(by_dns(search, name, facts)?.map_err(|Trouble(status, _)| {
+    Ok(by_dns(search, name, facts)?.map_err(|Trouble(status, text)| {
+        if status == SHORT {
+            return Trouble(status, text);
+        }
         let later = status.class == 4;
         let why = if later { "Temporary failure in name resolution" } else { "Name or service not known" };
         Trouble::natively(name, status, why)

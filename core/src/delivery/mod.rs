@@ -26,7 +26,7 @@ mod stages;
 
 pub use classify::{Fate, Moment, Reach, Severity, classify, severity};
 pub use destination::{BadDestination, Destination, split};
-pub use hosts::{Found, Host, Search, find};
+pub use hosts::{Found, Host, SHORT, Search, find, short};
 pub use offer::Offer;
 pub use params::{CacheParams, HostParams, Interfaces, Params, Preference, Protocol, Timeouts, TlsLevel};
 pub use peer::{Loss, Peer};

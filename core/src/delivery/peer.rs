@@ -14,6 +14,8 @@ pub enum Loss {
     Closed,
     /// The address to connect from is none of this host's, or can not be used: why. Nobody has been asked for a connection.
     NotBound(String),
+    /// This host lacks descriptors or memory for a connection: why. Nobody has been asked for one.
+    Short(String),
     /// Anything else, in words.
     Failed(String),
 }
@@ -26,7 +28,7 @@ impl Loss {
             Self::Refused => "Connection refused",
             Self::TimedOut => "Connection timed out",
             Self::Closed => "Connection reset by peer",
-            Self::NotBound(why) | Self::Failed(why) => why,
+            Self::NotBound(why) | Self::Short(why) | Self::Failed(why) => why,
         }
     }
 }

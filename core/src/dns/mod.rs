@@ -97,6 +97,12 @@ pub enum Input<'a> {
         /// Which.
         query: QueryId,
     },
+    /// The query could not be sent because this host lacks descriptors or memory: that says nothing of the server, and the next one would meet
+    /// the same.
+    Short {
+        /// Which.
+        query: QueryId,
+    },
     /// Use these servers from now on. Questions in flight begin again with them; the cache is forgotten.
     Reload(Params),
     /// Forget the cache.
@@ -329,12 +335,26 @@ impl Resolver {
     }
 
     fn answer(&mut self, now: Now, key: &Key, answer: DnsAnswer, until: Instant) {
-        let Some(asking) = self.asking.remove(key) else { return };
+        if self.tell(key, &answer) {
+            self.cache.put(now.mono, key.clone(), answer, until);
+        }
+    }
+
+    /// Answers everybody who asks this. False when nobody does.
+    fn tell(&mut self, key: &Key, answer: &DnsAnswer) -> bool {
+        let Some(asking) = self.asking.remove(key) else { return false };
         self.askers = self.askers.saturating_sub(asking.tickets.len());
         for &ticket in &asking.tickets {
             self.outbox.put(Output::Answer { ticket, answer: answer.clone() });
         }
-        self.cache.put(now.mono, key.clone(), answer, until);
+        true
+    }
+
+    /// Not kept in the cache: a descriptor may be free in the next moment.
+    fn short(&mut self, query: QueryId) {
+        if let Some(key) = self.close(query) {
+            self.tell(&key, &Err(DnsFailure::Short));
+        }
     }
 
     fn lost(&mut self, now: Now, query: QueryId) {
@@ -377,6 +397,7 @@ impl Machine for Resolver {
             Input::Datagram { query, from, octets } => self.read(now, query, Some(from), octets),
             Input::TcpAnswer { query, octets } => self.read(now, query, None, octets),
             Input::Lost { query } => self.lost(now, query),
+            Input::Short { query } => self.short(query),
             Input::Reload(params) => self.reload(now, params),
             Input::Forget => self.cache.clear(),
         }

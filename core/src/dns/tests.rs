@@ -398,3 +398,21 @@ proptest::proptest! {
         storm(seed);
     }
 }
+
+#[test]
+fn a_query_for_which_this_host_lacks_descriptors_is_answered_so_at_once_and_forgotten() {
+    let mut world = World::new(2);
+    let tickets = [world.ask("mx.example", RecordKind::A), world.ask("mx.example", RecordKind::A)];
+    let query = world.sent[0].0;
+    world.resolver.handle_input(world.now, Input::Short { query });
+    world.drain();
+    assert!(tickets.iter().all(|ticket| world.answers[ticket] == Err(DnsFailure::Short)));
+    assert_eq!(
+        (world.sent.len(), &world.closed),
+        (1, &vec![query]),
+        "the next server would not be reached either"
+    );
+    let later = world.ask("mx.example", RecordKind::A);
+    world.reply(with(vec![a("mx.example", 60, 1)]));
+    assert_eq!(world.addresses(later).len(), 1, "a moment later it is asked again");
+}

@@ -109,6 +109,13 @@ impl Job {
         self.bad = (diagnosis.status.class == 4).then(|| diagnosis.clone());
     }
 
+    /// Nothing more is tried, and the destination is neither good nor bad for it.
+    pub(super) fn end_unjudged(&mut self) {
+        self.hosts.clear();
+        self.sites.clear();
+        self.bad = None;
+    }
+
     /// Takes what a transaction came to. Gives the reasons for which recipients were put off, each once.
     pub(super) fn take(&mut self, ended: Ended, now: Instant) -> Vec<String> {
         let mut reasons: Vec<String> = Vec::new();

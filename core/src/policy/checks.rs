@@ -173,7 +173,7 @@ impl Run<'_> {
                     let null = |record: &DnsRecord| matches!(record, DnsRecord::Mx { exchange, .. } if exchange.is_empty());
                     return Ok(if answer.records.iter().all(null) { Domain::NullMx } else { Domain::Known });
                 }
-                Err(DnsFailure::TryAgain) => return Ok(Domain::TryAgain),
+                Err(DnsFailure::TryAgain | DnsFailure::Short) => return Ok(Domain::TryAgain),
                 Err(DnsFailure::NoSuchName | DnsFailure::BadName) => return Ok(Domain::Unknown),
                 Err(DnsFailure::NoSuchRecord) => {}
             }

@@ -12,6 +12,7 @@
 
 pub mod clients;
 mod content;
+pub mod descriptors;
 mod door;
 mod ending;
 mod heard;

@@ -6,7 +6,7 @@ use crate::env::real::Real;
 use crate::observe::{self, Format, Options, Target};
 use crate::privilege::{self, Agent};
 use crate::trouble::{Cause, Fault, told};
-use crate::{maildrop, serve};
+use crate::{descriptors, maildrop, serve};
 use postrider_core::params::Severity;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,7 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     for problem in &setup.problems {
         observe::warn(format!("{}/{problem}", setup.directory.display()));
     }
+    descriptors::raise();
     let agent = Arc::new(privilege::start().map_err(|text| Fault::new(Cause::System, text))?);
     let queue_directory = setup.queue_directory();
     prepare(&setup, &queue_directory)?;

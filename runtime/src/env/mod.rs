@@ -192,6 +192,10 @@ pub trait Environment: Send + Sync + Sized + 'static {
     fn mailboxes(&self) -> Arc<dyn Mailboxes>;
     /// 64 bits that nobody can guess; in simulation, from the seed.
     fn entropy(&self) -> u64;
+    /// How many files and sockets may be open at once.
+    fn descriptors(&self) -> u64 {
+        u64::MAX
+    }
     /// Runs the task of the spool, whose disk operations may block: on a thread of its own in production.
     fn spawn_spool(&self, task: impl Future<Output = ()> + Send + 'static);
     /// Writes a recording into its ring of files, elsewhere. A world that keeps no such files says so.

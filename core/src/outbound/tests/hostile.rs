@@ -287,6 +287,7 @@ fn a_resolver_that_fails_never_makes_mail_fail() {
         (DnsFailure::NoSuchName, 5),
         (DnsFailure::NoSuchRecord, 5),
         (DnsFailure::BadName, 5),
+        (DnsFailure::Short, 4),
     ] {
         let mut world = World::new(Params::default());
         world.fails("example.net", failure);

@@ -301,6 +301,7 @@ pub(super) fn loss(word: &str) -> Loss {
         "refused" => Loss::Refused,
         "timeout" => Loss::TimedOut,
         "reset" => Loss::Closed,
+        "short" => Loss::Short("Too many open files".into()),
         "unbound" => Loss::NotBound("Cannot assign requested address".into()),
         other => Loss::Failed(other.to_owned()),
     }

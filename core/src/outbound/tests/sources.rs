@@ -1,7 +1,9 @@
 //! Where connections leave from.
 
 use super::{Seen, World, attempt, outcome_text};
+use crate::ask::DnsFailure;
 use crate::delivery::{Params, Preference};
+use crate::mail::{Feedback, Settled};
 use crate::outbound::{Config, Input, Loss, Outbound};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -69,4 +71,30 @@ fn an_address_that_can_not_send_is_warned_of_once_and_mail_leaves_from_another()
     assert_eq!(warned, 1, "{:#?}", world.log);
     let settled = world.settled();
     assert!(outcome_text(&settled.outcomes[0].1).starts_with("deferred 4.4.1 "));
+}
+
+#[test]
+fn a_connection_for_which_this_host_lacks_descriptors_says_nothing_of_the_destination_and_no_other_host_is_tried()
+ {
+    let mut world = World::simple(Params::default());
+    world.address("mx.example.net", "192.0.2.2");
+    world.tell(Input::Attempt(Box::new(attempt("example.net", &["b@example.net"]))));
+    world.tell(Input::Lost(Loss::Short("Too many open files".into())));
+    assert_eq!(world.seen.iter().filter(|seen| matches!(seen, Seen::Connect(_))).count(), 1);
+    assert!(!world.log.iter().any(|line| line.contains("connect to ")), "{:#?}", world.log);
+    assert_short(&world.settled(), "Too many open files");
+}
+
+#[test]
+fn a_name_for_which_this_host_lacks_descriptors_says_nothing_of_the_destination_either() {
+    let mut world = World::new(Params::default());
+    world.fails("example.net", DnsFailure::Short);
+    world.tell(Input::Attempt(Box::new(attempt("example.net", &["b@example.net"]))));
+    assert_short(&world.settled(), "example.net can not be looked up");
+}
+
+fn assert_short(settled: &Settled, why: &str) {
+    assert_eq!(settled.feedback, Feedback::Neutral);
+    let text = format!("deferred 4.3.0 (this host is short of file descriptors or memory: {why})");
+    assert_eq!(outcome_text(&settled.outcomes[0].1), text);
 }

@@ -2,7 +2,7 @@
 
 use super::{Connection, Outbound, Stage};
 use crate::ask::{Answer, Pause, Question};
-use crate::delivery::{Delivery, Destination, Found, Host, Loss, Peer, Search, TlsLevel};
+use crate::delivery::{Delivery, Destination, Found, Host, Loss, Peer, SHORT, Search, TlsLevel, short};
 use crate::limits::QUESTIONS_PER_DECISION_MAX;
 use crate::mail::Diagnosis;
 use crate::outbound::{Effect, Endpoint, TlsDemand};
@@ -158,6 +158,9 @@ impl Outbound {
     fn nowhere(&mut self, now: Now, diagnosis: &Diagnosis, last: bool) {
         let Some(job) = &mut self.job else { return };
         job.put_off_all(diagnosis);
+        if diagnosis.status == SHORT {
+            return self.fall_short(now);
+        }
         if last {
             job.sites.clear();
         }
@@ -213,6 +216,8 @@ impl Outbound {
             let text =
                 format!("server configuration error: can not connect from the configured address: {why}");
             Diagnosis::ours(EnhancedStatus::new(4, 4, 0), text)
+        } else if let Loss::Short(why) = loss {
+            short(why)
         } else {
             let text = format!("connect to {}: {}", peer.relay(), loss.words());
             self.note(text.clone());
@@ -220,6 +225,17 @@ impl Outbound {
         };
         if let Some(job) = &mut self.job {
             job.put_off_all(&diagnosis);
+        }
+        if matches!(loss, Loss::Short(_)) {
+            return self.fall_short(now);
+        }
+        self.next_host(now);
+    }
+
+    /// What remains waits for this host to have what it lacks: another server would not change that, and none is to blame.
+    fn fall_short(&mut self, now: Now) {
+        if let Some(job) = &mut self.job {
+            job.end_unjudged();
         }
         self.next_host(now);
     }

@@ -72,6 +72,10 @@ impl Environment for Real {
         offset_minutes(&self.zone, at)
     }
 
+    fn descriptors(&self) -> u64 {
+        crate::descriptors::limit()
+    }
+
     fn disk(&self) -> Arc<dyn Disk> {
         Arc::clone(&self.disk) as Arc<dyn Disk>
     }
