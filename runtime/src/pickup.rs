@@ -1,8 +1,10 @@
 //! Takes mail out of the maildrop: pickup(8).
 //!
-//! A file is removed when its message is durable in the log; a crash between the two takes it in twice, and loses nothing.
+//! A file is removed when its message is durable in the log; a crash between the two takes it in twice, and loses nothing. An orderly end
+//! waits for those that are being taken in, and begins with no others.
 
 use crate::env::Environment;
+use crate::hold::Hold;
 use crate::inbound::Shared;
 use crate::limits::{MAILDROP_AT_ONCE, MAILDROP_LOOK, REPORT_CHUNK};
 use crate::maildrop::{self, Dropped};
@@ -21,8 +23,17 @@ use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+
+/// How the daemon ends, as far as the maildrop is concerned.
+#[derive(Debug)]
+pub struct End {
+    /// Becomes true when nothing new is to be taken in.
+    pub draining: watch::Receiver<bool>,
+    /// Kept until what is being taken in has been.
+    pub hold: Option<Hold>,
+}
 
 /// Starts a thread that looks into the maildrop: its files may be on a slow disk, and no session waits for that.
 pub fn start<E: Environment>(
@@ -30,9 +41,10 @@ pub fn start<E: Environment>(
     site: Arc<RwLock<Arc<Site<E>>>>,
     spool: PathBuf,
     woken: mpsc::Receiver<()>,
+    end: End,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let work = move || runtime.block_on(run(shared, site, spool, woken));
+    let work = move || runtime.block_on(run(shared, site, spool, woken, end));
     std::thread::Builder::new().name("pickup".to_owned()).spawn(work).map(drop)
 }
 
@@ -42,27 +54,37 @@ async fn run<E: Environment>(
     site: Arc<RwLock<Arc<Site<E>>>>,
     spool: PathBuf,
     mut woken: mpsc::Receiver<()>,
+    mut end: End,
 ) {
     loop {
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
+        let take = |path: PathBuf| {
+            let (shared, site) = (Arc::clone(&shared), Arc::clone(&now));
+            async move { take(&shared, &site, &path).await }
+        };
         match maildrop::list(&spool) {
-            Ok(waiting) => take_all(&shared, &now, waiting).await,
+            Ok(waiting) => take_all(waiting, &end.draining, take).await,
             Err(error) => observe::warn(format!("maildrop: {}", told(&error))),
         }
-        if let Ok(None) = tokio::time::timeout(MAILDROP_LOOK, woken.recv()).await {
-            return;
+        tokio::select! {
+            biased;
+            _ = end.draining.wait_for(|draining| *draining) => return,
+            woken = tokio::time::timeout(MAILDROP_LOOK, woken.recv()) => if let Ok(None) = woken { return },
         }
     }
 }
 
-/// Some side by side, so that they share a sync.
-async fn take_all<E: Environment>(shared: &Arc<Shared<E>>, site: &Arc<Site<E>>, waiting: Vec<PathBuf>) {
+/// Some side by side, so that they share a sync; and no more once the daemon drains.
+async fn take_all<T: Future<Output = ()> + Send + 'static>(
+    waiting: Vec<PathBuf>,
+    draining: &watch::Receiver<bool>,
+    take: impl Fn(PathBuf) -> T,
+) {
     for some in waiting.chunks(MAILDROP_AT_ONCE) {
-        let mut tasks = JoinSet::new();
-        for path in some {
-            let (shared, site, path) = (Arc::clone(shared), Arc::clone(site), path.clone());
-            tasks.spawn(async move { take(&shared, &site, &path).await });
+        if *draining.borrow() {
+            return;
         }
+        let mut tasks: JoinSet<()> = some.iter().cloned().map(&take).collect();
         while let Some(ended) = tasks.join_next().await {
             // The file is still there: it is looked at again.
             if let Err(error) = ended {
@@ -221,4 +243,35 @@ fn mailbox(text: &str) -> io::Result<Mailbox> {
     let wrong =
         |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
     Mailbox::parse(bare).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Mutex;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn a_drain_lets_what_is_being_taken_in_end_and_begins_with_nothing_else() {
+        let waiting: Vec<PathBuf> = (0..3 * MAILDROP_AT_ONCE).map(|n| PathBuf::from(n.to_string())).collect();
+        let (drain, draining) = watch::channel(false);
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let (drain, log) = (Arc::new(drain), Arc::clone(&taken));
+        let take = move |path: PathBuf| {
+            let (drain, log) = (Arc::clone(&drain), Arc::clone(&log));
+            async move {
+                _ = drain.send(true);
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                log.lock().expect("no panic").push(path);
+            }
+        };
+        take_all(waiting.clone(), &draining, &take).await;
+        let mut first = taken.lock().expect("no panic").clone();
+        first.sort_unstable();
+        let mut expected = waiting[..MAILDROP_AT_ONCE].to_vec();
+        expected.sort_unstable();
+        assert_eq!(first, expected, "those that were begun, and all of each");
+        take_all(waiting, &draining, &take).await;
+        assert_eq!(taken.lock().expect("no panic").len(), MAILDROP_AT_ONCE, "nothing is begun any more");
+    }
 }

@@ -4,6 +4,7 @@
 //! ([`daemon`]). It spawns the tasks and hands them their channels; no decision about mail is made here.
 
 use crate::env::{Environment, Net};
+use crate::hold::Holds;
 use crate::inbound::Shared;
 use crate::listen::Doors;
 use crate::manager::{Office, Orders};
@@ -53,6 +54,7 @@ pub struct House<E: Environment> {
     draining: watch::Sender<bool>,
     drained: watch::Receiver<bool>,
     listening: Arc<Listening>,
+    holds: Holds,
 }
 
 /// What is wrong, one line each, with the file and line of the parameter.
@@ -173,7 +175,8 @@ async fn furnish<E: Environment>(
         draining: drain,
     });
     let listening = Arc::default();
-    Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening })
+    let holds = Holds::default();
+    Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening, holds })
 }
 
 impl<E: Environment> House<E> {
@@ -274,6 +277,7 @@ impl<E: Environment> House<E> {
         while self.sessions() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
+        self.holds.released().await;
         self.shared.spool.rest().await;
     }
 
