@@ -4,7 +4,9 @@ use tokio::sync::mpsc;
 
 /// While one of these is there, the daemon does not end. Whoever drops it, by an end or by a panic, lets go.
 #[derive(Debug, Clone)]
-pub struct Hold(#[allow(dead_code)] mpsc::Sender<()>);
+pub struct Hold {
+    _gone: mpsc::Sender<()>,
+}
 
 /// Who is held back, and by whom.
 #[derive(Debug)]
@@ -16,7 +18,7 @@ pub struct Holds {
 impl Default for Holds {
     fn default() -> Self {
         let (sender, released) = mpsc::channel(1);
-        Self { given: Some(Hold(sender)), released }
+        Self { given: Some(Hold { _gone: sender }), released }
     }
 }
 
