@@ -178,7 +178,13 @@ where
                     self.tell(Some(Input::Identified(id)));
                 }
                 Next::Commit(message) => {
-                    let result = commit(&self.shared, &mut staged, message, Vec::new()).await;
+                    // A header that came with the end of its content was not counted yet, and stays until the disk has answered.
+                    let result = if staged.holds(&self.shared, self.machine.held()) {
+                        commit(&self.shared, &mut staged, message, Vec::new()).await
+                    } else {
+                        staged.abandon(&self.shared).await;
+                        Err(Refusal::Full)
+                    };
                     self.tell(Some(Input::Committed(result)));
                 }
             }

@@ -9,12 +9,12 @@ use crate::stream::Stream;
 use crate::trouble::told;
 use postrider_core::inbound::Inbound;
 use postrider_core::session::Peer;
-use postrider_core::session::clients;
-use postrider_core::time::{Duration, Instant};
+use postrider_core::session::{clients, descriptors};
+use postrider_core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 /// After a failed accept (no file descriptors left, most often) others get their turn before the next.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -47,9 +47,6 @@ impl Failures {
     }
 }
 
-/// Lines of the log about places that are all taken come no faster.
-const FULL_A_LINE: Duration = Duration::from_secs(60);
-
 /// What all doors share.
 pub struct Doors<E: Environment> {
     /// World, spool.
@@ -58,8 +55,8 @@ pub struct Doors<E: Environment> {
     pub site: Arc<RwLock<Arc<Site<E>>>>,
     /// Open sessions.
     pub seats: Arc<Seats>,
-    /// Places of all services together: as many sessions as the descriptors of this process allow.
-    pub places: Arc<Semaphore>,
+    /// Sessions of all services together that the descriptors of this process allow.
+    pub places: u64,
     /// Becomes true when the daemon drains.
     pub draining: watch::Receiver<bool>,
 }
@@ -76,7 +73,6 @@ impl<E: Environment> Doors<E> {
         let seats = self.seats.service(&service);
         let mut draining = self.draining.clone();
         let mut failures = Failures::default();
-        let mut last = None;
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -87,14 +83,7 @@ impl<E: Environment> Doors<E> {
             match accepted {
                 Ok(accepted) => {
                     failures.end();
-                    // Who was accepted waits here, and who comes after in the kernel.
-                    let place = tokio::select! {
-                        biased;
-                        _ = draining.wait_for(|draining| *draining) => return,
-                        _ = closed.wait_for(|closed| *closed) => return,
-                        place = self.place(&service, &mut last) => place,
-                    };
-                    self.admit(&service, &seats, accepted, place);
+                    self.admit(&service, &seats, accepted);
                 }
                 Err(error) => {
                     failures.pause(|| format!("accept on {service}: {}; clients wait", told(&error))).await;
@@ -103,42 +92,22 @@ impl<E: Environment> Doors<E> {
         }
     }
 
-    /// Waits until there is a place for one more session. None is given where none are counted any more.
-    async fn place(&self, service: &str, last: &mut Option<Instant>) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Some(place);
-        }
-        let now = self.shared.env.now().mono;
-        if last.is_none_or(|last| now.since(last) >= FULL_A_LINE) {
-            *last = Some(now);
-            observe::warn(format!(
-                "service {service}: {} sessions are open, and this process may open no more files for others; clients wait; \
-                 allow more open files (LimitNOFILE=, ulimit -n)",
-                self.seats.open()
-            ));
-        }
-        Arc::clone(&self.places).acquire_owned().await.ok()
-    }
-
-    fn admit(
-        self: &Arc<Self>,
-        service: &str,
-        seats: &Service,
-        accepted: Accepted<<E::Net as Net>::Stream>,
-        place: Option<OwnedSemaphorePermit>,
-    ) {
+    fn admit(self: &Arc<Self>, service: &str, seats: &Service, accepted: Accepted<<E::Net as Net>::Stream>) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let mut seat = self.seats.take(&service, seats, door.sessions, address);
+        let all = site.doors.values().map(|door| door.sessions.map_or(self.places, u64::from));
+        let all = all.fold(0, u64::saturating_add);
+        let limit = descriptors::share(self.places, door.sessions, all);
+        let mut seat = self.seats.take(&service, seats, limit, address);
         let doors = Arc::clone(self);
         tokio::spawn(async move {
-            let excepted = door.is_excepted(&site.answers, address).await;
-            let verdict = match (seat.kind(), excepted) {
-                (clients::Seat::Nowhere, _) => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-                (_, true) => Ok(()),
-                (_, false) => count_in(&mut seat, &door),
+            let verdict = match seat.kind() {
+                // Asks nobody: who has no seat shall not keep a descriptor meanwhile.
+                clients::Seat::Nowhere => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
+                _ if door.is_excepted(&site.answers, address).await => Ok(()),
+                _ => count_in(&mut seat, &door),
             };
             match verdict {
                 Err(reply) => {
@@ -172,7 +141,6 @@ impl<E: Environment> Doors<E> {
                 }
             }
             drop(seat);
-            drop(place);
         });
     }
 

@@ -4,7 +4,7 @@
 //! within a few milliseconds in one write: nobody who serves mail composes a log line, or wakes anybody for it. Nor does anybody stand still
 //! because who reads the log does ([`desk`]). Libraries speak through `tracing`, and in simulation so do we.
 //!
-//! Promise: lines that are lost are counted, and the log itself says how many, where they are missing.
+//! Promise: lines that are lost are counted, and the log itself says how many, as soon as it can be written again.
 
 mod desk;
 mod sink;

@@ -33,7 +33,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Open doors, by service and address; what is sent to one closes it.
 type Listening = Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>;
@@ -166,12 +166,12 @@ async fn furnish<E: Environment>(
     tokio::spawn(office.run(manager, opened.recovered, incoming));
     let limit = settings.number("smtpd_client_connection_count_limit");
     let seats = Arc::new(Seats::new(Clients::new(limit, settings.text("myhostname"))));
-    let places = usize::try_from(descriptors::places(env.descriptors())).unwrap_or(usize::MAX);
+    let places = descriptors::places(env.descriptors());
     let doors = Arc::new(Doors {
         shared: Arc::clone(&shared),
         site: Arc::clone(&site),
         seats,
-        places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+        places,
         draining: drain,
     });
     let listening = Arc::default();
@@ -341,7 +341,7 @@ fn short_of_descriptors<E: Environment>(site: &Site<E>, limit: u64) -> Option<St
     let needed = wanted.beyond(limit)?;
     Some(format!(
         "at most {limit} files may be open, which is too few for the {sessions} sessions and {deliveries} deliveries of master.cf: beyond {} \
-         sessions clients wait; allow {needed} (LimitNOFILE= in the unit of systemd, ulimit -n), or lower maxproc in master.cf",
+         sessions, which its services share, clients are told 421; allow {needed} (LimitNOFILE= in the unit of systemd, ulimit -n), or lower maxproc in master.cf",
         descriptors::places(limit)
     ))
 }

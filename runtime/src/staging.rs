@@ -135,6 +135,11 @@ impl Stage {
         false
     }
 
+    /// Whether there is memory for all of so many octets that the machine keeps of the message; who was refused some has not.
+    pub fn holds<E: Environment>(&mut self, shared: &Shared<E>, octets: u64) -> bool {
+        self.hold(shared, octets) && octets <= self.share.as_ref().map_or(0, |share| share.granted)
+    }
+
     /// Takes memory for so many octets more. Beyond what stays in memory of one content it goes to its file as fast as it comes.
     fn grow(&mut self, budget: &Arc<Budget>, octets: u64) -> bool {
         let share = self.share.get_or_insert_with(|| Share::of(Arc::clone(budget)));

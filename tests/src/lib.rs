@@ -12,6 +12,7 @@ pub mod faults;
 pub mod fuzz;
 pub mod machine;
 pub mod messages;
+pub mod mortal;
 pub mod names;
 pub mod namespace;
 pub mod postfix;

@@ -195,7 +195,7 @@ const SHOWN: &[Row] = &[
         "S18",
         "floods, descriptors and memory used up",
         &[
-            "tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins",
+            "tests/tests/surroundings.rs::without_file_descriptors_clients_are_turned_away_and_nothing_spins",
             "tests/tests/surroundings.rs::without_new_threads_mail_is_taken_and_delivered_by_those_that_are_there",
             "tests/tests/standing_still.rs::out_of_memory_it_refuses_or_ends_and_loses_nothing_that_it_answered",
             "tests/tests/stalls.rs::a_disk_that_stands_still_refuses_mail_before_memory_is_full",
@@ -389,7 +389,7 @@ const SHOWN: &[Row] = &[
         "D7",
         "descriptors used up",
         &[
-            "tests/tests/surroundings.rs::without_file_descriptors_clients_wait_and_nothing_spins",
+            "tests/tests/surroundings.rs::without_file_descriptors_clients_are_turned_away_and_nothing_spins",
             "tests/tests/surroundings.rs::while_accepting_fails_clients_and_commands_wait_and_nothing_spins",
         ],
     ),
@@ -420,15 +420,26 @@ fn fault(shown: &str) -> Option<String> {
     let Ok(text) = std::fs::read_to_string(root().join(file)) else {
         return Some(format!("{file} is not there"));
     };
-    let Some(at) = text.find(&format!("fn {test}(")) else { return Some(format!("{file} has no test {test}")) };
+    let Some(at) = text.find(&format!("fn {test}(")) else {
+        return Some(format!("{file} has no test {test}"));
+    };
     // What stands above it, up to an empty line, a closing brace or a macro around it.
     let above = text[..at].lines().rev().skip(usize::from(!text[..at].ends_with('\n')));
-    let attributes: Vec<&str> = above.map(str::trim).take_while(|line| line.starts_with("#[") || line.starts_with("//")).collect();
-    let is_law = text[..at].rfind("quickcheck! {").max(text[..at].rfind("proptest! {")).is_some();
+    let attributes: Vec<&str> =
+        above.map(str::trim).take_while(|line| line.starts_with("#[") || line.starts_with("//")).collect();
+    // Within a macro that is not closed yet.
+    let is_law =
+        ["quickcheck! {", "proptest! {"].into_iter().filter_map(|word| text[..at].rfind(word)).any(|begin| {
+            let indent = begin - text[..begin].rfind('\n').map_or(0, |end| end + 1);
+            !text[begin..at].contains(&format!("\n{}}}\n", " ".repeat(indent)))
+        });
     if !attributes.contains(&"#[test]") && !is_law {
         return Some(format!("{file}: {test} is no test"));
     }
-    attributes.iter().any(|line| line.starts_with(concat!("#[", "ignore"))).then(|| format!("{file}: {test} does not run"))
+    attributes
+        .iter()
+        .any(|line| line.starts_with(concat!("#[", "ignore")))
+        .then(|| format!("{file}: {test} does not run"))
 }
 
 #[test]

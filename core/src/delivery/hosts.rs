@@ -109,7 +109,8 @@ impl Trouble {
 
     /// Keeps the one that leaves hope, else the later: a name server that fails must not make mail fail.
     fn or(self, other: Self) -> Self {
-        if self.0.class == 4 && other.0.class != 4 { self } else { other }
+        let outlasts = (self.0.class == 4 && other.0.class != 4) || self.0 == SHORT;
+        if outlasts && other.0 != SHORT { self } else { other }
     }
 
     /// What getaddrinfo(3) would have said.

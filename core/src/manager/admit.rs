@@ -8,7 +8,7 @@ use crate::limits::{LOADS_MAX, ROUTE_PAGE_MAX};
 use crate::mail::{Loaded, Message, QueueId, Standing};
 use crate::manager::active::{Active, Leaving, Wish};
 use crate::manager::index::Queue;
-use crate::manager::places::{Places, footprint, places_of};
+use crate::manager::places::{COMES, footprint, places_of};
 use crate::manager::{Life, Manager, Output, Params};
 use crate::schedule::Scheduler;
 use crate::time::{Duration, Now};
@@ -124,8 +124,7 @@ impl Manager {
         self.last_sequence += 1;
         let age = self.index.get(id).map_or_else(Default::default, |entry| entry.age(now.mono));
         let bulky = self.index.get(id).is_some_and(|entry| entry.bulky);
-        let places = Places::while_loading(self.params.active_limit, bulky);
-        let active = Active::new(self.last_sequence, now.mono, age, places);
+        let active = Active::new(self.last_sequence, now.mono, age, if bulky { COMES } else { 1 });
         self.places.enter(active.places);
         self.active.insert(id, active);
     }
@@ -182,9 +181,10 @@ impl Manager {
         let is_known = self.index.get(id).is_none_or(|entry| entry.bulky);
         let active =
             self.active.get(&id).filter(|active| active.wish == Wish::None && active.places_now() > 1);
+        let Some(active) = active.filter(|_| !is_known) else { return false };
         let mut others = self.places;
-        others.leave(active.map_or(0, |active| active.places));
-        active.is_some() && !is_known && !others.has_room_for_bulk(self.params.active_limit)
+        others.leave(active.places);
+        !others.has_room_for_bulk(self.params.active_limit)
     }
 
     /// Has the next recipients routed, when few of the message are aboard. A large mailing takes a page at a time.

@@ -49,11 +49,16 @@ pub(super) fn places_of(octets: u64) -> usize {
     usize::try_from(octets.div_ceil(OCTETS_PER_PLACE)).unwrap_or(usize::MAX).max(1)
 }
 
+/// In place of a number of places: it is bulky, and how much it is will be known when it is loaded.
+pub(super) const COMES: usize = 0;
+
 /// The places that are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub(super) struct Places {
     letters: usize,
     bulk: usize,
+    /// Bulky messages that are being loaded.
+    coming: usize,
 }
 
 impl Places {
@@ -63,48 +68,43 @@ impl Places {
         if share == 0 { 1 } else { share }
     }
 
-    /// What a message takes while it is being loaded: one of which it is known that it is bulky the whole share, so that no other comes
-    /// before it is known how much it needs.
-    pub(super) const fn while_loading(limit: usize, bulky: bool) -> usize {
-        let share = Self::share(limit);
-        match (bulky, share) {
-            (false, _) => 1,
-            (true, 0..=2) => 2,
-            (true, share) => share,
-        }
+    /// What is expected of a bulky message before it is known: an eighth of their share, so that a few are loaded side by side.
+    const fn expected(limit: usize) -> usize {
+        let part = Self::share(limit) / 8;
+        if part < 2 { 2 } else { part }
     }
 
-    /// A message that takes so many places comes.
+    /// A message that takes so many places comes, or is about to ([`COMES`]).
     pub(super) const fn enter(&mut self, places: usize) {
-        if places > 1 {
-            self.bulk += places;
-        } else {
-            self.letters += 1;
+        match places {
+            COMES => self.coming += 1,
+            1 => self.letters += 1,
+            _ => self.bulk += places,
         }
     }
 
     /// It goes.
     pub(super) const fn leave(&mut self, places: usize) {
-        if places > 1 {
-            self.bulk = self.bulk.saturating_sub(places);
-        } else {
-            self.letters = self.letters.saturating_sub(1);
+        match places {
+            COMES => self.coming = self.coming.saturating_sub(1),
+            1 => self.letters = self.letters.saturating_sub(1),
+            _ => self.bulk = self.bulk.saturating_sub(places),
         }
     }
 
     /// All of them.
     pub(super) const fn taken(&self) -> usize {
-        self.letters + self.bulk
+        self.letters + self.bulk + self.coming
     }
 
     /// Places that are free for letters: what is bulky takes its share, and no more, however large it is.
     pub(super) fn free(&self, limit: usize) -> usize {
-        limit.saturating_sub(self.letters + self.bulk.min(Self::share(limit)))
+        limit.saturating_sub(self.letters + (self.bulk + self.coming).min(Self::share(limit)))
     }
 
     /// True when another bulky message may come; one that is larger than all places comes when no other is there.
     pub(super) fn has_room_for_bulk(&self, limit: usize) -> bool {
-        self.bulk < Self::share(limit) && self.free(limit) > 0
+        self.bulk + self.coming * Self::expected(limit) < Self::share(limit) && self.free(limit) > 0
     }
 }
 
@@ -131,6 +131,23 @@ mod tests {
         assert_eq!(places.free(100), 75);
         (0..25).for_each(|_| places.leave(1));
         assert_eq!(places, Places::default());
+    }
+
+    #[test]
+    fn a_few_bulky_messages_are_loaded_side_by_side_and_letters_go_past_them() {
+        let mut places = Places::default();
+        let mut coming = 0;
+        while places.has_room_for_bulk(20_000) {
+            places.enter(COMES);
+            coming += 1;
+        }
+        assert_eq!((coming, places.free(20_000)), (8, 20_000 - 8));
+        places.leave(COMES);
+        places.enter(2_500);
+        assert!(!places.has_room_for_bulk(20_000), "one came that is larger than was expected");
+        places.leave(2_500);
+        places.enter(30);
+        assert!(places.has_room_for_bulk(20_000));
     }
 
     #[test]

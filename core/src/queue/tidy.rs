@@ -6,13 +6,13 @@
 //! Bound: when nothing is left to do, segments take less than twice the living octets plus four segments (the reserve beside them). Each write carries at most a little
 //! moved mail, so that compaction never holds up mail, and mail never holds up compaction.
 //!
-//! A segment that can not be read is tried again after 1 s, 2 s, … 60 s, each failure told once: nothing behind it can be given back
+//! A segment that can not be read or removed is tried again after 1 s, 2 s, … 60 s, each failure told once: nothing behind it can be given back
 //! meanwhile, so one failed read must not be the last. What recovery could not set aside stays for a person.
 
 use super::fold::State;
 use super::frame::SECTOR;
 use super::index::{Consequences, Stamp};
-use super::item::{Item, Kind};
+use super::item::{Item, Kind, fault};
 use super::log::{Log, Purpose, words};
 use super::segments::longer;
 use super::walk::{Depth, Step, Walk};
@@ -27,7 +27,7 @@ const MOVING_MAX: usize = 32;
 /// Until moving is tried again after there was no room for it.
 const REST: Duration = Duration::from_secs(1);
 
-/// A segment that could not be emptied, because something in it could not be read.
+/// A segment that could not be emptied, because something in it could not be read, or that could not be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Unread {
     segment: u64,
@@ -259,13 +259,23 @@ impl Log {
         }
     }
 
-    /// Leaves a segment alone for a while. Of what failed at the same time the first is told.
+    /// Leaves a segment that can not be emptied alone for a while. Of what failed at the same time the first is told.
     fn put_off(&mut self, segment: u64, id: Option<QueueId>, why: &str) {
+        if let Some(pause) = self.rest(segment) {
+            let text = format!(
+                "segment {segment} of the spool can not be compacted: {why}: space is not given back until it can be read; tried again in {pause} s"
+            );
+            self.trouble(id, text);
+        }
+    }
+
+    /// How many seconds a segment is left alone from now on; `None` when it already is.
+    fn rest(&mut self, segment: u64) -> Option<u64> {
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment) {
             self.tidy.emptying = None;
         }
         if self.tidy.is_put_off(segment) {
-            return;
+            return None;
         }
         let before = self.tidy.unread.filter(|unread| unread.segment == segment);
         let pause = longer(before.map_or(Duration::ZERO, |unread| unread.pause));
@@ -273,11 +283,7 @@ impl Log {
         self.tidy.unread = Some(Unread { segment, pause, until });
         // Much may die until then: what a lap gains is measured anew.
         self.tidy.lap = None;
-        let text = format!(
-            "segment {segment} of the spool can not be compacted: {why}: space is not given back until it can be read; tried again in {} s",
-            pause.as_secs()
-        );
-        self.trouble(id, text);
+        Some(pause.as_secs())
     }
 
     /// A message has been read: it is written anew unless something stopped that.
@@ -287,6 +293,9 @@ impl Log {
         }
         let content = if content.is_empty() { Vec::new() } else { vec![content] };
         let item = Item::new(None, Kind::Move(id, stamp), state.snapshot(), content);
+        if let Some(why) = fault(&item) {
+            return self.can_not_move(id, why);
+        }
         if let Some(emptying) = &mut self.tidy.emptying {
             emptying.moved += item.size();
         }
@@ -342,13 +351,12 @@ impl Log {
         else {
             return;
         };
-        if segment.commits > 0 || segment.pinned {
+        if segment.commits > 0 || segment.pinned || self.tidy.is_put_off(number) {
             return;
         }
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == number) {
             self.tidy.emptying = None;
         }
-        self.tidy.forgive(number);
         self.tidy.giving_up = Some((number, false));
         self.start(Purpose::GiveUp, Op::Unlink(File::Segment(number)));
     }
@@ -363,17 +371,30 @@ impl Log {
                 self.spares.try_now(self.now.mono);
             }
             Ok(()) | Err(DiskError::Missing) if !unlinked => {
+                self.tidy.forgive(segment);
                 self.tidy.giving_up = Some((segment, true));
                 self.start(Purpose::GiveUp, Op::SyncDirectory);
             }
             Ok(()) => {}
-            Err(error) => {
-                if unlinked {
-                    self.index.remove_segment(segment);
-                }
+            Err(error) if unlinked => {
+                // Whether it is gone for good nobody knows, and asking again does not tell. What is behind it may only go when a newer segment
+                // says where the log begins.
+                self.index.remove_segment(segment);
                 self.tidy.blocked = self.index.segments.keys().next_back().copied().or(Some(segment));
-                let text = format!("an old segment of the spool can not be removed: {}", words(&error));
+                let text = format!(
+                    "the removal of an old segment of the spool can not be synced: {}",
+                    words(&error)
+                );
                 self.trouble(None, text);
+            }
+            Err(error) => {
+                if let Some(pause) = self.rest(segment) {
+                    let text = format!(
+                        "an old segment of the spool can not be removed: {}; tried again in {pause} s",
+                        words(&error)
+                    );
+                    self.trouble(None, text);
+                }
             }
         }
     }

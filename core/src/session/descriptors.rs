@@ -17,6 +17,18 @@ pub fn places(limit: u64) -> u64 {
     (limit.saturating_sub(kept) / EACH).max(1)
 }
 
+/// The sessions of a service that may have `own` (`None`: no limit), where all services together ask for `all`: as many as it may have, or its part of
+/// so many places. A busy port 25 does not close the submission port.
+#[must_use]
+pub fn share(places: u64, own: Option<u32>, all: u64) -> Option<u32> {
+    let wanted = own.map_or(places, u64::from);
+    if all <= places && own.is_some() {
+        return own;
+    }
+    let part = u128::from(wanted) * u128::from(places) / u128::from(all.max(wanted).max(1));
+    Some(u32::try_from(part).unwrap_or(u32::MAX).max(1))
+}
+
 /// What a configuration asks for, if all of it happens at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Wanted {
@@ -51,6 +63,16 @@ mod tests {
             assert!(taken <= limit / 2 || taken == EACH, "{limit}");
             assert!(limit.saturating_sub(taken) >= KEPT_MIN || limit < KEPT_MIN + EACH, "{limit}");
         }
+    }
+
+    #[test]
+    fn services_share_the_places_by_what_they_may_have() {
+        assert_eq!(share(100, Some(60), 90), Some(60), "there are enough");
+        let shares = [90, 30, 0, 1].map(|own| share(12, Some(own), 121).expect("a limit"));
+        assert_eq!(shares, [8, 2, 1, 1], "and nobody is left without");
+        assert_eq!(share(12, None, 12), Some(12), "who has no limit has all places");
+        assert_eq!(share(12, None, 24), Some(6));
+        assert_eq!(share(u64::MAX / 4, None, u64::MAX / 4), Some(u32::MAX));
     }
 
     #[test]

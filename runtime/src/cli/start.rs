@@ -46,11 +46,11 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     if matches!(*agent, Agent::Ourselves) && !is_embedded {
         observe::note("started without root: ports below 1024 and mailboxes of other users are out of reach");
     }
-    let env =
-        Real::open(&queue_directory, Arc::clone(&agent)).map_err(|fault| spool_fault(&setup, &fault))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime =
         runtime.map_err(|error| Fault::new(Cause::System, format!("no runtime: {}", told(&error))))?;
+    let env = Real::open(&queue_directory, Arc::clone(&agent), runtime.handle().clone());
+    let env = env.map_err(|fault| spool_fault(&setup, &fault))?;
     // Who does not read it is served all the same.
     let greet = move |setup: &Setup| _ = is_embedded.then(|| embedded::welcome(setup));
     let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent, greet));

@@ -139,3 +139,25 @@ fn after_it_was_read_the_next_failure_is_a_first_one() {
     assert!(world.troubles.iter().all(|text| text.contains("again in 1 s")), "{:?}", world.troubles);
     assert_eq!(world.troubles.len(), 2);
 }
+
+#[test]
+fn a_segment_that_can_not_be_removed_is_tried_again_ever_more_rarely_and_goes_when_it_can() {
+    let mut world = spool();
+    let first = oldest(&world);
+    world.disk.unremovable = true;
+    world.settle();
+    let removals = |world: &World| {
+        let told = |text: &&String| text.contains("can not be removed: Input/output error; tried again in");
+        world.troubles.iter().filter(told).count()
+    };
+    let before = removals(&world);
+    assert!(before > 0, "{:?}", world.troubles);
+    world.pass(Duration::from_secs(300));
+    world.settle();
+    assert!((1..=6).contains(&(removals(&world) - before)), "{:?}", world.troubles);
+    world.disk.unremovable = false;
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    assert_ne!(oldest(&world), first, "it is given back, and no mail had to come");
+    world.reborn(1, params()).check(&world.lives);
+}

@@ -38,6 +38,8 @@ pub(super) struct Disk {
     pub(super) broken: bool,
     /// All reads fail while set.
     pub(super) unreadable: bool,
+    /// No file can be removed while set.
+    pub(super) unremovable: bool,
 }
 
 impl Disk {
@@ -53,6 +55,7 @@ impl Disk {
             faults: BTreeMap::new(),
             broken: false,
             unreadable: false,
+            unremovable: false,
         }
     }
 
@@ -83,7 +86,8 @@ impl Disk {
             let fails = self.unreadable && matches!(op, Op::Read { .. });
             return fails.then(|| DiskError::Failed("Input/output error".into()));
         }
-        let broken = self.broken && matches!(op, Op::Write { .. } | Op::Sync(_));
+        let broken = (self.broken && matches!(op, Op::Write { .. } | Op::Sync(_)))
+            || (self.unremovable && matches!(op, Op::Unlink(_)));
         match self.faults.get(&self.count) {
             Some(Fault::Full) if matches!(op, Op::Create { .. } | Op::Write { .. }) => Some(DiskError::Full),
             Some(Fault::Failed) => Some(DiskError::Failed("Input/output error".into())),
@@ -167,6 +171,9 @@ impl Disk {
                 let octets = octets.concat();
                 let part = prng.below(octets.len() as u64) as usize;
                 let _ = self.write(file, offset, &octets[..part]);
+            }
+            Op::Unlink(file) if prng.chance(1, 2) && self.names.remove(&file).is_some() => {
+                self.unsynced_names.push((file, None));
             }
             _ => {}
         }

@@ -392,6 +392,7 @@ impl World {
         disk.faults.clear();
         disk.broken = false;
         disk.unreadable = false;
+        disk.unremovable = false;
         for (_, op) in &self.pending {
             if prng.chance(1, 2) {
                 let _ = disk.run(op.clone());

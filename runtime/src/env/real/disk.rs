@@ -18,8 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Slices that one vectored write takes: the kernel's IOV_MAX.
 const SLICES_MAX: usize = 1024;
-/// Open files kept. A queue of a million messages has more segments than that; what was used last stays, so the one that is written does.
-const OPEN_MAX: usize = 256;
+/// Open files kept at most. A queue of a million messages has more segments than that; what was used last stays, so the one that is written does.
+const OPEN_MAX: u64 = 256;
 /// Directories of the spool.
 const DIRECTORIES: [&str; 3] = ["log", "contents", "corrupt"];
 
@@ -29,12 +29,25 @@ pub struct SpoolLock {
     _file: Flock<fs::File>,
 }
 
+/// How many stay open in a process that may open so many: most are for clients and deliveries.
+fn kept(descriptors: u64) -> usize {
+    (descriptors / 8).clamp(4, OPEN_MAX) as usize
+}
+
 /// Open files; the one that was not used for the longest time makes room.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Handles {
+    most: usize,
     open: BTreeMap<File, (u64, Arc<fs::File>)>,
     used: BTreeMap<u64, File>,
     clock: u64,
+}
+
+impl Default for Handles {
+    fn default() -> Self {
+        let most = kept(crate::descriptors::limit());
+        Self { most, open: BTreeMap::new(), used: BTreeMap::new(), clock: 0 }
+    }
 }
 
 impl Handles {
@@ -47,7 +60,7 @@ impl Handles {
 
     fn keep(&mut self, file: File, handle: &Arc<fs::File>) {
         self.forget(file);
-        if self.open.len() >= OPEN_MAX
+        if self.open.len() >= self.most
             && let Some((_, oldest)) = self.used.pop_first()
         {
             self.open.remove(&oldest);
@@ -332,7 +345,7 @@ mod tests {
         let root = scratch();
         let disk = SpoolDirectory::open(root.path()).expect("a fresh directory");
         let written = File::Segment(1_000);
-        let segments = 1..2 * OPEN_MAX as u64;
+        let segments = 1..2 * OPEN_MAX;
         for file in segments.clone().map(File::Segment).chain([written]) {
             assert_eq!(disk.execute(Op::Create { file, size: 0 }), Ok(Done::Nothing));
         }
@@ -341,7 +354,7 @@ mod tests {
             let write = Op::Write { file: written, offset: 0, octets: vec![vec![1]] };
             assert_eq!(disk.execute(write), Ok(Done::Nothing));
             let handles = disk.handles();
-            assert!(handles.open.len() <= OPEN_MAX && handles.open.contains_key(&written));
+            assert!(handles.open.len() <= handles.most && handles.open.contains_key(&written));
             assert_eq!(handles.open.len(), handles.used.len());
         }
     }

@@ -33,6 +33,8 @@ pub struct Real {
     mailboxes: Arc<RealMailboxes>,
     start: std::time::Instant,
     zone: jiff::tz::TimeZone,
+    /// Whose threads do what blocks, whoever asks: one of them is always there.
+    runtime: tokio::runtime::Handle,
 }
 
 impl Real {
@@ -40,7 +42,11 @@ impl Real {
     ///
     /// # Errors
     /// The directory can not be made or is in use by another daemon; the text says what to do.
-    pub fn open(queue_directory: &Path, agent: Arc<Agent>) -> Result<Self, Fault> {
+    pub fn open(
+        queue_directory: &Path,
+        agent: Arc<Agent>,
+        runtime: tokio::runtime::Handle,
+    ) -> Result<Self, Fault> {
         Ok(Self {
             net: RealNet::new(queue_directory, Arc::clone(&agent)),
             disk: Arc::new(SpoolDirectory::open(queue_directory)?),
@@ -48,6 +54,7 @@ impl Real {
             mailboxes: Arc::new(RealMailboxes::new(agent)),
             start: std::time::Instant::now(),
             zone: jiff::tz::TimeZone::system(),
+            runtime,
         })
     }
 }
@@ -112,6 +119,6 @@ impl Environment for Real {
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        tokio::task::spawn_blocking(work).await.ok()
+        self.runtime.spawn_blocking(work).await.ok()
     }
 }

@@ -67,7 +67,11 @@ impl Net for RealNet {
             }
             ListenAt::Unix(path) => {
                 let path = self.queue_directory.join(path);
-                _ = std::fs::remove_file(&path);
+                // One that an earlier daemon has left.
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
                 UnixListener::bind(path).map(RealListener::Unix)
             }
         }
