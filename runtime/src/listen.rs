@@ -13,7 +13,7 @@ use postrider_core::session::{clients, descriptors};
 use postrider_core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
 /// After a failed accept (no file descriptors left, most often) others get their turn before the next.
@@ -45,6 +45,12 @@ impl Failures {
         self.row += 1;
         self.row % FAILURES_A_LINE == 1
     }
+}
+
+/// Says why there is no session. One write that fits any socket buffer; who does not take it gets nothing.
+async fn turn_away(mut stream: impl AsyncWrite + Unpin, address: IpAddr, reply: &str) {
+    observe::warn(format!("turned away a client at {address}: {}", reply.trim_end()));
+    _ = tokio::time::timeout(PAUSE, stream.write_all(reply.as_bytes())).await;
 }
 
 /// What all doors share.
@@ -83,7 +89,7 @@ impl<E: Environment> Doors<E> {
             match accepted {
                 Ok(accepted) => {
                     failures.end();
-                    self.admit(&service, &seats, accepted);
+                    self.admit(&service, &seats, accepted).await;
                 }
                 Err(error) => {
                     failures.pause(|| format!("accept on {service}: {}; clients wait", told(&error))).await;
@@ -92,30 +98,29 @@ impl<E: Environment> Doors<E> {
         }
     }
 
-    fn admit(self: &Arc<Self>, service: &str, seats: &Service, accepted: Accepted<<E::Net as Net>::Stream>) {
+    /// Gives a client a session of its own; or turns it away, and only then comes the next: those who have no seat shall not have the
+    /// descriptors either.
+    async fn admit(
+        self: &Arc<Self>,
+        service: &str,
+        seats: &Service,
+        accepted: Accepted<<E::Net as Net>::Stream>,
+    ) {
         let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
-        let all = site.doors.values().map(|door| door.sessions.map_or(self.places, u64::from));
-        let all = all.fold(0, u64::saturating_add);
+        let all = site.doors.values().map(|door| door.sessions);
         let limit = descriptors::share(self.places, door.sessions, all);
         let mut seat = self.seats.take(&service, seats, limit, address);
+        if seat.kind() == clients::Seat::Nowhere {
+            return turn_away(accepted.stream, address, "421 4.3.2 All server ports are busy\r\n").await;
+        }
         let doors = Arc::clone(self);
         tokio::spawn(async move {
-            let verdict = match seat.kind() {
-                // Asks nobody: who has no seat shall not keep a descriptor meanwhile.
-                clients::Seat::Nowhere => Err("421 4.3.2 All server ports are busy\r\n".to_owned()),
-                _ if door.is_excepted(&site.answers, address).await => Ok(()),
-                _ => count_in(&mut seat, &door),
-            };
-            match verdict {
-                Err(reply) => {
-                    observe::warn(format!("turned away a client at {address}: {}", reply.trim_end()));
-                    let mut stream = accepted.stream;
-                    // One write that fits any socket buffer; who does not take it gets nothing.
-                    _ = tokio::time::timeout(PAUSE, stream.write_all(reply.as_bytes())).await;
-                }
+            let is_excepted = door.is_excepted(&site.answers, address).await;
+            match if is_excepted { Ok(()) } else { count_in(&mut seat, &door) } {
+                Err(reply) => turn_away(accepted.stream, address, &reply).await,
                 Ok(()) => {
                     let peer = Peer {
                         address: address.to_canonical(),

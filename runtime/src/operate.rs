@@ -2,7 +2,7 @@
 
 use crate::content::Reader;
 use crate::control::{REQUEST_MAX, Reply, Request, SOCKET, Status, envelope_lines, listing};
-use crate::env::real::Real;
+use crate::env::real::{Real, listen_at};
 use crate::inbound::Shared;
 use crate::limits;
 use crate::listen::Failures;
@@ -57,11 +57,10 @@ impl Stage {
         wishes: mpsc::Sender<Wish>,
     ) -> Result<Self, Fault> {
         let path = setup.spool().join(SOCKET);
-        _ = std::fs::remove_file(&path);
         let fail = |error: std::io::Error| {
             Fault::new(Cause::of_path(&error), format!("{}: {}", path.display(), told(&error)))
         };
-        let listener = UnixListener::bind(&path).map_err(fail)?;
+        let listener = listen_at(&path).map_err(fail)?;
         // Everybody may knock; the kernel says who it is.
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).map_err(fail)?;
         let start = Instant::now();

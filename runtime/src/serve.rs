@@ -327,12 +327,11 @@ impl<E: Environment> House<E> {
     }
 }
 
-/// Whether fewer files may be open than the configuration asks for. A service that names no number asks for `default_process_limit`.
+/// Whether fewer files may be open than the configuration asks for.
 fn short_of_descriptors<E: Environment>(site: &Site<E>, limit: u64) -> Option<String> {
-    let usual = site.settings.number("default_process_limit");
     let asked = |service: &Service| match service.limit {
         Some(limit) if service.limit_given => u64::from(limit),
-        _ => usual,
+        _ => descriptors::USUAL,
     };
     let services = site.config.services().iter();
     let deliveries = services.filter(|one| matches!(one.role, Role::Transport(_))).map(asked).sum();

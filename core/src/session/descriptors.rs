@@ -17,17 +17,28 @@ pub fn places(limit: u64) -> u64 {
     (limit.saturating_sub(kept) / EACH).max(1)
 }
 
-/// The sessions of a service that may have `own` (`None`: no limit), where all services together ask for `all`: as many as it may have, or its part of
-/// so many places. A busy port 25 does not close the submission port.
+/// The sessions of a service that may have `own` (`None`: no limit), where all services, this one among them, may have `all`. As many as it may have
+/// if there are enough places; else those that want few have them, and the others share the rest evenly: a busy port 25 does not close the
+/// submission port.
 #[must_use]
-pub fn share(places: u64, own: Option<u32>, all: u64) -> Option<u32> {
-    let wanted = own.map_or(places, u64::from);
-    if all <= places && own.is_some() {
-        return own;
+pub fn share(places: u64, own: Option<u32>, all: impl IntoIterator<Item = Option<u32>>) -> Option<u32> {
+    let wanted = |limit: Option<u32>| limit.map_or(u64::MAX, u64::from);
+    let mut all: Vec<u64> = all.into_iter().map(wanted).collect();
+    all.sort_unstable();
+    let (mut left, mut services) = (places, all.len() as u64);
+    for limit in all {
+        let part = left / services.max(1);
+        if limit > part || limit >= wanted(own) {
+            return Some(u32::try_from(wanted(own).min(part)).unwrap_or(u32::MAX).max(1));
+        }
+        left -= limit;
+        services -= 1;
     }
-    let part = u128::from(wanted) * u128::from(places) / u128::from(all.max(wanted).max(1));
-    Some(u32::try_from(part).unwrap_or(u32::MAX).max(1))
+    own
 }
+
+/// What a service asks for whose maxproc is `-`: as many as Postfix would give it.
+pub const USUAL: u64 = 100;
 
 /// What a configuration asks for, if all of it happens at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -66,13 +77,29 @@ mod tests {
     }
 
     #[test]
-    fn services_share_the_places_by_what_they_may_have() {
-        assert_eq!(share(100, Some(60), 90), Some(60), "there are enough");
-        let shares = [90, 30, 0, 1].map(|own| share(12, Some(own), 121).expect("a limit"));
-        assert_eq!(shares, [8, 2, 1, 1], "and nobody is left without");
-        assert_eq!(share(12, None, 12), Some(12), "who has no limit has all places");
-        assert_eq!(share(12, None, 24), Some(6));
-        assert_eq!(share(u64::MAX / 4, None, u64::MAX / 4), Some(u32::MAX));
+    fn services_share_the_places_and_who_wants_few_has_them() {
+        let shares = |places, all: &[Option<u32>]| {
+            let share =
+                |own: &Option<u32>| share(places, *own, all.iter().copied()).expect("there is a limit");
+            all.iter().map(share).collect::<Vec<_>>()
+        };
+        assert_eq!(shares(100, &[Some(60), Some(30)]), [60, 30], "there are enough");
+        assert_eq!(shares(20, &[Some(10_000), Some(4), Some(10_000)]), [8, 4, 8]);
+        assert_eq!(shares(2, &[Some(10), Some(10), Some(10)]), [1, 1, 1], "nobody is left without");
+        assert_eq!(shares(12, &[None]), [12], "who has no limit has all places");
+        assert_eq!(shares(12, &[None, None]), [6, 6]);
+        assert_eq!(shares(u64::MAX / 4, &[None, Some(7)]), [u32::MAX, 7]);
+    }
+
+    quickcheck::quickcheck! {
+        fn shares_fit_into_the_places_unless_there_are_more_services(places: u16, all: Vec<Option<u16>>) -> bool {
+            let all: Vec<Option<u32>> = all.into_iter().map(|limit| limit.map(u32::from)).collect();
+            let share = |own: &Option<u32>| share(u64::from(places), *own, all.iter().copied()).unwrap_or(u32::MAX);
+            let shares: Vec<u32> = all.iter().map(share).collect();
+            let is_within = |(share, own): (&u32, &Option<u32>)| own.is_none_or(|own| *share <= own.max(1));
+            let sum: u64 = shares.iter().map(|share| u64::from(*share)).sum();
+            shares.iter().zip(&all).all(is_within) && sum <= u64::from(places) + all.len() as u64
+        }
     }
 
     #[test]

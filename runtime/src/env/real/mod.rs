@@ -13,6 +13,7 @@ pub use disk::{SpoolDirectory, SpoolLock};
 pub use files::RealFiles;
 pub use mailboxes::RealMailboxes;
 pub use net::RealNet;
+pub(crate) use net::listen_at;
 
 use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;

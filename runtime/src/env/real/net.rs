@@ -48,6 +48,14 @@ pub enum RealListener {
     Unix(UnixListener),
 }
 
+/// Listens at a path, where an earlier daemon may have left its socket.
+pub(crate) fn listen_at(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => UnixListener::bind(path),
+    }
+}
+
 impl Net for RealNet {
     type Stream = RealStream;
     type Listener = RealListener;
@@ -67,12 +75,7 @@ impl Net for RealNet {
             }
             ListenAt::Unix(path) => {
                 let path = self.queue_directory.join(path);
-                // One that an earlier daemon has left.
-                match std::fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                    _ => {}
-                }
-                UnixListener::bind(path).map(RealListener::Unix)
+                listen_at(&path).map(RealListener::Unix)
             }
         }
     }
