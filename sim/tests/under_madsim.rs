@@ -144,22 +144,39 @@ fn acknowledged(words: &Acknowledged) -> BTreeMap<String, Duration> {
     words.lock().expect("no test has failed").clone()
 }
 
+/// What became of an outage, in simulated time.
+struct Outage {
+    trace: Trace,
+    /// When the power failed.
+    failures: Vec<Duration>,
+    /// How long the first message was retried until somebody was there to take it.
+    retried: Duration,
+}
+
 /// A destination that is down for so long, and a daemon whose power fails several times a day.
 async fn outage(seed: u64, down: Duration) -> Trace {
+    outage_with(seed, down, "").await.trace
+}
+
+/// The same with more lines in its main.cf.
+async fn outage_with(seed: u64, down: Duration, lines: &str) -> Outage {
     let tracing = Tracing::start();
     let mut prng = Prng::new(seed);
     let sink = Sink::default();
     let destination = world(&sink);
     Handle::current().kill(destination.id());
-    let home = Home::new(seed);
+    let home = Home::with(seed, lines, Belongings::default());
     let words = submitter(MESSAGES, HOUR);
     let began = Instant::now();
+    let mut failures = Vec::new();
     while began.elapsed() < down {
         sleep(Duration::from_secs(prng.below(10 * 3600))).await;
+        failures.push(began.elapsed());
         home.lose_power(&mut prng).await;
     }
     assert_eq!(acknowledged(&words).len(), MESSAGES, "all were acknowledged by then");
     assert_eq!(sink.taken().len(), 0, "nobody was there to take it");
+    let retried = began.elapsed() - acknowledged(&words)["message-0"];
     Handle::current().restart(destination.id());
     // maximal_backoff_time is 4000 s.
     until(2 * HOUR, || acknowledged(&words).keys().all(|word| sink.copies(word) > 0)).await;
@@ -168,7 +185,7 @@ async fn outage(seed: u64, down: Duration) -> Trace {
         assert_eq!(sink.copies(word), 1, "{word}: no crash came after it was delivered");
     }
     assert_eq!(home.belongings.ledger.paths(), Vec::<String>::new(), "there was nothing to report");
-    tracing.trace()
+    Outage { trace: tracing.trace(), failures, retried }
 }
 
 fn run<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
@@ -267,8 +284,14 @@ fn another_process_sees_the_same_history() {
 
 #[test]
 fn five_days_of_retries_with_a_kill_every_few_hours_deliver_each_message_once() {
-    // Mail lives for five days, and the last kill comes up to ten hours late: the first letter is retried for all of them but the last hours.
-    let trace = run(9, || outage(9, 5 * DAY - 14 * HOUR));
+    // Postfix's lifetime of five days would end before the outage does.
+    let outage = run(9, || outage_with(9, 5 * DAY + HOUR, "maximal_queue_lifetime = 6d\n"));
+    assert!(outage.retried >= 5 * DAY, "{:?}", outage.retried);
+    for day in 0..5 {
+        let of_day = outage.failures.iter().filter(|at| (day * DAY..(day + 1) * DAY).contains(*at)).count();
+        assert!(of_day >= 2, "{of_day} on day {day}: {:?}", outage.failures);
+    }
+    let trace = outage.trace;
     assert!(trace.count("status=deferred") > 1_000, "{}", trace.count("status=deferred"));
     assert_eq!(trace.count("status=sent"), MESSAGES);
     assert_eq!(trace.count("status=expired"), 0);
