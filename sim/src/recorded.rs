@@ -1,13 +1,13 @@
 //! `postrider-sim explain RECORDING`: reads the files, prints what is told, and sums up.
 
-use crate::{Arguments, USAGE};
+use crate::arguments::Arguments;
 use postrider_sim::explain::{Wish, explain as explained};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// True when every decision came out as it was recorded.
 pub(crate) fn explain(arguments: &Arguments) -> Result<bool, String> {
-    let recording = arguments.0.get(1).filter(|word| !word.starts_with("--")).ok_or(USAGE)?;
+    let recording = arguments.nth(0).unwrap_or_default();
     let wish = Wish { id: arguments.word("--id").map(str::to_owned), session: arguments.number("--session") };
     let mut contents = Vec::new();
     for path in files(Path::new(recording))? {

@@ -1,5 +1,6 @@
 //! `postrider-sim rehearse`: reads what is to be rehearsed, plays it on all cores, writes what was found.
 
+use crate::arguments::{Arguments, Failure};
 use postrider_sim::rehearse::scenario::Variable;
 use postrider_sim::rehearse::setup::Directory;
 use postrider_sim::rehearse::study::{self, Plan};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-const USAGE: &str = "usage: postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
+pub(crate) const USAGE: &str = "usage: postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
   --compare DIR        another configuration, on the same seeds; may be repeated
   --sweep NAME=V,V,…   a parameter of main.cf, or a field of the scenario (dns.ttl, destination.NAME.rate)
   --seeds N            how many histories of each (1)
@@ -35,52 +36,39 @@ struct Wanted {
     threads: usize,
 }
 
-fn wanted(words: &[String]) -> Result<Wanted, String> {
-    let mut configuration = None;
-    let mut compared = Vec::new();
-    let mut scenario = None;
+fn wanted(arguments: &Arguments) -> Result<Wanted, Failure> {
+    let misused = |why: &str| Failure::Misused(why.to_owned());
+    let configuration = arguments.word("-c").ok_or_else(|| misused(USAGE))?;
     let mut sweep: BTreeMap<String, Vec<toml::Value>> = BTreeMap::new();
-    let (mut count, mut from, mut out) = (1_u64, 1_u64, PathBuf::from("rehearsal"));
-    let mut threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut rest = words.iter();
-    while let Some(word) = rest.next() {
-        let mut value = || rest.next().ok_or_else(|| format!("{word} wants a value\n{USAGE}"));
-        let number = |text: &String| text.parse().map_err(|_| format!("{word} wants a number, not {text}"));
-        match word.as_str() {
-            "-c" => configuration = Some(PathBuf::from(value()?)),
-            "--compare" => compared.push(PathBuf::from(value()?)),
-            "--out" => out = PathBuf::from(value()?),
-            "--seeds" => count = number(value()?)?,
-            "--from" => from = number(value()?)?,
-            "--threads" => threads = number(value()?)? as usize,
-            "--sweep" => {
-                let text = value()?;
-                let (name, values) = text.split_once('=').ok_or("--sweep wants NAME=VALUE,VALUE,…")?;
-                let values = values.split(',').map(|value| Variable::of(name.trim(), value.trim()).value);
-                sweep.insert(name.trim().to_owned(), values.collect());
-            }
-            option if option.starts_with('-') => return Err(format!("{option} is no option\n{USAGE}")),
-            file => scenario = Some(PathBuf::from(file)),
-        }
+    for text in arguments.all("--sweep") {
+        let (name, values) =
+            text.split_once('=').ok_or_else(|| misused("--sweep wants NAME=VALUE,VALUE,…"))?;
+        let values = values.split(',').map(|value| Variable::of(name.trim(), value.trim()).value);
+        sweep.insert(name.trim().to_owned(), values.collect());
     }
-    let configuration = configuration.ok_or_else(|| USAGE.to_owned())?;
-    let seeds: Vec<u64> = (from..from.saturating_add(count)).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = arguments.number("--threads").map_or(cores, |threads| threads as usize);
+    let from = arguments.number("--from").unwrap_or(1);
+    let seeds: Vec<u64> = (from..from.saturating_add(arguments.number("--seeds").unwrap_or(1))).collect();
     if seeds.is_empty() {
-        return Err("--seeds 0: nothing would be played".to_owned());
+        return Err(misused("--seeds 0: nothing would be played"));
     }
     Ok(Wanted {
-        directories: std::iter::once(configuration).chain(compared).collect(),
-        scenario: scenario.ok_or_else(|| USAGE.to_owned())?,
+        directories: std::iter::once(configuration)
+            .chain(arguments.all("--compare"))
+            .map(PathBuf::from)
+            .collect(),
+        scenario: PathBuf::from(arguments.nth(0).unwrap_or_default()),
         sweep,
         seeds,
-        out,
+        out: PathBuf::from(arguments.word("--out").unwrap_or("rehearsal")),
         threads: threads.max(1),
     })
 }
 
 /// Does all of it; false when something was broken off.
-pub(crate) fn rehearse(words: &[String]) -> Result<bool, String> {
-    let wanted = wanted(words)?;
+pub(crate) fn rehearse(arguments: &Arguments) -> Result<bool, Failure> {
+    let wanted = wanted(arguments)?;
     let name = wanted.scenario.display().to_string();
     let text = std::fs::read_to_string(&wanted.scenario).map_err(|error| format!("{name}: {error}"))?;
     let read = |path: &PathBuf| Directory::read(path);

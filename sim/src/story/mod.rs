@@ -5,6 +5,7 @@
 //! everything must have settled. The ledger judges both.
 
 mod draw;
+mod panics;
 mod params;
 mod scenario;
 mod troubles;
@@ -76,11 +77,30 @@ fn address(class: u8, number: usize) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 0, class, u8::try_from(number + 1).unwrap_or(u8::MAX)))
 }
 
-/// Tells a story to its end.
+/// Tells a story to its end. Where something panics, that is its end, and a rule that was broken.
 #[must_use]
 pub fn tell(scenario: &Scenario, spoken: bool) -> Ending {
     let mut world = World::new(scenario.seed, spoken);
-    populate(&mut world, scenario);
+    if let Err(broken) = panics::caught(spoken, || unfold(&mut world, scenario)) {
+        world.fabric.ledger.broken(broken);
+    }
+    let fabric = &mut world.fabric;
+    Ending {
+        trace: fabric.kernel.trace.hash(),
+        events: fabric.kernel.taken,
+        seconds: fabric.kernel.now().0 / 1_000_000_000,
+        letters: fabric.ledger.counts(),
+        duplicates: fabric.ledger.duplicates,
+        crashes: fabric.ledger.crashes(),
+        fired: fabric.all_fired(),
+        edges: fabric.edges.clone(),
+        violations: std::mem::take(&mut fabric.ledger.violations),
+    }
+}
+
+/// Both phases, and the judgement.
+fn unfold(world: &mut World<Inhabitant>, scenario: &Scenario) {
+    populate(world, scenario);
     for trouble in &scenario.troubles {
         world.plan(Instant(trouble.at.saturating_mul(1_000)), trouble.fault.clone());
         if let Some((until, end)) = &trouble.end {
@@ -88,18 +108,18 @@ pub fn tell(scenario: &Scenario, spoken: bool) -> Ending {
         }
     }
     let calm_at = Instant::default().after(Duration::from_secs(scenario.safety));
-    let mut fast_enough = run_on(&mut world, calm_at);
-    heal(&mut world, scenario);
+    let mut fast_enough = run_on(world, calm_at);
+    heal(world, scenario);
     let patience = if scenario.lasting.is_empty() { SETTLING } else { SETTLING * 4 };
     let end = calm_at.after(patience);
     while fast_enough && world.fabric.kernel.now() < end {
         let step = world.fabric.kernel.now().after(Duration::from_secs(300));
-        fast_enough = run_on(&mut world, step);
+        fast_enough = run_on(world, step);
         if !world.somebody_is_down() && world.pending().is_none() {
             break;
         }
     }
-    conclude(world, fast_enough)
+    conclude(world, fast_enough);
 }
 
 /// Lets time pass; false when the end was not reached, because a rule was broken or because there is no end.
@@ -113,7 +133,7 @@ fn run_on(world: &mut World<Inhabitant>, end: Instant) -> bool {
     true
 }
 
-fn conclude(mut world: World<Inhabitant>, fast_enough: bool) -> Ending {
+fn conclude(world: &mut World<Inhabitant>, fast_enough: bool) {
     let pending = world.pending();
     let fabric = &mut world.fabric;
     if !fast_enough && fabric.ledger.violations.is_empty() {
@@ -124,17 +144,6 @@ fn conclude(mut world: World<Inhabitant>, fast_enough: bool) -> Ending {
     fabric.ledger.close();
     for edge in fabric.edges.strange() {
         fabric.ledger.broken(format!("an edge that is in no table: {edge}"));
-    }
-    Ending {
-        trace: fabric.kernel.trace.hash(),
-        events: fabric.kernel.taken,
-        seconds: fabric.kernel.now().0 / 1_000_000_000,
-        letters: fabric.ledger.counts(),
-        duplicates: fabric.ledger.duplicates,
-        crashes: fabric.ledger.crashes(),
-        fired: fabric.all_fired(),
-        edges: fabric.edges.clone(),
-        violations: std::mem::take(&mut fabric.ledger.violations),
     }
 }
 
