@@ -27,7 +27,8 @@ impl TableName {
     /// True for tables of patterns (regexp, pcre, cidr), which are asked once with the whole string: no partial keys.
     #[must_use]
     pub fn is_pattern(&self) -> bool {
-        matches!(self.kind(), "regexp" | "pcre" | "cidr")
+        let text = self.0.strip_prefix("proxy:").unwrap_or(&self.0);
+        ["regexp:", "pcre:", "cidr:"].iter().any(|kind| text.starts_with(kind))
     }
 }
 
@@ -283,6 +284,8 @@ mod tests {
     fn the_kind_of_a_table_looks_through_proxy() {
         assert_eq!(TableName("proxy:unix:passwd.byname".into()).kind(), "unix");
         assert!(TableName("regexp:/x".into()).is_pattern());
+        assert!(TableName("proxy:pcre:/x".into()).is_pattern());
         assert!(!TableName("hash:/x".into()).is_pattern());
+        assert!(!TableName("cidr".into()).is_pattern());
     }
 }

@@ -14,6 +14,10 @@ use postrider_core::queue::{DiskError, Done, File, Op};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+mod image;
+
+use image::Image;
+
 /// What is written whole or not at all.
 pub const SECTOR: usize = 512;
 
@@ -35,11 +39,11 @@ pub struct Moods {
 #[derive(Debug, Clone, Default)]
 struct Inode {
     /// As programs see it.
-    seen: Vec<u8>,
+    seen: Image,
     /// As it is after power loss, but for dirty sectors.
-    kept: Vec<u8>,
-    /// Sectors that differ and may be on their way.
-    dirty: BTreeSet<usize>,
+    kept: Image,
+    /// Sectors that differ and may be on their way, in the order of the writes.
+    dirty: Vec<usize>,
     /// The size is not durable.
     sized: bool,
 }
@@ -59,7 +63,7 @@ pub struct Disk {
     /// It says that it has synced, and has not.
     pub lies: bool,
     /// Octets of a file that is gone, for the careless.
-    relic: Vec<u8>,
+    relic: Image,
     /// What went wrong so far.
     pub fired: Fired,
 }
@@ -77,7 +81,7 @@ impl Disk {
             capacity,
             moods: Moods::default(),
             lies: false,
-            relic: Vec::new(),
+            relic: Image::default(),
             fired: Fired::default(),
         }
     }
@@ -85,7 +89,7 @@ impl Disk {
     /// Octets that files take.
     #[must_use]
     pub fn used(&self) -> u64 {
-        self.names.values().filter_map(|id| self.inodes.get(id)).map(|inode| inode.seen.len() as u64).sum()
+        self.names.values().filter_map(|id| self.inodes.get(id)).map(|inode| inode.seen.size() as u64).sum()
     }
 
     /// Octets left.
@@ -109,7 +113,7 @@ impl Disk {
             Op::List => Ok(Done::Files(
                 self.names
                     .iter()
-                    .map(|(&file, id)| (file, self.inodes.get(id).map_or(0, |inode| inode.seen.len() as u64)))
+                    .map(|(&file, id)| (file, self.inodes.get(id).map_or(0, |inode| inode.seen.size() as u64)))
                     .collect(),
             )),
             Op::Create { file, size } => self.create(*file, *size),
@@ -128,10 +132,9 @@ impl Disk {
             }
             Op::Read { file, offset, length } => {
                 let inode = self.inode(*file)?;
-                let from = usize::try_from(*offset).unwrap_or(usize::MAX).min(inode.seen.len());
-                let to =
-                    from.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX)).min(inode.seen.len());
-                Ok(Done::Octets(inode.seen[from..to].to_vec()))
+                let from = usize::try_from(*offset).unwrap_or(usize::MAX);
+                let to = from.saturating_add(usize::try_from(*length).unwrap_or(usize::MAX));
+                Ok(Done::Octets(inode.seen.read(from, to)))
             }
         }
     }
@@ -151,7 +154,7 @@ impl Disk {
 
     fn space(&mut self, more: u64) -> Result<(), DiskError> {
         let unlucky = self.moods.full > 0 && self.prng.chance(u64::from(self.moods.full), 1_000);
-        if unlucky || self.free() < more {
+        if unlucky || (more > 0 && self.free() < more) {
             self.fired.note(Class::DiskFull);
             return Err(DiskError::Full);
         }
@@ -163,7 +166,8 @@ impl Disk {
             return Err(DiskError::Failed("file exists".to_owned()));
         }
         self.space(size)?;
-        let seen = vec![0; usize::try_from(size).map_err(|_| DiskError::Full)?];
+        let mut seen = Image::default();
+        seen.resize(usize::try_from(size).map_err(|_| DiskError::Full)?);
         self.inodes.insert(self.next, Inode { seen, sized: true, ..Inode::default() });
         self.names.insert(file, self.next);
         self.next += 1;
@@ -173,23 +177,23 @@ impl Disk {
     fn write(&mut self, file: File, offset: u64, octets: &[Vec<u8>]) -> Result<Done, DiskError> {
         let start = usize::try_from(offset).map_err(|_| DiskError::Full)?;
         let mut end = octets.iter().fold(start, |end, chunk| end.saturating_add(chunk.len()));
-        let had = self.inode(file)?.seen.len();
+        let had = self.inode(file)?.seen.size();
         let space = self.space(end.saturating_sub(had) as u64);
         if space.is_err() {
             // What fits is written, as write(2) does.
             end = end.min(had);
         }
         let inode = self.inode(file)?;
-        if end > inode.seen.len() {
-            inode.seen.resize(end, 0);
+        if end > inode.seen.size() {
+            inode.seen.resize(end);
             inode.sized = true;
         }
         if end > start {
-            let mut rest = &mut inode.seen[start..end];
+            let mut at = start;
             for chunk in octets {
-                let (here, behind) = rest.split_at_mut(chunk.len().min(rest.len()));
-                here.copy_from_slice(&chunk[..here.len()]);
-                rest = behind;
+                let here = &chunk[..chunk.len().min(end - at)];
+                inode.seen.write(at, here);
+                at += here.len();
             }
             inode.dirty.extend(start / SECTOR..end.div_ceil(SECTOR));
         }
@@ -204,12 +208,10 @@ impl Disk {
         let mut coin = self.prng.clone();
         let inode = self.inode(file)?;
         if inode.sized {
-            let size = inode.seen.len();
-            inode.kept.resize(size, 0);
+            inode.kept.resize(inode.seen.size());
             inode.sized = false;
         }
-        let dirty = std::mem::take(&mut inode.dirty);
-        for sector in dirty {
+        for sector in inode.take_dirty() {
             if failed.is_ok() || coin.chance(1, 2) {
                 inode.keep(sector);
             }
@@ -220,8 +222,8 @@ impl Disk {
 
     /// Forgets inodes that no name leads to, now or after a crash.
     fn sweep(&mut self) {
-        let living: BTreeSet<u64> = self.names.values().chain(self.kept_names.values()).copied().collect();
-        let gone: Vec<u64> = self.inodes.keys().filter(|id| !living.contains(id)).copied().collect();
+        let names = || self.names.values().chain(self.kept_names.values());
+        let gone: Vec<u64> = self.inodes.keys().filter(|id| !names().any(|name| name == *id)).copied().collect();
         for id in gone {
             if let Some(inode) = self.inodes.remove(&id) {
                 self.relic = inode.kept;
@@ -250,7 +252,7 @@ impl Disk {
         }
         self.names = self.kept_names.clone();
         self.sweep();
-        let relic = if self.moods.careless { self.relic.clone() } else { Vec::new() };
+        let relic = if self.moods.careless { self.relic.clone() } else { Image::default() };
         for inode in self.inodes.values_mut() {
             inode.crash(&mut self.prng, &relic, &mut self.fired);
         }
@@ -266,19 +268,13 @@ impl Disk {
             return false;
         };
         // Most of a preallocated file is blank: a bit of what was written changes.
-        let written: Vec<usize> = inode
-            .seen
-            .chunks(SECTOR)
-            .enumerate()
-            .filter(|(_, s)| s.iter().any(|o| *o != 0))
-            .map(|(at, _)| at)
-            .collect();
+        let sectors = inode.seen.octets().chunks(SECTOR).enumerate();
+        let written: Vec<usize> =
+            sectors.filter(|(_, sector)| sector.iter().any(|octet| *octet != 0)).map(|(at, _)| at).collect();
         let Some(&sector) = written.get((choice >> 20) as usize % written.len().max(1)) else { return false };
         let at = sector * SECTOR + (choice >> 40) as usize % SECTOR;
-        for octets in [&mut inode.seen, &mut inode.kept] {
-            if let Some(octet) = octets.get_mut(at) {
-                *octet ^= 1 << (choice >> 61);
-            }
+        for image in [&mut inode.seen, &mut inode.kept] {
+            image.flip(at, 1 << (choice >> 61));
         }
         self.fired.note(Class::DiskRot);
         true
@@ -286,31 +282,34 @@ impl Disk {
 }
 
 impl Inode {
-    fn keep(&mut self, sector: usize) {
-        let from = (sector * SECTOR).min(self.seen.len());
-        let to = (from + SECTOR).min(self.seen.len());
-        if self.kept.len() < to {
-            self.kept.resize(to, 0);
-        }
-        self.kept[from..to].copy_from_slice(&self.seen[from..to]);
+    /// The sectors that differ, each once, in order.
+    fn take_dirty(&mut self) -> Vec<usize> {
+        let mut dirty = std::mem::take(&mut self.dirty);
+        dirty.sort_unstable();
+        dirty.dedup();
+        dirty
     }
 
-    fn crash(&mut self, prng: &mut Prng, relic: &[u8], fired: &mut Fired) {
-        let had = self.kept.len();
+    fn keep(&mut self, sector: usize) {
+        let from = (sector * SECTOR).min(self.seen.size());
+        let to = (from + SECTOR).min(self.seen.size());
+        self.kept.copy(&self.seen, from, to);
+    }
+
+    fn crash(&mut self, prng: &mut Prng, relic: &Image, fired: &mut Fired) {
+        let had = self.kept.size();
         if self.sized && prng.chance(1, 2) {
-            let size = self.seen.len();
-            self.kept.resize(size, 0);
+            let size = self.seen.size();
+            self.kept.resize(size);
             // Space that got a size but no octets.
-            if size > had && !relic.is_empty() {
+            if size > had && relic.size() > 0 {
                 fired.note(Class::DiskStale);
-            }
-            for (at, octet) in self.kept.iter_mut().enumerate().skip(had) {
-                *octet = relic.get(at).copied().unwrap_or(0);
+                self.kept.copy(relic, had, size.min(relic.size()));
             }
         }
-        let size = self.kept.len();
+        let size = self.kept.size();
         let (mut kept, mut lost) = (0, 0);
-        for sector in std::mem::take(&mut self.dirty) {
+        for sector in self.take_dirty() {
             if prng.chance(1, 2) {
                 self.keep(sector);
                 kept += 1;
@@ -322,7 +321,7 @@ impl Inode {
             fired.note(if kept > 0 { Class::DiskTorn } else { Class::DiskUnsynced });
         }
         // A sector beyond the size that survived is not part of the file.
-        self.kept.truncate(size);
+        self.kept.resize(size.min(self.kept.size()));
         self.seen = self.kept.clone();
         self.sized = false;
     }

@@ -6,7 +6,7 @@
 //! Knows nothing of what an event is.
 
 use postrider_core::time::{Duration, Instant, Now, Timestamp};
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 /// When simulated time begins: 2026-01-01T00:00:00Z. Any fixed moment would do.
@@ -16,8 +16,47 @@ const BEGINNING: i64 = 1_767_225_600;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Planned(u64, usize);
 
-/// When an event is due, its number, and its place.
-type Due = Reverse<(Instant, u64, usize)>;
+/// When an event is due and its number, as one that orders by both; and its place.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    order: u128,
+    place: usize,
+}
+
+impl Due {
+    fn new(at: Instant, number: u64, place: usize) -> Self {
+        Self { order: u128::from(at.0) << 64 | u128::from(number), place }
+    }
+
+    const fn at(self) -> Instant {
+        Instant((self.order >> 64) as u64)
+    }
+
+    const fn number(self) -> u64 {
+        self.order as u64
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.order == other.order
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    /// The first to come is the greatest: what a heap gives.
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.order.cmp(&self.order)
+    }
+}
 
 /// The queue of events.
 #[derive(Debug, Clone)]
@@ -73,7 +112,7 @@ impl<E> Kernel<E> {
             Some(free) => *free = Some((number, event)),
             None => self.places.push(Some((number, event))),
         }
-        self.queue.push(Reverse((at, number, place)));
+        self.queue.push(Due::new(at, number, place));
         Planned(number, place)
     }
 
@@ -102,28 +141,28 @@ impl<E> Kernel<E> {
 
     /// The first in the queue is planned, and not much of the rest is called off.
     fn tidy(&mut self) {
-        while let Some(&Reverse((_, number, place))) = self.queue.peek()
-            && !self.is_planned(number, place)
+        while let Some(&due) = self.queue.peek()
+            && !self.is_planned(due.number(), due.place)
         {
             self.queue.pop();
         }
         if self.queue.len() > 2 * (self.places.len() - self.free.len()) + 64 {
             let mut queue = std::mem::take(&mut self.queue);
-            queue.retain(|&Reverse((_, number, place))| self.is_planned(number, place));
+            queue.retain(|due| self.is_planned(due.number(), due.place));
             self.queue = queue;
         }
     }
 
     /// The next event, if it lies before `end`; the clock moves to it, or to `end`.
     pub fn next(&mut self, end: Instant) -> Option<E> {
-        let Some(&Reverse((at, _, place))) = self.queue.peek().filter(|Reverse((at, ..))| *at <= end) else {
+        let Some(&due) = self.queue.peek().filter(|due| due.at() <= end) else {
             self.now = self.now.max(end);
             return None;
         };
         self.queue.pop();
-        let event = self.take(place)?;
+        let event = self.take(due.place)?;
         self.tidy();
-        self.now = at;
+        self.now = due.at();
         self.taken += 1;
         Some(event)
     }
@@ -131,7 +170,7 @@ impl<E> Kernel<E> {
     /// When the next event is.
     #[must_use]
     pub fn next_at(&self) -> Option<Instant> {
-        self.queue.peek().map(|Reverse((at, ..))| *at)
+        self.queue.peek().map(|due| due.at())
     }
 
     /// Writes numbers into the trace, and words if somebody listens.

@@ -9,9 +9,12 @@ use super::maps::Maps;
 use super::params::Params;
 use super::replies::{Stop, no_recipients};
 use crate::ask::TableName;
-use crate::mail::{Notify, Recipient, Sender};
+use crate::mail::{Notify, OriginalRecipient, Recipient, Sender};
 use crate::wire::{Mailbox, address_list};
 use std::collections::BTreeSet;
+
+/// What makes two recipients the same: address, the address that was given, ORCPT and NOTIFY.
+type Seen = (String, String, Option<OriginalRecipient>, Notify);
 
 /// The recipients so far.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -22,7 +25,7 @@ pub(super) struct Pass {
     begun: bool,
     expansion: Option<Expansion>,
     done: Vec<Recipient>,
-    seen: BTreeSet<String>,
+    seen: BTreeSet<Seen>,
 }
 
 /// Whether a recipient was added by a bcc rule.
@@ -117,11 +120,10 @@ impl Pass {
     fn add(&mut self, recipient: &Recipient, address: Mailbox, params: &Params) {
         let given = recipient.original.as_ref().unwrap_or(&recipient.address);
         let original = (params.enable_original_recipient && *given != address).then(|| given.clone());
-        let key = format!(
-            "{}\n{}\n{:?}\n{:?}",
-            address.external().to_lowercase(),
-            if params.enable_original_recipient { given.external().to_lowercase() } else { String::new() },
-            recipient.orcpt,
+        let key = (
+            address.folded(),
+            if params.enable_original_recipient { given.folded() } else { String::new() },
+            recipient.orcpt.clone(),
             recipient.notify,
         );
         if self.seen.contains(&key) {

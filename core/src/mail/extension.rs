@@ -17,6 +17,9 @@ impl Extensions<'_> {
     /// User, and the extension with its delimiter; `None` where there is none to split off.
     #[must_use]
     pub fn split<'l>(&self, local: &'l str) -> Option<(&'l str, &'l str)> {
+        if self.delimiters.is_empty() {
+            return None;
+        }
         let at = local.find(|c| self.delimiters.contains(c)).filter(|at| *at > 0)?;
         let reserved = ["postmaster", "mailer-daemon", self.double_bounce_sender];
         // These are the names of a list's people where `-` delimits, not extensions of owner and list.

@@ -320,6 +320,11 @@ impl Config {
                 values.push((name, Cow::Owned(value)));
                 continue;
             }
+            if let Some(value) = scope.other_value(&raw) {
+                let value = canonical(kind, value.into_owned());
+                values.push((name, Cow::Owned(value)));
+                continue;
+            }
             let place = self.place(&name, service);
             match scope.expand_blaming(&raw) {
                 Ok(expanded) => {

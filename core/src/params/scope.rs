@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names that no configuration may set.
 pub(super) const READ_ONLY: [&str; 3] = ["process_id", "process_name", "service_name"];
 
+/// Octets of a value that needs no look at the bounds of expansion.
+const PLAIN_MAX: usize = 1_024;
+
 /// A parameter's.
 type Name = Cow<'static, str>;
 
@@ -121,6 +124,15 @@ impl<'a> Scope<'a> {
         expand_blaming(text, &|name| self.raw(name))
     }
 
+    /// What a text comes to that is nothing but the name of another, as most defaults are that refer to one, where that one refers to
+    /// none. [`expand`] says the same of it, and of all others.
+    pub(super) fn other_value(&self, text: &str) -> Option<Cow<'_, str>> {
+        let name = text.strip_prefix('$')?;
+        let is_name = !name.is_empty() && name.bytes().all(|c| c == b'_' || c.is_ascii_alphanumeric());
+        let value = if is_name { self.raw(name)? } else { return None };
+        (!value.contains('$') && value.len() <= PLAIN_MAX).then_some(value)
+    }
+
     /// The name that somebody has set, from which an unset one has its value through the defaults of the table.
     pub(super) fn source(&self, name: &str) -> Option<String> {
         let mut seen = BTreeSet::new();
@@ -152,29 +164,42 @@ impl<'a> Scope<'a> {
         names
     }
 
-    /// The default of a row that holds whatever the files say, where neither they nor the host say anything.
-    fn plain(&self, row: &Row, plain: Option<&'static str>) -> Option<&'static str> {
-        plain.filter(|_| self.assigned(row.name).is_none() && !self.computed.contains_key(row.name))
+    /// True where neither the files nor the host say anything of a name.
+    fn is_unsaid(&self, name: &str) -> bool {
+        self.assigned(name).is_none() && !self.computed.contains_key(name)
+    }
+
+    /// The names of which the files or the host say something.
+    fn said(&self) -> BTreeSet<&str> {
+        let assigned = self.main.keys().map(String::as_str).chain(self.overrides.keys().copied());
+        assigned.chain(self.computed.keys().copied()).collect()
     }
 
     /// [`Scope::names`] in two: those with a plain default, with it, and those whose values must be found.
     pub(super) fn sorted_out(&self) -> (Vec<(Name, &'static str)>, BTreeSet<Name>) {
         let (mut plain, mut rest) = (Vec::new(), BTreeSet::new());
+        plain.reserve(table::PLAIN.len());
+        // Both are in the order of names.
+        let said = self.said();
+        let mut said = said.iter().peekable();
         for &(row, default) in table::PLAIN.iter() {
+            while said.next_if(|name| **name < row.name).is_some() {}
+            let unsaid = said.peek().is_none_or(|name| **name != row.name);
             let name = Cow::Borrowed(row.name);
-            match self.plain(row, default) {
+            match default.filter(|_| unsaid) {
                 Some(default) => plain.push((name, default)),
                 None => _ = rest.insert(name),
             }
         }
         for row in table::TRANSPORT {
-            let fallback = table::row(row.fallback).and_then(|row| self.plain(row, row.plain()));
+            let fallback = table::row(row.fallback).filter(|row| self.is_unsaid(row.name)).and_then(Row::plain);
             for (transport, _) in self.transports.iter().filter(|(_, delivery)| has(**delivery, row)) {
                 let name = format!("{transport}_{}", row.suffix);
                 // The name of one transport and a suffix may be that of another transport and a longer suffix.
                 let own = || {
-                    let found = table::transport_row(&name);
-                    found.is_some_and(|(_, found)| found == row) && table::row(&name).is_none()
+                    let found = || table::transport_row(&name);
+                    let longest = !transport.contains('_') || found().is_some_and(|(_, found)| found == row);
+                    longest && table::row(&name).is_none()
                 };
                 match fallback.filter(|_| self.assigned(&name).is_none() && own()) {
                     Some(default) => plain.push((Cow::Owned(name), default)),

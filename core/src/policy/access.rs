@@ -56,8 +56,8 @@ impl Run<'_> {
         if name.is_empty() || name.starts_with('[') || name.parse::<IpAddr>().is_ok() {
             return vec![(name.to_owned(), true)];
         }
-        let keys = domain_keys(name, self.policy.params.access_parents).into_iter();
-        keys.enumerate().map(|(place, key)| (key, place == 0)).collect()
+        let keys = domain_keys(name, self.policy.params.access_parents);
+        keys.enumerate().map(|(place, key)| (key.to_owned(), place == 0)).collect()
     }
 
     /// The name and those above it, then the address, losing its last part again and again.

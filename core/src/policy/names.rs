@@ -21,8 +21,5 @@ pub(super) fn is_literal(name: &str) -> bool {
 
 /// The address as replies show it: not quoted.
 pub(super) fn internal(mailbox: &Mailbox) -> String {
-    if mailbox.domain().is_empty() {
-        return mailbox.local().to_owned();
-    }
-    format!("{}@{}", mailbox.local(), mailbox.domain())
+    mailbox.plain()
 }

@@ -8,6 +8,7 @@ use super::{Kind, Params, Plan};
 use crate::mail::{Diagnosis, Outcome, Recipient, Ret};
 use crate::time::{Now, Timestamp};
 use crate::wire::date;
+use std::borrow::Cow;
 
 /// Columns of a line of text, as in Postfix's reports.
 const COLUMNS: usize = 79;
@@ -47,7 +48,8 @@ pub fn compose(plan: &Plan, params: &Params, now: Now, offset: i32, original: &[
         Returned::Full => original,
         Returned::Headers => header_of(original),
     };
-    let sender = clean(&plan.about.envelope.sender.external());
+    let sender = plan.about.envelope.sender.external();
+    let sender = clean(&sender);
     let attached = [format!("Return-Path: <{sender}>\r\n").as_bytes(), attached].concat();
     let notification = notification(plan, params, words);
     let global = plan.about.envelope.smtputf8;
@@ -98,7 +100,7 @@ fn boundary(plan: &Plan, now: Now, params: &Params, parts: &[&[u8]]) -> String {
     let mut number = now.wall.seconds();
     loop {
         let boundary = format!("{}.{number}/{}", plan.about.id, params.myhostname);
-        let inside = |part: &&[u8]| part.windows(boundary.len()).any(|window| window == boundary.as_bytes());
+        let inside = |part: &&[u8]| memchr::memmem::find(part, boundary.as_bytes()).is_some();
         if !parts.iter().any(inside) {
             return boundary;
         }
@@ -108,9 +110,9 @@ fn boundary(plan: &Plan, now: Now, params: &Params, parts: &[&[u8]]) -> String {
 
 /// The fields of a message, without the blank line; whole lines only.
 fn header_of(original: &[u8]) -> &[u8] {
-    let end = match original.windows(4).position(|window| window == b"\r\n\r\n") {
+    let end = match memchr::memmem::find(original, b"\r\n\r\n") {
         Some(place) => place + 2,
-        None => original.windows(2).rposition(|window| window == b"\r\n").map_or(0, |place| place + 2),
+        None => memchr::memmem::rfind(original, b"\r\n").map_or(0, |place| place + 2),
     };
     original.get(..end).unwrap_or_default()
 }
@@ -230,8 +232,9 @@ const fn address_type(address: &str, global: bool) -> &'static str {
 
 /// A field, folded. Outside the internationalised form only ASCII may stand in it (RFC 3464 2.1).
 fn put_field(text: &mut String, name: &str, value: &str, global: bool) {
-    let line = clean(&format!("{name}: {value}"));
-    if global {
+    let line = [name, ": ", value].concat();
+    let line = clean(&line);
+    if global || line.is_ascii() {
         fold(text, &line);
     } else {
         let ascii: String = line.chars().map(|c| if c.is_ascii() { c } else { '?' }).collect();
@@ -240,8 +243,11 @@ fn put_field(text: &mut String, name: &str, value: &str, global: bool) {
 }
 
 /// Without control characters: what a peer said stays one line.
-fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+fn clean(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
 /// Adds a line, broken at white space, continued behind four spaces.

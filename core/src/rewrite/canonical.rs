@@ -23,10 +23,12 @@ pub(super) fn without_final_dot(domain: &str) -> &str {
 impl Params {
     /// `origin` and `parent` are what incomplete addresses are completed with; empty: they are left incomplete.
     pub(super) fn rewrite(&self, mailbox: &Mailbox, origin: &str, parent: &str) -> Mailbox {
-        let (mut local, mut domain) = (mailbox.local().to_owned(), mailbox.domain().to_owned());
-        if local.is_empty() && domain.is_empty() {
+        let (local, domain) = (mailbox.local(), mailbox.domain());
+        let is_whole = domain.contains(['.', '[']) && !domain.ends_with('.');
+        if is_whole || (local.is_empty() && domain.is_empty()) {
             return mailbox.clone();
         }
+        let (mut local, mut domain) = (local.to_owned(), domain.to_owned());
         if domain.is_empty()
             && let Some((user, host)) = without_route(&local)
         {

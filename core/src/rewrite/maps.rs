@@ -7,7 +7,7 @@
 use super::Rewrite;
 use crate::ask::{Facts, Pause, TableName};
 use crate::mail::Extensions;
-use crate::wire::Mailbox;
+use crate::wire::{Mailbox, folded};
 
 /// What a lookup found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -35,7 +35,7 @@ pub(crate) fn ask(
 ) -> Result<Option<String>, Pause> {
     for table in tables {
         let found = if !table.is_pattern() {
-            facts.lookup(table, &key.to_lowercase())?
+            facts.lookup(table, &folded(key))?
         } else if whole {
             facts.lookup(table, key)?
         } else {
@@ -71,11 +71,7 @@ impl Rewrite {
         let mut keys = Vec::new();
         let mut add = |mailbox: &Mailbox, whole: bool, bare: bool| {
             let external = mailbox.external();
-            let plain = if mailbox.domain().is_empty() {
-                mailbox.local().to_owned()
-            } else {
-                format!("{}@{}", mailbox.local(), mailbox.domain())
-            };
+            let plain = mailbox.plain();
             let both = external != plain;
             keys.push(Key { text: external, whole, bare });
             if both {

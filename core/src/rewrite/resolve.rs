@@ -9,6 +9,7 @@ use super::canonical::{is_dot_string, is_numeric, is_valid_domain, literal, with
 use crate::ask::{Facts, Pause};
 use crate::mail::RouteClass;
 use crate::wire::Mailbox;
+use std::borrow::Cow;
 
 /// Rounds of stripping: an address has no more operators than octets, and no more octets than a command line.
 const ROUNDS_MAX: usize = 1000;
@@ -32,8 +33,8 @@ impl Rewrite {
     /// # Errors
     /// A question, or a broken table.
     pub fn resolve(&self, mailbox: &Mailbox, facts: &Facts) -> Result<Resolved, Pause> {
-        let mut local = mailbox.local().to_owned();
-        let mut domain = (!mailbox.domain().is_empty()).then(|| mailbox.domain().to_owned());
+        let mut local = Cow::Borrowed(mailbox.local());
+        let mut domain = Some(Cow::Borrowed(mailbox.domain())).filter(|domain| !domain.is_empty());
         let mut stripped = None;
         for _ in 0..ROUNDS_MAX {
             if let Some(name) = domain.take() {
@@ -42,12 +43,12 @@ impl Rewrite {
                 if !null && !self.is_local_domain(&name, facts)? {
                     return self.elsewhere(&local, &name, facts);
                 }
-                stripped = (!null).then_some(name);
+                stripped = (!null).then(|| name.into_owned());
             }
             match self.uncover(&local) {
                 Some((user, host)) => {
-                    local = user;
-                    domain = Some(host);
+                    local = Cow::Owned(user);
+                    domain = Some(Cow::Owned(host));
                 }
                 None => return Ok(self.here(&local, stripped)),
             }
@@ -56,9 +57,13 @@ impl Rewrite {
         Ok(Resolved { malformed: true, ..self.here(&local, stripped) })
     }
 
-    fn bracketed(&self, domain: &str) -> String {
+    fn bracketed<'a>(&self, domain: &'a str) -> Cow<'a, str> {
         let address = is_numeric(domain) && domain.parse::<std::net::Ipv4Addr>().is_ok();
-        if address && self.params.resolve_numeric_domain { format!("[{domain}]") } else { domain.to_owned() }
+        if address && self.params.resolve_numeric_domain {
+            Cow::Owned(format!("[{domain}]"))
+        } else {
+            Cow::Borrowed(domain)
+        }
     }
 
     /// The address in a local part behind which our domain was stripped, if there is one.

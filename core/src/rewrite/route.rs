@@ -7,7 +7,8 @@ use super::{Resolved, Rewrite};
 use crate::ask::{Facts, Pause};
 use crate::mail::{Diagnosis, Envelope, Route, RouteClass, Sender};
 use crate::tables::domain_keys;
-use crate::wire::{EnhancedStatus, Mailbox};
+use crate::wire::{EnhancedStatus, Mailbox, folded};
+use std::borrow::Cow;
 
 /// A transport and where it shall deliver to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -84,25 +85,25 @@ impl Rewrite {
     fn default_hop(&self, sender: &Sender, resolved: &Resolved, facts: &Facts) -> Result<Hop, Pause> {
         let params = &self.params;
         // One destination has one queue, however a sender writes it.
-        let domain = &resolved.mailbox.domain().to_lowercase();
-        let (service, fallback) = match resolved.class {
+        let domain = &*folded(resolved.mailbox.domain());
+        let (service, fallback): (Cow<'_, str>, String) = match resolved.class {
             RouteClass::VirtualAlias => {
                 let nexthop = format!("5.1.1 User unknown{}", self.table_name(resolved.class));
                 return Ok(Hop { transport: "error".to_owned(), nexthop });
             }
-            RouteClass::Local => (params.local_transport.clone(), params.myhostname.clone()),
-            RouteClass::VirtualMailbox => (params.virtual_transport.clone(), domain.to_owned()),
+            RouteClass::Local => (Cow::Borrowed(&params.local_transport), params.myhostname.clone()),
+            RouteClass::VirtualMailbox => (Cow::Borrowed(&params.virtual_transport), domain.to_owned()),
             RouteClass::Relay => {
                 let fixed = !split_hop(&params.relay_transport).1.is_empty();
                 let fallback = if fixed { String::new() } else { self.relay_nexthop(sender, domain, facts)? };
-                (params.relay_transport.clone(), fallback)
+                (Cow::Borrowed(&params.relay_transport), fallback)
             }
             RouteClass::Default => {
                 let tables = &params.sender_dependent_default_transport_maps;
                 let key = &params.empty_address_default_transport_maps_lookup_key;
                 let service = match self.by_sender(tables, sender, key, facts)? {
-                    Some(service) => service,
-                    None => params.default_transport.clone(),
+                    Some(service) => Cow::Owned(service),
+                    None => Cow::Borrowed(params.default_transport.as_str()),
                 };
                 let fixed = !split_hop(&service).1.is_empty();
                 let fallback = if fixed { String::new() } else { self.relay_nexthop(sender, domain, facts)? };
@@ -153,9 +154,9 @@ impl Rewrite {
         if let Some(text) = look(&external, true)? {
             return Ok(Some(text));
         }
-        let plain = format!("{}@{domain}", mailbox.local());
-        if plain != external
-            && let Some(text) = look(&plain, false)?
+        // Only quotes make a difference.
+        if external.starts_with('"')
+            && let Some(text) = look(&mailbox.plain(), false)?
         {
             return Ok(Some(text));
         }
@@ -165,7 +166,7 @@ impl Rewrite {
             return Ok(Some(text));
         }
         for key in domain_keys(domain, self.params.transport_parents) {
-            if let Some(text) = look(&key, false)? {
+            if let Some(text) = look(key, false)? {
                 return Ok(Some(text));
             }
         }

@@ -156,8 +156,7 @@ impl Default for Params {
             discard: Discarded::default(),
             discard_maps: Vec::new(),
             noop_commands: Words::default(),
-            forbidden_commands: Words::parse("CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}")
-                .expect("a test reads the same list"),
+            forbidden_commands: Words::forbidden(),
             tls_level: ServerTls::None,
             tls_wrapper: false,
             tls_ready: false,

@@ -5,8 +5,7 @@
 
 use crate::mail::NoticeClass;
 use crate::wire::command::CommandError;
-use crate::wire::{EnhancedStatus, Reply};
-use std::fmt::Write as _;
+use crate::wire::{EnhancedStatus, Reply, code_digits};
 
 /// One row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,15 +153,13 @@ pub(crate) fn of_error(error: &CommandError) -> Reply {
 /// Appends the octets of a reply. Control characters become `?`: what a table or a peer said can not end the line.
 pub(crate) fn emit(reply: &Reply, out: &mut Vec<u8>) {
     let last = reply.lines.len().saturating_sub(1);
-    let mut start = String::new();
     for (place, line) in reply.lines.iter().enumerate() {
-        let sign = if place == last { ' ' } else { '-' };
-        start.clear();
-        _ = match reply.status {
-            Some(status) => write!(start, "{}{sign}{status} ", reply.code),
-            None => write!(start, "{}{sign}", reply.code),
-        };
-        out.extend_from_slice(start.as_bytes());
+        out.extend_from_slice(&code_digits(reply.code));
+        out.push(if place == last { b' ' } else { b'-' });
+        if let Some(status) = reply.status {
+            status.emit(out);
+            out.push(b' ');
+        }
         if line.contains(char::is_control) {
             let line: String = line.chars().map(|c| if c.is_control() { '?' } else { c }).collect();
             out.extend_from_slice(line.as_bytes());

@@ -6,6 +6,13 @@
 use crate::ask::{Answer, Facts, Pause, Question, TableFailure, TableName};
 use crate::tables::{Form, MatchList, Source, Table, TableSpec};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// Postfix's `smtpd_forbidden_commands`.
+const FORBIDDEN: &str = "CONNECT GET POST regexp:{{/^[^A-Z]/ Bogus}}";
+/// Nearly every configuration has it: its pattern is compiled once.
+static FORBIDDEN_COMPILED: LazyLock<Words> =
+    LazyLock::new(|| Words::compile(FORBIDDEN).expect("a test reads the same list"));
 
 /// A list, compiled.
 #[derive(Debug, Clone)]
@@ -22,11 +29,21 @@ impl Default for Words {
 }
 
 impl Words {
+    /// What browsers say, and what is no word: `smtpd_forbidden_commands` unless it is set.
+    #[must_use]
+    pub fn forbidden() -> Self {
+        FORBIDDEN_COMPILED.clone()
+    }
+
     /// Reads a list.
     ///
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text == FORBIDDEN { Ok(Self::forbidden()) } else { Self::compile(text) }
+    }
+
+    fn compile(text: &str) -> Result<Self, String> {
         let list = MatchList::parse(text, Form::Text, false)?;
         let mut own = BTreeMap::new();
         for name in list.tables() {

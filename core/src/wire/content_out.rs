@@ -51,6 +51,11 @@ impl ContentEncoder {
                 }
                 continue;
             }
+            let whole = if self.column == 0 { self.plain_lines(chunk, out) } else { 0 };
+            if whole > 0 {
+                chunk = &chunk[whole..];
+                continue;
+            }
             let length = memchr::memchr3(b'\r', b'\n', 0, chunk).unwrap_or(chunk.len());
             let (text, rest) = chunk.split_at(length);
             self.text(text, out);
@@ -61,6 +66,28 @@ impl ContentEncoder {
             }
             chunk = rest.get(1..).unwrap_or(&[]);
         }
+    }
+
+    /// Appends whole lines from the beginning, as far as they are not too long and hold nothing that must not be sent; how many octets
+    /// of the chunk that were. They leave together up to the next that begins with a dot.
+    fn plain_lines(&self, chunk: &[u8], out: &mut Vec<u8>) -> usize {
+        let (mut from, mut start) = (0, 0);
+        for end in memchr::memchr_iter(b'\n', chunk) {
+            let Some((b'\r', line)) = chunk[start..end].split_last() else { break };
+            // All octets are looked at, odd or not: several at a time.
+            let is_odd = line.iter().fold(false, |odd, octet| odd | (*octet == b'\r') | (*octet == 0));
+            if is_odd || (self.limit > 0 && line.len() > self.limit) {
+                break;
+            }
+            if line.first() == Some(&b'.') && !planted!(DotsUndoubled) {
+                out.extend_from_slice(&chunk[from..start]);
+                out.push(b'.');
+                from = start;
+            }
+            start = end + 1;
+        }
+        out.extend_from_slice(&chunk[from..start]);
+        start
     }
 
     /// Appends the end of the last line, if it has none, and the final dot.

@@ -17,8 +17,20 @@ pub mod xtext;
 
 pub use content_out::ContentEncoder;
 pub use path::{Mailbox, Path};
+pub(crate) use reply::code_digits;
 pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
 pub use seven_bit::SevenBit;
+
+use std::borrow::Cow;
+
+/// A text in lower case, as tables of all kinds but patterns are asked. Most keys are so already.
+#[must_use]
+pub fn folded(text: &str) -> Cow<'_, str> {
+    // Not one after the other: a run of octets is looked at as a whole.
+    let is_odd = |octet: u8| !octet.is_ascii() | octet.is_ascii_uppercase();
+    let is_folded = !text.bytes().fold(false, |odd, octet| odd | is_odd(octet));
+    if is_folded { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) }
+}
 
 /// Octets to a value and back.
 pub trait Wire: Sized {
@@ -46,5 +58,17 @@ impl SyntaxError {
     #[must_use]
     pub(crate) const fn behind(self, offset: usize) -> Self {
         Self { at: self.at + offset, expected: self.expected }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_folded_as_a_whole() {
+        for text in ["user@example.org", "User@Example.ORG", "ÄÖ@x", "ß", "İ", ""] {
+            assert_eq!(folded(text), text.to_lowercase());
+        }
     }
 }

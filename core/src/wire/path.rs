@@ -4,8 +4,9 @@
 //! outside quotes, control characters, signs that look like `@` or `.`) it is refused, not guessed at.
 //! Source routes are read and dropped (RFC 5321 appendix F.2). Knows nothing of which domains exist.
 
-use super::SyntaxError;
+use super::{SyntaxError, folded};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Octets of a local part (RFC 5321 4.5.3.1.1). Postfix takes longer ones; nobody downstream needs to.
@@ -86,6 +87,13 @@ impl Mailbox {
         out
     }
 
+    /// `local@domain` as they are, without quotes: for people, and for tables that were written by them.
+    #[must_use]
+    pub fn plain(&self) -> String {
+        let parts = [&*self.local, if self.domain.is_empty() { "" } else { "@" }, &*self.domain];
+        parts.concat()
+    }
+
     /// The same mailbox with its domain in lower case: equal keys are the same mailbox (RFC 5321 2.4).
     #[must_use]
     pub fn key(&self) -> Self {
@@ -95,7 +103,11 @@ impl Mailbox {
     /// The external form, wholly in lower case: how tables are asked.
     #[must_use]
     pub fn folded(&self) -> String {
-        self.external().to_lowercase()
+        let external = self.external();
+        match folded(&external) {
+            Cow::Owned(folded) => folded,
+            Cow::Borrowed(_) => external,
+        }
     }
 
     /// True when it can travel without SMTPUTF8.
@@ -250,7 +262,16 @@ fn quoted_string(text: &str) -> Result<(String, usize), SyntaxError> {
 /// A local part that needs no quotes. Postfix takes dots anywhere, and so do we: such addresses are in use.
 fn is_dot_string(local: &str) -> bool {
     // RFC 5321 4.1.2: atoms between dots; `a..b` has an empty one.
-    local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom_character))
+    let mut before = b'.';
+    for octet in local.bytes() {
+        // What is not ASCII is looked at below.
+        let fits = if octet == b'.' { before != b'.' } else { !octet.is_ascii() || is_atom_character(octet.into()) };
+        if !fits {
+            return false;
+        }
+        before = octet;
+    }
+    before != b'.' && (local.is_ascii() || local.chars().all(|c| c.is_ascii() || is_atom_character(c)))
 }
 
 fn is_atom_character(c: char) -> bool {

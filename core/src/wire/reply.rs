@@ -27,29 +27,50 @@ impl EnhancedStatus {
         Self { class, subject, detail }
     }
 
+    /// Appends its octets.
+    pub(crate) fn emit(self, out: &mut Vec<u8>) {
+        put_number(u16::from(self.class), out);
+        out.push(b'.');
+        put_number(self.subject, out);
+        out.push(b'.');
+        put_number(self.detail, out);
+    }
+
     /// A status at the start of a text, and the text behind it and one space (RFC 2034 4).
     #[must_use]
     pub fn split_from(text: &str) -> Option<(Self, &str)> {
-        let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
-        let mut parts = word.split('.');
-        let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
-        let number = |part: &str| {
-            let digits = (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-            // A leading zero would not survive being written again.
-            let canonical = part.len() == 1 || !part.starts_with('0');
-            if digits && canonical { part.parse::<u16>().ok() } else { None }
-        };
-        let class = match class {
-            "2" => 2,
-            "4" => 4,
-            "5" => 5,
+        let class = match text.as_bytes() {
+            [class @ (b'2' | b'4' | b'5'), b'.', ..] => class - b'0',
             _ => return None,
         };
-        if parts.next().is_some() {
-            return None;
-        }
-        Some((Self::new(class, number(subject)?, number(detail)?), rest))
+        let (subject, rest) = leading_number(text.get(2..)?)?;
+        let (detail, rest) = leading_number(rest.strip_prefix('.')?)?;
+        let rest = if rest.is_empty() { rest } else { rest.strip_prefix(' ')? };
+        Some((Self::new(class, subject, detail), rest))
     }
+}
+
+/// Appends a number.
+fn put_number(number: u16, out: &mut Vec<u8>) {
+    if number >= 10 {
+        put_number(number / 10, out);
+    }
+    out.push(b'0' + (number % 10) as u8);
+}
+
+/// The three digits of a code.
+pub(crate) fn code_digits(code: u16) -> [u8; 3] {
+    let digit = |unit: u16| b'0' + (code / unit % 10) as u8;
+    [digit(100), digit(10), digit(1)]
+}
+
+/// A field of a status, and what stands behind it.
+fn leading_number(text: &str) -> Option<(u16, &str)> {
+    let length = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    // A leading zero would not survive being written again.
+    let canonical = length == 1 || (matches!(length, 2 | 3) && !digits.starts_with('0'));
+    Some((digits.parse().ok().filter(|_| canonical)?, rest))
 }
 
 impl fmt::Display for EnhancedStatus {
@@ -107,10 +128,11 @@ impl Reply {
         let only = [String::new()];
         let lines = if self.lines.is_empty() { &only[..] } else { &self.lines[..] };
         for (place, line) in lines.iter().enumerate() {
-            let separator = if place + 1 == lines.len() { ' ' } else { '-' };
-            out.extend_from_slice(format!("{:03}{separator}", self.code).as_bytes());
+            let separator = if place + 1 == lines.len() { b' ' } else { b'-' };
+            out.extend_from_slice(&code_digits(self.code));
+            out.push(separator);
             if let Some(status) = self.status {
-                out.extend_from_slice(status.to_string().as_bytes());
+                status.emit(out);
                 if !line.is_empty() {
                     out.push(b' ');
                 }
@@ -271,9 +293,11 @@ impl ReplyReader {
             return;
         }
         self.kept = self.kept.saturating_add(text.len());
-        let plain = text.iter().all(|octet| matches!(octet, b' '..=b'~'));
-        let text = String::from_utf8_lossy(text);
-        self.lines.push(if plain { text.into_owned() } else { cleaned(&text).replace('\u{fffd}', "?") });
+        let plain = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|octet| matches!(octet, b' '..=b'~')));
+        self.lines.push(match plain {
+            Some(text) => text.to_owned(),
+            None => cleaned(&String::from_utf8_lossy(text)).replace('\u{fffd}', "?"),
+        });
     }
 }
 

@@ -269,14 +269,14 @@ impl Live {
         const MARK: &[u8] = b"queued as ";
         let Some(task) = self.connections.get_mut(&id) else { return };
         task.line.extend_from_slice(octets);
-        while let Some(end) = memchr::memchr(b'\n', &task.line) {
-            let line: Vec<u8> = task.line.drain(..=end).collect();
-            let place = line.windows(MARK.len()).position(|window| window == MARK);
-            let Some(mark) = place.and_then(|at| line.get(at + MARK.len()..)) else { continue };
-            let mark = String::from_utf8_lossy(mark).trim_end().to_owned();
+        let Some(end) = memchr::memrchr(b'\n', &task.line) else { return };
+        for line in task.line[..end].split(|octet| *octet == b'\n') {
+            let Some(at) = memchr::memmem::find(line, MARK) else { continue };
+            let mark = String::from_utf8_lossy(&line[at + MARK.len()..]).trim_end().to_owned();
             scope.fabric.ledger.heard(scope.node, &mark);
             task.marks.push(mark);
         }
+        task.line.drain(..=end);
     }
 
     fn marks_written(&mut self, scope: &mut Scope<'_>, id: u64) {

@@ -97,6 +97,8 @@ struct Live {
     unwritten: BTreeMap<AttemptId, u64>,
     work: VecDeque<Work>,
     alarm: Option<(Instant, Planned)>,
+    /// When log, manager and resolver want to be told that time has passed; `None`: they have heard something since it was asked.
+    due: [Option<Option<Instant>>; 3],
     last: u64,
     /// Lookup tables do not answer.
     tables_fail: bool,
@@ -148,6 +150,7 @@ impl Actor for Host {
             unwritten: BTreeMap::new(),
             work: VecDeque::new(),
             alarm: None,
+            due: [None; 3],
             last: 0,
             tables_fail: false,
             operator: self.operator,
@@ -349,15 +352,15 @@ impl Live {
     fn time_passes(&mut self, scope: &mut Scope<'_>) {
         let now = Self::now(scope);
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now.mono);
-        if due(self.log.next_timeout()) {
+        if due(self.log_due()) {
             self.log.handle_timeout(now);
             self.drain_log(scope);
         }
-        if due(self.manager.next_timeout()) {
+        if due(self.manager_due()) {
             self.manager.handle_timeout(now);
             self.drain_manager(scope);
         }
-        if due(self.resolver.next_timeout()) {
+        if due(self.resolver_due()) {
             self.resolver.handle_timeout(now);
             self.drain_resolver(scope);
         }
@@ -366,16 +369,29 @@ impl Live {
         self.operator_returns(now.mono);
     }
 
+    fn log_due(&mut self) -> Option<Instant> {
+        *self.due[0].get_or_insert_with(|| self.log.next_timeout())
+    }
+
+    fn manager_due(&mut self) -> Option<Instant> {
+        *self.due[1].get_or_insert_with(|| self.manager.next_timeout())
+    }
+
+    fn resolver_due(&mut self) -> Option<Instant> {
+        *self.due[2].get_or_insert_with(|| self.resolver.next_timeout())
+    }
+
     fn set_alarm(&mut self, scope: &mut Scope<'_>) {
-        let machines = [
-            self.log.next_timeout(),
-            self.manager.next_timeout(),
-            self.resolver.next_timeout(),
-            self.operator.deadline(),
-        ];
-        let sessions = self.sessions.values().filter_map(sessions::Task::deadline);
-        let connections = self.connections.values().filter_map(connections::Task::deadline);
-        let next = machines.into_iter().flatten().chain(sessions).chain(connections).min();
+        let machines =
+            [self.log_due(), self.manager_due(), self.resolver_due(), self.operator.deadline()];
+        let mut next = machines.into_iter().flatten().min();
+        let mut sooner = |at: Option<Instant>| {
+            if at.is_some_and(|at| next.is_none_or(|next| at < next)) {
+                next = at;
+            }
+        };
+        self.sessions.values().for_each(|task| sooner(task.deadline()));
+        self.connections.values().for_each(|task| sooner(task.deadline()));
         if self.alarm.as_ref().map(|alarm| alarm.0) == next {
             return;
         }

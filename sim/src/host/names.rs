@@ -46,6 +46,7 @@ impl Live {
     }
 
     pub(super) fn drain_resolver(&mut self, scope: &mut Scope<'_>) {
+        self.due[2] = None;
         while let Some(output) = self.resolver.poll_output() {
             match output {
                 Output::SendUdp { query, server, octets } => {

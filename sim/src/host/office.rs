@@ -31,6 +31,7 @@ impl Live {
     }
 
     pub(super) fn drain_manager(&mut self, scope: &mut Scope<'_>) {
+        self.due[1] = None;
         let edges = &mut scope.fabric.edges;
         self.manager.queue_edges().iter().for_each(|edge| edges.note(Watched::Queue, edge.0, edge.1));
         self.manager

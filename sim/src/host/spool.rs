@@ -85,6 +85,7 @@ impl Live {
     }
 
     pub(super) fn drain_log(&mut self, scope: &mut Scope<'_>) {
+        self.due[0] = None;
         while let Some(output) = self.log.poll_output() {
             match output {
                 Output::Do(op, what) => scope.disk(op.0 << 1, what),

@@ -7,6 +7,7 @@
 //!
 //! Knows nothing of how any of it works.
 
+use super::content::{body, header};
 use super::hops::{Hop, Hops, Report};
 use super::names::Names;
 use super::orders::Orders;
@@ -58,6 +59,18 @@ pub(super) struct Letter {
     pub(super) verdict: Verdict,
     pub(super) fates: Vec<Fate>,
     pub(super) size: usize,
+    /// Its octets behind the header, once somebody has wanted them.
+    pub(super) body: Vec<u8>,
+}
+
+impl Letter {
+    /// Its octets behind the header.
+    pub(super) fn body(&mut self, token: Token) -> &[u8] {
+        if self.body.is_empty() {
+            self.body = body(token, self.size);
+        }
+        &self.body
+    }
 }
 
 /// What a host lives by, as far as it is judged.
@@ -180,8 +193,17 @@ impl Ledger {
             let hard = self.doomed.contains(domain) || size as u64 + HEADER_MOST > self.size_limit;
             fates.push(Fate { recipient: recipient.clone(), hard, ..Fate::default() });
         }
-        self.letters.push(Letter { sender: sender.to_owned(), verdict: Verdict::Unknown, fates, size });
+        self.letters.push(Letter { sender: sender.to_owned(), verdict: Verdict::Unknown, fates, size, body: Vec::new() });
         Token(letter as u64)
+    }
+
+    /// The octets of a letter as its client sends it, before dot-stuffing.
+    pub fn message(&mut self, token: Token) -> Vec<u8> {
+        let Some(letter) = self.letters.get_mut(token.0 as usize) else { return Vec::new() };
+        let to = letter.fates.first().map(|fate| fate.recipient.as_str());
+        let mut content = header(token, &letter.sender, to);
+        content.extend_from_slice(letter.body(token));
+        content
     }
 
     /// The server did not take this recipient: the client answers for it.

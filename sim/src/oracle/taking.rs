@@ -4,6 +4,7 @@ use super::content::{is_intact, token_of};
 use super::hops::{Hop, Report};
 use super::ledger::{Ledger, Taken, Token};
 use postrider_core::time::Instant;
+use std::borrow::Cow;
 
 /// What servers say.
 impl Ledger {
@@ -66,7 +67,7 @@ impl Ledger {
                 }
             }
         }
-        if !is_intact(taken.content, Token(letter as u64), known.size) {
+        if !is_intact(taken.content, known.body(Token(letter as u64))) {
             let octets = taken.content.len();
             wrong.push(format!("letter {letter} came changed or cut ({octets} octets)"));
         }
@@ -80,7 +81,10 @@ impl Ledger {
 
     fn read_report(&mut self, letter: usize, taken: &Taken<'_>) -> Vec<Report> {
         let mut all = Vec::new();
-        let text = String::from_utf8_lossy(taken.content);
+        let text = match std::str::from_utf8(taken.content) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(taken.content),
+        };
         for to in taken.recipients {
             // A postmaster's copy is told to him, not to the sender: it settles nothing.
             let counts = !to.starts_with("postmaster");

@@ -7,7 +7,7 @@ use super::take_line;
 use crate::faults::Class;
 use crate::kernel::Planned;
 use crate::network::{Arrival, Socket};
-use crate::oracle::{Token, Verdict, message};
+use crate::oracle::{Token, Verdict};
 use crate::world::{Actor, Scope, Word};
 use postrider_core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -245,15 +245,7 @@ impl Client {
             scope.send(socket, b".\r\n");
             return self.expected.push_back(Expect::Dot);
         }
-        let Plan { sender, recipients, size, .. } = &letter.plan;
-        let mut stuffed = Vec::new();
-        for line in message(letter.token, sender, recipients, *size).split_inclusive(|&octet| octet == b'\n')
-        {
-            if line.starts_with(b".") {
-                stuffed.push(b'.');
-            }
-            stuffed.extend_from_slice(line);
-        }
+        let mut stuffed = stuffed(&scope.fabric.ledger.message(letter.token));
         if scope.odds(self.habits.hangs_up, Class::ClientHangsUp) {
             stuffed.truncate(stuffed.len() / 2);
             scope.send(socket, &stuffed);
@@ -290,6 +282,20 @@ impl Client {
             }
         }
     }
+}
+
+/// Content as it is sent: dots at the beginning of lines are doubled (RFC 5321 4.5.2).
+fn stuffed(content: &[u8]) -> Vec<u8> {
+    let mut stuffed = Vec::with_capacity(content.len() + content.len() / 64 + 16);
+    let mut from = 0;
+    let beginnings = std::iter::once(0).chain(memchr::memchr_iter(b'\n', content).map(|end| end + 1));
+    for start in beginnings.filter(|&start| content.get(start) == Some(&b'.')) {
+        stuffed.extend_from_slice(&content[from..start]);
+        stuffed.push(b'.');
+        from = start;
+    }
+    stuffed.extend_from_slice(&content[from..]);
+    stuffed
 }
 
 impl Actor for Client {

@@ -36,16 +36,21 @@ impl Session {
     fn take_content(&mut self, used: usize) -> (usize, bool) {
         let rest = self.buffer.get(used..).unwrap_or_default();
         let Some(content) = &mut self.content else { return (0, false) };
-        let mut taken = 0;
-        while let Some(end) = memchr::memchr(b'\n', &rest[taken..]) {
-            let line = &rest[taken..=taken + end];
-            taken += end + 1;
-            if line == b".\r\n" {
-                return (taken, true);
+        content.reserve(rest.len());
+        // Lines go over together up to the next that begins with a dot.
+        let (mut from, mut start) = (0, 0);
+        for end in memchr::memchr_iter(b'\n', rest) {
+            if rest[start] == b'.' {
+                content.extend_from_slice(&rest[from..start]);
+                if &rest[start..=end] == b".\r\n" {
+                    return (end + 1, true);
+                }
+                from = start + 1;
             }
-            content.extend_from_slice(line.strip_prefix(b".").unwrap_or(line));
+            start = end + 1;
         }
-        (taken, false)
+        content.extend_from_slice(&rest[from..start]);
+        (start, false)
     }
 }
 
@@ -130,7 +135,7 @@ impl Server {
     }
 
     fn say(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
-        self.plan(scope, socket, Later::Say(format!("{line}\r\n").into_bytes()));
+        self.plan(scope, socket, Later::Say([line.as_bytes(), b"\r\n"].concat()));
     }
 
     /// Says what belongs here, and perhaps once too often: then nobody knows what the next reply is taken for.
@@ -213,7 +218,7 @@ impl Server {
                 break;
             }
             let rest = session.buffer.get(used..).unwrap_or_default();
-            let Some(end) = rest.windows(2).position(|window| window == b"\r\n") else { break };
+            let Some(end) = line_end(rest) else { break };
             let line = String::from_utf8_lossy(&rest[..end]).into_owned();
             used += end + 2;
             self.command(scope, socket, &line);
@@ -485,6 +490,11 @@ impl Actor for Server {
             _ => {}
         }
     }
+}
+
+/// Where the first line ends.
+fn line_end(octets: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'\n', octets).map(|end| end.wrapping_sub(1)).find(|&end| octets.get(end) == Some(&b'\r'))
 }
 
 /// What stands between the angle brackets.
