@@ -125,7 +125,7 @@ fn lines(rows: &[Row]) -> Vec<Line> {
 }
 
 /// Both tables, and a plot of the first if there is a file for it; true when nothing that is counted grows with the queue.
-pub(crate) fn scale(most: u64, file: Option<&String>) -> bool {
+pub(crate) fn scale(most: u64, file: Option<&str>) -> bool {
     println!("The active queue holds one message of {PROPORTION}:\n");
     let rows = table(most, |messages| messages / PROPORTION);
     println!("\nThe active queue holds 20,000 messages:\n");

@@ -113,7 +113,9 @@ impl Disk {
             Op::List => Ok(Done::Files(
                 self.names
                     .iter()
-                    .map(|(&file, id)| (file, self.inodes.get(id).map_or(0, |inode| inode.seen.size() as u64)))
+                    .map(|(&file, id)| {
+                        (file, self.inodes.get(id).map_or(0, |inode| inode.seen.size() as u64))
+                    })
                     .collect(),
             )),
             Op::Create { file, size } => self.create(*file, *size),
@@ -223,7 +225,8 @@ impl Disk {
     /// Forgets inodes that no name leads to, now or after a crash.
     fn sweep(&mut self) {
         let names = || self.names.values().chain(self.kept_names.values());
-        let gone: Vec<u64> = self.inodes.keys().filter(|id| !names().any(|name| name == *id)).copied().collect();
+        let gone: Vec<u64> =
+            self.inodes.keys().filter(|id| !names().any(|name| name == *id)).copied().collect();
         for id in gone {
             if let Some(inode) = self.inodes.remove(&id) {
                 self.relic = inode.kept;

@@ -192,7 +192,8 @@ impl<'a> Scope<'a> {
             }
         }
         for row in table::TRANSPORT {
-            let fallback = table::row(row.fallback).filter(|row| self.is_unsaid(row.name)).and_then(Row::plain);
+            let fallback =
+                table::row(row.fallback).filter(|row| self.is_unsaid(row.name)).and_then(Row::plain);
             for (transport, _) in self.transports.iter().filter(|(_, delivery)| has(**delivery, row)) {
                 let name = format!("{transport}_{}", row.suffix);
                 // The name of one transport and a suffix may be that of another transport and a longer suffix.

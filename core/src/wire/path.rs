@@ -265,7 +265,8 @@ fn is_dot_string(local: &str) -> bool {
     let mut before = b'.';
     for octet in local.bytes() {
         // What is not ASCII is looked at below.
-        let fits = if octet == b'.' { before != b'.' } else { !octet.is_ascii() || is_atom_character(octet.into()) };
+        let fits =
+            if octet == b'.' { before != b'.' } else { !octet.is_ascii() || is_atom_character(octet.into()) };
         if !fits {
             return false;
         }

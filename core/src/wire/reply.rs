@@ -293,7 +293,9 @@ impl ReplyReader {
             return;
         }
         self.kept = self.kept.saturating_add(text.len());
-        let plain = std::str::from_utf8(text).ok().filter(|text| text.bytes().all(|octet| matches!(octet, b' '..=b'~')));
+        let plain = std::str::from_utf8(text)
+            .ok()
+            .filter(|text| text.bytes().all(|octet| matches!(octet, b' '..=b'~')));
         self.lines.push(match plain {
             Some(text) => text.to_owned(),
             None => cleaned(&String::from_utf8_lossy(text)).replace('\u{fffd}', "?"),

@@ -382,8 +382,7 @@ impl Live {
     }
 
     fn set_alarm(&mut self, scope: &mut Scope<'_>) {
-        let machines =
-            [self.log_due(), self.manager_due(), self.resolver_due(), self.operator.deadline()];
+        let machines = [self.log_due(), self.manager_due(), self.resolver_due(), self.operator.deadline()];
         let mut next = machines.into_iter().flatten().min();
         let mut sooner = |at: Option<Instant>| {
             if at.is_some_and(|at| next.is_none_or(|next| at < next)) {

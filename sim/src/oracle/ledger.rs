@@ -193,7 +193,13 @@ impl Ledger {
             let hard = self.doomed.contains(domain) || size as u64 + HEADER_MOST > self.size_limit;
             fates.push(Fate { recipient: recipient.clone(), hard, ..Fate::default() });
         }
-        self.letters.push(Letter { sender: sender.to_owned(), verdict: Verdict::Unknown, fates, size, body: Vec::new() });
+        self.letters.push(Letter {
+            sender: sender.to_owned(),
+            verdict: Verdict::Unknown,
+            fates,
+            size,
+            body: Vec::new(),
+        });
         Token(letter as u64)
     }
 

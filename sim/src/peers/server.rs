@@ -494,7 +494,9 @@ impl Actor for Server {
 
 /// Where the first line ends.
 fn line_end(octets: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', octets).map(|end| end.wrapping_sub(1)).find(|&end| octets.get(end) == Some(&b'\r'))
+    memchr::memchr_iter(b'\n', octets)
+        .map(|end| end.wrapping_sub(1))
+        .find(|&end| octets.get(end) == Some(&b'\r'))
 }
 
 /// What stands between the angle brackets.
