@@ -113,7 +113,8 @@ impl<E: Environment> Doors<E> {
         let all = site.doors.values().map(|door| door.sessions);
         let limit = descriptors::share(self.places, door.sessions, all);
         let mut seat = self.seats.take(&service, seats, limit, address);
-        if seat.kind() == clients::Seat::Nowhere {
+        // Shares change with a reload, and those who sit there stay: together they are never more than there are places.
+        if seat.kind() == clients::Seat::Nowhere || self.seats.open() > self.places {
             return turn_away(accepted.stream, address, "421 4.3.2 All server ports are busy\r\n").await;
         }
         let doors = Arc::clone(self);

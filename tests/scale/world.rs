@@ -43,6 +43,8 @@ fn rule(name: &str, kind: RecordType) -> Option<Zone> {
 #[derive(Clone, Default)]
 pub(crate) struct World {
     taken: Arc<AtomicU64>,
+    /// Connections that the black hole has taken.
+    held: Arc<AtomicU64>,
     /// When mail for a `letterN@` came.
     letters: Arc<Mutex<BTreeMap<u64, Instant>>>,
 }
@@ -63,8 +65,10 @@ impl World {
             }
         });
         let hole = TcpListener::bind((HOLE, 25)).expect("port 25 of 127.77.0.4, as root");
+        let count = Arc::clone(&world.held);
         std::thread::spawn(move || {
-            let held: Vec<_> = hole.incoming().flatten().collect();
+            let count = |_: &TcpStream| _ = count.fetch_add(1, Ordering::Relaxed);
+            let held: Vec<_> = hole.incoming().flatten().inspect(count).collect();
             drop(held);
         });
         world
@@ -78,6 +82,11 @@ impl World {
     /// Messages that the sink has taken.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Connections that the black hole has taken.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// When a letter came.

@@ -372,6 +372,7 @@ const SHOWN: &[Row] = &[
         &[
             "tests/tests/kills.rs::a_kill_at_each_call_under_load_and_compaction_loses_nothing",
             "tests/tests/kills.rs::a_kill_at_each_call_of_a_recovery_loses_nothing",
+            "tests/tests/failing_starts.rs::a_hangup_or_an_end_while_mail_is_moved_is_obeyed_and_loses_nothing",
             "tests/tests/crash.rs::what_was_accepted_survives_every_kill",
             "tests/tests/standing_still.rs::sessions_go_on_where_they_were_and_what_is_answered_arrives",
             "tests/tests/standing_still.rs::timers_that_ran_out_while_it_was_stopped_do_not_make_up_for_lost_time",

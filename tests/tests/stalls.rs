@@ -16,7 +16,7 @@ use std::time::Duration;
 /// What memory contents may have, in kilobytes: the least that can be set.
 const CONTENTS_MAX: u64 = 1_024;
 const LIMIT: &str = "content_memory_limit = 1048576\n";
-/// Clients of a test, and what each sends: nine times as much as contents may have, and below the hundred sessions of a service.
+/// Clients of a test, and what each sends: nine times as much as contents may have.
 const CLIENTS: usize = 90;
 const OCTETS: usize = 100_000;
 /// Kilobytes that a session may have beside its content: the machine, the task, the buffer that it reads into.
@@ -213,6 +213,7 @@ fn stop_within_content(name: &str, begin: impl Fn(&Daemon) -> Client) {
 
 #[test]
 fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
+    const LINES: usize = 100_000;
     // More of them than the daemon has workers.
     let deliveries = 2 * std::thread::available_parallelism().map_or(2, usize::from) + 4;
     let door = Arc::new(RwLock::new(()));
@@ -233,13 +234,14 @@ fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
     daemon.run();
     for number in 0..deliveries {
         // Each in a file of its own: a page that one has read is not there for the others.
-        let text = format!("Subject: {number}\r\n\r\n{}", "a line of some length\r\n".repeat(10_000));
+        let text = format!("Subject: {number}\r\n\r\n{}", "a line of some length\r\n".repeat(LINES));
         let reply = daemon.client().deliver("a@client.test", &["you@far.test"], &text);
         assert!(reply.starts_with("250"), "{reply}");
     }
     let at_data = || server.heard().iter().filter(|line| *line == "DATA").count();
     wait_for("all deliveries to ask for the content's turn", || (at_data() == deliveries).then_some(()));
     daemon.forget_cached_contents();
+    let before = anonymous(daemon.process());
     let standstill = Standstill::of(&daemon, "pread64");
     drop(shut);
     let held =
@@ -253,6 +255,11 @@ fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
     // What has just come is in memory: no delivery of it needs the disk to read.
     _ = daemon.wait_for_mail("b", 4);
     assert_eq!(server.taken().len(), 0);
+    // Who waits for the disk has a piece of its content at most.
+    let (most, all) = (SLACK + 256 * deliveries as u64, (deliveries * LINES * 23 / 1_024) as u64);
+    let grown = anonymous(daemon.process()).saturating_sub(before);
+    println!("{grown} kB more while {deliveries} deliveries wait for {all} kB");
+    assert!(grown <= most && most < all, "{grown} kB of {most} kB");
     drop(standstill);
     assert_eq!(server.wait(deliveries).len(), deliveries);
 }
@@ -325,4 +332,50 @@ fn a_next_hop_that_stands_still_fills_the_queue_to_its_limit_and_no_further() {
     assert!(taken.len() == 1 && refused.is_empty(), "{refused:?}");
     _ = daemon.wait_for_log(&format!("{}: to=<you@far.test>", taken[&30]));
     assert_eq!(daemon.log().matches(says).count(), 2, "once each time that it is full, not at each message");
+}
+
+/// What waits for a next hop that stands still costs as little memory as the limit on messages says, and that alone bounds it.
+#[test]
+fn messages_that_wait_for_a_next_hop_take_half_a_kilobyte_each() {
+    const MESSAGES: usize = 8_000;
+    const SENDERS: usize = 4;
+    let server = Server::scripted(|line, _| match line.starts_with("RCPT") || line == "DATA" {
+        true => Answer::Say("450 4.2.0 not now\r\n".to_owned()),
+        false => Answer::Usual,
+    });
+    let lines = format!(
+        "queue_message_limit = {}\nnotify_classes =\nrelayhost = [127.0.0.1]:{}\nminimal_backoff_time = 1h\nmaximal_backoff_time = 1h\n\
+         smtpd_client_connection_rate_limit = 0\n",
+        MESSAGES + 1,
+        server.address.port()
+    );
+    let daemon = Daemon::start("still-queue", &lines);
+    let text = format!("Subject: x\r\n\r\n{}", "A line of this message.\r\n".repeat(160));
+    let is_taken = |client: &mut Client| {
+        client.transaction("a@client.test", &["you@far.test"], &text).starts_with("250")
+    };
+    let said_no = |count| {
+        let deferred = || daemon.log().matches("status=deferred").count();
+        wait_for("the next hop to have said no to each", || (deferred() == count).then_some(()));
+    };
+    let mut client = daemon.client();
+    client.expect("EHLO client.test", "250");
+    assert!(is_taken(&mut client));
+    said_no(1);
+    let before = anonymous(daemon.process());
+    std::thread::scope(|scope| {
+        for _ in 0..SENDERS {
+            scope.spawn(|| {
+                let mut client = daemon.client();
+                client.expect("EHLO client.test", "250");
+                assert!((0..MESSAGES / SENDERS).all(|_| is_taken(&mut client)));
+            });
+        }
+    });
+    assert!(!is_taken(&mut client), "as many as the queue takes");
+    said_no(MESSAGES + 1);
+    let grown = anonymous(daemon.process()).saturating_sub(before);
+    let (most, contents) = ((MESSAGES / 2) as u64 + 2 * SLACK, (MESSAGES * text.len() / 1_024) as u64);
+    println!("{grown} kB more for {MESSAGES} messages of {contents} kB");
+    assert!(grown <= most && 2 * most < contents, "{grown} kB of {most} kB");
 }

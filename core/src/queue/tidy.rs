@@ -27,13 +27,27 @@ const MOVING_MAX: usize = 32;
 /// Until moving is tried again after there was no room for it.
 const REST: Duration = Duration::from_secs(1);
 
-/// A segment that could not be emptied, because something in it could not be read, or that could not be removed.
+/// A segment with which something failed that will be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Unread {
+struct PutOff {
     segment: u64,
     pause: Duration,
     /// When it is tried again; `None` once that has begun.
     until: Option<Instant>,
+}
+
+impl PutOff {
+    /// Once more: the pause grows with each failure of the same segment.
+    fn after(before: Option<Self>, segment: u64, now: Instant) -> Self {
+        let before = before.filter(|before| before.segment == segment);
+        let pause = longer(before.map_or(Duration::ZERO, |before| before.pause));
+        Self { segment, pause, until: Some(now.after(pause)) }
+    }
+}
+
+/// True while a segment waits to be tried again.
+fn is_put_off(what: Option<PutOff>, segment: u64) -> bool {
+    what.is_some_and(|what| what.segment == segment && what.until.is_some())
 }
 
 /// A segment that is being emptied.
@@ -63,7 +77,10 @@ pub(super) struct Tidy {
     blocked: Option<u64>,
     /// Until when nothing is moved, because there was no room for it.
     rest_until: Option<Instant>,
-    unread: Option<Unread>,
+    /// Something in it could not be read, so it was not emptied.
+    unread: Option<PutOff>,
+    /// It is empty, and could not be removed.
+    unremoved: Option<PutOff>,
     /// Octets of closed segments, and of all frames that had died, after a lap that gained too little: it is not repeated until more has died.
     futile: Option<(u64, u64)>,
     /// The last segment of this lap, and the octets that it has freed so far.
@@ -74,26 +91,23 @@ pub(super) struct Tidy {
 
 impl Tidy {
     pub(super) fn timeout(&self) -> Option<Instant> {
-        let again = self.unread.and_then(|unread| unread.until);
-        [self.rest_until, again].into_iter().flatten().min()
+        let again = [self.unread, self.unremoved].into_iter().flatten().filter_map(|what| what.until);
+        again.chain(self.rest_until).min()
     }
 
     /// Ends the pauses that are over.
     fn wake(&mut self, now: Instant) {
         self.rest_until = self.rest_until.filter(|until| *until > now);
-        if let Some(unread) = &mut self.unread {
-            unread.until = unread.until.filter(|until| *until > now);
+        for what in [&mut self.unread, &mut self.unremoved].into_iter().flatten() {
+            what.until = what.until.filter(|until| *until > now);
         }
-    }
-
-    /// True while a segment waits to be read again.
-    fn is_put_off(&self, segment: u64) -> bool {
-        self.unread.is_some_and(|unread| unread.segment == segment && unread.until.is_some())
     }
 
     /// It has been read, or is gone.
     fn forgive(&mut self, segment: u64) {
-        self.unread = self.unread.filter(|unread| unread.segment != segment);
+        for what in [&mut self.unread, &mut self.unremoved] {
+            *what = what.filter(|what| what.segment != segment);
+        }
     }
 }
 
@@ -156,7 +170,7 @@ impl Log {
         else {
             return;
         };
-        let kept = segment.pinned || self.tidy.is_put_off(number);
+        let kept = segment.pinned || is_put_off(self.tidy.unread, number);
         if closed <= most.saturating_add(slack) || kept || segment.commits == 0 {
             return;
         }
@@ -261,29 +275,21 @@ impl Log {
 
     /// Leaves a segment that can not be emptied alone for a while. Of what failed at the same time the first is told.
     fn put_off(&mut self, segment: u64, id: Option<QueueId>, why: &str) {
-        if let Some(pause) = self.rest(segment) {
-            let text = format!(
-                "segment {segment} of the spool can not be compacted: {why}: space is not given back until it can be read; tried again in {pause} s"
-            );
-            self.trouble(id, text);
-        }
-    }
-
-    /// How many seconds a segment is left alone from now on; `None` when it already is.
-    fn rest(&mut self, segment: u64) -> Option<u64> {
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment) {
             self.tidy.emptying = None;
         }
-        if self.tidy.is_put_off(segment) {
-            return None;
+        if is_put_off(self.tidy.unread, segment) {
+            return;
         }
-        let before = self.tidy.unread.filter(|unread| unread.segment == segment);
-        let pause = longer(before.map_or(Duration::ZERO, |unread| unread.pause));
-        let until = Some(self.now.mono.after(pause));
-        self.tidy.unread = Some(Unread { segment, pause, until });
+        let rest = PutOff::after(self.tidy.unread, segment, self.now.mono);
+        self.tidy.unread = Some(rest);
         // Much may die until then: what a lap gains is measured anew.
         self.tidy.lap = None;
-        Some(pause.as_secs())
+        let text = format!(
+            "segment {segment} of the spool can not be compacted: {why}: space is not given back until it can; tried again in {} s",
+            rest.pause.as_secs()
+        );
+        self.trouble(id, text);
     }
 
     /// A message has been read: it is written anew unless something stopped that.
@@ -318,7 +324,7 @@ impl Log {
         {
             let segment = entry.commit.segment();
             let is_emptied = self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == segment);
-            if is_emptied || self.tidy.is_put_off(segment) {
+            if is_emptied || is_put_off(self.tidy.unread, segment) {
                 self.put_off(segment, Some(id), fault);
             } else {
                 // It had collected changes: with the next one it is tried again.
@@ -351,7 +357,7 @@ impl Log {
         else {
             return;
         };
-        if segment.commits > 0 || segment.pinned || self.tidy.is_put_off(number) {
+        if segment.commits > 0 || segment.pinned || is_put_off(self.tidy.unremoved, number) {
             return;
         }
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == number) {
@@ -388,13 +394,14 @@ impl Log {
                 self.trouble(None, text);
             }
             Err(error) => {
-                if let Some(pause) = self.rest(segment) {
-                    let text = format!(
-                        "an old segment of the spool can not be removed: {}; tried again in {pause} s",
-                        words(&error)
-                    );
-                    self.trouble(None, text);
-                }
+                let rest = PutOff::after(self.tidy.unremoved, segment, self.now.mono);
+                self.tidy.unremoved = Some(rest);
+                let text = format!(
+                    "an old segment of the spool can not be removed: {}; tried again in {} s",
+                    words(&error),
+                    rest.pause.as_secs()
+                );
+                self.trouble(None, text);
             }
         }
     }

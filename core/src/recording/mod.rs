@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// How a file begins; the digit is the format's.
-pub const MAGIC: &[u8; 16] = b"postrider rec 1\n";
+pub const MAGIC: &[u8; 16] = b"postrider rec 2\n";
 /// Octets of one frame; a larger one is not written, and is damage where it is read.
 pub const FRAME_MAX: usize = 64 * 1024 * 1024;
 /// Octets in front of a frame's value: length, checksum, kind.

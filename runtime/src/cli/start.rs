@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 /// EX_CONFIG of sysexits.h; [`Cause::status`] has the others.
 const CONFIGURATION: u8 = 78;
+/// What a disk still does when the daemon has ended may take so long.
+const DISK_MAX: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Runs the daemon until it is told to stop.
 ///
@@ -56,6 +58,8 @@ pub(super) fn start(directory: Option<String>, arguments: &[String]) -> Result<(
     let result = runtime.block_on(serve::daemon(Arc::new(env), setup, log.clone(), agent, greet));
     // Lines that nobody takes must not keep us from ending.
     _ = log.flush();
+    // Nor a disk that does not answer.
+    runtime.shutdown_timeout(DISK_MAX);
     result.map_err(Failure::from)
 }
 

@@ -4,6 +4,7 @@
 
 mod client;
 mod manners;
+mod reading;
 mod server;
 
 pub use client::{Client, Habits, Plan};

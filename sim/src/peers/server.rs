@@ -4,6 +4,7 @@
 //! again after a while; all others are taken. Its manners decide the rest: whether it greets, hangs up at some stage,
 //! is slow, loses the reply after the dot, speaks only HELO, or lies in LMTP. It tells the ledger what it took and which reports came.
 
+use super::reading::{self, address, line_end};
 use super::{Manners, Tls};
 use crate::faults::Class;
 use crate::network::{Arrival, Cutting, NodeId, Socket};
@@ -35,22 +36,7 @@ impl Session {
     /// Takes content off the buffer from `used` on; says how many octets, and whether it was the end.
     fn take_content(&mut self, used: usize) -> (usize, bool) {
         let rest = self.buffer.get(used..).unwrap_or_default();
-        let Some(content) = &mut self.content else { return (0, false) };
-        content.reserve(rest.len());
-        // Lines go over together up to the next that begins with a dot.
-        let (mut from, mut start) = (0, 0);
-        for end in memchr::memchr_iter(b'\n', rest) {
-            if rest[start] == b'.' {
-                content.extend_from_slice(&rest[from..start]);
-                if &rest[start..=end] == b".\r\n" {
-                    return (end + 1, true);
-                }
-                from = start + 1;
-            }
-            start = end + 1;
-        }
-        content.extend_from_slice(&rest[from..start]);
-        (start, false)
+        self.content.as_mut().map_or((0, false), |content| reading::content(rest, content))
     }
 }
 
@@ -490,18 +476,4 @@ impl Actor for Server {
             _ => {}
         }
     }
-}
-
-/// Where the first line ends.
-fn line_end(octets: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'\n', octets)
-        .map(|end| end.wrapping_sub(1))
-        .find(|&end| octets.get(end) == Some(&b'\r'))
-}
-
-/// What stands between the angle brackets.
-fn address(line: &str) -> String {
-    let inner =
-        line.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or("", |(inner, _)| inner);
-    inner.to_ascii_lowercase()
 }

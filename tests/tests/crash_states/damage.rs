@@ -165,7 +165,7 @@ fn every_flipped_bit_costs_one_message_at_most_and_that_one_is_set_aside() {
 fn every_truncation_keeps_all_that_lies_before_it() {
     let spool = spool(200);
     let whole = whole(&spool);
-    let mut cuts = 0;
+    let (mut cuts, mut halves) = (0, 0);
     for (file, octets) in spool.platter.files() {
         for length in 0..octets.len() {
             let mut platter = spool.platter.clone();
@@ -180,12 +180,26 @@ fn every_truncation_keeps_all_that_lies_before_it() {
                 assert!(!before || found.ids.contains(id), "{file:?} cut at {length}: {id}");
             }
             assert!(found.ids == whole || !found.quiet, "{file:?} cut at {length} is reported");
+            assert!(found.ids == whole || found.loud, "{file:?} cut at {length}: what is lost is told");
             if matches!(file, File::Content(_)) {
                 assert!(found.loud && found.corrupt && !found.ids.contains(&LARGE), "cut at {length}");
             }
+            // Of a record whose first sector is there the rest is set aside, so that a person can look at it.
+            let cut = |(of, end): &(File, u64)| {
+                *of == file && (end - 512..*end).contains(&(length as u64)) && length as u64 > end - 512
+            };
+            if spool
+                .ends
+                .iter()
+                .any(|(id, place)| cut(place) && !found.ids.contains(id) && whole.contains(id))
+            {
+                halves += 1;
+                assert!(found.corrupt, "{file:?} cut at {length}: what is left of a message is set aside");
+            }
         }
     }
-    println!("{cuts} cuts");
+    assert!(halves > 100, "{halves}");
+    println!("{cuts} cuts, {halves} of them within a record");
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub(crate) fn start() -> Now {
 pub(crate) struct Explorer {
     params: Params,
     /// Sectors tear, too.
-    tears: bool,
+    pub(crate) tears: bool,
     /// Digests of the disks that were recovered.
     pub(crate) states: HashSet<u64>,
     /// With the ledger that each was compared with.
@@ -165,9 +165,9 @@ fn judge(left: Platter, ledger: &Ledger, params: Params, tears: bool) -> Result<
     let is_allowed =
         |trouble: &&String| ledger.is_refused(trouble) && trouble.contains("content file is missing");
     // Both headers of a segment that was not synced, each torn within its sector: nobody can tell that from damage, and nothing in it was promised.
-    let is_torn =
-        tears && recovery.troubles.iter().any(|trouble| trouble.contains("(its header is damaged)"));
-    if let Some(trouble) = recovery.troubles.iter().find(|trouble| !is_torn && !is_allowed(trouble)) {
+    let is_torn = |trouble: &&String| tears && trouble.contains("(its header is damaged)");
+    if let Some(trouble) = recovery.troubles.iter().find(|trouble| !is_torn(trouble) && !is_allowed(trouble))
+    {
         return Err(format!("a crash is not damage: {trouble}"));
     }
     let found: BTreeSet<QueueId> = recovery.found.iter().map(|summary| summary.id).collect();

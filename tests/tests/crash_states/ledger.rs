@@ -3,11 +3,32 @@
 use postrider_core::mail::{Loaded, Message, QueueId, Standing, Summary};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// What is known of the record of a message.
+#[derive(Debug, Clone)]
+pub(crate) enum Known {
+    /// All of its record.
+    Record(Box<Message>),
+    /// Its sender and recipients: of mail that the daemon made we do not know the rest.
+    People(String, Vec<String>),
+}
+
+impl Known {
+    fn is(&self, message: &Message) -> bool {
+        match self {
+            Self::Record(record) => **record == *message,
+            Self::People(sender, recipients) => {
+                let found = message.envelope.recipients.iter().map(|recipient| recipient.address.external());
+                message.envelope.sender.external() == *sender && found.eq(recipients.iter().cloned())
+            }
+        }
+    }
+}
+
 /// A promise, or something that makes one void.
 #[derive(Debug, Clone)]
 pub(crate) enum Note {
-    /// Somebody is submitting this, with these stored octets. Of mail that the daemon made we do not know the record.
-    Begun(QueueId, Option<Box<Message>>, Vec<u8>),
+    /// Somebody is submitting this, with these stored octets.
+    Begun(QueueId, Known, Vec<u8>),
     /// 250.
     Accepted(QueueId),
     /// `sendmail` has ended with 0: the message is in the maildrop, under this number, or in the log.
@@ -29,7 +50,7 @@ pub(crate) enum Note {
 #[derive(Debug, Clone)]
 struct Life {
     id: QueueId,
-    message: Option<Box<Message>>,
+    known: Known,
     content: Vec<u8>,
     accepted: Option<bool>,
     void: bool,
@@ -53,10 +74,10 @@ pub(crate) struct Ledger {
 impl Ledger {
     pub(crate) fn note(&mut self, note: &Note) {
         match note {
-            Note::Begun(id, message, content) => {
+            Note::Begun(id, known, content) => {
                 let life = Life {
                     id: *id,
-                    message: message.clone(),
+                    known: known.clone(),
                     content: content.clone(),
                     accepted: None,
                     void: false,
@@ -124,8 +145,7 @@ impl Ledger {
         if life.void {
             return wrong("it was refused, and it is back");
         }
-        let same = life.message.as_ref().is_none_or(|message| **message == loaded.message);
-        if !same || content != life.content {
+        if !life.known.is(&loaded.message) || content != life.content {
             return wrong("it is not what was submitted");
         }
         for (index, standing) in (0..).zip(&loaded.standing) {

@@ -5,7 +5,7 @@
 //! the sync that makes it true has come back, and that a message which `sendmail` has taken is in the maildrop until it is in the log.
 
 use crate::explore::{Explorer, Step};
-use crate::ledger::Note;
+use crate::ledger::{Known, Note};
 use crate::platter::{DropOp, Folder};
 use nix::sys::signal::Signal;
 use postrider_core::mail::QueueId;
@@ -29,9 +29,9 @@ const MESSAGES: u64 = 36;
 /// Messages that `sendmail` leaves while the daemon works, and then so many while it is stopped.
 const LEFT: [u64; 2] = [24, 6];
 /// Disks for each moment.
-const BUDGET: usize = 100;
+const BUDGET: usize = 500;
 /// Different disks, messages moved by compaction, and segments given up, that there must be at least.
-const DISKS: usize = 20_000;
+const DISKS: usize = 100_000;
 const MOVED: usize = 15;
 const GIVEN_UP: usize = 5;
 
@@ -222,7 +222,12 @@ fn dropped(kind: u8, offset: u64, octets: &[u8]) -> Option<DropOp> {
 
 /// The record as a history.
 fn history(day: &Day) -> Vec<Step> {
-    let begun = |(id, octets): (&QueueId, &Vec<u8>)| Step::Note(Note::Begun(*id, None, octets.clone()));
+    let local: BTreeMap<QueueId, u64> = day.left.iter().map(|(number, id)| (*id, *number)).collect();
+    let begun = |(id, octets): (&QueueId, &Vec<u8>)| {
+        let user = local.get(id).map_or_else(|| "me".to_owned(), |number| format!("left{number}"));
+        let people = Known::People(format!("{user}@origin.test"), vec!["you@far.test".to_owned()]);
+        Step::Note(Note::Begun(*id, people, octets.clone()))
+    };
     let mut steps: Vec<Step> = day.contents.iter().map(begun).collect();
     let numbers = numbers(day);
     for Entry { kind, path, offset, octets } in &day.record {

@@ -1,7 +1,7 @@
 //! A busy day on the shipped log and staging, with everything that they do to the disk written down.
 
 use crate::explore::{Step, params, start};
-use crate::ledger::Note;
+use crate::ledger::{Known, Note};
 use crate::platter::Platter;
 use postrider_core::event::Event;
 use postrider_core::limits::INLINE_CONTENT_MAX;
@@ -203,7 +203,7 @@ impl Day {
         assert_eq!((message.place, message.stored), (staged.place, staged.stored));
         message.checksum = staged.checksum;
         let content = self.contents.remove(&id).unwrap_or_default();
-        self.note(Note::Begun(id, Some(message.clone()), content));
+        self.note(Note::Begun(id, Known::Record(message.clone()), content));
         self.append(Errand::Commit(id), vec![Change::Commit(message)], staged.content);
     }
 
