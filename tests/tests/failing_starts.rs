@@ -169,7 +169,7 @@ fn a_hangup_or_an_end_while_mail_is_moved_is_obeyed_and_loses_nothing() {
     let mut scene = Scene::new("signals-compaction");
     scene.mortal.faults.below(&scene.mortal.log());
     for signal in [Signal::SIGTERM, Signal::SIGHUP] {
-        for (kind, least) in [(Kind::Write, 3), (Kind::Read, 3), (Kind::Unlink, 1)] {
+        for (kind, least) in [(Kind::Write, 2), (Kind::Read, 3), (Kind::Unlink, 1)] {
             scene.sweep(kind, Action::Signal(signal), 3, least);
         }
     }

@@ -153,7 +153,7 @@ impl Log {
     /// A read that fails once is no damage: what could be read the next time would be set aside, and mail with it.
     fn reads_again(&mut self, result: &Result<Done, DiskError>) -> bool {
         let recovery = &mut self.recovery;
-        let failed = matches!(result, Err(DiskError::Failed(_))) && recovery.read.is_some();
+        let failed = matches!(result, Err(DiskError::Failed(_) | DiskError::Full)) && recovery.read.is_some();
         if !failed || recovery.tries + 1 >= TRIES_MAX || recovery.pauses >= PAUSES_MAX {
             return false;
         }

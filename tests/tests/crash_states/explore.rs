@@ -165,7 +165,10 @@ fn judge(left: Platter, ledger: &Ledger, params: Params, tears: bool) -> Result<
     let is_allowed =
         |trouble: &&String| ledger.is_refused(trouble) && trouble.contains("content file is missing");
     // Both headers of a segment that was not synced, each torn within its sector: nobody can tell that from damage, and nothing in it was promised.
-    let is_torn = |trouble: &&String| tears && trouble.contains("(its header is damaged)");
+    let is_header = |trouble: &String| trouble.contains("(its header is damaged)");
+    let (has_torn, follows) =
+        (tears && recovery.troubles.iter().any(is_header), "because records are damaged");
+    let is_torn = |trouble: &&String| has_torn && (is_header(trouble) || trouble.contains(follows));
     if let Some(trouble) = recovery.troubles.iter().find(|trouble| !is_torn(trouble) && !is_allowed(trouble))
     {
         return Err(format!("a crash is not damage: {trouble}"));
