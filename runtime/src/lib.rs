@@ -9,7 +9,6 @@ pub mod content;
 pub mod deposit;
 pub mod env;
 pub mod guard;
-pub mod hold;
 pub mod hosts_file;
 pub mod inbound;
 pub mod limits;

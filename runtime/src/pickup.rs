@@ -4,7 +4,6 @@
 //! waits for those that are being taken in, and begins with no others.
 
 use crate::env::Environment;
-use crate::hold::Hold;
 use crate::inbound::Shared;
 use crate::limits::{MAILDROP_AT_ONCE, MAILDROP_LOOK, REPORT_CHUNK};
 use crate::maildrop::{self, Dropped};
@@ -23,29 +22,26 @@ use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-/// How the daemon ends, as far as the maildrop is concerned.
-#[derive(Debug)]
-pub struct End {
-    /// Becomes true when nothing new is to be taken in.
-    pub draining: watch::Receiver<bool>,
-    /// Kept until what is being taken in has been.
-    pub hold: Option<Hold>,
-}
-
-/// Starts a thread that looks into the maildrop: its files may be on a slow disk, and no session waits for that.
+/// Starts a thread that looks into the maildrop: its files may be on a slow disk, and no session waits for that. It takes nothing new once `draining`
+/// is true; what it gives is answered when it has ended, by itself or by a panic.
 pub fn start<E: Environment>(
     shared: Arc<Shared<E>>,
     site: Arc<RwLock<Arc<Site<E>>>>,
     spool: PathBuf,
     woken: mpsc::Receiver<()>,
-    end: End,
-) -> io::Result<()> {
+    draining: watch::Receiver<bool>,
+) -> io::Result<oneshot::Receiver<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-    let work = move || runtime.block_on(run(shared, site, spool, woken, end));
-    std::thread::Builder::new().name("pickup".to_owned()).spawn(work).map(drop)
+    let (end, ended) = oneshot::channel();
+    let work = move || {
+        // Dropped when this is over.
+        let _end: oneshot::Sender<()> = end;
+        runtime.block_on(run(shared, site, spool, woken, draining));
+    };
+    std::thread::Builder::new().name("pickup".to_owned()).spawn(work).map(|_| ended)
 }
 
 /// Looks into the maildrop when woken, and from time to time.
@@ -54,7 +50,7 @@ async fn run<E: Environment>(
     site: Arc<RwLock<Arc<Site<E>>>>,
     spool: PathBuf,
     mut woken: mpsc::Receiver<()>,
-    mut end: End,
+    mut draining: watch::Receiver<bool>,
 ) {
     loop {
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
@@ -63,12 +59,12 @@ async fn run<E: Environment>(
             async move { take(&shared, &site, &path).await }
         };
         match maildrop::list(&spool) {
-            Ok(waiting) => take_all(waiting, &end.draining, take).await,
+            Ok(waiting) => take_all(waiting, &draining, take).await,
             Err(error) => observe::warn(format!("maildrop: {}", told(&error))),
         }
         tokio::select! {
             biased;
-            _ = end.draining.wait_for(|draining| *draining) => return,
+            _ = draining.wait_for(|draining| *draining) => return,
             woken = tokio::time::timeout(MAILDROP_LOOK, woken.recv()) => if let Ok(None) = woken { return },
         }
     }

@@ -4,7 +4,6 @@
 //! ([`daemon`]). It spawns the tasks and hands them their channels; no decision about mail is made here.
 
 use crate::env::{Environment, Net};
-use crate::hold::Holds;
 use crate::inbound::Shared;
 use crate::listen::Doors;
 use crate::manager::{Office, Orders};
@@ -54,7 +53,8 @@ pub struct House<E: Environment> {
     draining: watch::Sender<bool>,
     drained: watch::Receiver<bool>,
     listening: Arc<Listening>,
-    holds: Holds,
+    /// Answered when the maildrop's thread has ended.
+    pickup: Option<oneshot::Receiver<()>>,
 }
 
 /// What is wrong, one line each, with the file and line of the parameter.
@@ -175,8 +175,8 @@ async fn furnish<E: Environment>(
         draining: drain,
     });
     let listening = Arc::default();
-    let holds = Holds::default();
-    Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening, holds })
+    let pickup = None;
+    Ok(House { shared, site, orders, facts, doors, resolver, provider, draining, drained, listening, pickup })
 }
 
 impl<E: Environment> House<E> {
@@ -277,7 +277,10 @@ impl<E: Environment> House<E> {
         while self.sessions() > 0 {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
-        self.holds.released().await;
+        if let Some(pickup) = self.pickup.take() {
+            // Nothing is ever sent: it is dropped.
+            _ = pickup.await;
+        }
         self.shared.spool.rest().await;
     }
 

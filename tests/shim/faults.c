@@ -103,20 +103,27 @@ static int path_of(int fd, char *path, size_t size) {
   return 1;
 }
 
-/* Returns -1 when the call is to be carried out, else its result. */
-static int decide(int number, const char *path) {
-  if (!control || !is_below(path)) return -1;
+/* Counts a call of a kind; the action that it meets, or 0. */
+static uint64_t met(int number) {
   struct kind *kind = &control->kinds[number];
   uint64_t count = __atomic_add_fetch(&kind->count, 1, __ATOMIC_SEQ_CST);
   uint64_t from = __atomic_load_n(&kind->from, __ATOMIC_SEQ_CST);
-  if (from == 0 || count < from || count - from >= kind->length) return -1;
+  if (from == 0 || count < from || count - from >= kind->length) return 0;
   __atomic_add_fetch(&kind->fired, 1, __ATOMIC_SEQ_CST);
-  if (kind->action == NOTHING) return 0;
-  if (kind->action >= SIGNALS) {
-    kill(getpid(), (int)(kind->action - SIGNALS));
+  return kind->action;
+}
+
+/* Returns -1 when the call is to be carried out, else its result. */
+static int decide(int number, const char *path) {
+  if (!control || !is_below(path)) return -1;
+  uint64_t action = met(number);
+  if (action == 0) return -1;
+  if (action == NOTHING) return 0;
+  if (action >= SIGNALS) {
+    kill(getpid(), (int)(action - SIGNALS));
     return -1;
   }
-  errno = (int)kind->action;
+  errno = (int)action;
   return 1;
 }
 
@@ -347,31 +354,17 @@ int renameat(int directory, const char *from, int target, const char *to) {
 }
 
 int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
-  if (control) {
-    struct kind *kind = &control->kinds[ACCEPT];
-    uint64_t count = __atomic_add_fetch(&kind->count, 1, __ATOMIC_SEQ_CST);
-    uint64_t from = __atomic_load_n(&kind->from, __ATOMIC_SEQ_CST);
-    if (from && count >= from && count - from < kind->length) {
-      __atomic_add_fetch(&kind->fired, 1, __ATOMIC_SEQ_CST);
-      errno = (int)kind->action;
-      return -1;
-    }
-  }
-  return (int)syscall(SYS_accept4, fd, address, length, flags);
+  uint64_t action = control ? met(ACCEPT) : 0;
+  if (action == 0) return (int)syscall(SYS_accept4, fd, address, length, flags);
+  errno = (int)action;
+  return -1;
 }
 
 /* A limit of the system on threads, or no memory for a stack. */
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
   static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-  if (control) {
-    struct kind *kind = &control->kinds[THREAD];
-    uint64_t count = __atomic_add_fetch(&kind->count, 1, __ATOMIC_SEQ_CST);
-    uint64_t from = __atomic_load_n(&kind->from, __ATOMIC_SEQ_CST);
-    if (from && count >= from && count - from < kind->length) {
-      __atomic_add_fetch(&kind->fired, 1, __ATOMIC_SEQ_CST);
-      return (int)kind->action;
-    }
-  }
+  uint64_t action = control ? met(THREAD) : 0;
+  if (action != 0) return (int)action;
   if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
   return real(thread, attributes, run, argument);
 }

@@ -166,7 +166,6 @@ impl Manager {
         }
         self.recount(id);
         let Some(active) = self.active.get_mut(&id) else { return };
-        self.index.set_bulky(id, active.places > 1);
         if active.wish == Wish::Delete || active.wish == Wish::Hold {
             active.unread.clear();
         }

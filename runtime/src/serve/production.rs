@@ -50,9 +50,10 @@ pub async fn daemon(
     house.listen().await?;
     greet(&setup);
     let (wake, woken) = mpsc::channel(1);
-    let end = pickup::End { draining: house.draining.subscribe(), hold: house.holds.hold() };
-    let pickup = pickup::start(Arc::clone(&house.shared), Arc::clone(&house.site), setup.spool(), woken, end);
-    pickup.map_err(|error| Fault::new(Cause::System, format!("pickup: {}", told(&error))))?;
+    let (shared, site) = (Arc::clone(&house.shared), Arc::clone(&house.site));
+    let pickup = pickup::start(shared, site, setup.spool(), woken, house.draining.subscribe());
+    house.pickup =
+        Some(pickup.map_err(|error| Fault::new(Cause::System, format!("pickup: {}", told(&error))))?);
     observe::note(format!(
         "daemon started -- version {}, configuration {}, listening on {}",
         env!("CARGO_PKG_VERSION"),
