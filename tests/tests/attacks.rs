@@ -342,7 +342,7 @@ const SHOWN: &[Row] = &[
         "D2",
         "a sync that fails",
         &[
-            "tests/tests/faults.rs::each_sync_fails_in_its_turn",
+            "tests/tests/faults/main.rs::each_sync_fails_in_its_turn",
             "core/src/queue/tests/faults.rs::a_failed_sync_is_not_tried_again_and_what_it_held_is_refused",
             "core/src/queue/tests/faults.rs::outcomes_whose_sync_failed_are_written_again",
         ],
@@ -351,7 +351,7 @@ const SHOWN: &[Row] = &[
         "D3",
         "disks that are full, broken or read-only",
         &[
-            "tests/tests/faults.rs::each_write_fails_in_its_turn",
+            "tests/tests/faults/main.rs::each_write_fails_in_its_turn",
             "tests/tests/surroundings.rs::without_free_inodes_large_mail_is_refused_and_small_mail_goes_on",
             "tests/tests/surroundings.rs::a_spool_that_becomes_read_only_refuses_mail_and_takes_it_again_when_it_can",
             "core/src/queue/tests/faults.rs::a_full_disk_refuses_mail_and_can_still_be_drained",
