@@ -26,6 +26,7 @@ enum Request {
     Load { id: QueueId, reply: LoadReply },
     Whereabouts { id: QueueId, reply: oneshot::Sender<Option<Whereabouts>> },
     Rest { reply: oneshot::Sender<()> },
+    Forget { id: QueueId },
 }
 
 /// Where the answer to a load goes.
@@ -229,6 +230,11 @@ impl Spool {
         answer.await.ok().flatten()
     }
 
+    /// The content of this id, which could not be removed and belongs to no message, goes when it can.
+    pub fn forget(&self, id: QueueId) {
+        _ = self.requests.send(Request::Forget { id });
+    }
+
     /// Waits until the log is at rest, for a moment at most: a disk that does not work has none.
     pub async fn rest(&self) {
         let (reply, answer) = oneshot::channel();
@@ -352,6 +358,7 @@ impl<E: Environment> Keeper<E> {
             }
             Request::Whereabouts { id, reply } => _ = reply.send(self.log.whereabouts(id)),
             Request::Rest { reply } => self.rests.push(reply),
+            Request::Forget { id } => self.tell(Input::Forget(id)).await,
         }
     }
 

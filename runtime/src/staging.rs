@@ -88,6 +88,8 @@ pub struct Stage {
     staging: Option<Staging>,
     refused: Option<Refusal>,
     staged: Option<Staged>,
+    /// The log removes the file of this id: there must not be another, which it would take for that one.
+    left: bool,
 }
 
 impl Stage {
@@ -99,12 +101,16 @@ impl Stage {
 
     /// The id of the message whose content comes next.
     pub fn name(&mut self, id: QueueId) {
+        self.left &= self.name == Some(id);
         self.name = Some(id);
     }
 
     /// Adds octets. What the disk refuses is told at the end, when the client listens.
     pub async fn put<E: Environment>(&mut self, shared: &Shared<E>, octets: Vec<u8>) {
         let Some(name) = self.name else { return };
+        if self.left {
+            self.refused = Some(Refusal::Broken);
+        }
         if self.refused.is_some() {
             return;
         }
@@ -183,7 +189,7 @@ impl Stage {
     /// Throws all away. The same transaction may go on: its id stays.
     pub async fn abandon<E: Environment>(&mut self, shared: &Shared<E>) {
         self.tell(shared, StagingInput::Abort).await;
-        *self = Self { name: self.name, ..Self::default() };
+        *self = Self { name: self.name, left: self.left, ..Self::default() };
     }
 
     async fn tell<E: Environment>(&mut self, shared: &Shared<E>, input: StagingInput) {
@@ -197,6 +203,10 @@ impl Stage {
                 }
                 StagingOutput::Staged(staged) => self.staged = Some(staged),
                 StagingOutput::Refused(why) => self.refused = Some(why),
+                StagingOutput::Left => {
+                    self.left = true;
+                    self.name.into_iter().for_each(|id| shared.spool.forget(id));
+                }
                 StagingOutput::Gone => {}
             }
         }

@@ -1,12 +1,13 @@
 //! The log: the owner of all that lies in the spool.
 //!
 //! Takes requests, hands out operations, and lets each room of the log go on as far as it can after every stimulus. The rooms: `recovery` (and
-//! `salvage`) until ready; then `writer` (group commit), `segments` (fresh ones, and what to do when the disk fails), `load`, and `tidy` (giving up and compacting old segments).
+//! `salvage`) until ready; then `writer` (group commit), `segments` (fresh ones, and what to do when the disk fails), `load`, and `tidy` (giving up and compacting old segments), and `leftovers` (what the disk did not remove at once).
 //!
 //! Promises: no answer "durable" before the sync that makes it true; no operation depends on another that has not been reported done, so a driver may carry them out in any order; nothing that a disk
 //! says makes it panic.
 
 use super::index::Index;
+use super::leftovers::Leftovers;
 use super::load::Loads;
 use super::recovery::Recovery;
 use super::segments::Spares;
@@ -86,8 +87,11 @@ pub(super) enum Purpose {
         job: u64,
         part: usize,
     },
-    /// Nobody waits: the worst that can happen is an orphan, which the next recovery removes.
-    Forget,
+    /// Nobody waits: what stays is tried again, and the next recovery removes it.
+    Forget {
+        file: File,
+        again: bool,
+    },
 }
 
 /// Where the log is in its life.
@@ -119,6 +123,7 @@ pub struct Log {
     pub(super) spares: Spares,
     pub(super) loads: Loads,
     pub(super) tidy: Tidy,
+    pub(super) leftovers: Leftovers,
     /// New mail was refused because there are enough messages, and that has been told.
     pub(super) is_crowded: bool,
     operations: BTreeMap<OpId, Purpose>,
@@ -144,6 +149,7 @@ impl Log {
             spares: Spares::default(),
             loads: Loads::default(),
             tidy: Tidy::default(),
+            leftovers: Leftovers::default(),
             is_crowded: false,
             operations: BTreeMap::new(),
             next_operation: 0,
@@ -205,10 +211,6 @@ impl Log {
         self.outbox.put(Output::Do(id, op));
     }
 
-    pub(super) fn unlink(&mut self, file: File) {
-        self.start(Purpose::Forget, Op::Unlink(file));
-    }
-
     pub(super) fn event(&mut self, event: Event) {
         self.outbox.put(Output::Event(event));
     }
@@ -237,7 +239,8 @@ impl Log {
 
     fn did(&mut self, op: OpId, result: Result<Done, DiskError>) {
         match self.operations.remove(&op) {
-            None | Some(Purpose::Forget) => {}
+            None => {}
+            Some(Purpose::Forget { file, again }) => self.forget_did(file, again, nothing(result)),
             Some(Purpose::Recover) => self.recovery_did(result),
             Some(Purpose::Batch) => self.batch_did(nothing(result)),
             Some(Purpose::Open) => self.opening_did(&nothing(result)),
@@ -248,15 +251,21 @@ impl Log {
         }
     }
 
+    /// True when recovery is over.
+    const fn is_read(&self) -> bool {
+        matches!(self.phase, Phase::Running | Phase::Announcing)
+    }
+
     /// Lets every room go on as far as it can.
     fn go_on(&mut self) {
-        if matches!(self.phase, Phase::Running | Phase::Announcing) {
+        if self.is_read() {
             self.make_spares();
             self.open_fresh();
             self.tidy_up();
             self.start_loads();
             self.write_on();
             self.give_up();
+            self.remove_leftovers();
         }
     }
 }
@@ -310,6 +319,8 @@ impl Machine for Log {
             Input::Append { ticket, changes, content } => self.append(ticket, changes, content),
             Input::Load { ticket, id } => self.load(ticket, id),
             Input::Did { op, result } => self.did(op, result),
+            Input::Forget(id) if self.index.get(id).is_none() => self.unlink(File::Content(id)),
+            Input::Forget(_) => {}
         }
         self.go_on();
     }
@@ -341,8 +352,10 @@ impl Machine for Log {
     }
 
     fn next_timeout(&self) -> Option<Instant> {
+        // Until there is a queue nothing of it is put in order.
+        let leftovers = self.leftovers.timeout().filter(|_| self.is_read());
         let times =
             [self.recovery.timeout(), self.writer.timeout(), self.spares.timeout(), self.tidy.timeout()];
-        times.into_iter().flatten().min()
+        times.into_iter().chain([leftovers]).flatten().min()
     }
 }

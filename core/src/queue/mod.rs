@@ -9,6 +9,7 @@ mod fold;
 mod frame;
 mod index;
 mod item;
+mod leftovers;
 pub mod lifecycle;
 mod load;
 mod log;
@@ -175,6 +176,8 @@ pub enum Input {
         /// How.
         result: Result<Done, DiskError>,
     },
+    /// No message of this id will be appended, and its content may still be there, because a staging could not remove it.
+    Forget(QueueId),
 }
 
 /// What the driver shall do, or pass on.

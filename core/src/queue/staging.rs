@@ -56,7 +56,9 @@ pub enum StagingOutput {
     Staged(Staged),
     /// It can not be stored; said once, possibly before the end. More octets are thrown away.
     Refused(Refusal),
-    /// After an abort or a refusal: nothing is left, the staging can be dropped.
+    /// The file could not be removed: the log shall do it ([`super::Input::Forget`]). Said before [`StagingOutput::Gone`].
+    Left,
+    /// After an abort or a refusal: nothing more is done, the staging can be dropped.
     Gone,
 }
 
@@ -179,7 +181,11 @@ impl Staging {
                 self.outbox.put(StagingOutput::Staged(staged));
                 Step::Staged
             }
-            (Step::Removing, _) => return self.gone(),
+            (Step::Removing, Ok(_) | Err(DiskError::Missing)) => return self.gone(),
+            (Step::Removing, Err(_)) => {
+                self.outbox.put(StagingOutput::Left);
+                return self.gone();
+            }
             (step @ (Step::Memory | Step::Gone | Step::Staged), _) => step,
             _ => Step::Idle,
         };

@@ -33,7 +33,7 @@ struct Append {
 enum Job {
     Stage(Box<Staging>),
     Read(Who),
-    Forget,
+    Forget(QueueId),
 }
 
 /// A content on its way to a file of its own.
@@ -157,7 +157,7 @@ impl Live {
             }
             (Err(_), _, Some((id, ContentPlace::File))) => {
                 // Nobody waits for it; what stays is an orphan that the next recovery removes.
-                self.job(scope, Job::Forget, Op::Unlink(File::Content(id)));
+                self.job(scope, Job::Forget(id), Op::Unlink(File::Content(id)));
             }
             _ => {}
         }
@@ -262,13 +262,16 @@ impl Live {
                     let id = staging.message.id.to_string();
                     scope.fabric.ledger.committed(scope.node, &id, false);
                     let refusal = if error == DiskError::Full { Refusal::Full } else { Refusal::Broken };
-                    let file = File::Content(staging.message.id);
+                    let id = staging.message.id;
                     self.work.push_back(Work::Committed(staging.who, Err(refusal)));
-                    self.job(scope, Job::Forget, Op::Unlink(file));
+                    self.job(scope, Job::Forget(id), Op::Unlink(File::Content(id)));
                 }
             },
             Some(Job::Read(who)) => self.read_did(scope, who, result),
-            Some(Job::Forget) | None => {}
+            Some(Job::Forget(id)) if result.is_err_and(|error| error != DiskError::Missing) => {
+                self.work.push_back(Work::Log(Input::Forget(id)));
+            }
+            Some(Job::Forget(_)) | None => {}
         }
     }
 

@@ -192,6 +192,7 @@ impl Day {
                 StagingOutput::Do(op, what) => self.pending.push((Who::Staging(id), op, what)),
                 StagingOutput::Staged(staged) => self.staged(id, staged),
                 StagingOutput::Refused(_) => self.note(Note::Refused(id)),
+                StagingOutput::Left => self.tell(Input::Forget(id)),
                 StagingOutput::Gone => {}
             }
         }

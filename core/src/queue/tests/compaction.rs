@@ -1,8 +1,9 @@
 //! Compaction on a disk that does not always read.
 
-use super::super::{File, Op};
+use super::super::{File, Input, Op};
 use super::world::{World, params};
 use crate::machine::Machine;
+use crate::mail::{ContentPlace, QueueId};
 use crate::time::Duration;
 
 /// A spool of which so much has died that its oldest segment is to be emptied, before a read of that has been carried out.
@@ -159,5 +160,47 @@ fn a_segment_that_can_not_be_removed_is_tried_again_ever_more_rarely_and_goes_wh
     world.pass(Duration::from_secs(60));
     world.settle();
     assert_ne!(oldest(&world), first, "it is given back, and no mail had to come");
+    world.reborn(1, params()).check(&world.lives);
+}
+
+#[test]
+fn contents_that_can_not_be_removed_are_tried_again_until_they_are_gone() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let large: Vec<QueueId> = (0..40).map(|_| world.commit_sized(5000, ContentPlace::File)).collect();
+    world.settle();
+    // This one belongs to no message: its staging could not remove it.
+    let aborted = QueueId::new(u64::MAX / 2, 0);
+    world.disk.run(Op::Create { file: File::Content(aborted), size: 100 }).unwrap();
+    let contents = |world: &World| {
+        let files = world.disk.files();
+        files.iter().filter(|(file, _)| matches!(file, File::Content(_))).count()
+    };
+    assert_eq!(contents(&world), 41);
+    world.disk.unremovable = true;
+    for id in &large[1..] {
+        world.remove(*id);
+    }
+    world.tell(Input::Forget(aborted));
+    // Still wanted.
+    world.tell(Input::Forget(large[0]));
+    world.settle();
+    world.pass(Duration::from_secs(300));
+    world.settle();
+    let told = |text: &&String| {
+        text.contains("which is not needed any more, can not be removed: Input/output error; tried again in")
+    };
+    let times = world.troubles.iter().filter(told).count();
+    assert!(
+        (5..=13).contains(&times),
+        "each failure that begins a pause: {times} times, {:?}",
+        world.troubles
+    );
+    world.disk.unremovable = false;
+    world.pass(Duration::from_secs(60));
+    world.settle();
+    assert_eq!(contents(&world), 1, "no mail had to come, and no start");
+    assert_eq!(world.log.next_timeout(), None);
+    assert_eq!(world.read(world.log.whereabouts(large[0]).unwrap()).len(), 5000);
     world.reborn(1, params()).check(&world.lives);
 }

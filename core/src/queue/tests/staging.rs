@@ -17,12 +17,13 @@ struct Bench {
     staged: Option<Staged>,
     refused: Option<Refusal>,
     gone: bool,
+    left: bool,
 }
 
 impl Bench {
     fn new(seed: u64) -> Self {
         let (staging, disk) = (Staging::new(ID), Disk::new(seed));
-        Self { staging, disk, pending: Vec::new(), staged: None, refused: None, gone: false }
+        Self { staging, disk, pending: Vec::new(), staged: None, refused: None, gone: false, left: false }
     }
 
     fn tell(&mut self, input: StagingInput) {
@@ -33,6 +34,7 @@ impl Bench {
                 StagingOutput::Staged(staged) => assert!(self.staged.replace(staged).is_none()),
                 StagingOutput::Refused(why) => assert!(self.refused.replace(why).is_none()),
                 StagingOutput::Gone => self.gone = true,
+                StagingOutput::Left => self.left = true,
             }
         }
     }
@@ -90,6 +92,19 @@ fn a_large_content_is_durable_when_it_is_staged() {
     bench.tell(StagingInput::Abort);
     bench.settle();
     assert!(bench.gone && bench.disk.files().is_empty());
+}
+
+#[test]
+fn what_can_not_be_removed_is_left_to_the_log() {
+    let mut bench = Bench::new(1);
+    for chunk in chunks(10) {
+        bench.tell(StagingInput::Octets(chunk));
+        bench.complete();
+    }
+    bench.disk.unremovable = true;
+    bench.tell(StagingInput::Abort);
+    bench.settle();
+    assert!(bench.gone && bench.left && bench.refused.is_none());
 }
 
 #[test]
