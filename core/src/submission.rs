@@ -126,7 +126,7 @@ impl From<Failure> for Unmade {
                 let why = format!("{} {}", reply.code, reply.lines.join(" "));
                 if ours { Self::Trouble(why) } else { Self::Refused(why) }
             }
-            Failure::Spool(refusal) => Self::Trouble(format!("the spool refuses it: {refusal:?}")),
+            Failure::Spool(refusal) => Self::Trouble(refusal.to_string()),
             Failure::Aborted => Self::Trouble("it could not be composed".to_owned()),
         }
     }

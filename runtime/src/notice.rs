@@ -6,7 +6,7 @@ use crate::observe;
 use crate::site::Site;
 use crate::submit::{Whole, submit};
 use postrider_core::mail::Notice;
-use postrider_core::report;
+use postrider_core::report::{self, Unmade};
 use postrider_core::submission::{Maker, Start};
 use std::sync::PoisonError;
 
@@ -21,7 +21,7 @@ pub async fn send<E: Environment>(shared: &Shared<E>, site: &Site<E>, notice: &N
     };
     let start = Start { maker: Maker::Notice, envelope, prepend: Vec::new(), changes: Vec::new() };
     if let Err(failure) = submit(shared, site, start, &mut Whole(Some(content))).await {
-        let peer = &notice.peer;
-        observe::warn(format!("a notice to the postmaster about {peer} was not sent: {failure:?}"));
+        let (peer, why) = (&notice.peer, Unmade::from(failure));
+        observe::warn(format!("a notice to the postmaster about {peer} was not sent: {}", why.why()));
     }
 }

@@ -1,7 +1,7 @@
 //! Takes mail out of the maildrop: pickup(8).
 //!
-//! A file is removed when its message is durable in the log; a crash between the two takes it in twice, and loses nothing. An orderly end
-//! waits for those that are being taken in, and begins with no others.
+//! A file is removed when its message is durable in the log; a crash between the two takes it in twice, and loses nothing. What can not be removed
+//! is remembered, and not taken in again. An orderly end waits for those that are being taken in, and begins with no others.
 
 use crate::env::Environment;
 use crate::inbound::Shared;
@@ -16,12 +16,13 @@ use postrider_core::mail::{
     BodyType, ContentPlace, Diagnosis, Envelope, Message, Notify, Origin, Outcome, Pieces, Recipient, Ret,
     Sender,
 };
-use postrider_core::report;
+use postrider_core::report::{self, Unmade};
 use postrider_core::submission::{Failure, Maker, Start};
 use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -52,20 +53,54 @@ async fn run<E: Environment>(
     mut woken: mpsc::Receiver<()>,
     mut draining: watch::Receiver<bool>,
 ) {
+    let done = Arc::new(Done::default());
     loop {
         let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
         let take = |path: PathBuf| {
-            let (shared, site) = (Arc::clone(&shared), Arc::clone(&now));
-            async move { take(&shared, &site, &path).await }
+            let (shared, site, done) = (Arc::clone(&shared), Arc::clone(&now), Arc::clone(&done));
+            async move { take(&shared, &site, &done, &path).await }
         };
         match maildrop::list(&spool) {
-            Ok(waiting) => take_all(waiting, &draining, take).await,
+            Ok(waiting) => {
+                done.forget_all_but(&waiting);
+                take_all(waiting, &draining, take).await;
+            }
             Err(error) => observe::warn(format!("maildrop: {}", told(&error))),
         }
         tokio::select! {
             biased;
             _ = draining.wait_for(|draining| *draining) => return,
             woken = tokio::time::timeout(MAILDROP_LOOK, woken.recv()) => if let Ok(None) = woken { return },
+        }
+    }
+}
+
+/// Files whose messages are durable, or returned to their senders, and that the disk would not remove.
+#[derive(Debug, Default)]
+struct Done(Mutex<BTreeSet<PathBuf>>);
+
+impl Done {
+    fn files(&self) -> MutexGuard<'_, BTreeSet<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget_all_but(&self, waiting: &[PathBuf]) {
+        let waiting: BTreeSet<&PathBuf> = waiting.iter().collect();
+        self.files().retain(|path| waiting.contains(path));
+    }
+
+    /// Removes the file of a message that is done with, now or at a later look.
+    fn remove(&self, path: &Path) {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                if self.files().insert(path.to_owned()) {
+                    let (path, why) = (path.display(), words(&error));
+                    observe::warn(format!(
+                        "{path}: it was taken in, and can not be removed: {why}; tried again later, and taken in once more if the daemon ends before"
+                    ));
+                }
+            }
+            _ => _ = self.files().remove(path),
         }
     }
 }
@@ -96,7 +131,10 @@ async fn take_all<T: Future<Output = ()> + Send + 'static>(
     }
 }
 
-async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
+async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, done: &Done, path: &Path) {
+    if done.files().contains(path) {
+        return done.remove(path);
+    }
     // What is larger is refused for that, as soon as so much of it has been read.
     let most = match site.settings.number("message_size_limit") {
         0 => u64::MAX,
@@ -116,19 +154,23 @@ async fn take<E: Environment>(shared: &Shared<E>, site: &Site<E>, path: &Path) {
     let maker = Maker::Pickup { uid };
     let start = Start { maker, envelope: envelope.clone(), prepend: Vec::new(), changes: Vec::new() };
     match submit(shared, site, start, &mut FromRead(dropped.content)).await {
-        Ok(_) => remove(path),
+        Ok(_) => done.remove(path),
         Err(Failure::Refused(reply)) if reply.code >= 500 => {
             match give_back(shared, site, envelope, path, &reply).await {
-                Ok(()) => remove(path),
-                Err(why) => {
+                Ok(()) => done.remove(path),
+                Err(Unmade::Refused(why)) => {
                     set_aside(path, &format!("{}; no report could be made: {why}", reply.lines.join(" ")))
                 }
+                Err(Unmade::Trouble(why)) => not_now(path, &why),
             }
         }
-        Err(why) => {
-            observe::warn(format!("{}: not taken now, tried again later: {why:?}", path.display()));
-        }
+        Err(failure) => not_now(path, Unmade::from(failure).why()),
     }
+}
+
+/// Leaves it where it is: the next look finds it again.
+fn not_now(path: &Path, why: &str) {
+    observe::warn(format!("{}: not taken now, tried again later: {why}", path.display()));
 }
 
 /// Says nothing of the file: the system is short of something, or the disk fails.
@@ -152,12 +194,12 @@ async fn give_back<E: Environment>(
     envelope: Envelope,
     path: &Path,
     reply: &Reply,
-) -> Result<(), String> {
-    let to = envelope.sender.mailbox().cloned().ok_or("the sender is null")?;
+) -> Result<(), Unmade> {
+    let sender = envelope.sender.mailbox().cloned();
+    let to = sender.ok_or_else(|| Unmade::Refused("the sender is null".to_owned()))?;
     let status = reply.status.unwrap_or(EnhancedStatus::new(5, 0, 0));
     let text = reply.lines.join(" ");
-    observe::warn(format!("{}: refused: {text}; returned to its sender", path.display()));
-    let outcome = Outcome::Failed(Diagnosis::ours(status, text));
+    let outcome = Outcome::Failed(Diagnosis::ours(status, text.clone()));
     let recipients = (0..).zip(&envelope.recipients).map(|(index, _)| (index, outcome.clone())).collect();
     let about = Message {
         id: shared.identify(),
@@ -172,8 +214,9 @@ async fn give_back<E: Environment>(
         unknown: Vec::new(),
     };
     let mut original = Vec::new();
-    let dropped = maildrop::open(path, 0).map_err(|error| words(&error))?;
-    dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(|error| words(&error))?;
+    let unread = |error: io::Error| Unmade::Trouble(words(&error));
+    let dropped = maildrop::open(path, 0).map_err(unread)?;
+    dropped.content.take(REPORT_CHUNK as u64).read_to_end(&mut original).map_err(unread)?;
     // No file of ours has CRLF lines; the report must.
     let original = String::from_utf8_lossy(&original).replace("\r\n", "\n").replace('\n', "\r\n");
     let (kind, changes) = (report::Kind::Failure, Vec::new());
@@ -187,13 +230,9 @@ async fn give_back<E: Environment>(
         prepend: Vec::new(),
         changes: Vec::new(),
     };
-    submit(shared, site, start, &mut Whole(Some(content))).await.map(drop).map_err(|why| format!("{why:?}"))
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
-        observe::warn(format!("{}: {}; it is taken in once more", path.display(), words(&error)));
-    }
+    submit(shared, site, start, &mut Whole(Some(content))).await?;
+    observe::warn(format!("{}: refused: {text}; returned to its sender", path.display()));
+    Ok(())
 }
 
 fn envelope<E: Environment>(shared: &Shared<E>, dropped: &Dropped) -> io::Result<Envelope> {
@@ -237,7 +276,7 @@ fn mailbox(text: &str) -> io::Result<Mailbox> {
     let text = text.trim();
     let bare = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
     let wrong =
-        |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error:?}"));
+        |error| io::Error::new(io::ErrorKind::InvalidData, format!("{text:?} is no address: {error}"));
     Mailbox::parse(bare).map_err(wrong)
 }
 

@@ -153,3 +153,12 @@ pub enum Refusal {
     /// The disk failed, or the log has stopped taking mail: 451 4.3.0.
     Broken,
 }
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Full => "no space is left in the queue",
+            Self::Broken => "the queue can not be written",
+        })
+    }
+}

@@ -298,11 +298,7 @@ impl Manager {
         if self.tasks.front().is_some_and(|task| task.ticket == ticket) {
             self.tasks.pop_front();
         }
-        let why = match refusal {
-            Refusal::Full => "no space is left in the queue",
-            Refusal::Broken => "the queue can not be written",
-        };
-        let result = OrderResult::Failed(why.to_owned());
+        let result = OrderResult::Failed(refusal.to_string());
         self.outbox.put(Output::Ordered(ticket, result));
         self.step(now);
     }

@@ -115,11 +115,7 @@ impl Manager {
     fn refused(&mut self, now: Now, write: Write, refusal: Refusal) {
         if self.writer.is_well() {
             self.writer.pause = PAUSE_FIRST;
-            let why = match refusal {
-                Refusal::Full => "no space is left",
-                Refusal::Broken => "the disk failed",
-            };
-            let text = format!("outcomes can not be recorded ({why}): no mail is sent until they are");
+            let text = format!("outcomes can not be recorded ({refusal}): no mail is sent until they are");
             let id = write.messages.first().copied();
             self.outbox.put(Output::Event(Event::Trouble { program: "qmgr", id, text }));
         }

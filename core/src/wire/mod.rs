@@ -53,6 +53,12 @@ pub struct SyntaxError {
     pub expected: &'static str,
 }
 
+impl std::fmt::Display for SyntaxError {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "behind {} octets {} is expected", self.at, self.expected)
+    }
+}
+
 impl SyntaxError {
     /// The same error seen from `offset` octets further in front.
     #[must_use]

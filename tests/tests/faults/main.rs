@@ -3,6 +3,8 @@
 //!
 //! Each sweep lets the first call of a kind fail, then the second, and so on until there are no more; and each round asserts that its fault fired.
 
+mod leftovers;
+
 use nix::errno::Errno;
 use postrider_tests::daemon::{Daemon, owner};
 use postrider_tests::faults::{Action, Faults, Kind};

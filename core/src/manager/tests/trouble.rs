@@ -12,7 +12,7 @@ fn a_delivery_that_can_not_be_recorded_is_not_repeated() {
     assert_eq!((toy.taken.len(), toy.written.len()), (1, 0), "and nobody else is tried meanwhile");
     toy.pass(seconds(600));
     assert_eq!(toy.taken.len(), 1);
-    assert_eq!(toy.logged("error: outcomes can not be recorded (no space is left)"), 1);
+    assert_eq!(toy.logged("error: outcomes can not be recorded (no space is left in the queue)"), 1);
     toy.disk_refuses = false;
     toy.pass(seconds(60));
     assert!(toy.taken.values().all(|&times| times == 1) && toy.taken.len() == 2);
