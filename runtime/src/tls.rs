@@ -18,6 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
 
+/// What a client may call our protocol, if it names any (ALPN, RFC 7301). One that speaks another is an HTTP client that somebody has led here, and
+/// gets the alert `no_application_protocol`.
+const SPOKEN: [&[u8]; 2] = [b"smtp", b"esmtp"];
+
 /// The server's side: certificate and key in PEM.
 ///
 /// # Errors
@@ -35,12 +39,13 @@ pub fn server_config(
     }
     let key = PrivateKeyDer::from_pem_slice(key)
         .map_err(|error| format!("no private key could be read: {error}"))?;
-    let config = ServerConfig::builder_with_provider(Arc::clone(provider))
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
         .with_no_client_auth()
         .with_single_cert(certificates, key)
         .map_err(|error| format!("certificate and key do not fit: {error}"))?;
+    config.alpn_protocols = SPOKEN.map(<[u8]>::to_vec).into();
     Ok(Arc::new(config))
 }
 

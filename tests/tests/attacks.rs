@@ -16,6 +16,7 @@ const SHOWN: &[Row] = &[
             "tests/tests/smuggling.rs::no_end_of_data_but_the_true_one_ends_the_data",
             "tests/tests/smuggling.rs::a_true_end_of_data_is_found_by_the_same_judge",
             "tests/tests/under_tls.rs::no_end_of_data_but_the_true_one_ends_it_under_tls_either",
+            "tests/tests/under_tls.rs::a_chunk_under_tls_is_its_count_and_no_line_in_it_is_a_command",
             "tests/tests/fuzzed.rs::what_chance_makes_of_it_breaks_no_law",
             "core/src/wire/content.rs::nothing_but_crlf_dot_crlf_ends_the_data",
             "smuggling/end-of-data-01.smtp",
@@ -86,7 +87,10 @@ const SHOWN: &[Row] = &[
     Row(
         "S7",
         "HTTP inside TLS, led to us (ALPACA)",
-        &["tests/tests/under_tls.rs::http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken"],
+        &[
+            "tests/tests/under_tls.rs::http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken",
+            "tests/tests/under_tls.rs::a_client_that_names_another_protocol_in_the_handshake_is_refused_in_it",
+        ],
     ),
     Row(
         "S8",
@@ -138,7 +142,11 @@ const SHOWN: &[Row] = &[
     Row(
         "S13",
         "addresses that a shell would obey",
-        &["attacks/shell-characters.smtp", "attacks/doubtful-addresses.smtp"],
+        &[
+            "attacks/shell-characters.smtp",
+            "attacks/doubtful-addresses.smtp",
+            "tests/tests/no_shell.rs::an_address_that_a_shell_would_obey_is_text_and_runs_nothing",
+        ],
     ),
     Row(
         "S14",

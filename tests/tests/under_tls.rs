@@ -110,6 +110,31 @@ fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
     assert!(!daemon.log().contains("smuggled@evil.test"));
 }
 
+#[test]
+fn a_chunk_under_tls_is_its_count_and_no_line_in_it_is_a_command() {
+    let (daemon, server) = relay("smuggling-tls-bdat");
+    let mut promised = BTreeSet::new();
+    for (number, end) in ENDS.iter().chain([&TRUE_END]).enumerate() {
+        let attack = attack(end);
+        let middle = place(end).start + end.len() / 2;
+        let cuts =
+            [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]];
+        for (way, pieces) in cuts.into_iter().enumerate() {
+            let name = format!("chunk{number}-{way}");
+            let mut client = tls::client(daemon.port).secure(b"");
+            client.expect("EHLO client.test", "250");
+            client.expect(&format!("MAIL FROM:<{name}@client.test> BODY=8BITMIME"), "250");
+            client.expect("RCPT TO:<reader@far.test>", "250");
+            client.send(format!("BDAT {} LAST\r\n", attack.len()).as_bytes());
+            pieces.iter().for_each(|piece| client.send(piece));
+            assert!(promises(&client.reply()), "{name}: no octets are forbidden in a chunk");
+            client.expect("QUIT", "221");
+            promised.insert(format!("{name}@client.test"));
+        }
+    }
+    assert_eq!(judge(&daemon, &server, &promised), Ok(()));
+}
+
 /// Where a client need not wait the second message does come in behind a true end, and the judge finds it.
 #[test]
 fn a_true_end_of_data_under_tls_is_found_by_the_same_judge() {
@@ -248,6 +273,24 @@ fn only_tls_1_2_and_1_3_with_sound_ciphers_are_spoken() {
     // After all that it serves.
     let output = openssl(&daemon, &["-tls1_3"], "QUIT\r\n");
     assert!(output.status.success());
+}
+
+#[test]
+fn a_client_that_names_another_protocol_in_the_handshake_is_refused_in_it() {
+    let (daemon, _server) = relay("alpn-tls");
+    for (names, spoken) in [("smtp", "smtp"), ("esmtp", "esmtp"), ("h2,http/1.1,smtp", "smtp")] {
+        let output = openssl(&daemon, &["-alpn", names], "QUIT\r\n");
+        assert!(output.status.success(), "{names}: {}", text(&output));
+        assert!(text(&output).contains(&format!("ALPN protocol: {spoken}\n")), "{names}: {}", text(&output));
+    }
+    for names in ["http/1.1", "h2,http/1.1", "imap"] {
+        let output = openssl(&daemon, &["-alpn", names], "QUIT\r\n");
+        assert!(!output.status.success(), "{names}: {}", text(&output));
+        assert!(text(&output).contains("no application protocol"), "{names}: {}", text(&output));
+    }
+    // Who names none is served, as are most.
+    let output = openssl(&daemon, &[], "QUIT\r\n");
+    assert!(output.status.success() && text(&output).contains("No ALPN negotiated"), "{}", text(&output));
 }
 
 #[test]
