@@ -115,6 +115,8 @@ impl<E: Environment> Doors<E> {
         let mut seat = self.seats.take(&service, seats, limit, address);
         // Shares change with a reload, and those who sit there stay: together they are never more than there are places.
         if seat.kind() == clients::Seat::Nowhere || self.seats.open() > self.places {
+            // Given back first: who is sent away keeps nobody else's place.
+            drop(seat);
             return turn_away(accepted.stream, address, "421 4.3.2 All server ports are busy\r\n").await;
         }
         let doors = Arc::clone(self);

@@ -1,10 +1,12 @@
-//! Nobody reads the log: mail goes on, and the log says later what it lacks.
+//! Nobody reads the log, or it can not be written: mail goes on, and the log says later what it lacks.
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use postrider_tests::daemon::Daemon;
+use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::smtp::Client;
 use postrider_tests::wait_for;
 use std::fs::{File, OpenOptions};
@@ -91,4 +93,47 @@ fn a_log_that_nobody_reads_delays_no_mail_and_says_later_how_much_of_it_is_lost(
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_log_that_can_not_be_written_is_told_of_on_standard_error_and_says_later_what_it_lacks() {
+    let mut daemon = Daemon::prepare("unwritten-log", "", "");
+    let faults = Faults::new(daemon.path(), &daemon.path().join("mail.log"));
+    daemon.environment = faults.environment();
+    daemon.run();
+    let mut letters = 0;
+    for (trouble, errno) in [(1, Errno::ENOSPC), (2, Errno::EIO)] {
+        faults.arm(Kind::Write, 1, u64::MAX, Action::Fail(errno));
+        for _ in 0..3 {
+            letters += 1;
+            assert!(deliver(&daemon).starts_with("250"));
+            assert_eq!(daemon.wait_for_mail("you", letters).len(), letters);
+        }
+        assert!(faults.fired(Kind::Write) > 1, "{errno}: it is tried again with each batch");
+        let complaints = daemon.stderr().matches("can not be written: ").count();
+        assert_eq!(complaints, trouble, "{errno}: told once: {}", daemon.stderr());
+        faults.disarm(Kind::Write);
+        letters += 1;
+        assert!(deliver(&daemon).starts_with("250"));
+        let told = |line: &str| {
+            line.split(" lines of the log are lost: it could not be written")
+                .next()?
+                .rsplit(' ')
+                .next()?
+                .parse()
+                .ok()
+        };
+        let lost: Vec<usize> = wait_for("what is lost to be told", || {
+            let lost: Vec<usize> = daemon
+                .log()
+                .lines()
+                .filter(|line| line.contains("lines of the log are lost"))
+                .filter_map(told)
+                .collect();
+            (lost.len() == trouble).then_some(lost)
+        });
+        // Each of three messages has at least the client, the id, the sender, the delivery and the end.
+        assert!(lost[trouble - 1] >= 15, "{lost:?}");
+        _ = daemon.wait_for_mail("you", letters);
+    }
 }

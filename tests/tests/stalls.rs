@@ -375,7 +375,8 @@ fn messages_that_wait_for_a_next_hop_take_half_a_kilobyte_each() {
     assert!(!is_taken(&mut client), "as many as the queue takes");
     said_no(MESSAGES + 1);
     let grown = anonymous(daemon.process()).saturating_sub(before);
-    let (most, contents) = ((MESSAGES / 2) as u64 + 2 * SLACK, (MESSAGES * text.len() / 1_024) as u64);
+    // A megabyte for what the allocator and the attempts that ran have kept.
+    let (most, contents) = ((MESSAGES / 2) as u64 + 1_024, (MESSAGES * text.len() / 1_024) as u64);
     println!("{grown} kB more for {MESSAGES} messages of {contents} kB");
     assert!(grown <= most && 2 * most < contents, "{grown} kB of {most} kB");
 }

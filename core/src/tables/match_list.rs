@@ -185,7 +185,6 @@ impl MatchList {
 
 /// A domain, and the keys under which it is found by those above it: `a.b.c`, then `b.c` and `c` (`parents`), or
 /// `.b.c` and `.c`.
-#[must_use]
 pub(crate) fn domain_keys(domain: &str, parents: bool) -> impl Iterator<Item = &str> {
     let dots = domain.bytes().enumerate().skip(1).filter(|&(_, octet)| octet == b'.');
     let above = dots.map(move |(dot, _)| &domain[if parents { dot + 1 } else { dot }..]);
