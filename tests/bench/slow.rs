@@ -34,12 +34,13 @@ struct Turn {
     whole: f64,
 }
 
-/// Half of what a daemon has is not for clients, and each is counted as two: enough for all of them and those that measure.
-const DESCRIPTORS: u64 = 40_000;
+/// A third of what a daemon has is not for clients, and each is counted as two: enough for all of them and those that measure.
+const DESCRIPTORS: u64 = 16_000;
 
 /// Measures the row.
 pub(crate) fn measure(rig: &Rig, options: &Options, report: &mut Report) {
-    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS).expect("we are root");
+    setrlimit(Resource::RLIMIT_NOFILE, DESCRIPTORS, DESCRIPTORS)
+        .unwrap_or_else(|error| panic!("{DESCRIPTORS} open files (ulimit -Hn) are needed: {error}"));
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a port of our own");
     let elsewhere = deaf.local_addr().expect("it is bound").port();
     let (mut alone, mut beside, mut here) = (Vec::new(), Vec::new(), Vec::new());

@@ -1,7 +1,8 @@
 //! How many sessions the descriptors of a process allow.
 //!
 //! Clients come uninvited, and as many as like. If they took every descriptor, no mail could leave, no name be looked up and no file of the
-//! spool be opened: the mail that is here would wait for strangers to go. So at least half is never theirs.
+//! spool be opened: the mail that is here would wait for strangers to go. So at least a third is never theirs, though each of them sent a large
+//! content at the same moment.
 
 /// Descriptors that sessions leave alone however few there are: what a daemon at rest has open, some files of the spool, and a few deliveries.
 const KEPT_MIN: u64 = 40;
@@ -13,7 +14,7 @@ const STANDING: u64 = 512;
 /// Sessions at once, all services together, for a process that may open so many files.
 #[must_use]
 pub fn places(limit: u64) -> u64 {
-    let kept = limit.div_ceil(2).max(KEPT_MIN);
+    let kept = limit.div_ceil(3).max(KEPT_MIN);
     (limit.saturating_sub(kept) / EACH).max(1)
 }
 
@@ -53,8 +54,8 @@ impl Wanted {
     /// Under which limit all of that is possible, if this one is too low for it.
     #[must_use]
     pub fn beyond(&self, limit: u64) -> Option<u64> {
-        // What is not for sessions is at least half.
-        let sessions = self.sessions.saturating_mul(2 * EACH);
+        // What is not for sessions is at least a third.
+        let sessions = self.sessions.saturating_mul(EACH).saturating_mul(3).div_ceil(2);
         let all = self.sessions.saturating_add(self.deliveries).saturating_mul(EACH).saturating_add(STANDING);
         let needed = sessions.max(all);
         (limit < needed).then_some(needed)
@@ -66,12 +67,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_never_take_more_than_half_and_leave_what_a_small_daemon_needs() {
+    fn sessions_leave_a_third_and_what_a_small_daemon_needs() {
         let of = [0, 20, 48, 64, 80, 256, 1_024, 524_288, u64::MAX].map(places);
-        assert_eq!(of, [1, 1, 4, 12, 20, 64, 256, 131_072, u64::MAX / 4]);
+        assert_eq!(of, [1, 1, 4, 12, 20, 85, 341, 174_762, u64::MAX / 3]);
         for limit in 0..5_000 {
             let taken = places(limit) * EACH;
-            assert!(taken <= limit / 2 || taken == EACH, "{limit}");
+            assert!(taken <= limit - limit / 3 || taken == EACH, "{limit}");
             assert!(limit.saturating_sub(taken) >= KEPT_MIN || limit < KEPT_MIN + EACH, "{limit}");
         }
     }
