@@ -49,7 +49,6 @@ impl Seats {
     /// line when stress begins or ends.
     #[must_use]
     pub fn take(self: &Arc<Self>, name: &str, service: &Service, limit: Option<u32>, client: IpAddr) -> Seat {
-        self.all.fetch_add(1, Ordering::Relaxed);
         let (before, kind, after, taken) = {
             let mut seats = service.lock().unwrap_or_else(PoisonError::into_inner);
             let before = seats.is_stressed();
@@ -63,6 +62,9 @@ impl Seats {
             )),
             (true, false) => observe::warn(format!("service {name}: stress is over")),
             _ => {}
+        }
+        if kind != clients::Seat::Nowhere {
+            self.all.fetch_add(1, Ordering::Relaxed);
         }
         let (seats, service) = (Arc::clone(self), Arc::clone(service));
         Seat { seats, name: name.to_owned(), service, kind, client, counted: false }
@@ -112,7 +114,9 @@ impl Drop for Seat {
             self.seats.clients.lock().unwrap_or_else(PoisonError::into_inner).leave(&self.name, self.client);
         }
         self.service.lock().unwrap_or_else(PoisonError::into_inner).leave();
-        self.seats.all.fetch_sub(1, Ordering::Relaxed);
+        if self.kind != clients::Seat::Nowhere {
+            self.seats.all.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
         assert_eq!((seat.count_in(1), seat.kind(), seats.open()), (Ok(()), clients::Seat::Usual, 1));
         let mut other = take();
         assert!(other.count_in(1).is_err(), "one too many");
-        assert_eq!(other.kind(), clients::Seat::Nowhere);
+        assert_eq!((other.kind(), seats.open()), (clients::Seat::Nowhere, 1), "it takes nobody's place");
         drop(other);
         let session = std::thread::spawn(move || {
             let _seat = seat;

@@ -132,8 +132,8 @@ fn a_log_that_can_not_be_written_is_told_of_on_standard_error_and_says_later_wha
                 .collect();
             (lost.len() == trouble).then_some(lost)
         });
-        // Each of three messages has at least the client, the id, the sender, the delivery and the end.
-        assert!(lost[trouble - 1] >= 15, "{lost:?}");
+        // Of the first two messages at least: the client, the id, the sender, the delivery and the end of each.
+        assert!(lost[trouble - 1] >= 10, "{lost:?}");
         _ = daemon.wait_for_mail("you", letters);
     }
 }
