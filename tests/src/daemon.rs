@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, User};
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -355,6 +356,23 @@ impl Daemon {
             .stdin(Stdio::null())
             .output()
             .expect("the binary runs")
+    }
+
+    /// Leaves a message by sendmail(1), whether the daemon runs or not.
+    ///
+    /// # Panics
+    /// When it is not taken.
+    #[track_caller]
+    pub fn sendmail(&self, sender: &str, recipient: &str, message: &str) {
+        let mut child = Command::new(binary("postrider"))
+            .args(["sendmail", "-f", sender, "-C"])
+            .arg(self.config())
+            .arg(recipient)
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("the binary runs");
+        child.stdin.take().expect("a pipe").write_all(message.as_bytes()).expect("it reads");
+        assert!(child.wait().expect("it is ours").success(), "sendmail has taken it");
     }
 
     /// Waits until the queue is empty: what has not arrived by then never will.

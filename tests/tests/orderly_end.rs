@@ -3,25 +3,14 @@
 use nix::sys::signal::Signal;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::faults::{Action, Faults, Kind};
+use postrider_tests::program;
 use postrider_tests::server::Server;
-use postrider_tests::{binary, program};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// Messages in the maildrop: some times as many as are taken in side by side.
 const MESSAGES: usize = 60;
-
-/// Leaves a message for this recipient, as a user's program does.
-fn leave(daemon: &Daemon, recipient: &str) {
-    let mut command = Command::new(binary("postrider"));
-    command.arg("sendmail").arg("-C").arg(daemon.config()).args(["-f", "me@here.test", recipient]);
-    let mut child = command.stdin(Stdio::piped()).spawn().expect("the binary runs");
-    child.stdin.take().expect("a pipe").write_all(b"Subject: x\n\nx\n").expect("it reads");
-    assert!(child.wait().expect("it ends").success());
-}
 
 fn files(folder: &Path) -> usize {
     let entries = fs::read_dir(folder).expect("a maildrop").filter_map(Result::ok);
@@ -37,7 +26,7 @@ fn an_end_while_the_maildrop_is_emptied_begins_with_nothing_new_and_takes_nothin
     daemon.signal(Signal::SIGTERM);
     assert_eq!(daemon.wait(), Some(0));
     for number in 0..MESSAGES {
-        leave(&daemon, &format!("you{number}@far.test"));
+        daemon.sendmail("me@here.test", &format!("you{number}@far.test"), "Subject: x\n\nx\n");
     }
     // When the first is being read, and when the first is durable and its file still there.
     let moments = [Kind::Open, Kind::Unlink];

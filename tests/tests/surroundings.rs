@@ -7,11 +7,11 @@ use postrider_tests::disk::SmallDisk;
 use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::process::processor_seconds;
 use postrider_tests::server::{Answer, Server};
-use postrider_tests::{binary, program, run, wait_for};
+use postrider_tests::{program, run, wait_for};
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -292,16 +292,8 @@ fn without_new_threads_mail_is_taken_and_delivered_by_those_that_are_there() {
     });
     _ = daemon.wait_for_mail("second", 8);
     // What comes from the maildrop is staged by another thread, which has no others of its own.
-    let mut sendmail = Command::new(binary("postrider"))
-        .args(["sendmail", "-f", "me@here.test", "-C"])
-        .arg(daemon.config())
-        .arg("local@here.test")
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
     let text = format!("Subject: x\n\n{}", "A line of this message.\n".repeat(8_000));
-    sendmail.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
-    assert!(sendmail.wait().expect("it ends").success());
+    daemon.sendmail("me@here.test", "local@here.test", &text);
     _ = daemon.wait_for_mail("local", 1);
     assert!(faults.fired(Kind::Thread) > 0, "a thread was wanted, and there was none");
     faults.disarm(Kind::Thread);

@@ -79,6 +79,12 @@ fn envelope(client: &mut Client, sender: &str) {
     client.expect("DATA", "354");
 }
 
+/// The octets of an attack in one record, each in a record of its own, and cut within what pretends to be the end.
+fn cuts<'a>(attack: &'a [u8], end: &[u8]) -> [Vec<&'a [u8]>; 3] {
+    let middle = place(end).start + end.len() / 2;
+    [vec![attack], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]]
+}
+
 /// One session under TLS with the octets of an attack, each piece in a record of its own. Adds its sender when its message was taken.
 fn send_attack(daemon: &Daemon, name: &str, pieces: &[&[u8]], promised: &mut BTreeSet<String>) {
     let mut client = tls::client(daemon.port).secure(b"");
@@ -96,11 +102,7 @@ fn no_end_of_data_but_the_true_one_ends_it_under_tls_either() {
     let mut promised = BTreeSet::new();
     for (number, end) in ENDS.iter().enumerate() {
         let attack = attack(end);
-        let middle = place(end).start + end.len() / 2;
-        // In one record, each octet in a record of its own, and cut within what pretends to be the end.
-        let cuts =
-            [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]];
-        for (way, pieces) in cuts.into_iter().enumerate() {
+        for (way, pieces) in cuts(&attack, end).into_iter().enumerate() {
             send_attack(&daemon, &format!("outer{number}-{way}"), &pieces, &mut promised);
         }
     }
@@ -116,10 +118,7 @@ fn a_chunk_under_tls_is_its_count_and_no_line_in_it_is_a_command() {
     let mut promised = BTreeSet::new();
     for (number, end) in ENDS.iter().chain([&TRUE_END]).enumerate() {
         let attack = attack(end);
-        let middle = place(end).start + end.len() / 2;
-        let cuts =
-            [vec![&attack[..]], attack.chunks(1).collect(), vec![&attack[..middle], &attack[middle..]]];
-        for (way, pieces) in cuts.into_iter().enumerate() {
+        for (way, pieces) in cuts(&attack, end).into_iter().enumerate() {
             let name = format!("chunk{number}-{way}");
             let mut client = tls::client(daemon.port).secure(b"");
             client.expect("EHLO client.test", "250");

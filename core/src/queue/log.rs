@@ -1,7 +1,7 @@
 //! The log: the owner of all that lies in the spool.
 //!
 //! Takes requests, hands out operations, and lets each room of the log go on as far as it can after every stimulus. The rooms: `recovery` (and
-//! `salvage`) until ready; then `writer` (group commit), `segments` (fresh ones, and what to do when the disk fails), `load`, and `tidy` (giving up and compacting old segments), and `leftovers` (what the disk did not remove at once).
+//! `salvage`) until ready; then `writer` (group commit), `segments` (fresh ones, and what to do when the disk fails), `load`, `tidy` (giving up and compacting old segments), and `leftovers` (what the disk did not remove at once).
 //!
 //! Promises: no answer "durable" before the sync that makes it true; no operation depends on another that has not been reported done, so a driver may carry them out in any order; nothing that a disk
 //! says makes it panic.

@@ -156,7 +156,7 @@ impl Live {
                 self.work.push_back(Work::Manager(manager::Input::Committed(message)))
             }
             (Err(_), _, Some((id, ContentPlace::File))) => {
-                // Nobody waits for it; what stays is an orphan that the next recovery removes.
+                // Nobody waits for it; what stays is for the log to remove.
                 self.job(scope, Job::Forget(id), Op::Unlink(File::Content(id)));
             }
             _ => {}

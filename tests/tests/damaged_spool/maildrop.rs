@@ -2,14 +2,11 @@
 
 use crate::{LARGE, LETTERS, leave, lines, name, text};
 use nix::sys::signal::Signal;
-use postrider_tests::binary;
 use postrider_tests::daemon::Daemon;
 use postrider_tests::server::Server;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 
 /// Leaves a letter in the maildrop: its file, if nobody takes it out at once.
 fn leave_in_maildrop(daemon: &Daemon, number: usize) -> Option<PathBuf> {
@@ -18,16 +15,11 @@ fn leave_in_maildrop(daemon: &Daemon, number: usize) -> Option<PathBuf> {
         fs::read_dir(&maildrop).expect("a maildrop").map(|entry| entry.unwrap().path()).collect()
     };
     let before = files();
-    let mut child = Command::new(binary("postrider"))
-        .args(["sendmail", "-f", &format!("{}@origin.test", name(number)), "-C"])
-        .arg(daemon.config())
-        .arg("you@far.test")
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("the binary runs");
-    let text = text(number).replace("\r\n", "\n");
-    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
-    assert!(child.wait().expect("it is ours").success(), "sendmail has taken it");
+    daemon.sendmail(
+        &format!("{}@origin.test", name(number)),
+        "you@far.test",
+        &text(number).replace("\r\n", "\n"),
+    );
     files().difference(&before).next().cloned()
 }
 

@@ -4,10 +4,8 @@ use super::Scene;
 use nix::errno::Errno;
 use postrider_tests::faults::{Action, Kind};
 use postrider_tests::server::Taken;
-use postrider_tests::{binary, wait_for};
-use std::io::Write;
+use postrider_tests::wait_for;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 #[test]
 fn refused_mail_of_a_command_waits_while_no_report_can_be_written_and_then_goes_back() {
@@ -93,10 +91,5 @@ fn taken_of(scene: &Scene, name: &str) -> Vec<Taken> {
 
 /// Leaves a message of this sender and subject, by a command whose own calls do not fail.
 fn drop_into_maildrop(scene: &Scene, name: &str) {
-    let mut command = Command::new(binary("postrider"));
-    command.args(["sendmail", "-f", &format!("{name}@origin.test"), "-C"]).arg(scene.daemon.config());
-    let mut child = command.arg("you@far.test").stdin(Stdio::piped()).spawn().expect("the binary runs");
-    let text = format!("Subject: {name}\n\nx\n");
-    child.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
-    assert!(child.wait().expect("it ends").success());
+    scene.daemon.sendmail(&format!("{name}@origin.test"), "you@far.test", &format!("Subject: {name}\n\nx\n"));
 }
