@@ -5,6 +5,7 @@
 
 use crate::ask::{Answer, Facts, Pause, Question, TableFailure, TableName};
 use crate::tables::{Form, MatchList, Source, Table, TableSpec};
+use crate::wire::command::Verb;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -20,15 +21,25 @@ pub struct Words {
     list: MatchList,
     /// Tables that are written into the list.
     own: BTreeMap<TableName, Table>,
+    /// Commands that are not in the list, whatever a table may say: nearly every line begins with one of them.
+    passed: Vec<&'static str>,
 }
 
 impl Default for Words {
     fn default() -> Self {
-        Self { list: MatchList::empty(Form::Text), own: BTreeMap::new() }
+        Self::new(MatchList::empty(Form::Text), BTreeMap::new())
     }
 }
 
 impl Words {
+    fn new(list: MatchList, own: BTreeMap<TableName, Table>) -> Self {
+        let mut words = Self { list, own, passed: Vec::new() };
+        let passes = |word: &&str| words.contains(word, &Facts::new()) == Ok(false);
+        let passed = Verb::ALL.iter().map(|verb| verb.word()).filter(passes).collect();
+        words.passed = passed;
+        words
+    }
+
     /// What browsers say, and what is no word: `smtpd_forbidden_commands` unless it is set.
     #[must_use]
     pub fn forbidden() -> Self {
@@ -59,7 +70,7 @@ impl Words {
             }
             own.insert(name.clone(), *table);
         }
-        Ok(Self { list, own })
+        Ok(Self::new(list, own))
     }
 
     /// Whether the first item that matches includes the word.
@@ -67,6 +78,9 @@ impl Words {
     /// # Errors
     /// A question for a table, or one that can not answer.
     pub fn contains(&self, word: &str, facts: &Facts) -> Result<bool, Pause> {
+        if self.passed.contains(&word) {
+            return Ok(false);
+        }
         if self.own.is_empty() {
             return self.list.matches(word, facts);
         }
@@ -138,6 +152,14 @@ mod tests {
         let question = Question::Lookup { table, key: "noop".into() };
         facts.learn(question, Answer::Lookup(Err(failure.clone())));
         assert_eq!(words.contains("NOOP", &facts), Err(Pause::Broken(failure)));
+    }
+
+    #[test]
+    fn commands_that_nobody_forbids_are_known_beforehand_and_those_that_a_file_may_forbid_are_not() {
+        let words = Words::forbidden();
+        assert!(words.passed.contains(&"MAIL") && words.passed.contains(&"QUIT"), "{:?}", words.passed);
+        let words = Words::parse("!MAIL, QUIT, hash:/words").expect("well formed");
+        assert_eq!(words.passed, ["MAIL"], "of the others the table is asked, or they are in the list");
     }
 
     #[test]
