@@ -6,6 +6,7 @@
 
 use crate::mail::{Outcome, QueueId};
 use crate::time::Duration;
+use crate::wire::put_decimal;
 use std::fmt::Write as _;
 
 /// How much it matters.
@@ -220,7 +221,9 @@ impl Event {
         }
         self.describe(line);
         let text = line.get(start..).unwrap_or_default();
-        if text.chars().any(is_hidden) {
+        // Most lines are plain, which is seen at a glance.
+        let plain = text.bytes().fold(true, |plain, octet| plain & matches!(octet, b' '..=b'~'));
+        if !plain && text.chars().any(is_hidden) {
             let text = printable(text);
             line.truncate(start);
             line.push_str(&text);
@@ -273,26 +276,39 @@ impl Event {
         if let Some(original) = original {
             write!(line, "orig_to=<{original}>, ")?;
         }
-        write!(line, "relay={relay}, delay={}, delays=", seconds(*delay))?;
+        write!(line, "relay={relay}, delay=")?;
+        put_seconds(line, *delay);
         for (place, delay) in delays.iter().enumerate() {
-            let slash = if place == 0 { "" } else { "/" };
-            write!(line, "{slash}{}", seconds(*delay))?;
+            line.push_str(if place == 0 { ", delays=" } else { "/" });
+            put_seconds(line, *delay);
         }
         write!(line, ", dsn={dsn}, status={} ({text})", status.word())
     }
 }
 
 /// Two significant digits, as Postfix writes delays (`delay_logging_resolution_limit` 2).
-fn seconds(duration: Duration) -> String {
-    let seconds = duration.as_secs_f64();
-    let text = if seconds >= 10.0 {
-        format!("{seconds:.0}")
-    } else if seconds >= 1.0 {
-        format!("{seconds:.1}")
-    } else {
-        format!("{seconds:.2}")
+fn put_seconds(line: &mut String, duration: Duration) {
+    const SECOND: u64 = 1_000_000_000;
+    // So many parts of a second are told.
+    let parts = match duration.as_secs() {
+        0 => 100,
+        1..10 => 10,
+        _ => 1,
     };
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    let part = SECOND / parts;
+    let rounded = (u64::from(duration.subsec_nanos()) + part / 2) / part;
+    put_decimal(line, duration.as_secs().saturating_add(rounded / parts));
+    let (tenths, hundredths) = match (rounded % parts, parts) {
+        (rest, 100) => (rest / 10, rest % 10),
+        (rest, _) => (rest, 0),
+    };
+    if tenths + hundredths > 0 {
+        line.push('.');
+        put_decimal(line, tenths);
+    }
+    if hundredths > 0 {
+        put_decimal(line, hundredths);
+    }
 }
 
 /// Control characters, and those that turn the reading direction, as `?`: a log line stays one honest line.

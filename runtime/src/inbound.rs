@@ -8,20 +8,21 @@ use crate::site::Site;
 use crate::spool::Spool;
 use crate::staging::{Budget, Stage};
 use crate::stream::Stream;
+use crate::timer::{self, in_time, sleep, sleep_by};
 use postrider_core::ask::Answer;
 use postrider_core::event::Event;
 use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Message, Notice, QueueId, QueueIds, Refusal};
 use postrider_core::report::Allowance;
-use postrider_core::time::Duration;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 /// Octets that a session reads at once; a busy one grows to `limits::CHUNK_MAX`.
 const READ_MIN: usize = 2 * 1024;
@@ -130,7 +131,10 @@ where
     S: AsyncRead + tokio::io::AsyncWrite + Unpin + Send,
 {
     /// Runs to the end of the connection.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self) {
+        // Both are for all waits of the session: to begin and end to wait takes locks that all sessions share.
+        let mut drain = pin!(drain(self.draining.clone()));
+        let mut timer = pin!(timer::timer());
         let mut staged = Stage::new();
         let mut most = READ_MIN;
         let mut asking: Option<Asking> = None;
@@ -153,7 +157,7 @@ where
                     self.tell(Some(Input::Crowded));
                 }
                 Next::Wait => match &mut asking {
-                    None => self.wait(&mut most).await,
+                    None => self.wait(&mut most, drain.as_mut(), timer.as_mut()).await,
                     Some(question) => {
                         if let Some(answer) = self.hear(question, most).await {
                             asking = None;
@@ -162,7 +166,7 @@ where
                     }
                 },
                 Next::Close => {
-                    _ = tokio::time::timeout(self.machine.write_timeout(), self.stream.shutdown()).await;
+                    _ = in_time(self.machine.write_timeout(), self.stream.end()).await;
                     staged.abandon(&self.shared).await;
                     return self.finish().await;
                 }
@@ -269,19 +273,24 @@ where
             self.stream.write_all(out).await?;
             self.stream.flush().await
         };
-        matches!(tokio::time::timeout(patience, write).await, Ok(Ok(())))
+        matches!(in_time(patience, write).await, Some(Ok(())))
     }
 
-    async fn wait(&mut self, most: &mut usize) {
+    async fn wait(
+        &mut self,
+        most: &mut usize,
+        drain: Pin<&mut impl Future<Output = ()>>,
+        timer: Pin<&mut Sleep>,
+    ) {
         let timeout = self.machine.next_timeout().map(|at| at.since(self.shared.env.now().mono));
         let reading = self.machine.room() > 0;
         let least = if self.machine.is_receiving() { READ_CONTENT } else { READ_MIN };
         *most = least.max(*most);
         let came = tokio::select! {
             biased;
-            Ok(_) = self.draining.wait_for(|draining| *draining), if !self.machine.is_draining() => Came::Drain,
+            () = drain, if !self.machine.is_draining() => Came::Drain,
             (buffer, count) = read(&mut self.stream, *most), if reading => Came::Read(buffer, count),
-            () = sleep(timeout) => Came::Time,
+            () = sleep_by(timer, timeout) => Came::Time,
         };
         match came {
             Came::Drain => self.tell(Some(Input::Drain)),
@@ -336,11 +345,10 @@ where
     }
 }
 
-/// Sleeps for so long; for ever without a time.
-pub async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
+/// Ends when the daemon drains, and never if that can not come any more.
+async fn drain(mut draining: watch::Receiver<bool>) {
+    if draining.wait_for(|draining| *draining).await.is_err() {
+        std::future::pending().await
     }
 }
 
@@ -367,7 +375,6 @@ pub async fn commit<E: Environment>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::pin::pin;
     use std::task::{Context, Waker};
 
     #[test]

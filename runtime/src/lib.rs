@@ -32,6 +32,7 @@ pub mod stream;
 pub mod submit;
 pub mod sync;
 pub mod tables;
+pub mod timer;
 pub mod tls;
 pub mod transfer;
 pub mod trouble;

@@ -120,7 +120,8 @@ impl<E: Environment> Doors<E> {
             return turn_away(accepted.stream, address, "421 4.3.2 All server ports are busy\r\n").await;
         }
         let doors = Arc::clone(self);
-        tokio::spawn(async move {
+        // What a session keeps is large: in a box it stays where it is.
+        tokio::spawn(Box::pin(async move {
             let is_excepted = door.is_excepted(&site.answers, address).await;
             match if is_excepted { Ok(()) } else { count_in(&mut seat, &door) } {
                 Err(reply) => turn_away(accepted.stream, address, &reply).await,
@@ -134,7 +135,7 @@ impl<E: Environment> Doors<E> {
                     let hurried =
                         seat.kind() == clients::Seat::Hurried && !Arc::ptr_eq(&door.hurried, &door.config);
                     let config = if hurried { &door.hurried } else { &door.config };
-                    let session = Session {
+                    let mut session = Session {
                         shared: Arc::clone(&doors.shared),
                         site: Arc::clone(&site),
                         tls: door.tls.clone(),
@@ -149,7 +150,7 @@ impl<E: Environment> Doors<E> {
                 }
             }
             drop(seat);
-        });
+        }));
     }
 
     /// Where a listener of master.cf listens.

@@ -4,13 +4,14 @@ use crate::answers::Answers;
 use crate::deposit;
 use crate::env::Environment;
 use crate::guard::{Charge, Errand};
-use crate::inbound::{Shared, sleep};
+use crate::inbound::Shared;
 use crate::observe;
 use crate::outbound::{Connection, Links, Pool, Unwritten};
 use crate::record::ManagerTape;
 use crate::report;
 use crate::requeue;
 use crate::site::{Agent, Site};
+use crate::timer::{self, sleep_by};
 use postrider_core::ask::{Facts, Pause};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
@@ -23,6 +24,7 @@ use postrider_core::report::Unmade;
 use postrider_core::time::Duration;
 use postrider_core::wire::EnhancedStatus;
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -82,6 +84,7 @@ impl<E: Environment> Office<E> {
     ) {
         let (mut recovering, mut tape) = (true, ManagerTape::default());
         let recorder = &self.links.shared.recorder;
+        let mut timer = pin!(timer::timer());
         loop {
             let env = &self.links.shared.env;
             let timeout = manager.next_timeout().map(|at| at.since(env.now().mono));
@@ -101,7 +104,7 @@ impl<E: Environment> Office<E> {
                     Some(fact) => self.tell_manager(&mut manager, &mut tape, Some(fact)),
                     None => return,
                 },
-                () = sleep(timeout) => self.tell_manager(&mut manager, &mut tape, None),
+                () = sleep_by(timer.as_mut(), timeout) => self.tell_manager(&mut manager, &mut tape, None),
                 () = recorder.changed.notified(), if !recovering => {
                     tape.follow(recorder, env.now(), &manager);
                 }

@@ -6,13 +6,14 @@
 use crate::content::Reader;
 use crate::env::{Environment, Net, NotBound};
 use crate::guard::Charge;
-use crate::inbound::{Shared, sleep};
+use crate::inbound::Shared;
 use crate::notice;
 use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
+use crate::timer::{self, in_time, sleep, sleep_by};
 use crate::tls;
 use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
@@ -26,6 +27,7 @@ use std::io;
 use std::pin::Pin;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Sleep;
 
 /// Octets read at once from a server: replies are short.
 const READ_SIZE: usize = 4 * 1024;
@@ -146,6 +148,7 @@ pub struct Connection<E: Environment> {
     /// The machine.
     pub machine: Outbound,
     stream: Option<Stream<<E::Net as Net>::Stream>>,
+    timer: Pin<Box<Sleep>>,
     destination: Destination,
     message: QueueId,
     charge: Option<Charge>,
@@ -188,6 +191,7 @@ impl<E: Environment> Connection<E> {
             tls,
             machine,
             stream: None,
+            timer: Box::pin(timer::timer()),
             destination,
             message: QueueId::default(),
             charge: None,
@@ -377,7 +381,7 @@ impl<E: Environment> Connection<E> {
         tokio::select! {
             biased;
             result = write => result,
-            () = sleep(timeout) => Err(io::ErrorKind::TimedOut.into()),
+            () = sleep_by(self.timer.as_mut(), timeout) => Err(io::ErrorKind::TimedOut.into()),
         }
     }
 
@@ -385,7 +389,7 @@ impl<E: Environment> Connection<E> {
         let now = self.links.shared.env.now();
         let timeout = self.machine.next_timeout().map(|at| at.since(now.mono));
         let Some(stream) = &mut self.stream else {
-            sleep(timeout).await;
+            sleep_by(self.timer.as_mut(), timeout).await;
             return self.machine.handle_timeout(self.links.shared.env.now());
         };
         tokio::select! {
@@ -395,7 +399,7 @@ impl<E: Environment> Connection<E> {
                 Ok(count) => self.tell(Input::Bytes(&buffer[..count])),
                 Err(error) => self.tell(Input::Lost(loss(&error))),
             },
-            () = sleep(timeout) => self.machine.handle_timeout(self.links.shared.env.now()),
+            () = sleep_by(self.timer.as_mut(), timeout) => self.machine.handle_timeout(self.links.shared.env.now()),
         }
     }
 
@@ -411,7 +415,7 @@ impl<E: Environment> Connection<E> {
                 assignment = &mut incoming => assignment.map_or(EndOfRest::SentAway, EndOfRest::Wanted),
                 // Whatever a server says to an idle client (421, or the end of the connection), it is over.
                 _ = stream.read(buffer) => EndOfRest::Over,
-                () = sleep(timeout) => EndOfRest::Over,
+                () = sleep_by(self.timer.as_mut(), timeout) => EndOfRest::Over,
             },
         };
         let assignment = match end {
@@ -430,7 +434,7 @@ impl<E: Environment> Connection<E> {
 
     async fn close(mut self) {
         if let Some(mut stream) = self.stream.take() {
-            _ = tokio::time::timeout(Duration::from_secs(5), stream.shutdown()).await;
+            _ = in_time(Duration::from_secs(5), stream.end()).await;
         }
     }
 }

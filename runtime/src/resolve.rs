@@ -1,8 +1,8 @@
 //! The task that owns the resolver: datagrams and connections for its queries.
 
 use crate::env::{Environment, Net};
-use crate::inbound::sleep;
 use crate::observe;
+use crate::timer::sleep;
 use crate::trouble::is_short;
 use postrider_core::ask::{DnsAnswer, DnsFailure, RecordKind};
 use postrider_core::dns::{Entropy, Input, Output, Params, QUERIES_PER_QUESTION_MAX, QueryId, Ticket};

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_rustls::{client, server};
 
 /// A connection of any kind.
@@ -19,7 +19,7 @@ pub enum Stream<S> {
     Server(Box<server::TlsStream<S>>),
     /// TLS, we are the client.
     Client(Box<client::TlsStream<S>>),
-    /// A handshake failed: nothing more can be said.
+    /// A handshake failed, or the connection is over: nothing more can be said.
     Broken,
 }
 
@@ -52,6 +52,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
         let (stream, facts) = client.handshake(demand, stream).await?;
         *self = Self::Client(Box::new(stream));
         Ok(facts)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+    /// Says that nothing more comes. In the clear that is the end of the connection: it is closed, and nothing else need be called. TLS has an
+    /// alert for it (RFC 8446 6.1), without which the peer could not tell our end from a cut.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn end(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => *self = Self::Broken,
+            Self::Server(_) | Self::Client(_) => self.shutdown().await?,
+            Self::Broken => {}
+        }
+        Ok(())
     }
 }
 

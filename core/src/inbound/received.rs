@@ -4,6 +4,7 @@ use crate::mail::{ClientFacts, QueueId, TlsFacts};
 use crate::session::Transaction;
 use crate::time::Timestamp;
 use crate::wire::date::rfc5322;
+use crate::wire::put_address;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -29,23 +30,24 @@ pub(super) fn field(trace: &Trace<'_>, arrived: Timestamp) -> Vec<u8> {
     let helo = if client.helo.is_empty() { &client.name } else { &client.helo };
     let helo: String =
         helo.chars().take(NAME_MAX).map(|c| if utf8 || c.is_ascii() { c } else { '?' }).collect();
-    let mut text = format!("Received: from {helo} ({} [{}])\r\n", client.name, address(client.address));
+    let mut text = String::with_capacity(256);
+    text.extend(["Received: from ", &helo, " (", &client.name, " ["]);
+    put_literal(&mut text, client.address);
+    text.push_str("])\r\n");
     if let Some(tls) = trace.tls {
         put_tls(&mut text, tls);
     }
     let Trace { host, mail_name, id, .. } = trace;
-    text += &format!("\tby {host} ({mail_name}) with {} id {id}", client.protocol);
+    text.extend(["\tby ", host, " (", mail_name, ") with ", &client.protocol, " id ", &id.to_string()]);
     // One recipient only: others must not learn of each other (RFC 5321 7.2).
     match trace.transaction.recipients.as_slice() {
         [only] if utf8 || only.address.is_ascii() => {
-            text += &format!(
-                "\r\n\tfor <{}>; {}\r\n",
-                only.address.external(),
-                rfc5322(arrived, trace.utc_offset_minutes)
-            );
+            text.extend(["\r\n\tfor <", &only.address.external(), ">; "]);
         }
-        _ => text += &format!(";\r\n\t{}\r\n", rfc5322(arrived, trace.utc_offset_minutes)),
+        _ => text.push_str(";\r\n\t"),
     }
+    text.push_str(&rfc5322(arrived, trace.utc_offset_minutes));
+    text.push_str("\r\n");
     text.into_bytes()
 }
 
@@ -71,10 +73,10 @@ fn put_tls(text: &mut String, tls: &TlsFacts) {
 }
 
 /// RFC 5321 4.1.3.
-fn address(address: Option<IpAddr>) -> String {
-    match address {
-        Some(IpAddr::V4(v4)) => v4.to_string(),
-        Some(IpAddr::V6(v6)) => format!("IPv6:{v6}"),
-        None => "unknown".to_owned(),
+fn put_literal(text: &mut String, address: Option<IpAddr>) {
+    let Some(address) = address else { return text.push_str("unknown") };
+    if address.is_ipv6() {
+        text.push_str("IPv6:");
     }
+    put_address(text, address);
 }

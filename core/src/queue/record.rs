@@ -54,7 +54,7 @@ mod tag {
 
 /// The octets of some changes.
 pub(super) fn emit_batch(changes: &[Change]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(changes.len().saturating_mul(64));
+    let mut out = Vec::with_capacity(changes.len().saturating_mul(64).max(512));
     changes.iter().for_each(|change| change.emit(&mut out));
     out
 }

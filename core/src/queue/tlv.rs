@@ -135,9 +135,13 @@ pub(super) fn put_optional_text(out: &mut Vec<u8>, text: Option<&str>) {
 /// A field: its tag, the length of its value, its value.
 pub(super) fn put_field(out: &mut Vec<u8>, tag: u64, value: impl FnOnce(&mut Vec<u8>)) {
     put_number(out, tag);
-    let mut inner = Vec::new();
-    value(&mut inner);
-    put_octets(out, &inner);
+    let start = out.len();
+    value(out);
+    let length = (out.len() - start) as u64;
+    // The length goes in front of what is written already: its own octets come last, and are turned to the front.
+    put_number(out, length);
+    let octets = out.len() - start - length as usize;
+    out[start..].rotate_right(octets);
 }
 
 #[cfg(test)]

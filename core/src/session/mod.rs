@@ -140,7 +140,7 @@ impl Session {
     /// True when nothing more will come of it.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.stage == Stage::Closed
+        matches!(self.stage, Stage::Closed)
     }
 
     fn event(&mut self, event: Event) {
@@ -392,7 +392,7 @@ impl Session {
 
     /// Sends the replies, unless they are held back; then what was to follow them.
     fn flush(&mut self) {
-        if self.sleep.is_some() || self.stage == Stage::Closed {
+        if self.sleep.is_some() || self.is_closed() {
             return;
         }
         if !self.replies.is_empty() {
@@ -400,7 +400,7 @@ impl Session {
         }
         if self.closing {
             self.end();
-        } else if self.stage == (Stage::Securing { started: false }) {
+        } else if matches!(self.stage, Stage::Securing { started: false }) {
             self.stage = Stage::Securing { started: true };
             self.outbox.put(Output::StartTls);
         }
@@ -413,7 +413,7 @@ impl Machine for Session {
 
     fn handle_input(&mut self, now: Now, input: Input<'_>) {
         self.outbox.assert_drained();
-        if self.stage == Stage::Closed {
+        if self.is_closed() {
             return;
         }
         match input {

@@ -4,9 +4,15 @@ use super::{Output, Session, replies};
 use crate::mail::{NoticeClass, Sender};
 use crate::wire::Reply;
 
+/// Octets that replies begin with: that to EHLO fits.
+const REPLIES_START: usize = 256;
+
 impl Session {
     /// Appends a reply to those that leave together.
     pub(super) fn emit(&mut self, reply: &Reply) {
+        if self.replies.capacity() == 0 {
+            self.replies.reserve(REPLIES_START);
+        }
         let start = self.replies.len();
         replies::emit(reply, &mut self.replies);
         self.minutes.said(self.replies.get(start..).unwrap_or_default());

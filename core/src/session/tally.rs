@@ -1,7 +1,7 @@
 //! What a session counts: commands for the disconnect line, errors and junk for the limits.
 
 use crate::wire::command::Verb;
-use std::fmt::Write as _;
+use crate::wire::put_decimal;
 
 /// Commands by verb, and the errors that the limits look at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -41,14 +41,13 @@ impl Tally {
 
     /// `ehlo=1 mail=1 rcpt=0/1 quit=1 commands=3/4`.
     pub(crate) fn line(&self) -> String {
-        let mut line = String::new();
+        let mut line = String::with_capacity(96);
         let (mut all, mut good) = (0u64, 0u64);
         for (verb, &(came, succeeded)) in Verb::ALL.iter().zip(&self.commands) {
             all += u64::from(came);
             good += u64::from(succeeded);
             if came > 0 {
-                let word = verb.word().to_ascii_lowercase();
-                put(&mut line, &word, u64::from(succeeded), u64::from(came));
+                put(&mut line, verb.word(), u64::from(succeeded), u64::from(came));
                 line.push(' ');
             }
         }
@@ -58,10 +57,14 @@ impl Tally {
 }
 
 fn put(line: &mut String, word: &str, good: u64, all: u64) {
+    line.extend(word.chars().map(|letter| letter.to_ascii_lowercase()));
+    line.push('=');
     // Postfix says 0/0 of a session without a command.
-    let plain = good == all && all > 0;
-    let result = if plain { write!(line, "{word}={all}") } else { write!(line, "{word}={good}/{all}") };
-    debug_assert!(result.is_ok(), "writing to a String does not fail");
+    if good != all || all == 0 {
+        put_decimal(line, good);
+        line.push('/');
+    }
+    put_decimal(line, all);
 }
 
 #[cfg(test)]

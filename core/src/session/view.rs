@@ -4,7 +4,7 @@ use super::stage::{Pending, Stage};
 use super::{Peer, Session, Transaction};
 use crate::event::Event;
 use crate::mail::TlsFacts;
-use crate::wire::Mailbox;
+use crate::wire::{Mailbox, put_address, put_decimal};
 
 impl Session {
     /// The place of its stage in [`super::STAGES`].
@@ -66,11 +66,17 @@ impl Session {
     #[must_use]
     pub fn client(&self) -> String {
         let Peer { address, port, .. } = self.peer;
+        // Brackets, a port, and nearly every address.
+        let mut text = String::with_capacity(self.name.len() + 24);
+        text.push_str(&self.name);
+        text.push('[');
+        put_address(&mut text, address);
+        text.push(']');
         if self.params.port_logging {
-            format!("{}[{address}]:{port}", self.name)
-        } else {
-            format!("{}[{address}]", self.name)
+            text.push(':');
+            put_decimal(&mut text, port);
         }
+        text
     }
 
     /// The log line of a verdict or an action: `reject: RCPT from name[address]: text; from=<…> to=<…> proto=… helo=<…>`.

@@ -16,6 +16,9 @@ pub struct Place {
     pub mailbox: Mailbox,
 }
 
+/// Room for the tokens of a usual field.
+const TOKENS_USUAL: usize = 16;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Atom,
@@ -39,7 +42,7 @@ struct Token {
 pub fn addresses(value: &[u8], tokens_max: usize) -> Vec<Place> {
     let tokens = tokenise(value, tokens_max);
     let mut places = Vec::new();
-    let mut run: Vec<&Token> = Vec::new();
+    let mut run: Vec<&Token> = Vec::with_capacity(tokens.len());
     let mut angle: Option<Vec<&Token>> = None;
     for token in &tokens {
         match (token.kind, &mut angle) {
@@ -100,7 +103,7 @@ fn comments(octets: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn tokenise(value: &[u8], tokens_max: usize) -> Vec<Token> {
-    let mut tokens = Vec::new();
+    let mut tokens = Vec::with_capacity(TOKENS_USUAL);
     let mut at = 0;
     let mut spaced = false;
     while let Some(octet) = value.get(at)
@@ -181,7 +184,8 @@ fn without_route<'a, 'b>(inner: &'a [&'b Token]) -> &'a [&'b Token] {
 
 /// The address that these tokens spell, if they do: `word *("." word) ["@" domain]` with comments anywhere.
 fn place(value: &[u8], tokens: &[&Token]) -> Option<Place> {
-    let words: Vec<&&Token> = tokens.iter().filter(|token| token.kind != Kind::Comment).collect();
+    let mut words: Vec<&&Token> = Vec::with_capacity(tokens.len());
+    words.extend(tokens.iter().filter(|token| token.kind != Kind::Comment));
     let (first, last) = (words.first()?, words.last()?);
     let at = words.iter().rposition(|token| token.kind == Kind::Special(b'@'));
     let (local, domain) = words.split_at(at.unwrap_or(words.len()));
@@ -200,7 +204,7 @@ fn place(value: &[u8], tokens: &[&Token]) -> Option<Place> {
 
 /// Words and dots as one string, unquoted; `None` when two words stand side by side (a name, not an address).
 fn spell(value: &[u8], words: &[&&Token]) -> Option<String> {
-    let mut text = String::new();
+    let mut text = String::with_capacity(words.iter().map(|token| token.range.len()).sum());
     let mut after_word = false;
     for token in words {
         let octets = value.get(token.range.clone())?;

@@ -8,6 +8,7 @@ pub mod command;
 pub mod content;
 mod content_out;
 pub mod date;
+mod digits;
 pub mod header;
 pub mod line;
 pub(crate) mod path;
@@ -16,6 +17,7 @@ mod seven_bit;
 pub mod xtext;
 
 pub use content_out::ContentEncoder;
+pub(crate) use digits::{put_address, put_decimal};
 pub use path::{Mailbox, Path};
 pub(crate) use reply::code_digits;
 pub use reply::{BadReply, EnhancedStatus, Reply, ReplyReader};
