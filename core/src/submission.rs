@@ -240,7 +240,7 @@ impl Submission {
             Maker::Requeue { .. } => return Vec::new(),
             Maker::Report { .. } | Maker::Forward { .. } | Maker::Notice => String::new(),
         };
-        let date = date::rfc5322(at, cleanup.utc_offset_minutes);
+        let date = date::rfc5322(at, cleanup.zone.offset(at));
         format!("Received: by {myhostname} ({mail_name}{who})\r\n\tid {id}; {date}\r\n").into_bytes()
     }
 

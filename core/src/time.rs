@@ -5,6 +5,7 @@
 //! Nothing in core reads a clock.
 
 use serde::{Deserialize, Serialize};
+use std::sync::{Arc, LazyLock};
 
 pub use core::time::Duration;
 
@@ -81,9 +82,53 @@ impl Now {
     }
 }
 
+/// How far local time is from UTC, now and at all other times that matter: summer time begins and ends while a process runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Zone {
+    /// Minutes east of UTC before the first change.
+    first: i32,
+    /// From when on it is so many, in order.
+    changes: Arc<[(Timestamp, i32)]>,
+}
+
+impl Zone {
+    /// A zone that is so many minutes east of UTC, and from each of these moments on so many.
+    #[must_use]
+    pub fn new(first: i32, changes: impl IntoIterator<Item = (Timestamp, i32)>) -> Self {
+        let mut changes: Vec<_> = changes.into_iter().collect();
+        changes.sort_unstable();
+        Self { first, changes: changes.into() }
+    }
+
+    /// UTC at all times.
+    #[must_use]
+    pub fn utc() -> &'static Self {
+        static UTC: LazyLock<Zone> = LazyLock::new(Zone::default);
+        &UTC
+    }
+
+    /// Minutes east of UTC at that time.
+    #[must_use]
+    pub fn offset(&self, at: Timestamp) -> i32 {
+        let passed = self.changes.partition_point(|(from, _)| *from <= at);
+        let last = passed.checked_sub(1).and_then(|last| self.changes.get(last));
+        last.map_or(self.first, |(_, offset)| *offset)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_is_what_it_was_since_the_last_change() {
+        let hour = |hour: i64| Timestamp::from_seconds(hour * 3600);
+        let zone = Zone::new(60, [(hour(20), 60), (hour(10), 120)]);
+        for (at, offset) in [(-1_000_000, 60), (9, 60), (10, 120), (19, 120), (20, 60), (1_000_000, 60)] {
+            assert_eq!(zone.offset(hour(at)), offset, "{at}");
+        }
+        assert_eq!(Zone::default().offset(hour(1)), 0);
+    }
 
     #[test]
     fn ages_never_become_negative_when_the_wall_clock_jumps_back() {

@@ -219,7 +219,7 @@ fn setting<E: Environment>(env: &Arc<E>, site: &Site<E>) -> Setting {
         origin: site.config.origin().map(str::to_owned),
         host: site.config.host().clone(),
         doors: site.doors.iter().map(|(service, door)| (service.clone(), door.tls.is_some())).collect(),
-        utc_offset_minutes: env.utc_offset(env.now().wall),
+        zone: env.zone().clone(),
     }
 }
 

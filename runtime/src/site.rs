@@ -15,6 +15,7 @@ use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Serv
 use postrider_core::params::{Config, Listener, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::{Form, MatchList};
+use postrider_core::time::Zone;
 use postrider_core::{cleanup, dns, inbound, local, manager, outbound, report, session, submission};
 use rustls::crypto::CryptoProvider;
 use std::collections::{BTreeMap, BTreeSet};
@@ -303,11 +304,11 @@ pub fn rooms(
     config: &Config,
     settings: &Settings,
     tls_ready: bool,
-    utc_offset_minutes: i32,
+    zone: &Zone,
 ) -> Result<inbound::Config, Wrong> {
     let cleanup = cleanup_settings(config, settings)?;
     let mut rooms = inbound::Config::new(settings, tls_ready)?;
-    rooms.cleanup = cleanup_params(&cleanup, &config.own_addresses(), utc_offset_minutes)?;
+    rooms.cleanup = cleanup_params(&cleanup, &config.own_addresses(), zone)?;
     rooms.rewrite.add_interfaces(ours(config));
     Ok(rooms)
 }
@@ -324,13 +325,9 @@ fn cleanup_settings(config: &Config, settings: &Settings) -> Result<Settings, Wr
     Ok(config.settings(Some(name)))
 }
 
-fn cleanup_params(
-    settings: &Settings,
-    own: &[IpAddr],
-    utc_offset_minutes: i32,
-) -> Result<cleanup::Params, Wrong> {
+fn cleanup_params(settings: &Settings, own: &[IpAddr], zone: &Zone) -> Result<cleanup::Params, Wrong> {
     let mut params = cleanup::Params::new(settings)?;
-    params.utc_offset_minutes = utc_offset_minutes;
+    params.zone = zone.clone();
     params.interfaces.extend(own);
     Ok(params)
 }
@@ -342,7 +339,7 @@ fn submission_setup<E: Environment>(
     ours: &[IpAddr],
 ) -> Result<Arc<submission::Setup>, Wrong> {
     let mut setup = submission::Setup::new(settings)?;
-    setup.cleanup = cleanup_params(settings, own, env.utc_offset(env.now().wall))?;
+    setup.cleanup = cleanup_params(settings, own, env.zone())?;
     setup.rewrite.add_interfaces(ours.iter().copied());
     Ok(Arc::new(setup))
 }
@@ -363,8 +360,7 @@ fn door<E: Environment>(
     let settings = &config.settings(Some(&listener.settings));
     let own = config.own_addresses();
     let tls = server_tls(env, provider, settings)?;
-    let offset = env.utc_offset(env.now().wall);
-    let usual = Arc::new(rooms(config, settings, tls.is_some(), offset)?);
+    let usual = Arc::new(rooms(config, settings, tls.is_some(), env.zone())?);
     // As for master(8), which opens the sockets, it is main.cf that counts.
     let main = &config.settings(None);
     let addresses = match &listener.host {
@@ -380,7 +376,7 @@ fn door<E: Environment>(
         Arc::clone(&usual)
     } else {
         let settings = &config.settings_under_stress(Some(&listener.settings));
-        Arc::new(rooms(config, settings, tls.is_some(), offset)?)
+        Arc::new(rooms(config, settings, tls.is_some(), env.zone())?)
     };
     let excepted = settings.text("smtpd_client_event_limit_exceptions");
     let parents = settings.list("parent_domain_matches_subdomains");

@@ -303,7 +303,7 @@ impl Pass {
             events.push(Event::MessageId { id, resent: false, message_id: "<>".to_owned() });
         }
         if ours && !self.seen.contains(written) {
-            text.push_str(&format!("{resent}Date: {}\r\n", date::rfc5322(at, params.utc_offset_minutes)));
+            text.push_str(&format!("{resent}Date: {}\r\n", date::rfc5322(at, params.zone.offset(at))));
         }
         if ours && !self.seen.contains(from) {
             text.push_str(&format!("{resent}From: {}\r\n", author(sender, bench.maps.rewrite)));

@@ -2,6 +2,7 @@
 
 use crate::ask::TableName;
 use crate::params::Settings;
+use crate::time::Zone;
 use std::net::IpAddr;
 
 /// Which addresses a mapping is for (`canonical_classes` and the like).
@@ -42,8 +43,8 @@ pub struct Params {
     pub enable_long_queue_ids: bool,
     /// Add missing From, Date, Message-Id and To to the mail of remote clients too.
     pub always_add_missing_headers: bool,
-    /// Minutes east of UTC in Date fields that we add; the driver knows them, no parameter does.
-    pub utc_offset_minutes: i32,
+    /// For fields with a date that we add; the driver knows it, no parameter does.
+    pub zone: Zone,
     /// Added where no To or Cc is; empty for nothing.
     pub undisclosed_recipients_header: String,
     /// Whose header addresses are rewritten: `permit_inet_interfaces`, `permit_mynetworks`, `check_address_map TABLE`, or a table.
@@ -231,7 +232,7 @@ impl Default for Params {
             enable_long_queue_ids: false,
             always_add_missing_headers: false,
             undisclosed_recipients_header: String::new(),
-            utc_offset_minutes: 0,
+            zone: Zone::default(),
             local_header_rewrite_clients: vec!["permit_inet_interfaces".to_owned()],
             remote_header_rewrite_domain: String::new(),
             interfaces: LOOPBACK.to_vec(),

@@ -118,7 +118,7 @@ impl Inbound {
                 mail_name: &self.config.session.mail_name,
                 id,
                 transaction,
-                utc_offset_minutes: self.config.cleanup.utc_offset_minutes,
+                utc_offset_minutes: self.config.cleanup.zone.offset(transaction.arrived),
             },
             transaction.arrived,
         );

@@ -24,7 +24,7 @@ use crate::mail::QueueId;
 use crate::manager::{Input, Manager};
 use crate::params::Host;
 use crate::session::Peer;
-use crate::time::{Now, Timestamp};
+use crate::time::{Now, Timestamp, Zone};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -66,7 +66,7 @@ pub struct Setting {
     /// Services that accept clients, and whether they have a certificate.
     pub doors: BTreeMap<String, bool>,
     /// For dates in headers.
-    pub utc_offset_minutes: i32,
+    pub zone: Zone,
 }
 
 impl Setting {

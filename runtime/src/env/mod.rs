@@ -10,7 +10,7 @@ use crate::record::Tape;
 use postrider_core::local::{Deposit, Fault};
 use postrider_core::outbound::Endpoint;
 use postrider_core::queue::{DiskError, Done, File, Op};
-use postrider_core::time::{Now, Timestamp};
+use postrider_core::time::{Now, Timestamp, Zone};
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -181,7 +181,11 @@ pub trait Environment: Send + Sync + Sized + 'static {
     /// Both clocks.
     fn now(&self) -> Now;
     /// Minutes east of UTC at that time, for headers and logs.
-    fn utc_offset(&self, at: Timestamp) -> i32;
+    fn utc_offset(&self, at: Timestamp) -> i32 {
+        self.zone().offset(at)
+    }
+    /// The same for all times.
+    fn zone(&self) -> &Zone;
     /// The disk of the spool.
     fn disk(&self) -> Arc<dyn Disk>;
     /// Files of the configuration.

@@ -21,7 +21,7 @@ use net::HostNet;
 use postrider::env::{Disk, Environment, Files, Mailboxes, Users};
 use postrider_core::params::{Config, Host, Severity};
 use postrider_core::prng::Prng;
-use postrider_core::time::{Instant, Now, Timestamp};
+use postrider_core::time::{Instant, Now, Timestamp, Zone};
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -78,8 +78,8 @@ impl Environment for Simulated {
         Now { mono: Instant::default().after(elapsed), wall: self.wall.after(elapsed) }
     }
 
-    fn utc_offset(&self, _: Timestamp) -> i32 {
-        0
+    fn zone(&self) -> &Zone {
+        Zone::utc()
     }
 
     fn disk(&self) -> Arc<dyn Disk> {

@@ -35,7 +35,7 @@ fn told(wrong: Wrong) -> String {
 
 impl Sessions {
     pub(super) fn set(&mut self, setting: Setting) -> Result<(), String> {
-        let Setting { number, digest, main_cf, master_cf, origin, host, doors, utc_offset_minutes } = setting;
+        let Setting { number, digest, main_cf, master_cf, origin, host, doors, zone } = setting;
         if digest != Setting::digest_of(&main_cf, &master_cf) {
             return Err("its digest is that of other texts".to_owned());
         }
@@ -50,7 +50,7 @@ impl Sessions {
             let usual = config.settings(Some(&listener.settings));
             let stress = config.settings_under_stress(Some(&listener.settings));
             for (hurried, settings) in [(false, usual), (true, stress)] {
-                let rooms = rooms(&config, &settings, *tls_ready, utc_offset_minutes).map_err(told)?;
+                let rooms = rooms(&config, &settings, *tls_ready, &zone).map_err(told)?;
                 made.insert((listener.service.clone(), hurried), Arc::new(rooms));
             }
         }

@@ -4,7 +4,7 @@ use super::{RealFiles, RealMailboxes, RealNet};
 use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;
 use postrider_core::queue::{DiskError, Done, Op};
-use postrider_core::time::{Instant, Now, Timestamp};
+use postrider_core::time::{Instant, Now, Zone};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,8 +49,8 @@ impl Environment for Bare {
         Now { mono: Instant::default().after(self.start.elapsed()), wall: wall_clock() }
     }
 
-    fn utc_offset(&self, _: Timestamp) -> i32 {
-        0
+    fn zone(&self) -> &Zone {
+        Zone::utc()
     }
 
     fn disk(&self) -> Arc<dyn Disk> {

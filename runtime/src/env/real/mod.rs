@@ -19,7 +19,7 @@ use crate::env::{Disk, Environment, Files, Mailboxes, Users, wall_clock};
 use crate::privilege::Agent;
 use crate::record::Tape;
 use crate::trouble::Fault;
-use postrider_core::time::{Instant, Now, Timestamp};
+use postrider_core::time::{Instant, Now, Timestamp, Zone};
 use std::future::Future;
 use std::io;
 use std::path::Path;
@@ -33,7 +33,7 @@ pub struct Real {
     files: RealFiles,
     mailboxes: Arc<RealMailboxes>,
     start: std::time::Instant,
-    zone: jiff::tz::TimeZone,
+    zone: Zone,
     /// Whose threads do what blocks, whoever asks: one of them is always there.
     runtime: tokio::runtime::Handle,
 }
@@ -54,15 +54,24 @@ impl Real {
             files: RealFiles::new(Arc::clone(&agent)),
             mailboxes: Arc::new(RealMailboxes::new(agent)),
             start: std::time::Instant::now(),
-            zone: jiff::tz::TimeZone::system(),
+            zone: zone_of(&jiff::tz::TimeZone::system()),
             runtime,
         })
     }
 }
 
-/// Minutes east of UTC in a time zone.
-fn offset_minutes(zone: &jiff::tz::TimeZone, at: Timestamp) -> i32 {
-    jiff::Timestamp::from_microsecond(at.0).map_or(0, |at| zone.to_offset(at).seconds() / 60)
+/// More changes of a time zone than a process can live to see: two a year, from 2000 on.
+const CHANGES_MAX: usize = 300;
+
+/// A time zone of the system, as core has it.
+fn zone_of(zone: &jiff::tz::TimeZone) -> Zone {
+    let Ok(start) = jiff::Timestamp::from_second(946_684_800) else { return Zone::default() };
+    let changes = zone.following(start).take(CHANGES_MAX);
+    Zone::new(
+        zone.to_offset(start).seconds() / 60,
+        changes
+            .map(|change| (Timestamp(change.timestamp().as_microsecond()), change.offset().seconds() / 60)),
+    )
 }
 
 impl Environment for Real {
@@ -76,8 +85,8 @@ impl Environment for Real {
         Now { mono: Instant::default().after(self.start.elapsed()), wall: wall_clock() }
     }
 
-    fn utc_offset(&self, at: Timestamp) -> i32 {
-        offset_minutes(&self.zone, at)
+    fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     fn descriptors(&self) -> u64 {
