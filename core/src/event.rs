@@ -352,6 +352,33 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_has_two_digits_and_no_noughts_behind_them() {
+        let told = |millis| {
+            let mut line = String::new();
+            put_seconds(&mut line, Duration::from_millis(millis));
+            line
+        };
+        for (millis, text) in [
+            (0, "0"),
+            (4, "0"),
+            (5, "0.01"),
+            (40, "0.04"),
+            (100, "0.1"),
+            (994, "0.99"),
+            (996, "1"),
+            (1_040, "1"),
+            (1_060, "1.1"),
+            (9_940, "9.9"),
+            (9_960, "10"),
+            (59_499, "59"),
+            (59_500, "60"),
+            (432_000_000, "432000"),
+        ] {
+            assert_eq!(told(millis), text, "{millis} ms");
+        }
+    }
+
+    #[test]
     fn no_control_octet_reaches_the_log() {
         let event = Event::Note { program: "smtpd", text: "a\r\nb\u{1b}[31m\u{202e}".into() };
         assert_eq!(event.text(), "a??b?[31m?");

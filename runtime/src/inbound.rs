@@ -288,6 +288,7 @@ where
         *most = least.max(*most);
         let came = tokio::select! {
             biased;
+            // Once it has come the machine drains for ever: it is not waited for again.
             () = drain, if !self.machine.is_draining() => Came::Drain,
             (buffer, count) = read(&mut self.stream, *most), if reading => Came::Read(buffer, count),
             () = sleep_by(timer, timeout) => Came::Time,

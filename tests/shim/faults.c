@@ -33,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SYNC, WRITE, RENAME, OPEN, UNLINK, ALLOCATE, ACCEPT, READ, THREAD, KINDS };
+enum { SYNC, WRITE, RENAME, OPEN, UNLINK, ALLOCATE, ACCEPT, READ, THREAD, MEMORY, KINDS };
 
 /* Actions below this are error numbers; from here on, a signal; then what is not done at all, with success. */
 enum { SIGNALS = 1000, NOTHING = 2000 };
@@ -367,6 +367,20 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
   if (action != 0) return (int)action;
   if (!real) *(void **)&real = dlsym(RTLD_NEXT, "pthread_create");
   return real(thread, attributes, run, argument);
+}
+
+/* Memory for the allocator; what maps a file is none. The C library asks for stacks of threads by itself. */
+void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset) {
+  uint64_t action = control && fd < 0 ? met(MEMORY) : 0;
+  if (action != 0) {
+    errno = (int)action;
+    return MAP_FAILED;
+  }
+  return (void *)syscall(SYS_mmap, at, size, protection, flags, fd, offset);
+}
+
+void *mmap64(void *at, size_t size, int protection, int flags, int fd, off64_t offset) {
+  return mmap(at, size, protection, flags, fd, offset);
 }
 
 /* Replies that take responsibility. */

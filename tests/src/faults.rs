@@ -27,6 +27,8 @@ pub enum Kind {
     Read,
     /// pthread_create.
     Thread,
+    /// mmap of what is no file: the allocator wants more.
+    Memory,
 }
 
 /// What happens instead of the call.
@@ -40,7 +42,7 @@ pub enum Action {
     Nothing,
 }
 
-const KINDS: u64 = 9;
+const KINDS: u64 = 10;
 const KIND_OCTETS: u64 = 5 * 8;
 const CLOCK: u64 = KINDS * KIND_OCTETS;
 const RECORDING: u64 = CLOCK + 8;
@@ -50,7 +52,7 @@ const BUSY: u64 = BELOW + BELOW_MAX as u64;
 const CONTROL_OCTETS: u64 = BUSY + 8;
 
 // The library is compiled with these numbers, and asserts that its own are the same.
-const _: () = assert!(Kind::Thread as u64 + 1 == KINDS, "a kind for each place");
+const _: () = assert!(Kind::Memory as u64 + 1 == KINDS, "a kind for each place");
 
 /// The switches.
 #[derive(Debug)]

@@ -189,7 +189,17 @@ impl Client {
         self.reply()
     }
 
-    /// Reads to the end of the connection.
+    /// Reads to the end of the connection, which must be an end and no cut: under TLS the server has to say so.
+    ///
+    /// # Errors
+    /// The connection was reset, or ended without TLS's own word.
+    pub fn end(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut octets = Vec::new();
+        self.stream.read_to_end(&mut octets)?;
+        Ok(octets)
+    }
+
+    /// Reads to the end of the connection, however it ends.
     pub fn rest(&mut self) -> Vec<u8> {
         let mut octets = Vec::new();
         _ = self.stream.read_to_end(&mut octets);

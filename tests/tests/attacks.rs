@@ -83,7 +83,6 @@ const SHOWN: &[Row] = &[
             "tests/tests/under_tls.rs::what_is_no_handshake_ends_one_session_and_no_other",
         ],
     ),
-    // Its other half waits: the server names no protocol (ALPN) yet, so it refuses no wrong one.
     Row(
         "S7",
         "HTTP inside TLS, led to us (ALPACA)",
@@ -371,6 +370,7 @@ const SHOWN: &[Row] = &[
         "memory that runs out",
         &[
             "tests/tests/standing_still.rs::out_of_memory_it_refuses_or_ends_and_loses_nothing_that_it_answered",
+            "tests/tests/kills.rs::memory_that_runs_out_at_each_request_for_more_loses_nothing",
             "tests/tests/stalls.rs::a_disk_that_stands_still_refuses_mail_before_memory_is_full",
         ],
     ),
@@ -381,7 +381,10 @@ const SHOWN: &[Row] = &[
             "tests/tests/kills.rs::a_kill_at_each_call_under_load_and_compaction_loses_nothing",
             "tests/tests/kills.rs::a_kill_at_each_call_of_a_recovery_loses_nothing",
             "tests/tests/failing_starts.rs::a_hangup_or_an_end_while_mail_is_moved_is_obeyed_and_loses_nothing",
+            "tests/tests/kills.rs::a_kill_of_who_delivers_at_each_of_its_calls_loses_nothing",
+            "tests/tests/mailbox_rights.rs::a_daemon_whose_helper_has_ended_stops_and_says_so",
             "tests/tests/crash.rs::what_was_accepted_survives_every_kill",
+            "tests/tests/kills.rs::a_stop_at_each_call_costs_nobody_a_session_and_loses_nothing",
             "tests/tests/standing_still.rs::sessions_go_on_where_they_were_and_what_is_answered_arrives",
             "tests/tests/standing_still.rs::timers_that_ran_out_while_it_was_stopped_do_not_make_up_for_lost_time",
         ],
@@ -391,6 +394,8 @@ const SHOWN: &[Row] = &[
         "clocks that jump",
         &[
             "tests/tests/surroundings.rs::a_clock_that_jumps_while_the_daemon_runs_bounces_nothing_and_stops_nothing",
+            "tests/tests/surroundings.rs::a_clock_that_jumped_while_the_daemon_was_down_returns_nothing_untried",
+            "tests/tests/surroundings.rs::summer_time_that_begins_or_ends_bounces_nothing_and_stops_nothing",
             "core/src/mail/ids.rs::a_clock_set_back_repeats_no_id",
         ],
     ),

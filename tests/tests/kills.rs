@@ -1,10 +1,14 @@
 //! The daemon is killed at each call that it makes, while it recovers and while it works; what it said 250 to is there at the next start.
 
+use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use postrider_tests::faults::{Action, Kind};
+use postrider_tests::daemon::Daemon;
+use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::mortal::Mortal;
-use postrider_tests::wait_for;
+use postrider_tests::namespace::USER;
+use postrider_tests::{Scratch, wait_for};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
@@ -51,6 +55,177 @@ fn a_kill_at_each_call_of_a_recovery_loses_nothing() {
     mortal.compare(&accepted, "and it works on");
     mortal.let_all_go(&accepted);
     assert_eq!(mortal.corrupt(), 0, "a kill is not damage");
+}
+
+/// The kernel's letter for what a process does; none when there is no such process.
+fn state(process: &str) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+/// Whether a process stands still.
+fn is_stopped(process: u32) -> bool {
+    state(&process.to_string()) == Some('T')
+}
+
+/// Whether a daemon that was started as root has its helper.
+fn has_helper(process: u32) -> bool {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    children.split_whitespace().any(|child| !matches!(state(child), None | Some('Z' | 'X')))
+}
+
+#[test]
+fn a_stop_at_each_call_costs_nobody_a_session_and_loses_nothing() {
+    let mut mortal = Mortal::new("stopped-at");
+    mortal.daemon.run();
+    let (mut accepted, mut stops) = (BTreeMap::new(), 0);
+    for kind in KINDS {
+        for at in 1..=12 {
+            mortal.faults.arm(kind, at, 1, Action::Signal(Signal::SIGSTOP));
+            let load = std::thread::scope(|scope| {
+                let load = scope.spawn(|| mortal.load(2, 20));
+                let process = mortal.daemon.process();
+                wait_for("the stop, or the end of the load", || {
+                    (is_stopped(process) || load.is_finished()).then_some(())
+                });
+                mortal.faults.disarm(kind);
+                if mortal.faults.fired(kind) > 0 {
+                    wait_for("the stop", || is_stopped(process).then_some(()));
+                    mortal.daemon.signal(Signal::SIGCONT);
+                }
+                load.join().expect("clients can work")
+            });
+            assert!(load.len() >= 20, "{kind:?} at {at}: nobody is turned away: {}", load.len());
+            accepted.extend(load);
+            mortal.compare(&accepted, &format!("{kind:?} at {at}"));
+            if mortal.faults.fired(kind) == 0 {
+                break;
+            }
+            stops += 1;
+        }
+    }
+    println!("{stops} stops, {} messages", accepted.len());
+    assert!(stops > 30, "{stops} stops");
+    mortal.let_all_go(&accepted);
+}
+
+/// The helper that keeps root, who opens a mailbox with its user's rights, and the daemon itself, which writes into it.
+#[test]
+fn a_kill_of_who_delivers_at_each_of_its_calls_loses_nothing() {
+    let scratch = Scratch::new("deliverer");
+    let folder = scratch.path().join("mail");
+    std::fs::create_dir(&folder).expect("a scratch folder");
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).expect("our own folder");
+    let mut daemon = Daemon::prepare(
+        "kill-deliverer",
+        &format!(
+            "local_transport = local\nmailbox_command =\nmail_spool_directory = {}\nstale_lock_time = 1s\n\
+             minimal_backoff_time = 1s\nmaximal_backoff_time = 1s\nqueue_run_delay = 1s\n",
+            folder.display()
+        ),
+        "",
+    );
+    let faults = Faults::new(daemon.path(), &folder);
+    daemon.environment = faults.environment();
+    daemon.run();
+    let has = |number: usize| {
+        let mailbox = std::fs::read(folder.join(USER)).unwrap_or_default();
+        let mailbox = String::from_utf8_lossy(&mailbox).replace("\r\n", "\n");
+        mailbox.contains(&format!("Subject: number {number}\n"))
+            && mailbox.contains(&format!("\nthe end of number {number}\n"))
+    };
+    let (mut number, mut kills, mut deaths) = (0, 0, 0);
+    for kind in [Kind::Open, Kind::Write, Kind::Sync, Kind::Unlink] {
+        for at in 1.. {
+            assert!(at < 20, "{kind:?}: more calls than one delivery has");
+            number += 1;
+            faults.arm(kind, at, 1, Action::Signal(Signal::SIGKILL));
+            let content = format!("Subject: number {number}\r\n\r\nthe end of number {number}\r\n");
+            let to = format!("{USER}@here.test");
+            let reply = daemon.client().deliver("a@client.test", &[&to], &content);
+            assert!(reply.starts_with("250"), "{reply}");
+            let sent = |daemon: &Daemon| daemon.log().matches("status=sent").count() >= number;
+            wait_for("a delivery or a kill", || (faults.fired(kind) > 0 || sent(&daemon)).then_some(()));
+            faults.disarm(kind);
+            let has_fired = faults.fired(kind) > 0;
+            kills += usize::from(has_fired);
+            // Whoever was killed: the daemon goes on, or ends because it can not go on, and is started again.
+            if has_fired && !has_helper(daemon.process()) {
+                let status = daemon.wait();
+                assert!(matches!(status, Some(71) | None), "{kind:?} at {at}: {status:?}");
+                deaths += 1;
+                daemon.run();
+            }
+            wait_for("the mail", || sent(&daemon).then_some(()));
+            assert!(has(number), "{kind:?} at {at}: said to be there, and is not");
+            if !has_fired {
+                assert!(at > 1, "{kind:?}: a delivery has none");
+                break;
+            }
+        }
+    }
+    println!("{kills} kills of who delivers, {deaths} of them ended the daemon; {number} messages");
+    assert!(kills > 3, "{kills}");
+}
+
+/// Memory runs out at the k-th request of a life, for that one or for ever, and at the next start there is enough of it.
+#[test]
+fn memory_that_runs_out_at_each_request_for_more_loses_nothing() {
+    let mut mortal = Mortal::new("memory-runs-out");
+    // To show where it was takes memory too, and waits for it for ever.
+    mortal.daemon.environment.push(("RUST_BACKTRACE".into(), "0".into()));
+    mortal.daemon.run();
+    let mut accepted = mortal.load(2, 30);
+    let (mut ended, mut outlived) = (0, 0);
+    for length in [1, 1_000_000] {
+        for at in 1.. {
+            assert!(at < CALLS_MAX, "request {at}");
+            mortal.daemon.kill();
+            let starts = mortal.daemon.log().matches("daemon started").count();
+            mortal.faults.arm(Kind::Memory, at, length, Action::Fail(Errno::ENOMEM));
+            let started = mortal.daemon.try_run();
+            if started.is_ok() {
+                accepted.append(&mut mortal.load(3, 60));
+            }
+            let has_fired = mortal.faults.fired(Kind::Memory) > 0;
+            mortal.faults.disarm(Kind::Memory);
+            let end = started.err().or_else(|| {
+                wait_for("mail to be taken, or an end", || match mortal.daemon.ended() {
+                    Some(status) => Some(Some(status)),
+                    None => {
+                        let more = mortal.load(1, 1);
+                        let is_taken = !more.is_empty();
+                        accepted.extend(more);
+                        is_taken.then_some(None)
+                    }
+                })
+            });
+            match end {
+                Some(status) => {
+                    let is_orderly = status.code().is_some_and(|code| code != 0);
+                    let is_abort = status.signal() == Some(Signal::SIGABRT as i32);
+                    // The allocator itself may begin without memory: then nothing has begun.
+                    let began = mortal.daemon.log().matches("daemon started").count() > starts;
+                    assert!(is_orderly || is_abort || !began, "{at}: {status}, {}", mortal.daemon.stderr());
+                    ended += 1;
+                }
+                None => outlived += u64::from(has_fired),
+            }
+            // A thread may still be dying of it.
+            mortal.daemon.kill();
+            mortal.daemon.run();
+            mortal.compare(&accepted, &format!("request {at}"));
+            if !has_fired {
+                assert!(at > 5 && end.is_none(), "{at}: {end:?}");
+                break;
+            }
+        }
+    }
+    println!("{ended} lives ended for want of memory, {outlived} outlived it; {} messages", accepted.len());
+    assert!(ended > 0, "no life was without memory");
+    mortal.let_all_go(&accepted);
+    assert_eq!(mortal.corrupt(), 0, "an end is not damage");
 }
 
 #[test]

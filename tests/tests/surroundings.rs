@@ -142,6 +142,15 @@ fn a_spool_that_becomes_read_only_refuses_mail_and_takes_it_again_when_it_can() 
     wait_for("all to be put off", || {
         (daemon.log().matches("status=deferred").count() >= held.clone().count()).then_some(())
     });
+    // And that is written down: while it is not, no mail is sent at all.
+    let mut last = (0, Instant::now());
+    wait_for("the spool to be at rest", || {
+        let writes = faults.count(Kind::Write);
+        if writes != last.0 {
+            last = (writes, Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_millis(500)).then_some(())
+    });
     // As a file system does that has met an error: the kernel allows no remount while we have files open.
     let kinds = [Kind::Write, Kind::Sync, Kind::Open, Kind::Unlink, Kind::Allocate];
     kinds.iter().for_each(|kind| faults.arm(*kind, 1, u64::MAX, Action::Fail(Errno::EROFS)));
@@ -402,19 +411,23 @@ fn with_clock(name: &str) -> (Daemon, Faults, Server, Arc<AtomicBool>) {
     (daemon, faults, server, open)
 }
 
-/// By how many seconds the daemon's clock was ahead when it took the message for this recipient: what it wrote into its Received field says.
-fn ahead(server: &Server, recipient: &str) -> i64 {
+/// When the daemon took the message for this recipient, as it wrote into its Received field.
+fn received_at(server: &Server, recipient: &str) -> String {
     let taken = server.taken();
     let message = taken.iter().find(|message| message.recipients.iter().any(|one| one.contains(recipient)));
     let message = message.unwrap_or_else(|| panic!("nothing for {recipient} in {taken:?}"));
     let text = String::from_utf8_lossy(&message.content).replace("\r\n\t", " ");
     let field = text.lines().find(|line| line.starts_with("Received: ")).expect("we write one");
-    let date = field.rsplit_once("; ").expect("its date is behind the last semicolon").1;
+    field.rsplit_once("; ").expect("its date is behind the last semicolon").1.to_owned()
+}
+
+/// By how many seconds the daemon's clock was ahead when it took the message for this recipient: what it wrote into its Received field says.
+fn ahead(server: &Server, recipient: &str) -> i64 {
     let seconds = |date: &str| {
         let seconds = run(Command::new(program("date", "coreutils")).args(["-d", date, "+%s"]));
         seconds.trim().parse::<i64>().expect("a number of seconds")
     };
-    seconds(date) - seconds("now")
+    seconds(&received_at(server, recipient)) - seconds("now")
 }
 
 /// The daemon's clock was so far ahead, as exactly as it says.
@@ -427,7 +440,8 @@ fn assert_jumped(server: &Server, recipient: &str, jump: i64) {
 #[test]
 fn a_clock_that_jumps_while_the_daemon_runs_bounces_nothing_and_stops_nothing() {
     let (daemon, faults, server, open) = with_clock("clock-running");
-    for (number, jump) in [-10 * YEAR, 10 * YEAR, 0, YEAR, -YEAR].into_iter().enumerate() {
+    // Twenty years are beyond the last second of 32 bits.
+    for (number, jump) in [-10 * YEAR, 10 * YEAR, 20 * YEAR, 0, YEAR, -YEAR].into_iter().enumerate() {
         open.store(false, Ordering::SeqCst);
         let deferrals = || daemon.log().matches("status=deferred").count();
         let before = deferrals();
@@ -448,10 +462,49 @@ fn a_clock_that_jumps_while_the_daemon_runs_bounces_nothing_and_stops_nothing() 
     assert!(!log.contains("status=bounced") && !log.contains("status=expired"), "nothing was returned");
 }
 
+/// The hour that is left out in spring, and the one that comes twice in autumn.
+#[test]
+fn summer_time_that_begins_or_ends_bounces_nothing_and_stops_nothing() {
+    let (mut daemon, faults, server, open) = with_clock("summer-time");
+    daemon.signal(Signal::SIGTERM);
+    assert_eq!(daemon.wait(), Some(0));
+    daemon.environment.push(("TZ".into(), "Europe/Berlin".into()));
+    daemon.run();
+    // 01:00 UTC of 2027-03-28 and of 2027-10-31.
+    for (number, (switch, before, behind)) in
+        [(1_806_195_600, "+0100", "+0200"), (1_824_944_400, "+0200", "+0100")].into_iter().enumerate()
+    {
+        let set = |second: i64| {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            faults.set_clock(second - now.expect("it is after 1970").as_secs() as i64);
+        };
+        let deferrals = || daemon.log().matches("status=deferred").count();
+        let (first, second) = (format!("before{number}@far.test"), format!("behind{number}@far.test"));
+        open.store(false, Ordering::SeqCst);
+        let count = deferrals();
+        set(switch - 600);
+        assert!(submit(&daemon, 3, &first).starts_with("250"));
+        wait_for("the first attempt", || (deferrals() > count).then_some(()));
+        set(switch + 600);
+        let count = deferrals();
+        wait_for("another attempt", || (deferrals() > count).then_some(()));
+        assert!(submit(&daemon, 3, &second).starts_with("250"));
+        open.store(true, Ordering::SeqCst);
+        daemon.wait_until_the_queue_is_empty();
+        assert_eq!(taken(&server), 2 * (number + 1), "each arrives without help, once");
+        for (recipient, offset) in [(&first, before), (&second, behind)] {
+            let date = received_at(&server, recipient);
+            assert!(date.trim_end().ends_with(&format!(" {offset}")), "{recipient}: {date}");
+        }
+    }
+    let log = daemon.log();
+    assert!(!log.contains("status=bounced") && !log.contains("status=expired"), "nothing was returned");
+}
+
 #[test]
 fn a_clock_that_jumped_while_the_daemon_was_down_returns_nothing_untried() {
     let (mut daemon, faults, server, open) = with_clock("clock-down");
-    for (number, jump) in [-10 * YEAR, 10 * YEAR].into_iter().enumerate() {
+    for (number, jump) in [-10 * YEAR, 10 * YEAR, 20 * YEAR].into_iter().enumerate() {
         open.store(false, Ordering::SeqCst);
         faults.set_clock(0);
         assert!(submit(&daemon, 3, "you@far.test").starts_with("250"));

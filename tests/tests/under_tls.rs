@@ -204,6 +204,25 @@ fn http_inside_tls_ends_the_session_and_no_mail_in_it_is_taken() {
     assert!(!log.contains("posted@evil.test"), "{log}");
 }
 
+/// Without that word a client could not tell the end of a session from one that somebody has cut (RFC 8446 6.1).
+#[test]
+fn the_end_of_a_session_is_said_under_tls_and_in_the_clear_it_is_the_end() {
+    let (daemon, _server) = relay("ends");
+    for mut client in [tls::client(daemon.port).secure(b""), tls::client(daemon.port)] {
+        client.expect("QUIT", "221");
+        assert_eq!(client.end().expect("an orderly end"), b"");
+    }
+}
+
+#[test]
+fn who_still_sends_when_it_is_sent_away_hears_why() {
+    let (daemon, _server) = relay("sent-away");
+    let mut client = tls::client(daemon.port);
+    _ = client.try_send(&[b"POST / HTTP/1.1\r\n", &b"x: y\r\n".repeat(3_000)[..]].concat());
+    let said = String::from_utf8_lossy(&client.rest()).into_owned();
+    assert_eq!(said, "221 2.7.0 Error: I can break rules, too. Goodbye.\r\n");
+}
+
 #[test]
 fn an_envelope_that_began_in_the_clear_is_forgotten_under_tls() {
     let (daemon, _server) = relay("forgotten-tls");

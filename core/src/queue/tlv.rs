@@ -159,6 +159,21 @@ mod tests {
     }
 
     #[test]
+    fn a_field_of_any_length_reads_back_also_within_another() {
+        for length in [0, 1, 127, 128, 129, 16_383, 16_384, 2_097_152] {
+            let value = vec![b'x'; length];
+            let mut out = b"before".to_vec();
+            put_field(&mut out, 7, |out| put_field(out, 300, |out| out.extend_from_slice(&value)));
+            let mut cursor = Cursor::new(out.strip_prefix(b"before").expect("what was there stays"));
+            assert_eq!(cursor.number(), Ok(7));
+            let mut inner = Cursor::new(cursor.octets().expect("a field"));
+            assert!(cursor.end().is_ok(), "nothing follows the field");
+            assert_eq!((inner.number(), inner.octets()), (Ok(300), Ok(&value[..])), "{length} octets");
+            assert!(inner.end().is_ok());
+        }
+    }
+
+    #[test]
     fn a_number_of_more_than_64_bits_is_no_number() {
         assert!(Cursor::new(&[0xff; 11]).number().is_err());
         assert!(Cursor::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).number().is_err());
