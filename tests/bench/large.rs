@@ -34,7 +34,8 @@ pub(crate) fn measure(rig: &Rig, options: &Options, report: &mut Report) {
                 }
             });
             deliver(&content);
-            _ = sink.wait();
+            let end = sink.wait().expect("a child");
+            assert!(end.success(), "the sink took no message of 100 MB: {end}");
             ended.store(true, Ordering::Relaxed);
         });
         let megabytes = peak.into_inner().saturating_sub(before) as f64 / 1024.0 / 1024.0;

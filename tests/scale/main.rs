@@ -4,6 +4,7 @@
 //! `scale hole [MESSAGES [OTHERS]]`: mail to others beside a black hole with so many messages.
 //! `scale letters [RECIPIENTS]`: letters behind a mailing.
 //! `scale run [MESSAGES]`: all of it, to 50,000 destinations.
+//! `scale sizes [MESSAGES [FILE]]`: the same with a thousand messages, ten thousand … and a plot of what one of them costs.
 //!
 //! Each prints what it was measured on, judges what docs/SCALE.md promises, and ends with 1 if something is missed. Build with `cargo build --release --bins` first;
 //! everything lies in a folder of its own on a disk, below /var/tmp.
@@ -40,9 +41,10 @@ fn main() -> ExitCode {
         Some("hole") => others::hole(number(1, 100_000), number(2, 10_000)),
         Some("letters") => others::letters(number(1, 50_000)),
         Some("run") => run::run(number(1, 1_000_000)),
+        Some("sizes") => run::sizes(number(1, 1_000_000), words.get(2).map(String::as_str)),
         _ => {
             eprintln!(
-                "usage: scale queue [MESSAGES [OCTETS]] | hole [MESSAGES [OTHERS]] | letters [RECIPIENTS] | run [MESSAGES]"
+                "usage: scale queue [MESSAGES [OCTETS]] | hole [MESSAGES [OTHERS]] | letters [RECIPIENTS] | run [MESSAGES] | sizes [MESSAGES [FILE]]"
             );
             return ExitCode::from(64);
         }

@@ -158,7 +158,7 @@ pub(crate) fn send(
     connections: u64,
     messages: u64,
     octets: usize,
-    recipient: fn(u64) -> String,
+    recipient: impl Fn(u64) -> String + Clone + Send + 'static,
 ) -> u64 {
     let next = Arc::new(AtomicU64::new(0));
     let refused = Arc::new(AtomicU64::new(0));
@@ -167,6 +167,7 @@ pub(crate) fn send(
     let threads: Vec<_> = (0..connections)
         .map(|_| {
             let (next, refused, body) = (Arc::clone(&next), Arc::clone(&refused), Arc::clone(&body));
+            let recipient = recipient.clone();
             std::thread::spawn(move || {
                 let mut client = Session::open(port);
                 loop {
