@@ -48,7 +48,7 @@ pub fn fault(
     (!faults.is_empty()).then(|| format!("{title}\n{}", faults.join("\n")))
 }
 
-/// Differences that any situation may have, each with its reason, and how often each was seen.
+/// Differences that any situation of a setting may have, each with its reason, and how often each was seen.
 #[derive(Debug, Default)]
 pub struct Everywhere {
     rows: Vec<Row>,
@@ -57,32 +57,32 @@ pub struct Everywhere {
 #[derive(Debug)]
 struct Row {
     line: String,
-    /// The setting that shows it.
-    shown: String,
     count: usize,
 }
 
 impl Everywhere {
-    /// Reads `corpus/differential/everywhere`: differences as in a situation, with `...`, each group behind lines `why: ` and
-    /// `shown: `, the setting in which each must be seen.
+    /// Reads those of this setting in `corpus/differential/everywhere`: differences as in a situation, with `...`, each group behind lines
+    /// `why: ` and `shown: `, the settings in which each may be seen, and must be.
     ///
     /// # Panics
     /// When it is not there, or a group has no reason.
     #[must_use]
-    pub fn read() -> Self {
+    pub fn read(setting: &str) -> Self {
         let text = std::fs::read_to_string(super::corpus::folder().join("everywhere"));
         let mut rows = Vec::new();
         let mut reason = false;
-        let mut shown = String::new();
+        let mut is_shown = false;
         for line in text.expect("corpus/differential/everywhere is there").lines() {
             if let Some(why) = line.strip_prefix("why: ") {
                 assert!(document().contains(why), "docs/differences.md does not say: {why}");
                 reason = true;
-            } else if let Some(setting) = line.strip_prefix("shown: ") {
-                setting.clone_into(&mut shown);
+            } else if let Some(settings) = line.strip_prefix("shown: ") {
+                is_shown = settings.split(", ").any(|name| name == setting);
             } else if line.starts_with("- ") || line.starts_with("+ ") {
                 assert!(reason, "no reason: {line}");
-                rows.push(Row { line: line.to_owned(), shown: shown.clone(), count: 0 });
+                if is_shown {
+                    rows.push(Row { line: line.to_owned(), count: 0 });
+                }
             }
         }
         Self { rows }
@@ -99,10 +99,10 @@ impl Everywhere {
         })
     }
 
-    /// Rows that this setting was to show, and did not.
+    /// Rows that were to be seen, and were not.
     #[must_use]
-    pub fn unseen(&self, setting: &str) -> Vec<&str> {
-        let unseen = self.rows.iter().filter(|row| row.shown == setting && row.count == 0);
+    pub fn unseen(&self) -> Vec<&str> {
+        let unseen = self.rows.iter().filter(|row| row.count == 0);
         unseen.map(|row| row.line.as_str()).collect()
     }
 }

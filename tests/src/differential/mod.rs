@@ -28,7 +28,7 @@ use std::path::Path;
 /// When something differs that the file does not list, or does not differ although the file lists it, or when Postfix does not
 /// do what a situation says it must: the text shows all of it.
 pub fn compare(name: &str) {
-    let mut everywhere = compare::Everywhere::read();
+    let mut everywhere = compare::Everywhere::read(name);
     let setting = corpus::read(name);
     let scratch = Scratch::new(&format!("differential-{name}"));
     let site = Site::write(&setting, scratch.path());
@@ -59,7 +59,7 @@ pub fn compare(name: &str) {
             )
         })
         .collect();
-    let unseen = everywhere.unseen(name);
+    let unseen = everywhere.unseen();
     assert!(
         faults.is_empty() && unseen.is_empty(),
         "{} of {} situations of {name}:\n\n{}\nno longer seen: {unseen:#?}",
