@@ -166,6 +166,7 @@ pub(super) struct SegmentHeader {
     /// The highest queue id that the log had seen.
     pub(super) highest: QueueId,
     /// The segment before, and where its durable octets end; what lies behind that, and whole segments between, were refused and are void.
+    /// The highest number for an end that nobody knows: that segment could not be read.
     pub(super) previous: (u64, u64),
     /// The oldest segment that counts; older ones have been removed, even if a crash brings their names back.
     pub(super) oldest: u64,
