@@ -132,6 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sync_of_outcomes_alone_says_nothing_of_who_is_about() {
+        let mut company = Company::default();
+        company.answered(3);
+        company.answered(0);
+        company.came(at(0));
+        assert_eq!((company.waiting(), company.missing(at(0))), (1, 2));
+        company.answered(0);
+        assert_eq!(company.missing(at(0)), 2);
+    }
+
+    #[test]
     fn a_group_that_came_to_fewer_asks_for_fewer() {
         let mut company = Company::default();
         company.answered(8);

@@ -267,6 +267,73 @@ mod tests {
     }
 
     #[test]
+    fn lengths_that_can_not_be_make_no_frame_though_they_are_signed() {
+        let parsed = |change: fn(&mut FrameHeader)| {
+            let mut header = header();
+            change(&mut header);
+            FrameHeader::parse(&header.emit(SEAL, 1024), SEAL, 1024).is_some()
+        };
+        assert!(parsed(|header| header.total = 64), "48 octets of header, 7 of payload, and padding");
+        assert!(parsed(|header| (header.total, header.content) = (64, 13)), "no padding");
+        assert!(!parsed(|header| (header.total, header.content) = (64, 14)), "more than there is");
+        assert!(!parsed(|header| header.total = 72), "no frame could begin behind it");
+        assert!(parsed(|header| header.total = 268_435_456), "256 MiB");
+        assert!(!parsed(|header| header.total = 268_435_456 + 16));
+    }
+
+    #[test]
+    fn a_frame_of_another_version_or_kind_of_file_is_not_read() {
+        let signed = |at: usize| {
+            let mut octets = header().emit(SEAL, 1024);
+            octets[at] ^= 2;
+            octets[28..32].fill(0);
+            let crc = header_checksum(&octets, SEAL, 1024);
+            octets[28..32].copy_from_slice(&crc.to_le_bytes());
+            FrameHeader::parse(&octets, SEAL, 1024)
+        };
+        assert_eq!([signed(0), signed(4)], [None, None], "magic, version");
+        assert_eq!(signed(6), Some(header()), "what is not used yet does not count");
+    }
+
+    #[test]
+    fn a_segment_of_another_version_or_kind_of_file_is_not_read() {
+        let header = SegmentHeader {
+            seal: SEAL,
+            size: 4096,
+            epoch: 2,
+            highest: QueueId(5),
+            previous: (2, 2048),
+            oldest: 1,
+        };
+        let signed = |at: usize| {
+            let mut octets = header.emit();
+            octets.truncate(SECTOR as usize);
+            octets[at] ^= 2;
+            let crc = checksum([&octets[..SEGMENT_FIELDS]]);
+            octets[SEGMENT_FIELDS..SEGMENT_FIELDS + 4].copy_from_slice(&crc.to_le_bytes());
+            SegmentHeader::parse(&octets, 3)
+        };
+        assert_eq!([signed(0), signed(4)], [None, None], "magic, version");
+        assert_eq!(signed(5), Some((header, false)), "what is not used yet does not count");
+    }
+
+    #[test]
+    fn two_copies_that_differ_are_told_and_the_first_counts() {
+        let header = SegmentHeader {
+            seal: SEAL,
+            size: 4096,
+            epoch: 2,
+            highest: QueueId(5),
+            previous: (2, 2048),
+            oldest: 1,
+        };
+        let mut octets = header.emit();
+        octets.truncate(SECTOR as usize);
+        octets.extend(SegmentHeader { epoch: 3, ..header }.emit());
+        assert_eq!(SegmentHeader::parse(&octets, 3), Some((header, false)));
+    }
+
+    #[test]
     fn one_copy_of_a_segment_header_is_enough() {
         let header = SegmentHeader {
             seal: SEAL,

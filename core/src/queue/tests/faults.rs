@@ -269,6 +269,51 @@ fn a_limit_of_none_is_no_limit() {
     assert_eq!([limit("0"), limit("7")], [usize::MAX, 7]);
 }
 
+/// Commits until a segment is wanted that the disk has no room for.
+fn fill(world: &mut World) {
+    world.disk.capacity = world.disk.used();
+    let told = world.troubles.len();
+    while world.troubles.len() == told {
+        world.commit_sized(3_000, ContentPlace::Inline);
+        while !world.pending.is_empty() && world.troubles.len() == told {
+            world.complete(0);
+        }
+        if world.pending.is_empty() && world.log.missing(world.now) > 0 {
+            world.pass(Duration::from_millis(1));
+        }
+    }
+}
+
+#[test]
+fn a_segment_for_which_there_is_no_room_is_made_later_ever_more_rarely_and_that_is_told_once() {
+    let mut world = World::new(1, params());
+    world.settle();
+    for _ in 0..2 {
+        fill(&mut world);
+        let told = "no segment of 16384 octets can be made in the spool: no space left: new mail is refused when the 0 ready ones are used";
+        assert!(world.troubles.last().is_some_and(|text| text.ends_with(told)), "{:?}", world.troubles);
+        let told = world.troubles.len();
+        let mut waits = Vec::new();
+        while waits.len() < 8 {
+            if world.pending.is_empty() {
+                let wait = world.log.next_timeout().expect("it will be tried again").since(world.now.mono);
+                if wait >= Duration::from_millis(500) {
+                    waits.push(wait.as_secs_f64().round() as u64);
+                }
+                world.pass(wait);
+            } else {
+                world.complete(0);
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(world.troubles.len(), told, "once");
+        world.disk.capacity = u64::MAX;
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        assert_eq!(world.log.next_timeout(), None);
+    }
+}
+
 #[test]
 fn a_disk_too_small_for_one_segment_says_so_and_waits() {
     let mut world = World::new(1, params());

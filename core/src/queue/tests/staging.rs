@@ -1,8 +1,10 @@
 //! Contents on their way, over the same disk.
 
+use super::super::frame::checksum;
 use super::super::staging::{Staged, Staging, StagingInput, StagingOutput};
 use super::super::{Done, File, Op, OpId};
 use super::disk::{Disk, Fault};
+use crate::limits::INLINE_CONTENT_MAX;
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, QueueId, Refusal};
 use crate::prng::Prng;
@@ -76,6 +78,44 @@ fn a_small_content_stays_in_memory_in_its_chunks() {
 }
 
 #[test]
+fn a_content_goes_to_a_file_when_it_is_larger_than_what_memory_holds() {
+    for (more, place) in [(0, ContentPlace::Inline), (1, ContentPlace::File)] {
+        let mut bench = Bench::new(1);
+        bench.tell(StagingInput::Octets(vec![1; INLINE_CONTENT_MAX as usize + more]));
+        bench.tell(StagingInput::Octets(Vec::new()));
+        assert_eq!(bench.staging.stored(), INLINE_CONTENT_MAX + more as u64);
+        bench.tell(StagingInput::Finish);
+        bench.tell(StagingInput::Octets(vec![2; 10]));
+        bench.settle();
+        let staged = bench.staged.take().expect("it is staged");
+        assert_eq!(
+            (staged.place, staged.stored),
+            (place, INLINE_CONTENT_MAX + more as u64),
+            "nothing follows the end"
+        );
+        let octets = vec![1; INLINE_CONTENT_MAX as usize + more];
+        let reckoned = (place == ContentPlace::File).then(|| checksum([octets.as_slice()]));
+        assert_eq!(staged.checksum, reckoned, "octets in the log are covered by the log's own");
+    }
+}
+
+#[test]
+fn the_answer_to_an_operation_of_before_is_not_taken_for_that_of_this_one() {
+    let mut bench = Bench::new(1);
+    chunks(6).for_each(|chunk| bench.tell(StagingInput::Octets(chunk)));
+    let (op, create) = bench.pending.pop().expect("its file is made");
+    bench.disk.run(create).expect("a disk with room");
+    for wrong in [OpId(0), OpId(op.0 + 1)] {
+        bench.tell(StagingInput::Did { op: wrong, result: Ok(Done::Nothing) });
+        assert!(bench.pending.is_empty() && bench.staging.room() == 0);
+    }
+    bench.tell(StagingInput::Did { op, result: Ok(Done::Nothing) });
+    assert!(matches!(bench.pending[..], [(OpId(2), Op::Write { offset: 0, .. })]), "{:?}", bench.pending);
+    bench.settle();
+    assert!(bench.refused.is_none());
+}
+
+#[test]
 fn a_large_content_is_durable_when_it_is_staged() {
     let mut bench = Bench::new(1);
     for chunk in chunks(10) {
@@ -112,6 +152,7 @@ fn it_holds_the_client_back_when_the_disk_is_slow() {
     let mut bench = Bench::new(1);
     chunks(6).for_each(|chunk| bench.tell(StagingInput::Octets(chunk)));
     assert_eq!(bench.staging.room(), 0);
+    assert_eq!(Staging::new(ID).room(), 256 * 1024);
     bench.complete();
     assert!(bench.staging.room() > 0, "what is being written is the driver's");
 }
