@@ -247,6 +247,8 @@ mod tests {
         let mut octets = header().emit(SEAL, 1024);
         assert_eq!(octets.len() as u64, FRAME_HEADER);
         assert_eq!(FrameHeader::parse(&octets, SEAL, 1024), Some(header()));
+        let change = FrameHeader { commit: false, ..header() };
+        assert_eq!(FrameHeader::parse(&change.emit(SEAL, 1024), SEAL, 1024), Some(change));
         assert_eq!(FrameHeader::parse(&octets, SEAL, 1040), None);
         assert_eq!(FrameHeader::parse(&octets, Seal { segment: 4, ..SEAL }, 1024), None);
         assert_eq!(FrameHeader::parse(&octets, Seal { salt: 98, ..SEAL }, 1024), None);

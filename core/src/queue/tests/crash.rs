@@ -227,6 +227,25 @@ fn many_small_appends_share_one_sync() {
     );
 }
 
+#[test]
+fn the_driver_is_told_for_how_many_more_a_message_waits() {
+    let mut world = World::new(3, params());
+    world.settle();
+    assert_eq!(world.log.missing(world.now), 0);
+    (0..3).for_each(|_| _ = world.commit());
+    world.settle();
+    world.commit();
+    // The first of the three went alone; the two behind it were a group.
+    assert_eq!((world.log.missing(world.now), world.pending.len()), (1, 0));
+    world.commit();
+    assert_eq!((world.log.missing(world.now), world.pending.len()), (0, 1));
+    world.settle();
+    world.commit();
+    assert_eq!(world.log.missing(world.now), 1);
+    world.pass(Duration::from_millis(1));
+    assert_eq!((world.log.missing(world.now), world.pending.len()), (0, 1), "nobody came");
+}
+
 /// Octets of each write to a segment until nothing is left to do.
 fn writes(world: &mut World) -> Vec<usize> {
     let mut sizes = Vec::new();

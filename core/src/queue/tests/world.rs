@@ -117,7 +117,10 @@ impl World {
                 Output::Recovered(summary) => self.recovered.push(summary),
                 Output::Numbered { last } => self.numbered = Some(last),
                 Output::Ready => self.ready = Some(self.log.highest),
-                Output::Appended { ticket, result, .. } => self.answered(ticket, result),
+                Output::Appended { ticket, result, committed } => {
+                    self.given_back(ticket, result, committed.as_deref());
+                    self.answered(ticket, result);
+                }
                 Output::Loaded { ticket, loaded } => {
                     _ = self.loaded.insert(ticket, loaded.unwrap_or_default())
                 }
@@ -137,6 +140,15 @@ impl World {
                 life.void |= matches!(life.answer, Some(Err(_)));
             }
         }
+    }
+
+    /// What is durable is given back to who looks after it from here.
+    fn given_back(&self, ticket: Ticket, result: Result<(), Refusal>, committed: Option<&Message>) {
+        let expected = match self.errands.get(&ticket) {
+            Some(Errand::Commit(id)) if result.is_ok() => self.lives.get(id).map(|life| &life.message),
+            _ => None,
+        };
+        assert_eq!(committed, expected);
     }
 
     fn answered(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
