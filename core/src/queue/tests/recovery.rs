@@ -1,11 +1,12 @@
 //! What a start reads, tries again, tells and leaves alone.
 
+use super::super::frame::{FrameHeader, SegmentHeader, checksum};
 use super::super::recovery::Stage;
 use super::super::{DiskError, Done, File, Input, Log, Op, Output, Params};
 use super::disk::Disk;
 use super::world::{World, params};
 use crate::machine::Machine;
-use crate::mail::ContentPlace;
+use crate::mail::{ContentPlace, QueueId};
 use crate::time::{Duration, Instant, Now};
 
 /// Three messages in a spool at rest, which says that all of it is durable.
@@ -24,6 +25,7 @@ fn recover(mut next: World, fails: impl Fn(&World, &Op) -> bool) -> (World, Vec<
     let mut pauses = Vec::new();
     for _ in 0..10_000 {
         if next.ready.is_some() {
+            assert!(next.numbered.is_some(), "sessions may begin");
             next.disk.unreadable = false;
             return (next, pauses);
         }
@@ -89,6 +91,149 @@ fn a_read_that_fails_is_tried_six_times_half_a_second_apart() {
             assert_eq!((next.recovered.len(), next.troubles.len()), (3, 0));
         }
     }
+}
+
+/// The disk of a process that was killed when it had answered for a message of several pages, and had not yet said that all is durable.
+fn killed() -> (Disk, File) {
+    let mut world = World::new(5, params());
+    world.settle();
+    let id = world.commit_sized(6_000, ContentPlace::Inline);
+    while world.lives[&id].answer.is_none() {
+        world.complete(0);
+    }
+    (world.disk.clone(), used(&world))
+}
+
+/// Only reads of small pieces succeed, and those that touch these octets do not either.
+fn reads_small(dark: std::ops::Range<u64>) -> impl Fn(&World, &Op) -> bool {
+    move |_, op| match op {
+        Op::Read { offset, length, .. } if *offset >= 1024 => {
+            *length > 4096 || (*offset < dark.end && dark.start < offset + length)
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn what_can_not_be_read_is_damage_though_nobody_says_that_it_was_durable() {
+    let (disk, _) = killed();
+    let (next, _) = recover(over(disk), reads_small(5_000..5_001));
+    assert!(next.recovered.is_empty());
+    assert!(next.troubles.iter().any(|text| text.contains("is damaged")), "{:?}", next.troubles);
+}
+
+#[test]
+fn what_can_be_read_in_small_pieces_is_whole_or_a_torn_end_as_if_it_had_been_read_at_once() {
+    let (disk, file) = killed();
+    let (next, _) = recover(over(disk.clone()), reads_small(0..0));
+    assert_eq!((next.recovered.len(), next.troubles.len()), (1, 0));
+    let mut torn = disk;
+    torn.spoil(file, |octets| octets[5_120..5_632].fill(0));
+    let (next, _) = recover(over(torn), reads_small(0..0));
+    assert_eq!((next.recovered.len(), &next.troubles), (0, &Vec::new()));
+    assert!(
+        next.notes.iter().any(|text| text.contains("not written to its end, at 1024")),
+        "{:?}",
+        next.notes
+    );
+}
+
+/// As [`killed`], with another batch behind: a message that claims what is before it, and one beside it.
+fn killed_later() -> (Disk, File, [u64; 3]) {
+    let mut world = World::new(5, params());
+    world.settle();
+    let first = world.commit_sized(6_000, ContentPlace::Inline);
+    let rest =
+        [world.commit_sized(2_000, ContentPlace::Inline), world.commit_sized(2_000, ContentPlace::Inline)];
+    while world.lives[&rest[1]].answer.is_none() {
+        if world.pending.is_empty() { world.pass(Duration::from_millis(1)) } else { world.complete(0) }
+    }
+    let at = [first, rest[0], rest[1]].map(|id| world.log.whereabouts(id).expect("it is there").offset);
+    (world.disk.clone(), used(&world), at)
+}
+
+#[test]
+fn a_torn_end_behind_octets_that_can_not_be_read_is_no_damage() {
+    let (mut disk, file, at) = killed_later();
+    disk.spoil(file, |octets| octets[at[1] as usize + 1_000..].fill(0));
+    let (next, _) = recover(over(disk), reads_small(5_000..5_001));
+    let damaged = next.troubles.iter().filter(|text| text.contains("is damaged")).count();
+    assert_eq!((next.recovered.len(), damaged), (0, 1), "{:?}", next.troubles);
+    assert!(next.notes.iter().any(|text| text.contains("not written to its end")), "{:?}", next.notes);
+}
+
+#[test]
+fn a_record_behind_one_that_was_not_written_does_not_count() {
+    let (mut disk, file, at) = killed_later();
+    let (next, _) = recover(over(disk.clone()), |_, _| false);
+    assert_eq!(next.recovered.len(), 3);
+    assert!(next.notes.iter().all(|text| !text.contains("not written to its end")), "{:?}", next.notes);
+    // From the end of the first message, which is that of a sector, to the frame of the third.
+    let from = (at[0] + 6_000).next_multiple_of(512) as usize;
+    let to = at[1] as usize + 2_000;
+    disk.spoil(file, |octets| octets[from..to].fill(0));
+    let (next, _) = recover(over(disk), |_, _| false);
+    assert_eq!((next.recovered.len(), &next.troubles), (1, &Vec::new()));
+    assert!(next.notes.iter().any(|text| text.contains("not written to its end")), "{:?}", next.notes);
+}
+
+#[test]
+fn a_record_of_a_segment_that_has_become_blank_is_damage() {
+    let mut world = spool();
+    let first = used(&world);
+    let mut last = None;
+    loop {
+        let id = world.commit_sized(3_000, ContentPlace::Inline);
+        world.settle();
+        let place = world.log.whereabouts(id).expect("it is there");
+        if place.file != first {
+            break;
+        }
+        last = Some((id, place.offset));
+    }
+    let (id, at) = last.expect("there was room for one");
+    world.disk.spoil(first, |octets| octets[(at / 512 * 512) as usize..].fill(0));
+    let (next, _) = recover(over(world.disk), |_, _| false);
+    assert!(next.recovered.iter().all(|summary| summary.id != id));
+    assert!(next.troubles.iter().any(|text| text.contains("is damaged")), "{:?}", next.troubles);
+}
+
+#[test]
+fn a_record_that_is_whole_and_says_nothing_that_we_know_is_damage() {
+    let (mut disk, file) = killed();
+    let octets = disk.inode(file).expect("it is there").octets.clone();
+    let File::Segment(number) = file else { panic!("{file:?}") };
+    let (segment, _) = SegmentHeader::parse(&octets, number).expect("its header");
+    let header = FrameHeader {
+        total: 512,
+        changes: 3,
+        content: 0,
+        changes_crc: checksum([[9, 9, 9].as_slice()]),
+        content_crc: checksum([]),
+        synced_through: 0,
+        subject: QueueId(7),
+        commit: false,
+    };
+    let head = header.emit(segment.seal, 1024);
+    disk.spoil(file, |octets| {
+        octets[1024..].fill(0);
+        octets[1024..1024 + head.len()].copy_from_slice(&head);
+        octets[1024 + head.len()..][..3].fill(9);
+    });
+    let (next, _) = recover(over(disk), |_, _| false);
+    let told = next.troubles.iter().any(|text| text.contains("octets 1024 to 1536 of segment"));
+    assert!(told && next.recovered.is_empty(), "{:?}", next.troubles);
+}
+
+#[test]
+fn a_file_that_is_shorter_than_it_was_when_it_was_listed_is_damaged() {
+    let (disk, file) = killed();
+    let mut next = over(disk);
+    next.complete(0);
+    next.disk.spoil(file, |octets| octets.truncate(3_000));
+    let (next, _) = recover(next, |_, _| false);
+    assert!(next.recovered.is_empty());
+    assert!(next.troubles.iter().any(|text| text.contains("is damaged")), "{:?}", next.troubles);
 }
 
 #[test]
@@ -181,6 +326,7 @@ fn no_number_of_a_segment_is_given_twice_also_if_only_a_copy_of_it_is_left() {
     });
     assert_eq!(made.max(), Some(next.log.next_segment - 1));
     assert!((71..100).contains(&next.log.next_segment), "{}", next.log.next_segment);
+    assert!(next.disk.inode(File::Segment(70)).is_none(), "its number was taken");
     assert!(copies.into_iter().all(|file| next.disk.inode(file).is_some()), "copies are for a person");
 }
 
@@ -322,7 +468,7 @@ fn damage_is_copied_in_pieces_of_bounded_size() {
         next.complete(0);
     }
     let total: usize = copied.iter().map(|(_, length)| length).sum();
-    assert!(copied.len() == 4 && total > 200_000, "{copied:?}");
+    assert!(copied.len() == 4 && (200_000..201_500).contains(&total), "{copied:?}");
     assert!(
         copied.iter().take(3).zip([0, 65_536, 131_072]).all(|(piece, at)| *piece == (at, 65_536)),
         "{copied:?}"
