@@ -158,9 +158,16 @@ fn a_content_file_of_which_one_octet_has_changed_is_damage_wherever_that_is() {
     for at in [0, 1_048_575, 1_048_576, 2_499_999] {
         let mut disk = world.disk.clone();
         disk.spoil(File::Content(large), |octets| octets[at] ^= 1);
-        let next = recover(disk);
+        let content = disk.inode(File::Content(large)).unwrap().octets.clone();
+        let mut next = recover(disk);
         assert_eq!(ids(&next), BTreeSet::from([other]), "{at}");
         assert!(next.troubles[0].contains("not what was written"), "{:?}", next.troubles);
+        let copy = next.disk.files().into_iter().find(|(file, _)| matches!(file, File::Corrupt(..))).unwrap();
+        let copied = next.disk.inode(copy.0).unwrap().octets.clone();
+        assert!(
+            copied.len() > content.len() + 48 && copied.ends_with(&content),
+            "the record, and the content"
+        );
     }
 }
 
@@ -273,7 +280,9 @@ fn the_content_of_a_message_whose_record_is_damaged_is_set_aside_too() {
         next.settle();
         assert!(!ids(&next).contains(&id), "{way}");
         let said = format!("{id}: error: a content of {} octets that no record names", content.len());
-        assert!(next.troubles.iter().any(|text| text.starts_with(&said)), "{way}: {:?}", next.troubles);
+        let why = "because records are damaged";
+        let is_said = |text: &String| text.starts_with(&said) && text.ends_with(why);
+        assert!(next.troubles.iter().any(is_said), "{way}: {:?}", next.troubles);
         assert_eq!(next.disk.inode(File::Orphan(id)).unwrap().octets, content, "{way}");
         assert!(next.disk.inode(File::Content(id)).is_none(), "{way}: its octets are in the copy");
         // At the next start it is still there. The damage is known then: what an aborted message has left is no part of it.

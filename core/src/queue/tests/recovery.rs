@@ -26,6 +26,8 @@ fn recover(mut next: World, fails: impl Fn(&World, &Op) -> bool) -> (World, Vec<
     for _ in 0..10_000 {
         if next.ready.is_some() {
             assert!(next.numbered.is_some(), "sessions may begin");
+            let writer = &next.log.writer;
+            assert!(writer.current.is_some() || writer.refusing.is_some(), "what becomes of mail is known");
             next.disk.unreadable = false;
             return (next, pauses);
         }
@@ -403,24 +405,22 @@ fn a_last_segment_that_can_not_be_written_anew_is_told_after_six_tries() {
     let mut next = over(world.disk.clone());
     next.disk.broken = true;
     let (next, pauses) = recover(next, |_, _| false);
-    assert_eq!(pauses[..5], [Duration::from_millis(500); 5]);
+    assert_eq!(pauses, [Duration::from_millis(500); 5]);
     let told = next.troubles.iter().filter(|text| text.contains("could not be written anew")).count();
     assert_eq!((told, next.recovered.len()), (1, 3), "{:?}", next.troubles);
-    let writes = |world: &World| world.troubles.len();
-    assert!(writes(&next) >= 1);
 }
 
 #[test]
 fn where_the_last_segment_can_not_be_read_the_octets_beside_are_written_anew_all_the_same() {
-    let mut world = World::new(5, Params { segment_size: 64 * 1024, ..params() });
+    let mut world = World::new(5, Params { segment_size: 512 * 1024, ..params() });
     world.settle();
-    world.commit_sized(30_000, ContentPlace::Inline);
+    world.commit_sized(400_000, ContentPlace::Inline);
     while !world.pending.is_empty() {
         world.complete(0);
     }
     // Nothing says yet that it is durable: all of it is written once more.
-    let dark = 9_000;
-    let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 64 * 1024, ..params() });
+    let dark = 300_000;
+    let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 512 * 1024, ..params() });
     let mut written = Vec::new();
     while next.ready.is_none() {
         let Some((_, op)) = next.pending.first() else {
@@ -444,8 +444,8 @@ fn where_the_last_segment_can_not_be_read_the_octets_beside_are_written_anew_all
     let end = written.iter().map(|(_, end)| *end).max().expect("it is written anew");
     let missing = (0..end).filter(|at| !written.iter().any(|(from, to)| (*from..*to).contains(at)));
     let missing: Vec<u64> = missing.collect();
-    assert!(end > 30_000, "{end}");
-    assert_eq!((missing.first(), missing.len()), (Some(&(1024 + 4096)), 4096), "one small piece");
+    assert!(end > 400_000, "{end}");
+    assert_eq!((missing.first(), missing.len()), (Some(&295_936), 4096), "one small piece");
     assert_eq!(next.recovered.len(), 1);
 }
 
@@ -461,7 +461,11 @@ fn damage_is_copied_in_pieces_of_bounded_size() {
     disk.spoil(place.file, |octets| octets[place.offset as usize + 100_000] ^= 1);
     let mut next = World::over(disk, 9, large);
     let mut copied = Vec::new();
+    let mut half = None;
     while next.ready.is_none() {
+        if copied.len() == 2 && half.is_none() {
+            half = Some(next.disk.clone());
+        }
         if let (_, Op::Write { file: File::Corrupt(..), offset, octets }) = &next.pending[0] {
             copied.push((*offset, octets.iter().map(Vec::len).sum::<usize>()));
         }
@@ -479,4 +483,10 @@ fn damage_is_copied_in_pieces_of_bounded_size() {
     let whole = next.disk.inode(place.file).expect("it is there").octets.clone();
     let at = whole.windows(64).position(|window| *window == octets[..64]).expect("it was copied from there");
     assert!(whole[at..].starts_with(&octets));
+    // Whoever is interrupted begins anew.
+    let mut again = World::over(half.expect("there were four pieces"), 9, large);
+    while again.ready.is_none() {
+        again.complete(0);
+    }
+    assert_eq!(again.disk.inode(copy).expect("it is there").octets, octets);
 }
