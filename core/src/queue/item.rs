@@ -115,11 +115,12 @@ pub(super) fn fault(item: &Item) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::mail::{Envelope, Origin, Pieces};
 
-    fn message(id: QueueId, place: ContentPlace, stored: u64) -> Message {
+    /// One whose content is stored as it is.
+    pub(in crate::queue) fn message(id: QueueId, place: ContentPlace, stored: u64) -> Message {
         let mut pieces = Pieces::default();
         pieces.stored(0, stored);
         Message {

@@ -411,10 +411,12 @@ impl Log {
 mod tests {
     use super::super::Params;
     use super::super::frame::{SEGMENT_HEADER, Seal};
-    use super::super::index::Segment;
+    use super::super::index::{Place, Segment};
+    use super::super::item::tests::message;
     use super::super::writer::Current;
     use super::*;
     use crate::machine::Machine;
+    use crate::mail::{Change, ContentPlace};
 
     const SIZE: u64 = 16 * 1024;
 
@@ -580,6 +582,20 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_that_goes_is_not_emptied_any_more() {
+        let emptied = |segment| {
+            let mut log = log(3, 0);
+            write_in(&mut log, 3, 1024);
+            log.index.segments.get_mut(&1).expect("it is there").commits = 0;
+            let found = VecDeque::new();
+            log.tidy.emptying = Some(Emptying { segment, walk: None, reading: None, found, moved: 0 });
+            log.give_up();
+            log.tidy.emptying.is_some()
+        };
+        assert_eq!([emptied(1), emptied(2)], [false, true]);
+    }
+
+    #[test]
     fn a_removal_that_may_come_back_holds_up_the_next_ones() {
         let after = |results: &[Result<(), DiskError>]| {
             let mut log = log(3, 0);
@@ -616,6 +632,38 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_in_which_messages_are_not_found_again_is_left_alone_for_a_while() {
+        for (commits, left) in [(1, true), (0, false)] {
+            let mut log = log(3, 0);
+            log.index.segments.get_mut(&1).expect("it is there").commits = commits;
+            let found = VecDeque::new();
+            log.tidy.emptying = Some(Emptying { segment: 1, walk: None, reading: None, found, moved: 1_000 });
+            log.tidy.lap = Some((3, 10));
+            log.finish_emptying(1);
+            assert_eq!((is_put_off(log.tidy.unread, 1), log.tidy.emptying.is_none()), (left, true));
+            let gained = 10 + SIZE - SEGMENT_HEADER - 1_000;
+            assert_eq!(log.tidy.lap, if left { None } else { Some((3, gained)) });
+        }
+    }
+
+    #[test]
+    fn what_is_written_anew_counts_against_what_is_gained() {
+        let mut log = log(3, 0);
+        let id = QueueId(7);
+        let message = Box::new(message(id, ContentPlace::Inline, 300));
+        log.index.apply(Place::new(1, 1024, 512), 48, &[Change::Commit(message.clone())]);
+        let stamp = log.index.stamp(id).expect("it is there");
+        let (state, found) = (State::new(message), VecDeque::new());
+        log.tidy.emptying = Some(Emptying { segment: 1, walk: None, reading: None, found, moved: 1_000 });
+        log.write_anew(id, stamp, &state, vec![0; 300]);
+        assert!(log.writer.moves.is_empty(), "it was given up meanwhile");
+        log.tidy.moving.insert(id);
+        log.write_anew(id, stamp, &state, vec![0; 300]);
+        let size = log.writer.moves.front().expect("it is written anew").size();
+        assert_eq!(log.tidy.emptying.expect("it goes on").moved, 1_000 + size);
+    }
+
+    #[test]
     fn pauses_grow_with_each_failure_of_the_same_segment() {
         let seconds = |rest: PutOff| rest.pause.as_secs();
         let first = PutOff::after(None, 1, Instant(0));
@@ -629,6 +677,11 @@ mod tests {
         log.tidy.wake(first.until.expect("it waits"));
         assert!(!is_put_off(log.tidy.unread, 1) && is_put_off(log.tidy.unremoved, 1));
         assert!(!is_put_off(log.tidy.unremoved, 2));
+        log.tidy.rest_until = Some(Instant(5));
+        log.tidy.wake(Instant(4));
+        assert_eq!(log.tidy.rest_until, Some(Instant(5)));
+        log.tidy.wake(Instant(5));
+        assert_eq!(log.tidy.rest_until, None);
         log.tidy.forgive(2);
         assert_eq!(log.tidy.unremoved, Some(second));
         log.tidy.forgive(1);

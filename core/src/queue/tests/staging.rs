@@ -2,7 +2,7 @@
 
 use super::super::frame::checksum;
 use super::super::staging::{Staged, Staging, StagingInput, StagingOutput};
-use super::super::{Done, File, Op, OpId};
+use super::super::{DiskError, Done, File, Op, OpId};
 use super::disk::{Disk, Fault};
 use crate::limits::INLINE_CONTENT_MAX;
 use crate::machine::Machine;
@@ -20,12 +20,23 @@ struct Bench {
     refused: Option<Refusal>,
     gone: bool,
     left: bool,
+    /// The operation that was carried out last.
+    last: Option<OpId>,
 }
 
 impl Bench {
     fn new(seed: u64) -> Self {
         let (staging, disk) = (Staging::new(ID), Disk::new(seed));
-        Self { staging, disk, pending: Vec::new(), staged: None, refused: None, gone: false, left: false }
+        Self {
+            staging,
+            disk,
+            pending: Vec::new(),
+            staged: None,
+            refused: None,
+            gone: false,
+            left: false,
+            last: None,
+        }
     }
 
     fn tell(&mut self, input: StagingInput) {
@@ -44,6 +55,7 @@ impl Bench {
     fn complete(&mut self) -> bool {
         let Some((op, todo)) = self.pending.pop() else { return false };
         let result = self.disk.run(todo);
+        self.last = Some(op);
         self.tell(StagingInput::Did { op, result });
         true
     }
@@ -113,6 +125,63 @@ fn the_answer_to_an_operation_of_before_is_not_taken_for_that_of_this_one() {
     assert!(matches!(bench.pending[..], [(OpId(2), Op::Write { offset: 0, .. })]), "{:?}", bench.pending);
     bench.settle();
     assert!(bench.refused.is_none());
+}
+
+#[test]
+fn a_content_is_staged_at_its_end_however_fast_the_disk_is() {
+    let mut bench = Bench::new(1);
+    for chunk in chunks(6) {
+        bench.tell(StagingInput::Octets(chunk));
+        bench.settle();
+        assert!(bench.staged.is_none() && bench.staging.next_timeout().is_none());
+    }
+    bench.tell(StagingInput::Finish);
+    bench.settle();
+    let whole: Vec<u8> = chunks(6).flatten().collect();
+    let staged = bench.staged.clone().expect("it is staged");
+    assert_eq!((staged.stored, staged.checksum), (300_000, Some(checksum([whole.as_slice()]))));
+    // An answer that comes twice changes nothing.
+    let last = bench.last.expect("there were some");
+    bench.tell(StagingInput::Did { op: last, result: Ok(Done::Nothing) });
+    assert!(bench.pending.is_empty());
+    bench.tell(StagingInput::Abort);
+    bench.settle();
+    assert!(bench.gone && !bench.left && bench.disk.files().is_empty());
+}
+
+/// A staging that waits for the end of its last operation but so many.
+fn ending(before: usize) -> Bench {
+    let mut bench = Bench::new(1);
+    bench.tell(StagingInput::Octets(vec![1; 200_000]));
+    bench.tell(StagingInput::Finish);
+    // Create, Write, Sync, SyncDirectory.
+    (before..4).skip(1).for_each(|_| assert!(bench.complete()));
+    bench
+}
+
+#[test]
+fn an_abort_at_the_end_removes_the_file_at_once_and_hands_nothing_over() {
+    for (before, at) in [(0, Op::SyncDirectory), (1, Op::Sync(File::Content(ID)))] {
+        let mut bench = ending(before);
+        assert_eq!(bench.pending[0].1, at);
+        bench.tell(StagingInput::Abort);
+        assert!(bench.complete());
+        assert!(matches!(bench.pending[..], [(_, Op::Unlink(_))]), "{:?}", bench.pending);
+        bench.settle();
+        assert!(bench.staged.is_none() && bench.gone && !bench.left);
+    }
+}
+
+#[test]
+fn a_file_for_which_there_was_no_room_is_removed_and_one_that_is_not_ours_is_left_alone() {
+    for (error, removed) in [(DiskError::Full, true), (DiskError::Failed("File exists".into()), false)] {
+        let mut bench = ending(3);
+        let (op, create) = bench.pending.pop().expect("its file is made");
+        assert!(matches!(create, Op::Create { .. }));
+        bench.tell(StagingInput::Did { op, result: Err(error) });
+        assert_eq!(matches!(bench.pending[..], [(_, Op::Unlink(_))]), removed, "{:?}", bench.pending);
+        assert_eq!((bench.gone, bench.refused.is_some()), (!removed, true));
+    }
 }
 
 #[test]
