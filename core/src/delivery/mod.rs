@@ -426,3 +426,6 @@ impl Machine for Delivery {
         self.deadline
     }
 }
+
+#[cfg(test)]
+mod tests;

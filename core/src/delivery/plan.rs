@@ -224,6 +224,9 @@ fn utf8_xtext(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::{Attempt, AttemptId, AttemptRecipient, QueueId};
+    use crate::time::Timestamp;
+    use std::sync::Arc;
 
     #[test]
     fn xtext_hides_what_would_end_a_word_or_a_line() {
@@ -249,10 +252,114 @@ mod tests {
         assert_eq!([said(true, "postmaster", ""), said(false, "postmaster", "")], ["postmaster"; 2]);
     }
 
+    fn transaction(change: impl Fn(&mut Attempt)) -> Transaction {
+        let address = Mailbox::new("b", "d.example");
+        let notify = Notify::default();
+        let recipient = AttemptRecipient { index: 0, address, original: None, orcpt: None, notify };
+        let mut attempt = Attempt {
+            id: AttemptId(1),
+            message: QueueId(1),
+            transport: "smtp".into(),
+            nexthop: "d.example".into(),
+            sender: Sender::Mailbox(Mailbox::new("a", "c.example")),
+            recipients: vec![recipient],
+            size: 77,
+            pieces: Arc::default(),
+            body: BodyType::EightBitMime,
+            smtputf8: true,
+            envid: Some("x y".into()),
+            ret: Some(Ret::Headers),
+            arrived: Timestamp::default(),
+            keep_connection: false,
+        };
+        change(&mut attempt);
+        Transaction { attempt: Arc::new(attempt), positions: vec![0] }
+    }
+
+    fn all() -> Offer {
+        let size = Some(None);
+        Offer { eight_bit_mime: true, smtputf8: true, dsn: true, size, ..Offer::default() }
+    }
+
+    #[test]
+    fn mail_says_what_the_message_has_and_the_server_offers() {
+        let said = |offer: Offer, change: fn(&mut Attempt)| {
+            let line = command(Row::Mail, &transaction(change), &Params::default(), &offer);
+            line.strip_prefix("MAIL FROM:<a@c.example>").expect("its sender").trim_end().to_owned()
+        };
+        assert_eq!(said(all(), |_| ()), " SIZE=77 BODY=8BITMIME SMTPUTF8 ENVID=x+20y RET=HDRS");
+        assert_eq!(said(Offer::default(), |_| ()), "");
+        let less = |attempt: &mut Attempt| {
+            (attempt.size, attempt.body, attempt.smtputf8) = (0, BodyType::SevenBit, false);
+            (attempt.envid, attempt.ret) = (None, None);
+        };
+        assert_eq!(said(all(), less), "");
+        assert_eq!(
+            said(Offer { dsn: true, ..Offer::default() }, |attempt| attempt.ret = Some(Ret::Full)),
+            " ENVID=x+20y RET=FULL"
+        );
+        assert_eq!(said(Offer { size: Some(None), ..Offer::default() }, |_| ()), " SIZE=77");
+        assert_eq!(said(Offer { eight_bit_mime: true, ..Offer::default() }, |_| ()), " BODY=8BITMIME");
+        assert_eq!(said(Offer { smtputf8: true, ..Offer::default() }, |_| ()), " SMTPUTF8");
+    }
+
+    #[test]
+    fn rcpt_says_what_reports_are_wanted_and_who_was_meant_first() {
+        let said = |change: fn(&mut AttemptRecipient)| {
+            let transaction = transaction(|attempt| change(&mut attempt.recipients[0]));
+            let line = command(Row::Rcpt(0), &transaction, &Params::default(), &all());
+            line.strip_prefix("RCPT TO:<b@d.example> ").expect("its recipient").trim_end().to_owned()
+        };
+        let never = Notify { explicit: true, success: false, failure: false, delay: false };
+        assert_eq!(said(|_| ()), "ORCPT=rfc822;b@d.example");
+        assert_eq!(said(|r| r.original = Some(Mailbox::new("o", "d.example"))), "ORCPT=rfc822;o@d.example");
+        assert_eq!(
+            said(|r| r.original = Some(Mailbox::new("\u{f6}", "d.example"))),
+            "ORCPT=utf-8;\\x{F6}@d.example"
+        );
+        assert_eq!(
+            said(|r| r.orcpt = Some(OriginalRecipient { kind: "x 400".into(), address: "x+y".into() })),
+            "ORCPT=x400;x+2By",
+            "a space would end the word"
+        );
+        assert_eq!(
+            said(|r| r.orcpt = Some(OriginalRecipient { kind: "UTF-8".into(), address: "x+y".into() })),
+            "ORCPT=UTF-8;x\\x{2B}y"
+        );
+        let notified = |notify: Notify| {
+            let transaction = transaction(|attempt| attempt.recipients[0].notify = notify);
+            let line = command(Row::Rcpt(0), &transaction, &Params::default(), &all());
+            line.trim_end().rsplit_once(' ').map(|(_, word)| word.to_owned()).expect("a word")
+        };
+        assert_eq!(notified(never), "NOTIFY=NEVER");
+        assert_eq!(notified(Notify { success: true, ..never }), "NOTIFY=SUCCESS");
+        assert_eq!(notified(Notify { failure: true, delay: true, ..never }), "NOTIFY=FAILURE,DELAY");
+        assert_eq!(
+            notified(Notify { explicit: false, ..never }),
+            "ORCPT=rfc822;b@d.example",
+            "it was not said"
+        );
+    }
+
+    #[test]
+    fn one_address_that_is_not_ascii_needs_smtputf8() {
+        let plain = |attempt: &mut Attempt| attempt.smtputf8 = false;
+        let foreign = || Mailbox::new("\u{f6}", "d.example");
+        assert!(!needs_utf8(&transaction(plain)));
+        assert!(needs_utf8(&transaction(|_| ())), "it was said so");
+        assert!(needs_utf8(&transaction(|a| (a.smtputf8, a.sender) = (false, Sender::Mailbox(foreign())))));
+        assert!(needs_utf8(&transaction(|a| (a.smtputf8, a.recipients[0].address) = (false, foreign()))));
+        let domain = Mailbox::new("b", "\u{f6}.example");
+        assert!(needs_utf8(
+            &transaction(|a| (a.smtputf8, a.recipients[0].address) = (false, domain.clone()))
+        ));
+    }
+
     #[test]
     fn an_address_with_a_line_end_is_not_spoken() {
         assert!(!speakable(&Mailbox::new("a\r\nRCPT TO:<b@c>", "d.example")));
         assert!(!speakable(&Mailbox::new("a", "d.example> SIZE=1")));
+        assert!(!speakable(&Mailbox::new("a", "d.exa\tmple")));
         assert!(speakable(&Mailbox::new("a b", "d.example")));
     }
 }

@@ -132,6 +132,40 @@ mod tests {
     }
 
     #[test]
+    fn patience_begins_with_the_first_of_those_who_wait() {
+        let mut company = Company::default();
+        company.answered(3);
+        company.came(at(0));
+        company.came(at(10));
+        company.went();
+        assert_eq!(company.until(), Some(at(1_000)), "one still waits");
+        company.went();
+        company.came(at(5_000));
+        assert_eq!(company.until(), Some(at(6_000)), "the others have gone");
+    }
+
+    #[test]
+    fn no_timer_is_asked_for_when_enough_have_come() {
+        let mut company = Company::default();
+        company.answered(2);
+        company.came(at(0));
+        assert_eq!(company.until(), Some(at(1_000)));
+        company.came(at(10));
+        assert_eq!(company.until(), None);
+    }
+
+    #[test]
+    fn a_sync_of_outcomes_alone_says_nothing_of_who_is_about() {
+        let mut company = Company::default();
+        company.answered(3);
+        company.answered(0);
+        company.came(at(0));
+        assert_eq!((company.waiting(), company.missing(at(0))), (1, 2));
+        company.answered(0);
+        assert_eq!(company.missing(at(0)), 2);
+    }
+
+    #[test]
     fn a_group_that_came_to_fewer_asks_for_fewer() {
         let mut company = Company::default();
         company.answered(8);

@@ -300,6 +300,10 @@ mod tests {
             }
             prop_assert_eq!(small.unwrap().summary(id), progress.summary(id));
             prop_assert_eq!(&again.unwrap(), &state);
+            let summary = progress.summary(id);
+            let owed = state.standing.iter().filter(|s| matches!(s, Standing::Owed(_))).count();
+            prop_assert_eq!((summary.owed as usize, summary.held), (owed, state.marks.held));
+            prop_assert_eq!((summary.retry_at, summary.warned), (state.marks.retry_at, state.marks.warned.is_some()));
             let waiting = state.loaded().standing.iter().filter(|s| matches!(s, Standing::Waiting(_))).count();
             prop_assert_eq!(waiting as u32, progress.summary(id).waiting);
         }

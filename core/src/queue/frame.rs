@@ -166,6 +166,7 @@ pub(super) struct SegmentHeader {
     /// The highest queue id that the log had seen.
     pub(super) highest: QueueId,
     /// The segment before, and where its durable octets end; what lies behind that, and whole segments between, were refused and are void.
+    /// The highest number for an end that nobody knows: that segment could not be read.
     pub(super) previous: (u64, u64),
     /// The oldest segment that counts; older ones have been removed, even if a crash brings their names back.
     pub(super) oldest: u64,
@@ -246,6 +247,8 @@ mod tests {
         let mut octets = header().emit(SEAL, 1024);
         assert_eq!(octets.len() as u64, FRAME_HEADER);
         assert_eq!(FrameHeader::parse(&octets, SEAL, 1024), Some(header()));
+        let change = FrameHeader { commit: false, ..header() };
+        assert_eq!(FrameHeader::parse(&change.emit(SEAL, 1024), SEAL, 1024), Some(change));
         assert_eq!(FrameHeader::parse(&octets, SEAL, 1040), None);
         assert_eq!(FrameHeader::parse(&octets, Seal { segment: 4, ..SEAL }, 1024), None);
         assert_eq!(FrameHeader::parse(&octets, Seal { salt: 98, ..SEAL }, 1024), None);
@@ -263,6 +266,73 @@ mod tests {
             octets[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(FrameHeader::parse(&octets, SEAL, 1024), None, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn lengths_that_can_not_be_make_no_frame_though_they_are_signed() {
+        let parsed = |change: fn(&mut FrameHeader)| {
+            let mut header = header();
+            change(&mut header);
+            FrameHeader::parse(&header.emit(SEAL, 1024), SEAL, 1024).is_some()
+        };
+        assert!(parsed(|header| header.total = 64), "48 octets of header, 7 of payload, and padding");
+        assert!(parsed(|header| (header.total, header.content) = (64, 13)), "no padding");
+        assert!(!parsed(|header| (header.total, header.content) = (64, 14)), "more than there is");
+        assert!(!parsed(|header| header.total = 72), "no frame could begin behind it");
+        assert!(parsed(|header| header.total = 268_435_456), "256 MiB");
+        assert!(!parsed(|header| header.total = 268_435_456 + 16));
+    }
+
+    #[test]
+    fn a_frame_of_another_version_or_kind_of_file_is_not_read() {
+        let signed = |at: usize| {
+            let mut octets = header().emit(SEAL, 1024);
+            octets[at] ^= 2;
+            octets[28..32].fill(0);
+            let crc = header_checksum(&octets, SEAL, 1024);
+            octets[28..32].copy_from_slice(&crc.to_le_bytes());
+            FrameHeader::parse(&octets, SEAL, 1024)
+        };
+        assert_eq!([signed(0), signed(4)], [None, None], "magic, version");
+        assert_eq!(signed(6), Some(header()), "what is not used yet does not count");
+    }
+
+    #[test]
+    fn a_segment_of_another_version_or_kind_of_file_is_not_read() {
+        let header = SegmentHeader {
+            seal: SEAL,
+            size: 4096,
+            epoch: 2,
+            highest: QueueId(5),
+            previous: (2, 2048),
+            oldest: 1,
+        };
+        let signed = |at: usize| {
+            let mut octets = header.emit();
+            octets.truncate(SECTOR as usize);
+            octets[at] ^= 2;
+            let crc = checksum([&octets[..SEGMENT_FIELDS]]);
+            octets[SEGMENT_FIELDS..SEGMENT_FIELDS + 4].copy_from_slice(&crc.to_le_bytes());
+            SegmentHeader::parse(&octets, 3)
+        };
+        assert_eq!([signed(0), signed(4)], [None, None], "magic, version");
+        assert_eq!(signed(5), Some((header, false)), "what is not used yet does not count");
+    }
+
+    #[test]
+    fn two_copies_that_differ_are_told_and_the_first_counts() {
+        let header = SegmentHeader {
+            seal: SEAL,
+            size: 4096,
+            epoch: 2,
+            highest: QueueId(5),
+            previous: (2, 2048),
+            oldest: 1,
+        };
+        let mut octets = header.emit();
+        octets.truncate(SECTOR as usize);
+        octets.extend(SegmentHeader { epoch: 3, ..header }.emit());
+        assert_eq!(SegmentHeader::parse(&octets, 3), Some((header, false)));
     }
 
     #[test]

@@ -272,6 +272,95 @@ mod tests {
         assert_eq!(folds(&mut index), 488, "one for each 4096 octets of its commit");
     }
 
+    fn entry(segment: u64, offset: u64, octets: u32) -> Entry {
+        Entry {
+            commit: Place::new(segment, offset, octets),
+            content_at: 48,
+            content: ContentPlace::Inline,
+            length: 7,
+            changes: Box::default(),
+        }
+    }
+
+    fn segment(size: u64, end: u64) -> Segment {
+        Segment { size, end, salt: 0, commits: 0, pinned: false }
+    }
+
+    #[test]
+    fn what_counts_and_what_has_died_is_known_to_the_octet() {
+        let mut index = Index::default();
+        index.add_segment(1, segment(8192, 4096));
+        let (one, two) = (QueueId(1), QueueId(2));
+        index.insert(one, entry(1, 1024, 512));
+        index.insert(two, entry(1, 1536, 1024));
+        assert_eq!((index.living, index.dead, index.segments[&1].commits), (1_536, 0, 2));
+        // One frame counts once for each message that it changes, and not for one that it commits.
+        let frame = Place::new(2, 1024, 64);
+        index.apply(frame, 0, &[Change::Hold(one), Change::Release(one), Change::Hold(two)]);
+        index.apply(Place::new(1, 1024, 512), 0, &[Change::Hold(one)]);
+        assert_eq!((index.living, index.dead), (1_536 + 2 * 64, 0));
+        index.apply(Place::new(2, 1088, 80), 0, &[Change::Hold(one)]);
+        index.retract(one, frame);
+        assert_eq!(index.living, 1_536 + 64 + 80, "that frame of this message, and nothing else");
+        index.retract(one, frame);
+        assert_eq!(index.living, 1_536 + 64 + 80, "once");
+        index.apply(Place::new(2, 2048, 48), 0, &[Change::Remove(two)]);
+        assert_eq!((index.living, index.dead), (512 + 80, 1_024 + 64 + 48), "the removal counts for nobody");
+        assert_eq!((index.segments[&1].commits, index.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_sizes_of_segments_add_up() {
+        let mut index = Index::default();
+        index.add_segment(1, segment(8192, 4096));
+        index.add_segment(2, segment(4096, 4096));
+        index.add_segment(2, segment(2048, 2048));
+        assert_eq!(index.octets(), 8192 + 2048, "one that is met again counts once");
+        index.remove_segment(1);
+        index.remove_segment(1);
+        assert_eq!(index.octets(), 2048);
+    }
+
+    #[test]
+    fn an_end_that_is_not_used_is_given_back_when_it_is_more_than_a_frame_that_did_not_fit() {
+        assert_eq!(segment(8192, 6144).reusable(), 6144 - 1024, "a quarter is left");
+        assert_eq!(segment(8192, 6143).reusable(), 8192 - 1024, "more than a quarter");
+        assert_eq!(segment(8192, 0).reusable(), 8192 - 1024);
+        assert_eq!(segment(512, 512).reusable(), 0);
+    }
+
+    #[test]
+    fn a_message_that_has_changed_or_moved_has_another_stamp() {
+        let mut index = Index::default();
+        index.insert(QueueId(1), entry(1, 1024, 512));
+        let first = index.stamp(QueueId(1)).expect("it is there");
+        index.apply(Place::new(1, 2048, 64), 0, &[Change::Hold(QueueId(1))]);
+        let second = index.stamp(QueueId(1)).expect("it is there");
+        index.insert(QueueId(1), entry(2, 1024, 512));
+        assert!(first != second && index.stamp(QueueId(1)) != Some(first));
+        assert_eq!(index.stamp(QueueId(2)), None);
+    }
+
+    #[test]
+    fn only_the_last_commit_of_a_message_counts() {
+        let mut index = Index::default();
+        index.insert(QueueId(1), entry(1, 1024, 512));
+        let header = FrameHeader {
+            total: 512,
+            changes: 0,
+            content: 0,
+            changes_crc: 0,
+            content_crc: 0,
+            synced_through: 0,
+            subject: QueueId(1),
+            commit: true,
+        };
+        assert!(index.counts(&header, 1, 1024));
+        assert!(!index.counts(&header, 2, 1024) && !index.counts(&header, 1, 1040), "another place");
+        assert!(!index.counts(&FrameHeader { commit: false, ..header }, 1, 1024), "no commit");
+        assert!(!index.counts(&FrameHeader { subject: QueueId(2), ..header }, 1, 1024), "nobody's");
+    }
+
     #[test]
     fn a_message_takes_few_octets_of_memory() {
         // A B-tree of ascending keys is a little more than half full.

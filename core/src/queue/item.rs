@@ -113,3 +113,88 @@ pub(super) fn fault(item: &Item) -> Option<&'static str> {
     }
     (round_up(item.size(), SECTOR) > FRAME_MAX).then_some("an append is too large")
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::mail::{Envelope, Origin, Pieces};
+
+    /// One whose content is stored as it is.
+    pub(in crate::queue) fn message(id: QueueId, place: ContentPlace, stored: u64) -> Message {
+        let mut pieces = Pieces::default();
+        pieces.stored(0, stored);
+        Message {
+            id,
+            envelope: Envelope::default(),
+            pieces,
+            place,
+            stored,
+            origin: Origin::Submitted,
+            message_id: String::new(),
+            hold: false,
+            checksum: None,
+            unknown: Vec::new(),
+        }
+    }
+
+    fn commit(id: u64, place: ContentPlace, stored: u64) -> Change {
+        Change::Commit(Box::new(message(QueueId(id), place, stored)))
+    }
+
+    fn item(changes: Vec<Change>) -> Item {
+        Item::new(None, Kind::Change, changes, Vec::new())
+    }
+
+    #[test]
+    fn a_frame_is_as_long_as_may_be_and_not_a_sector_longer() {
+        let sized = |stored| {
+            let mut item = item(vec![commit(1, ContentPlace::Inline, stored)]);
+            item.length = stored;
+            item
+        };
+        let other = sized(FRAME_MAX - 1_000).size() - (FRAME_MAX - 1_000);
+        let stored = FRAME_MAX - other;
+        assert_eq!((sized(stored).size(), fault(&sized(stored))), (FRAME_MAX, None));
+        assert_eq!(fault(&sized(stored + 1)), Some("an append is too large"));
+    }
+
+    #[test]
+    fn a_content_of_its_own_file_is_not_in_the_frame() {
+        assert_eq!(fault(&item(vec![commit(1, ContentPlace::File, 7)])), None);
+        assert!(fault(&item(vec![commit(1, ContentPlace::Inline, 7)])).is_some());
+    }
+
+    #[test]
+    fn an_append_is_about_the_message_that_it_commits_or_the_first_that_it_changes() {
+        let (one, two) = (QueueId(1), QueueId(2));
+        let subject = |changes| item(changes).subject();
+        assert_eq!(subject(vec![Change::Hold(two), Change::Remove(one)]), two);
+        assert_eq!(subject(vec![Change::Remove(two), commit(1, ContentPlace::File, 7)]), one);
+        assert_eq!(subject(Vec::new()), QueueId::default());
+    }
+
+    #[test]
+    fn what_only_removes_and_what_takes_the_place_of_another_is_known() {
+        let (one, two) = (QueueId(1), QueueId(2));
+        let only_removes = |changes| item(changes).only_removes();
+        assert!(only_removes(vec![Change::Remove(one), Change::Remove(two)]));
+        assert!(!only_removes(vec![Change::Remove(one), Change::Hold(two)]));
+        let replaces = |other| item(vec![commit(1, ContentPlace::File, 7), other]).replaces();
+        assert_eq!([replaces(Change::Remove(two)), replaces(Change::Hold(one))], [true, false]);
+    }
+
+    #[test]
+    fn mail_and_what_was_promised_as_mail_is_synced_and_so_is_what_says_that_it_is() {
+        let place = Place::new(1, 1024, 64);
+        let kinds = [
+            (Kind::Mail, true, true),
+            (Kind::Again(place), true, true),
+            (Kind::Change, false, false),
+            (Kind::Claim { mail: true }, false, true),
+            (Kind::Claim { mail: false }, false, false),
+        ];
+        for (kind, mail, sync) in kinds {
+            assert_eq!((kind.holds_mail(), kind.wants_sync()), (mail, sync), "{kind:?}");
+        }
+    }
+}

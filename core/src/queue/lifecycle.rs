@@ -118,6 +118,7 @@ mod tests {
     #[test]
     fn the_manual_shows_this_table() {
         let manual = include_str!("../../../docs/RELIABILITY.md");
+        assert_eq!(markdown().lines().count(), 2 + TABLE.len());
         assert!(manual.contains(&markdown()), "docs/RELIABILITY.md should contain:\n{}", markdown());
     }
 

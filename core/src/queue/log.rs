@@ -359,3 +359,59 @@ impl Machine for Log {
         times.into_iter().chain([leftovers]).flatten().min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sized(segment_size: u64) -> Params {
+        Params { segment_size, ..Params::default() }
+    }
+
+    #[test]
+    fn a_segment_has_whole_sectors_within_its_bounds() {
+        for (set, used) in [
+            (0, 4_096),
+            (4_096, 4_096),
+            (5_000, 4_608),
+            (8_388_608, 8_388_608),
+            (1 << 30, 1 << 30),
+            (u64::MAX, 1 << 30),
+        ] {
+            assert_eq!(sized(set).segment_size(), used, "{set}");
+        }
+    }
+
+    #[test]
+    fn the_reserve_is_kept_as_whole_segments() {
+        let segments = |reserve| Params { reserve, ..sized(16 * 1024) }.reserve_segments();
+        assert_eq!([0, 1, 16 * 1024, 16 * 1024 + 1].map(segments), [0, 1, 1, 2]);
+        assert_eq!(segments(u64::MAX), 1_024, "however much is asked for");
+    }
+
+    #[test]
+    fn an_answer_to_another_operation_than_was_asked_for_is_a_failure() {
+        let octets_of = |done| octets(Ok(done)).is_ok();
+        assert_eq!(
+            [Done::Nothing, Done::Files(Vec::new()), Done::Octets(Vec::new())].map(octets_of),
+            [false, false, true]
+        );
+        let nothing_of = |done| nothing(Ok(done)).is_ok();
+        assert_eq!(
+            [Done::Nothing, Done::Files(Vec::new()), Done::Octets(Vec::new())].map(nothing_of),
+            [true, false, false]
+        );
+        assert_eq!(
+            (octets(Err(DiskError::Full)), nothing(Err(DiskError::Missing))),
+            (Err(DiskError::Full), Err(DiskError::Missing))
+        );
+    }
+
+    #[test]
+    fn a_log_that_has_not_been_read_wants_nothing_and_a_running_one_so_many_octets() {
+        let mut log = Log::new(Params::default(), 1);
+        assert_eq!(log.room(), 0);
+        log.phase = Phase::Running;
+        assert_eq!(log.room(), 16 * 1024 * 1024);
+    }
+}

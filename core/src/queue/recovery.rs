@@ -32,6 +32,9 @@ const TRIES_MAX: u32 = 6;
 /// Between two of them.
 const READ_AGAIN: Duration = Duration::from_millis(500);
 
+/// Stands for the durable end of a segment in the header of the next one, where nobody knows it.
+const UNKNOWN_END: u64 = u64::MAX;
+
 /// What recovery waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(super) enum Stage {
@@ -101,7 +104,7 @@ impl Recovery {
 
     /// The durable end of a segment, if a later one names it.
     pub(super) fn durable_end(&self, segment: u64) -> Option<u64> {
-        self.ends.get(&segment).copied()
+        self.ends.get(&segment).copied().filter(|end| *end != UNKNOWN_END)
     }
 
     /// Takes down what headers say of other segments: once, since there may be thousands.
@@ -353,9 +356,19 @@ impl Log {
         }
     }
 
+    /// A segment that could be neither read nor set aside stays, also behind all that could be read: if the fresh one did not call it its
+    /// predecessor, the next start would take it for one whose mail was refused, and remove it.
+    fn keep_unread_segments(&mut self) {
+        let kept = self.index.segments.iter().rev().find(|(_, segment)| segment.pinned);
+        if let Some((number, _)) = kept.filter(|(number, _)| **number > self.spares.previous.0) {
+            self.spares.previous = (*number, UNKNOWN_END);
+        }
+    }
+
     /// Everything has been read and set aside: a fresh segment, and mail.
     pub(super) fn recovered(&mut self) {
         self.recovery.stage = Stage::Done;
+        self.keep_unread_segments();
         let contents = std::mem::take(&mut self.recovery.contents);
         for id in contents.into_keys() {
             if self.index.get(id).is_none() {

@@ -127,3 +127,34 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read and written, when all goes well: offset and length.
+    fn pieces(from: u64, end: u64, size: u64) -> Vec<(u64, u64)> {
+        let mut renewal = Renewal::new(7, from, end, size);
+        let mut pieces = Vec::new();
+        while let Some(Op::Read { offset, length, .. }) = renewal.next() {
+            pieces.push((offset, length));
+            renewal.pass(length);
+        }
+        pieces
+    }
+
+    #[test]
+    fn the_header_is_written_and_whole_sectors_behind_what_was_durable() {
+        assert_eq!(pieces(1500, 2100, 8192), [(0, 1024), (1024, 1536)]);
+        assert_eq!(pieces(5000, 5001, 8192), [(0, 1024), (4608, 512)]);
+        assert_eq!(pieces(0, 1024, 8192), [(0, 1024)], "nothing but its header");
+        assert_eq!(
+            pieces(1024, 5000, 3000),
+            [(0, 1024), (1024, 1976)],
+            "and nothing behind the end of the file"
+        );
+        let large =
+            [(0, 1024), (599_552, 262_144), (861_696, 262_144), (1_123_840, 262_144), (1_385_984, 114_176)];
+        assert_eq!(pieces(600_000, 1_500_000, 2 << 20), large, "in pieces of 256 KiB");
+    }
+}

@@ -380,3 +380,155 @@ impl Log {
         self.writer.current = Some(current);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Params;
+    use super::*;
+    use crate::mail::{Change, QueueId};
+
+    const SIZE: u64 = 16 * 1024;
+
+    /// A log that keeps one segment in reserve and one for emptying old ones, and has these ready.
+    fn log(ready: &[u64]) -> Log {
+        let mut log = Log::new(Params { segment_size: SIZE, reserve: SIZE, ..Params::default() }, 1);
+        log.next_segment = 50;
+        log.spares.ready = (10..).zip(ready.iter().copied()).collect();
+        log
+    }
+
+    fn made(log: &mut Log) -> Option<u64> {
+        log.make_spares();
+        log.spares.making.map(|making| making.size)
+    }
+
+    fn item(kind: Kind, changes: Vec<Change>) -> Item {
+        Item::new(None, kind, changes, Vec::new())
+    }
+
+    #[test]
+    fn pauses_double_from_a_second_to_a_minute() {
+        let pauses = [0, 1, 2, 29, 30, 60].map(|pause| longer(Duration::from_secs(pause)).as_secs());
+        assert_eq!(pauses, [1, 2, 4, 58, 60, 60]);
+    }
+
+    #[test]
+    fn one_segment_more_than_mail_leaves_alone_is_kept_ready() {
+        assert_eq!(made(&mut log(&[SIZE; 2])), Some(SIZE));
+        assert_eq!(made(&mut log(&[SIZE; 3])), None);
+        let mut twice = log(&[]);
+        assert_eq!(
+            (made(&mut twice), made(&mut twice), twice.next_segment),
+            (Some(SIZE), Some(SIZE), 51),
+            "one at a time"
+        );
+        assert_eq!(twice.spares.octets(), SIZE);
+        let mut waits = log(&[]);
+        waits.spares.failed = Some((Refusal::Full, Instant(1)));
+        assert_eq!(made(&mut waits), None, "until its pause is over");
+        waits.now.mono = Instant(1);
+        assert_eq!(made(&mut waits), Some(SIZE));
+        let mut last = log(&[]);
+        last.next_segment = u64::from(u32::MAX);
+        assert_eq!(made(&mut last), Some(SIZE));
+        let mut beyond = log(&[]);
+        beyond.next_segment = u64::from(u32::MAX) + 1;
+        assert_eq!(made(&mut beyond), None, "numbers have an end");
+    }
+
+    #[test]
+    fn a_frame_that_fits_no_ready_segment_gets_one_of_its_size() {
+        let wants = |ready: &[u64], wanted| {
+            let mut log = log(ready);
+            log.spares.wanted = wanted;
+            made(&mut log)
+        };
+        assert_eq!(wants(&[SIZE; 3], 2 * SIZE), Some(2 * SIZE));
+        assert_eq!(wants(&[SIZE, SIZE, 2 * SIZE], 2 * SIZE), None, "there is one");
+        assert_eq!(wants(&[SIZE; 3], SIZE), None);
+        assert_eq!(wants(&[], SIZE / 2), Some(SIZE), "none is smaller than the others");
+    }
+
+    #[test]
+    fn what_can_still_be_written_is_what_the_segments_have_behind_their_headers() {
+        let mut log = log(&[SIZE, 2 * SIZE]);
+        assert_eq!(log.free(), SIZE - 1024 + 2 * SIZE - 1024);
+        assert_eq!(log.spares.octets(), 3 * SIZE);
+        let mut current = log.next_ready(0).expect("one is ready");
+        current.tail = 3_072;
+        log.writer.current = Some(current);
+        assert_eq!(log.free(), SIZE - 3_072 + 2 * SIZE - 1024);
+    }
+
+    #[test]
+    fn what_is_short_of_room_is_refused_mail_first_then_outcomes_then_removals() {
+        let id = QueueId(1);
+        let (outcome, removal) =
+            (item(Kind::Change, vec![Change::Hold(id)]), item(Kind::Change, vec![Change::Remove(id)]));
+        let mail = item(Kind::Mail, vec![Change::Hold(id)]);
+        let refused = |ready: &[u64], item: &Item| {
+            let mut log = log(ready);
+            log.spares.failed = Some((Refusal::Full, Instant(1)));
+            log.no_room(item) == Some(Refusal::Full)
+        };
+        assert_eq!([refused(&[SIZE; 1], &mail), refused(&[SIZE; 2], &mail)], [true, false]);
+        let exactly = |octets: u64, item: &Item| octets + item.size() + SEGMENT_HEADER;
+        for (item, keep) in [(&outcome, SIZE + SIZE / 2), (&removal, SIZE)] {
+            assert!(!refused(&[exactly(keep, item)], item));
+            assert!(refused(&[exactly(keep, item) - 1], item));
+        }
+        assert_eq!(log(&[]).no_room(&mail), None, "segments can be made");
+    }
+
+    #[test]
+    fn mail_leaves_the_reserve_alone_and_outcomes_do_not() {
+        let taken = |ready: &[u64], reserve| log(ready).take_spare(100, reserve);
+        assert_eq!([taken(&[SIZE; 2], false), taken(&[SIZE; 3], false)], [Taken::Later, Taken::Yes]);
+        assert_eq!([taken(&[], true), taken(&[SIZE], true)], [Taken::Later, Taken::Yes]);
+        let mut failing = log(&[SIZE; 2]);
+        failing.spares.failed = Some((Refusal::Full, Instant(1)));
+        assert_eq!(failing.take_spare(100, false), Taken::Never(Refusal::Full));
+        assert_eq!(failing.take_spare(100, true), Taken::Yes);
+    }
+
+    #[test]
+    fn a_segment_is_wanted_that_has_room_for_header_frame_and_a_claim() {
+        let wanted = |frame| {
+            let mut log = log(&[SIZE; 3]);
+            let taken = log.take_spare(frame, true);
+            (taken, log.spares.wanted)
+        };
+        assert_eq!(wanted(SIZE - 1024 - 512), (Taken::Yes, 0), "it fits to the last octet");
+        assert_eq!(wanted(SIZE - 1024 - 511), (Taken::Later, SIZE + 512));
+    }
+
+    #[test]
+    fn ready_segments_that_are_too_small_are_passed_over_and_removed() {
+        let mut log = log(&[SIZE, SIZE + 512, SIZE]);
+        log.spares.wanted = SIZE + 512;
+        let current = log.next_ready(SIZE + 512).expect("the second is large enough");
+        assert_eq!((current.seal.segment, current.size, log.spares.wanted), (11, SIZE + 512, 0));
+        assert_eq!((log.spares.ready.len(), log.index.segments.len()), (1, 1));
+        assert_eq!(log.next_ready(SIZE + 1), None);
+        log.spares.ready.push_back((20, SIZE));
+        log.spares.wanted = SIZE + 1;
+        assert!(log.next_ready(SIZE).is_some());
+        assert_eq!(log.spares.wanted, SIZE + 1, "it is still wanted");
+    }
+
+    #[test]
+    fn a_spare_that_failed_is_asked_for_again_when_its_pause_is_over_or_something_was_removed() {
+        let mut spares = Spares { failed: Some((Refusal::Full, Instant(7))), ..Spares::default() };
+        assert!(spares.is_failing() && spares.is_full());
+        assert_eq!(spares.timeout(), Some(Instant(7)));
+        spares.try_now(Instant(3));
+        assert_eq!(spares.timeout(), Some(Instant(3)));
+        spares.opening = Some(Opening::Paused(Instant(2)));
+        assert_eq!(spares.timeout(), Some(Instant(2)));
+        spares.opening = Some(Opening::Wanted);
+        spares.making = Some(Making { segment: 1, size: SIZE, named: false });
+        assert_eq!(spares.timeout(), None, "it is being made");
+        spares.failed = Some((Refusal::Broken, Instant(7)));
+        assert!(spares.is_failing() && !spares.is_full());
+    }
+}

@@ -406,3 +406,285 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Params;
+    use super::super::frame::{SEGMENT_HEADER, Seal};
+    use super::super::index::{Place, Segment};
+    use super::super::item::tests::message;
+    use super::super::writer::Current;
+    use super::*;
+    use crate::machine::Machine;
+    use crate::mail::{Change, ContentPlace};
+
+    const SIZE: u64 = 16 * 1024;
+
+    /// A log with so many full segments, whose messages count for so many octets, and none that is written.
+    fn log(segments: u64, living: u64) -> Log {
+        let mut log = Log::new(Params { segment_size: SIZE, reserve: 0, ..Params::default() }, 1);
+        for number in 1..=segments {
+            let segment = Segment { size: SIZE, end: SIZE, salt: 0, commits: 1, pinned: false };
+            log.index.add_segment(number, segment);
+        }
+        log.index.living = living;
+        log
+    }
+
+    /// The disk has no room for another segment; so many octets can still be written.
+    fn fill(log: &mut Log, free: u64) {
+        log.make_spares();
+        log.spare_did(Err(DiskError::Full));
+        if free > 0 {
+            log.spares.ready.push_back((99, free + SEGMENT_HEADER));
+        }
+        drain(log);
+        assert!(log.spares.is_full() && log.free() == free);
+    }
+
+    fn drain(log: &mut Log) -> Vec<Op> {
+        let outputs = std::iter::from_fn(|| log.outbox.take());
+        let op = |output| if let super::super::Output::Do(_, op) = output { Some(op) } else { None };
+        outputs.filter_map(op).collect()
+    }
+
+    fn write_in(log: &mut Log, segment: u64, synced: u64) {
+        log.writer.current = Some(Current {
+            seal: Seal { segment, salt: 0 },
+            size: SIZE,
+            tail: synced,
+            synced,
+            claimed: synced,
+            said_to: synced,
+            mail_to: synced,
+            header: None,
+        });
+    }
+
+    #[test]
+    fn a_lap_that_gains_too_little_is_not_repeated_until_more_has_died() {
+        let mut log = log(4, 0);
+        assert!(!log.is_futile(1, 4 * SIZE));
+        assert_eq!(log.tidy.lap, Some((4, 0)), "it goes to the last one that there is");
+        log.tidy.lap = Some((4, 7));
+        assert!(!log.is_futile(4, 4 * SIZE));
+        assert_eq!(log.tidy.lap, Some((4, 7)), "the lap goes on");
+        let enough = SIZE + 4 * SIZE / 8;
+        log.tidy.lap = Some((4, enough));
+        assert!(!log.is_futile(5, 4 * SIZE));
+        assert_eq!((log.tidy.lap, log.tidy.futile), (Some((4, 0)), None), "it was worth it: another one");
+        log.index.dead = 100;
+        log.tidy.lap = Some((4, enough - 1));
+        assert!(log.is_futile(5, 4 * SIZE));
+        assert_eq!((log.tidy.lap, log.tidy.futile), (None, Some((4 * SIZE, 100))));
+        log.index.dead = 100 + SIZE - 1;
+        assert!(log.is_futile(5, 4 * SIZE) && log.is_futile(5, 5 * SIZE), "it is as it was");
+        assert!(!log.clone().is_futile(5, 5 * SIZE + 1), "much has come");
+        log.index.dead = 100 + SIZE;
+        assert!(!log.is_futile(5, 4 * SIZE), "much has died");
+        assert_eq!(log.tidy.futile, None);
+    }
+
+    #[test]
+    fn who_is_pressed_for_room_takes_an_eighth_of_a_segment_for_enough() {
+        let futile = |free, gain| {
+            let mut log = log(4, 0);
+            fill(&mut log, free);
+            log.tidy.lap = Some((4, gain));
+            log.is_futile(5, 4 * SIZE)
+        };
+        assert_eq!([SIZE / 8 - 1, SIZE / 8].map(|gain| futile(2 * SIZE - 1, gain)), [true, false]);
+        assert_eq!([SIZE / 8 - 1, SIZE / 8].map(|gain| futile(0, gain)), [true, false]);
+        assert!(futile(2 * SIZE, SIZE / 8), "there is room for two segments");
+        let mut log = log(4, 0);
+        log.tidy.lap = Some((4, SIZE / 8));
+        assert!(log.is_futile(5, 4 * SIZE), "segments can be made");
+    }
+
+    #[test]
+    fn a_segment_is_emptied_when_more_than_half_of_all_does_not_count() {
+        let chosen = |log: &mut Log| {
+            log.choose_victim();
+            log.tidy.emptying.as_ref().map(|emptying| emptying.segment)
+        };
+        assert_eq!(chosen(&mut log(3, SIZE)), None, "twice what counts, and one segment");
+        assert_eq!(chosen(&mut log(3, SIZE - 1)), Some(1), "the oldest");
+        let with = |change: fn(&mut Segment)| {
+            let mut log = log(3, 0);
+            change(log.index.segments.get_mut(&1).expect("it is there"));
+            chosen(&mut log)
+        };
+        assert_eq!(with(|_| ()), Some(1));
+        assert_eq!(with(|segment| segment.pinned = true), None, "it is kept for a person");
+        assert_eq!(with(|segment| segment.commits = 0), None, "it is given up without");
+        let mut waits = log(3, 0);
+        let pause = Duration::from_secs(1);
+        waits.tidy.unread = Some(PutOff { segment: 1, pause, until: Some(Instant(1)) });
+        assert_eq!(chosen(&mut waits), None);
+        waits.tidy.unread = Some(PutOff { segment: 1, pause, until: None });
+        assert_eq!(chosen(&mut waits), Some(1), "its time has come");
+        let mut writes = log(4, SIZE);
+        write_in(&mut writes, 4, SIZE);
+        assert_eq!(chosen(&mut writes), None, "what is written is not counted");
+    }
+
+    #[test]
+    fn on_a_full_disk_all_that_does_not_count_is_wanted_back_if_there_is_room_to_begin() {
+        let chosen = |segments, living, free| {
+            let mut log = log(segments, living);
+            fill(&mut log, free);
+            log.choose_victim();
+            log.tidy.emptying.is_some()
+        };
+        assert_eq!([chosen(3, 2 * SIZE, SIZE), chosen(3, 2 * SIZE - 1, SIZE)], [false, true]);
+        assert!(!chosen(3, 0, SIZE - 1), "begun without room to end, it would use up what is left");
+    }
+
+    #[test]
+    fn the_oldest_segment_goes_when_nothing_in_it_counts() {
+        let removed = |change: &dyn Fn(&mut Log)| {
+            let mut log = log(3, 0);
+            write_in(&mut log, 3, 1024);
+            log.index.segments.get_mut(&1).expect("it is there").commits = 0;
+            change(&mut log);
+            log.give_up();
+            drain(&mut log)
+        };
+        let gone = [Op::Unlink(File::Segment(1))];
+        let segment = |log: &mut Log, change: fn(&mut Segment)| {
+            change(log.index.segments.get_mut(&1).expect("it is there"));
+        };
+        assert_eq!(removed(&|_| ()), gone);
+        assert_eq!(removed(&|log| segment(log, |segment| segment.commits = 1)), [], "it has a message");
+        assert_eq!(removed(&|log| segment(log, |segment| segment.pinned = true)), [], "it is for a person");
+        assert_eq!(removed(&|log| log.writer.current = None), [], "no newer one is open");
+        assert_eq!(removed(&|log| log.tidy.giving_up = Some((9, true))), [], "one at a time");
+        let pause = Duration::from_secs(1);
+        let rests = |segment, until| Some(PutOff { segment, pause, until });
+        assert_eq!(removed(&|log| log.tidy.unremoved = rests(1, Some(Instant(1)))), [], "it waits");
+        assert_eq!(removed(&|log| log.tidy.unremoved = rests(1, None)), gone);
+        assert_eq!(
+            removed(&|log| log.tidy.unremoved = rests(2, Some(Instant(1)))),
+            gone,
+            "another one waits"
+        );
+        assert_eq!(
+            removed(&|log| log.tidy.blocked = Some(3)),
+            [],
+            "until a newer segment says where the log begins"
+        );
+        assert_eq!(removed(&|log| log.tidy.blocked = Some(2)), gone);
+        let fresh = |log: &mut Log| {
+            log.tidy.blocked = Some(2);
+            write_in(log, 3, 0);
+        };
+        assert_eq!(removed(&fresh), [], "and has said it on the disk");
+    }
+
+    #[test]
+    fn a_segment_that_goes_is_not_emptied_any_more() {
+        let emptied = |segment| {
+            let mut log = log(3, 0);
+            write_in(&mut log, 3, 1024);
+            log.index.segments.get_mut(&1).expect("it is there").commits = 0;
+            let found = VecDeque::new();
+            log.tidy.emptying = Some(Emptying { segment, walk: None, reading: None, found, moved: 0 });
+            log.give_up();
+            log.tidy.emptying.is_some()
+        };
+        assert_eq!([emptied(1), emptied(2)], [false, true]);
+    }
+
+    #[test]
+    fn a_removal_that_may_come_back_holds_up_the_next_ones() {
+        let after = |results: &[Result<(), DiskError>]| {
+            let mut log = log(3, 0);
+            write_in(&mut log, 3, 1024);
+            for number in [1, 2] {
+                log.index.segments.get_mut(&number).expect("it is there").commits = 0;
+            }
+            log.give_up();
+            let mut ops = drain(&mut log);
+            for result in results {
+                log.give_up_did(result.clone());
+                log.give_up();
+                ops.extend(drain(&mut log));
+            }
+            (ops, log.index.segments.len())
+        };
+        let [one, two] = [1, 2].map(|number| Op::Unlink(File::Segment(number)));
+        let sync = Op::SyncDirectory;
+        let failed = || Err(DiskError::Failed("?".into()));
+        let good = after(&[Ok(()), Ok(())]);
+        assert_eq!(
+            good,
+            (vec![one.clone(), sync.clone(), two], 2),
+            "its name, then the directory, then the next"
+        );
+        assert_eq!(
+            after(&[Err(DiskError::Missing)]),
+            (vec![one.clone(), sync.clone()], 3),
+            "it had gone before"
+        );
+        assert_eq!(after(&[failed()]), (vec![one.clone()], 3), "it is tried again later");
+        assert_eq!(after(&[Ok(()), failed()]), (vec![one.clone(), sync.clone()], 2));
+        assert_eq!(after(&[Ok(()), Err(DiskError::Missing)]), (vec![one, sync], 2));
+    }
+
+    #[test]
+    fn a_segment_in_which_messages_are_not_found_again_is_left_alone_for_a_while() {
+        for (commits, left) in [(1, true), (0, false)] {
+            let mut log = log(3, 0);
+            log.index.segments.get_mut(&1).expect("it is there").commits = commits;
+            let found = VecDeque::new();
+            log.tidy.emptying = Some(Emptying { segment: 1, walk: None, reading: None, found, moved: 1_000 });
+            log.tidy.lap = Some((3, 10));
+            log.finish_emptying(1);
+            assert_eq!((is_put_off(log.tidy.unread, 1), log.tidy.emptying.is_none()), (left, true));
+            let gained = 10 + SIZE - SEGMENT_HEADER - 1_000;
+            assert_eq!(log.tidy.lap, if left { None } else { Some((3, gained)) });
+        }
+    }
+
+    #[test]
+    fn what_is_written_anew_counts_against_what_is_gained() {
+        let mut log = log(3, 0);
+        let id = QueueId(7);
+        let message = Box::new(message(id, ContentPlace::Inline, 300));
+        log.index.apply(Place::new(1, 1024, 512), 48, &[Change::Commit(message.clone())]);
+        let stamp = log.index.stamp(id).expect("it is there");
+        let (state, found) = (State::new(message), VecDeque::new());
+        log.tidy.emptying = Some(Emptying { segment: 1, walk: None, reading: None, found, moved: 1_000 });
+        log.write_anew(id, stamp, &state, vec![0; 300]);
+        assert!(log.writer.moves.is_empty(), "it was given up meanwhile");
+        log.tidy.moving.insert(id);
+        log.write_anew(id, stamp, &state, vec![0; 300]);
+        let size = log.writer.moves.front().expect("it is written anew").size();
+        assert_eq!(log.tidy.emptying.expect("it goes on").moved, 1_000 + size);
+    }
+
+    #[test]
+    fn pauses_grow_with_each_failure_of_the_same_segment() {
+        let seconds = |rest: PutOff| rest.pause.as_secs();
+        let first = PutOff::after(None, 1, Instant(0));
+        let second = PutOff::after(Some(first), 1, Instant(0));
+        assert_eq!((seconds(first), seconds(second)), (1, 2));
+        assert_eq!(second.until, Some(Instant(0).after(Duration::from_secs(2))));
+        assert_eq!(seconds(PutOff::after(Some(second), 2, Instant(0))), 1, "another one begins anew");
+        let mut log = log(0, 0);
+        (log.tidy.unread, log.tidy.unremoved) = (Some(first), Some(second));
+        assert_eq!(log.next_timeout(), first.until);
+        log.tidy.wake(first.until.expect("it waits"));
+        assert!(!is_put_off(log.tidy.unread, 1) && is_put_off(log.tidy.unremoved, 1));
+        assert!(!is_put_off(log.tidy.unremoved, 2));
+        log.tidy.rest_until = Some(Instant(5));
+        log.tidy.wake(Instant(4));
+        assert_eq!(log.tidy.rest_until, Some(Instant(5)));
+        log.tidy.wake(Instant(5));
+        assert_eq!(log.tidy.rest_until, None);
+        log.tidy.forgive(2);
+        assert_eq!(log.tidy.unremoved, Some(second));
+        log.tidy.forgive(1);
+        assert_eq!((log.tidy.unread, log.tidy.unremoved), (None, None));
+    }
+}

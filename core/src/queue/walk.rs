@@ -239,6 +239,53 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_is_read_in_pieces_of_bounded_size_and_each_octet_once() {
+        let end = SEGMENT_HEADER + 600_000;
+        let mut walk = Walk::new(SEAL, end, Depth::Frames);
+        let mut needs = Vec::new();
+        let gap = loop {
+            match walk.step() {
+                Step::Need { offset, length } => {
+                    needs.push((offset, length));
+                    walk.feed(offset, length, Vec::new());
+                }
+                other => break other,
+            }
+        };
+        assert_eq!(needs, [(1024, 262_144), (263_168, 262_144), (525_312, 75_712)]);
+        assert_eq!(gap, Step::Gap { from: 1024, to: end, blank: true });
+        assert_eq!(walk.step(), Step::End);
+    }
+
+    #[test]
+    fn a_large_frame_is_read_whole_and_its_content_is_skipped_where_only_headers_count() {
+        let mut disk = vec![0; SEGMENT_HEADER as usize];
+        let first = put(&mut disk, b"changes", &[7; 600_000]);
+        let second = put(&mut disk, b"more", b"");
+        let needs = |depth| {
+            let mut walk = Walk::new(SEAL, disk.len() as u64, depth);
+            let (mut needs, mut frames) = (Vec::new(), Vec::new());
+            loop {
+                match walk.step() {
+                    Step::Need { offset, length } => {
+                        needs.push((offset, length));
+                        walk.feed(offset, length, disk[offset as usize..][..length as usize].to_vec());
+                    }
+                    Step::Frame { at, octets, .. } => frames.push((at, octets.len())),
+                    Step::End => return (needs, frames),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let rest = disk.len() as u64 - second;
+        let (read, frames) = needs(Depth::Headers);
+        assert_eq!((read, frames), (vec![(1024, 262_144), (second, rest)], vec![(first, 0), (second, 0)]));
+        let (read, frames) = needs(Depth::Frames);
+        assert_eq!(read, [(1024, 262_144), (263_168, 1024 + 48 + 7 + 600_000 - 263_168), (second, rest)]);
+        assert_eq!(frames, [(first, 48 + 7 + 600_000), (second, 48 + 4)]);
+    }
+
+    #[test]
     fn a_record_that_was_cut_off_is_a_gap_to_its_last_octet() {
         let mut disk = vec![0; SEGMENT_HEADER as usize];
         let first = put(&mut disk, b"changes", &[7; 1_000]);

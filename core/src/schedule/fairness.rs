@@ -214,5 +214,6 @@ mod tests {
         assert!(!merit(10, 3).exceeds(&merit(4, 1)));
         assert!(merit(4, 1).exceeds(&merit(10, 3)));
         assert!(merit(0, 1).exceeds(&merit(0, 2)));
+        assert!(!merit(4, 1).exceeds(&merit(4, 1)), "who is found first");
     }
 }

@@ -118,6 +118,17 @@ mod tests {
     #[test]
     fn a_warning_time_of_zero_warns_never() {
         assert!(!RetryRule::default().late(seconds(1_000_000)));
-        assert!(RetryRule { delay_warning: seconds(10), ..RetryRule::default() }.late(seconds(10)));
+        let rule = RetryRule { delay_warning: seconds(10), ..RetryRule::default() };
+        assert_eq!([9, 10, 11].map(|age| rule.late(seconds(age))), [false, true, true]);
+    }
+
+    #[test]
+    fn jitter_at_most_doubles_a_pause() {
+        let rule = RetryRule { jitter_percent: 1_000, ..RetryRule::default() };
+        let mut prng = Prng::new(7);
+        let pauses: Vec<_> = (0..1_000).map(|_| rule.pause(seconds(1_000), &mut prng)).collect();
+        assert!(pauses.iter().all(|&pause| pause <= seconds(2_000)));
+        assert!(pauses.iter().any(|&pause| pause > seconds(1_900)));
+        assert_eq!(rule.longest_pause(), seconds(8_000));
     }
 }

@@ -173,6 +173,74 @@ fn an_attempt_takes_no_more_recipients_than_the_limit() {
 }
 
 #[test]
+fn zero_is_no_limit_of_recipients_nor_of_processes_nor_of_concurrency() {
+    let mut scheduler = scheduler(|t| {
+        (t.recipient_limit, t.processes) = (0, 0);
+        (t.window.initial, t.window.limit) = (1_000, 0);
+    });
+    offer(&mut scheduler, 1, "example.com", 5_000);
+    assert_eq!(scheduler.choose(NOW).map(|chosen| chosen.recipients.len()), Some(5_000));
+    (2..=200).for_each(|n| offer(&mut scheduler, n, "example.com", 1));
+    assert_eq!(std::iter::from_fn(|| scheduler.choose(NOW)).count(), 199);
+}
+
+#[test]
+fn no_more_run_at_once_than_the_transport_has_processes() {
+    let mut scheduler = scheduler(|t| t.processes = 3);
+    (1..=5).for_each(|n| offer(&mut scheduler, n, &format!("d{n}.example"), 1));
+    let running: Vec<_> = std::iter::from_fn(|| scheduler.choose(NOW)).collect();
+    assert_eq!(running.len(), 3);
+    for chosen in running {
+        assert!(scheduler.ended(NOW, chosen.place, &Feedback::Good).is_empty());
+    }
+    assert_eq!(std::iter::from_fn(|| scheduler.choose(NOW)).count(), 2);
+}
+
+#[test]
+fn how_many_wait_at_the_destination_of_an_attempt_can_be_told_while_it_is_known() {
+    let mut scheduler = scheduler(|_| ());
+    offer(&mut scheduler, 1, "Example.com", 120);
+    let chosen = scheduler.choose(NOW).expect("it may go");
+    assert_eq!(scheduler.waiting_at(chosen.place), Some(((0, "example.com"), 2)));
+    assert_eq!(scheduler.standing(&target(&scheduler, "example.com")), Standing::Open(2));
+    _ = scheduler.withdraw(NOW, id(1));
+    assert_eq!(scheduler.waiting_at(chosen.place), Some(((0, "example.com"), 0)));
+    assert!(scheduler.ended(NOW, chosen.place, &Feedback::Good).is_empty());
+    assert_eq!(scheduler.waiting_at(chosen.place), None);
+}
+
+#[test]
+fn stages_of_destinations_are_told_to_who_listens() {
+    let second = Duration::from_secs(1);
+    for (pause, feedback, edges) in [
+        (Duration::ZERO, Feedback::Good, vec!["unknown free", "free full", "full unknown"]),
+        (Duration::ZERO, refused(), vec!["unknown free", "free full", "full dead", "dead unknown"]),
+        (second, Feedback::Good, vec!["unknown free", "free full", "full pausing", "pausing unknown"]),
+    ] {
+        let mut scheduler = scheduler(|t| (t.window.initial, t.destination_pause) = (1, pause));
+        let live = |scheduler: &mut Scheduler, now: Instant, message| {
+            let target = target(scheduler, "a.example");
+            scheduler.offer(now, id(message), message, &target, &[0]);
+            let chosen = scheduler.choose(now).expect("it may go");
+            assert!(scheduler.ended(now, chosen.place, &feedback).is_empty());
+            scheduler.wake(now.after(Duration::from_secs(300)));
+        };
+        live(&mut scheduler, NOW, 1);
+        assert!(scheduler.edges_taken().is_empty(), "nobody listens");
+        scheduler.listen_to_edges();
+        live(&mut scheduler, NOW.after(Duration::from_secs(1_000)), 2);
+        let name = |stage: u8| STAGES.names[usize::from(stage)];
+        let told: Vec<String> = scheduler
+            .edges_taken()
+            .into_iter()
+            .map(|(from, to)| format!("{} {}", name(from), name(to)))
+            .collect();
+        assert_eq!(told, edges);
+        assert!(scheduler.edges_taken().is_empty(), "each is told once");
+    }
+}
+
+#[test]
 fn connections_are_kept_while_mail_flows_to_a_destination() {
     let mut scheduler = scheduler(|_| ());
     let at = |milliseconds| NOW.after(Duration::from_millis(milliseconds));
@@ -304,10 +372,32 @@ fn a_straggler_that_gets_through_ends_the_rest() {
 }
 
 #[test]
+fn one_that_gets_through_to_a_destination_that_was_given_up_ends_its_rest() {
+    let params =
+        Params { transports: vec![TransportParams::new("smtp", 100)], dead_limit: 1, ..Params::default() };
+    let mut scheduler = Scheduler::new(params);
+    let rests = |scheduler: &Scheduler, name| {
+        matches!(scheduler.standing(&target(scheduler, name)), Standing::Throttled(_))
+    };
+    for (message, name) in [(1, "a.example"), (2, "b.example")] {
+        (0..5).for_each(|n| offer(&mut scheduler, 10 * message + n, name, 1));
+        let mut running: Vec<_> = std::iter::from_fn(|| scheduler.choose(NOW)).collect();
+        let straggler = running.pop().expect("five may run");
+        for chosen in running {
+            assert!(scheduler.ended(NOW, chosen.place, &refused()).is_empty());
+        }
+        assert!(rests(&scheduler, name), "the other one is not counted any more");
+        assert!(scheduler.ended(NOW, straggler.place, &Feedback::Good).is_empty());
+        assert!(!rests(&scheduler, name));
+        assert_eq!(scheduler.transports[0].destinations(), 0);
+    }
+}
+
+#[test]
 fn pauses_between_deliveries_are_kept() {
     let second = Duration::from_secs(1);
     let mut scheduler = scheduler(|t| t.destination_pause = second);
-    offer(&mut scheduler, 1, "slow.example", 60);
+    offer(&mut scheduler, 1, "slow.example", 120);
     let chosen = scheduler.choose(NOW).expect("first");
     assert!(scheduler.choose(NOW).is_none(), "one at a time");
     assert!(scheduler.ended(NOW, chosen.place, &Feedback::Good).is_empty());

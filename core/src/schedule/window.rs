@@ -259,6 +259,10 @@ mod tests {
         assert_eq!(gain(" .5 "), Gain::Constant(Amount(ONE / 2)));
         assert_eq!(gain("1 / concurrency"), Gain::PerConcurrency(Amount(ONE)));
         assert_eq!(gain("0.5/sqrt_concurrency"), Gain::PerRoot(Amount(ONE / 2)));
+        assert_eq!(gain("0.1234567891"), gain("0.123456789"), "digits beyond the ninth are cut");
+        assert_ne!(gain("0.123456789"), gain("0.12345678"));
+        assert_eq!(gain("3/4"), Gain::Constant(Amount(ONE / 4 * 3)));
+        assert_eq!(Amount::ONE.0, 1 << 32, "32 bits behind the point");
         assert_eq!(
             gain("1048575/1048575"),
             gain("1"),
@@ -324,6 +328,39 @@ mod tests {
         window.restart();
         assert_eq!((window.width(), window.busy()), (5, 20));
         assert!((0..3).all(|_| !window.bad()) && window.bad(), "failures from before the rest do not count");
+    }
+
+    #[test]
+    fn a_limit_of_zero_is_no_limit_and_no_window_begins_closed() {
+        let rule = |initial, limit| WindowRule { initial, limit, ..WindowRule::default() };
+        let width = |initial, limit| Window::new(rule(initial, limit)).width();
+        assert_eq!([width(0, 20), width(5, 3), width(50, 0)], [1, 3, 50]);
+        let mut window = Window::new(rule(50, 0));
+        window.busy = 50;
+        window.good();
+        assert_eq!(window.width(), 51);
+    }
+
+    #[test]
+    fn a_window_grows_until_it_is_as_much_wider_than_what_runs_as_it_was_at_the_start() {
+        let mut window = Window::new(WindowRule { initial: 3, limit: 20, ..WindowRule::default() });
+        window.busy = 4;
+        (0..20).for_each(|_| window.good());
+        assert_eq!(window.width(), 7);
+    }
+
+    #[test]
+    fn permits_are_counted_one_by_one() {
+        let mut window = Window::new(WindowRule { initial: 2, ..WindowRule::default() });
+        let mut seen = Vec::new();
+        for _ in 0..2 {
+            seen.push((window.busy(), window.permits()));
+            window.take();
+        }
+        seen.push((window.busy(), window.permits()));
+        window.give_back();
+        seen.push((window.busy(), window.permits()));
+        assert_eq!(seen, [(0, true), (1, true), (2, false), (1, true)]);
     }
 
     #[test]

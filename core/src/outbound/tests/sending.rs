@@ -5,7 +5,8 @@ use crate::ask::Answer;
 use crate::delivery::{Params, TlsLevel};
 use crate::limits::{CHUNK_MAX, PIPELINED_MAX};
 use crate::machine::Machine;
-use crate::outbound::{Effect, Input};
+use crate::mail::{NoticeClass, NoticeClasses};
+use crate::outbound::{Effect, Input, Loss};
 use crate::time::Duration;
 
 /// A world that has been told to send its content.
@@ -31,6 +32,26 @@ fn a_small_message_leaves_in_one_piece_with_its_end() {
     assert!(matches!(world.outbound.poll_output(), Some(Effect::Read { restart: false, .. })));
     world.outbound.handle_input(world.now, Input::Content(b""));
     assert_eq!(world.outbound.poll_output(), Some(Effect::Send(b"x\r\n.\r\n".to_vec())));
+}
+
+#[test]
+fn a_refusal_is_noted_for_the_postmaster_when_it_is_about_our_commands_or_means_nothing() {
+    let noted = |code: u16| {
+        let notify = NoticeClasses::default().with(NoticeClass::Protocol);
+        let mut world = World::simple(Params { notify, ..Params::default() });
+        world.tell(Input::Attempt(Box::new(attempt("example.net", &["b@example.net"]))));
+        world.tell(Input::Connected);
+        for reply in ["220 mx\r\n", "250 mx\r\n", "250 ok\r\n", &format!("{code} 5.5.0 no\r\n")] {
+            world.server(reply);
+        }
+        _ = world.settled();
+        world.server("221 bye\r\n");
+        world.tell(Input::Lost(Loss::Closed));
+        world.notices.len()
+    };
+    assert_eq!([500, 501, 509, 555].map(noted), [1; 4], "about our commands");
+    assert_eq!([399, 354].map(noted), [1; 2], "of no class that can be meant");
+    assert_eq!([400, 450, 499, 510, 550, 554, 556, 599].map(noted), [0; 8], "its own affair");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Compaction on a disk that does not always read.
 
 use super::super::{File, Input, Op};
+use super::disk::Fault;
 use super::world::{World, params};
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, QueueId};
@@ -127,6 +128,20 @@ fn any_one_read_that_fails_is_told_once_and_tried_again_and_nothing_is_lost() {
         world.reborn(number as u64, params()).check(&world.lives);
     }
     assert!(failed >= 3, "the walk and messages: {failed}");
+}
+
+#[test]
+fn a_write_of_moved_mail_that_fails_is_begun_again_in_another_segment() {
+    let mut world = spool();
+    let first = oldest(&world);
+    while !matches!(world.pending.first(), Some((_, Op::Write { .. }))) {
+        world.complete(0);
+    }
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.settle();
+    assert_eq!(world.troubles.len(), 1, "{:?}", world.troubles);
+    assert_ne!(oldest(&world), first, "it is given back");
+    world.reborn(1, params()).check(&world.lives);
 }
 
 #[test]

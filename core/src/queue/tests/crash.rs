@@ -1,9 +1,9 @@
 //! The power fails at every operation, with every subset of what was not synced.
 
-use super::super::{Input, Output, Ticket};
+use super::super::{File, Input, Op, Output, Params, Ticket};
 use super::world::{World, params};
 use crate::machine::Machine;
-use crate::mail::{Change, ContentPlace, Refusal, Standing};
+use crate::mail::{Change, ContentPlace, Message, Refusal, Standing};
 use crate::time::Duration;
 
 #[test]
@@ -228,11 +228,80 @@ fn many_small_appends_share_one_sync() {
 }
 
 #[test]
+fn the_driver_is_told_for_how_many_more_a_message_waits() {
+    let mut world = World::new(3, params());
+    world.settle();
+    assert_eq!(world.log.missing(world.now), 0);
+    (0..3).for_each(|_| _ = world.commit());
+    world.settle();
+    world.commit();
+    // The first of the three went alone; the two behind it were a group.
+    assert_eq!((world.log.missing(world.now), world.pending.len()), (1, 0));
+    world.commit();
+    assert_eq!((world.log.missing(world.now), world.pending.len()), (0, 1));
+    world.settle();
+    world.commit();
+    assert_eq!(world.log.missing(world.now), 1);
+    world.pass(Duration::from_millis(1));
+    assert_eq!((world.log.missing(world.now), world.pending.len()), (0, 1), "nobody came");
+}
+
+/// Octets of each write to a segment until nothing is left to do.
+fn writes(world: &mut World) -> Vec<usize> {
+    let mut sizes = Vec::new();
+    while !world.log.is_at_rest() {
+        let Some((_, op)) = world.pending.first() else {
+            let at = world.log.next_timeout().expect("it does not rest yet");
+            world.pass(at.since(world.now.mono));
+            continue;
+        };
+        if let Op::Write { file: File::Segment(_), octets, .. } = op {
+            sizes.push(octets.iter().map(Vec::len).sum());
+        }
+        world.complete(0);
+    }
+    sizes
+}
+
+#[test]
+fn a_write_carries_no_more_than_four_mebibytes() {
+    let mut world = World::new(1, Params { segment_size: 32 << 20, reserve: 0, ..Params::default() });
+    world.settle();
+    world.commit();
+    for _ in 0..5 {
+        world.commit_sized(1_500_000, ContentPlace::Inline);
+    }
+    let contents = writes(&mut world).into_iter().map(|octets| octets / 1_500_000);
+    assert_eq!(contents.collect::<Vec<_>>(), [0, 2, 2, 1, 0], "the last one says that all is durable");
+}
+
+#[test]
+fn what_waits_to_be_written_takes_room_until_it_is() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let room = world.log.room();
+    world.commit();
+    assert_eq!(world.log.room(), room, "it is under way");
+    world.commit_sized(1_000, ContentPlace::Inline);
+    world.commit_sized(1_000, ContentPlace::Inline);
+    let taken = room - world.log.room();
+    assert!((2_000..3_000).contains(&taken), "{taken}");
+    world.settle();
+    assert_eq!(world.log.room(), room);
+}
+
+/// A content with which a frame has more octets than a frame may have.
+const LARGE: usize = 256 * 1024 * 1024;
+
+#[test]
 fn what_recovery_could_not_read_is_not_written() {
     let mut world = World::new(3, params());
     world.settle();
     let message = world.message(100, ContentPlace::Inline);
     let id = message.id;
+    let mut beyond = message.clone();
+    beyond.pieces.stored(100, 1);
+    let large = Message { stored: LARGE as u64, ..message.clone() };
     let commit = Change::Commit(Box::new(message));
     let ticket = |n: u64| Ticket(1_000_000 + n);
     let wrong = [
@@ -240,6 +309,8 @@ fn what_recovery_could_not_read_is_not_written() {
         (vec![commit.clone()], vec![vec![0; 99]]),
         (vec![commit.clone(), commit], vec![vec![0; 100]]),
         (vec![Change::Remove(id)], vec![vec![0; 1]]),
+        (vec![Change::Commit(Box::new(beyond))], vec![vec![0; 100]]),
+        (vec![Change::Commit(Box::new(large))], vec![vec![0; LARGE]]),
     ];
     for (number, (changes, content)) in (0u64..).zip(wrong) {
         world.log.handle_input(world.now, Input::Append { ticket: ticket(number), changes, content });

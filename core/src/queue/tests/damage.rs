@@ -148,6 +148,71 @@ fn a_content_file_that_is_not_what_was_synced_is_damage() {
 }
 
 #[test]
+fn a_content_file_of_which_one_octet_has_changed_is_damage_wherever_that_is() {
+    let mut world = World::new(5, params());
+    world.settle();
+    let large = world.commit_sized(2_500_000, ContentPlace::File);
+    let other = world.commit_sized(80, ContentPlace::File);
+    world.settle();
+    assert_eq!(ids(&recover(world.disk.clone())), BTreeSet::from([large, other]));
+    for at in [0, 1_048_575, 1_048_576, 2_499_999] {
+        let mut disk = world.disk.clone();
+        disk.spoil(File::Content(large), |octets| octets[at] ^= 1);
+        let content = disk.inode(File::Content(large)).unwrap().octets.clone();
+        let mut next = recover(disk);
+        assert_eq!(ids(&next), BTreeSet::from([other]), "{at}");
+        assert!(next.troubles[0].contains("not what was written"), "{:?}", next.troubles);
+        let copy = next.disk.files().into_iter().find(|(file, _)| matches!(file, File::Corrupt(..))).unwrap();
+        let copied = next.disk.inode(copy.0).unwrap().octets.clone();
+        assert!(
+            copied.len() > content.len() + 48 && copied.ends_with(&content),
+            "the record, and the content"
+        );
+    }
+}
+
+#[test]
+fn contents_are_read_in_pieces_of_bounded_size() {
+    let mut world = World::new(5, params());
+    world.settle();
+    world.commit_sized(2_500_000, ContentPlace::File);
+    world.commit_sized(80, ContentPlace::File);
+    world.settle();
+    let mut next = World::over(world.disk.clone(), 9, params());
+    let mut read = Vec::new();
+    while next.ready.is_none() {
+        if let (_, Op::Read { file: File::Content(_), offset, length }) = &next.pending[0] {
+            read.push((*offset, *length));
+        }
+        next.complete(0);
+    }
+    assert_eq!(read, [(0, 1_048_576), (1_048_576, 1_048_576), (2_097_152, 402_848), (0, 80)]);
+}
+
+#[test]
+fn a_content_that_can_not_be_read_now_is_left_alone_and_so_is_its_message() {
+    let world = spool();
+    let (id, _, _) = large(&world);
+    let mut next = World::over(world.disk.clone(), 9, params());
+    while next.ready.is_none() {
+        let Some((_, op)) = next.pending.first() else {
+            let at = next.log.next_timeout().expect("it is tried again");
+            next.pass(at.since(next.now.mono));
+            continue;
+        };
+        next.disk.unreadable = matches!(op, Op::Read { file: File::Content(_), .. });
+        next.complete(0);
+    }
+    next.disk.unreadable = false;
+    next.settle();
+    assert_eq!(ids(&next), ids(&recover(world.disk.clone())));
+    assert_eq!(next.troubles, Vec::<String>::new());
+    assert_eq!(next.warnings.len(), 1, "{:?}", next.warnings);
+    assert!(next.warnings[0].contains("can not be read from the spool, nor checked: Input/output error"));
+    assert!(next.load(id).is_some() && next.disk.inode(File::Content(id)).is_some());
+}
+
+#[test]
 fn contents_of_no_message_are_removed() {
     let mut world = spool();
     let file = File::Content(QueueId(0x7777_0000));
@@ -215,7 +280,9 @@ fn the_content_of_a_message_whose_record_is_damaged_is_set_aside_too() {
         next.settle();
         assert!(!ids(&next).contains(&id), "{way}");
         let said = format!("{id}: error: a content of {} octets that no record names", content.len());
-        assert!(next.troubles.iter().any(|text| text.starts_with(&said)), "{way}: {:?}", next.troubles);
+        let why = "because records are damaged";
+        let is_said = |text: &String| text.starts_with(&said) && text.ends_with(why);
+        assert!(next.troubles.iter().any(is_said), "{way}: {:?}", next.troubles);
         assert_eq!(next.disk.inode(File::Orphan(id)).unwrap().octets, content, "{way}");
         assert!(next.disk.inode(File::Content(id)).is_none(), "{way}: its octets are in the copy");
         // At the next start it is still there. The damage is known then: what an aborted message has left is no part of it.

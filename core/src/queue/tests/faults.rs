@@ -1,6 +1,6 @@
 //! The disk fails, or is full.
 
-use super::super::Params;
+use super::super::{Op, Params};
 use super::disk::Fault;
 use super::world::{Errand, World, params};
 use crate::machine::Machine;
@@ -100,31 +100,55 @@ fn outcomes_whose_sync_failed_are_written_again() {
 }
 
 #[test]
+fn outcomes_that_could_not_be_written_again_are_written_once_more() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    world.settle_one(id, 0, true);
+    world.complete(0);
+    // Its sync fails, and so does its write into the next segment.
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.pass(Duration::from_millis(50));
+    while !matches!(world.pending.first(), Some((_, Op::Write { offset: 1024.., .. }))) {
+        world.complete(0);
+    }
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.settle();
+    assert!(world.lives[&id].settled.contains(&0));
+    for seed in 0..20 {
+        world.reborn(seed, params()).check(&world.lives);
+    }
+}
+
+#[test]
 fn a_broken_disk_is_tried_again_ever_more_rarely_and_forgiven_when_it_works() {
     let mut world = World::new(1, params());
     world.settle();
     let kept = world.commit();
     world.settle();
-    world.disk.broken = true;
-    world.commit();
-    let mut waits = Vec::new();
-    for _ in 0..200 {
-        if world.pending.is_empty() {
-            let wait = world.log.next_timeout().expect("it will be tried again").since(world.now.mono);
-            waits.push(wait.as_secs());
-            world.pass(wait);
-        } else {
-            world.complete(0);
+    for _ in 0..2 {
+        world.disk.broken = true;
+        world.commit();
+        let mut waits = Vec::new();
+        for _ in 0..200 {
+            if world.pending.is_empty() {
+                let wait = world.log.next_timeout().expect("it will be tried again").since(world.now.mono);
+                waits.extend(Some(wait.as_secs()).filter(|seconds| *seconds > 0));
+                world.pass(wait);
+            } else {
+                world.complete(0);
+            }
         }
+        assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert!(world.load(kept).is_some());
+        world.disk.broken = false;
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        let id = world.commit();
+        world.settle();
+        assert_eq!(world.lives[&id].answer, Some(Ok(())));
     }
-    assert_eq!(waits[..8], [1, 2, 4, 8, 16, 32, 60, 60]);
-    assert!(world.load(kept).is_some());
-    world.disk.broken = false;
-    world.pass(Duration::from_secs(60));
-    world.settle();
-    let id = world.commit();
-    world.settle();
-    assert_eq!(world.lives[&id].answer, Some(Ok(())));
     world.reborn(3, params()).check(&world.lives);
 }
 
@@ -267,6 +291,51 @@ fn that_the_queue_is_full_is_told_again_when_it_had_become_a_sixteenth_smaller()
 fn a_limit_of_none_is_no_limit() {
     let limit = |text| Params::new(&Settings::of(&[("queue_message_limit", text)])).message_limit;
     assert_eq!([limit("0"), limit("7")], [usize::MAX, 7]);
+}
+
+/// Commits until a segment is wanted that the disk has no room for.
+fn fill(world: &mut World) {
+    world.disk.capacity = world.disk.used();
+    let told = world.troubles.len();
+    while world.troubles.len() == told {
+        world.commit_sized(3_000, ContentPlace::Inline);
+        while !world.pending.is_empty() && world.troubles.len() == told {
+            world.complete(0);
+        }
+        if world.pending.is_empty() && world.log.missing(world.now) > 0 {
+            world.pass(Duration::from_millis(1));
+        }
+    }
+}
+
+#[test]
+fn a_segment_for_which_there_is_no_room_is_made_later_ever_more_rarely_and_that_is_told_once() {
+    let mut world = World::new(1, params());
+    world.settle();
+    for _ in 0..2 {
+        fill(&mut world);
+        let told = "no segment of 16384 octets can be made in the spool: no space left: new mail is refused when the 0 ready ones are used";
+        assert!(world.troubles.last().is_some_and(|text| text.ends_with(told)), "{:?}", world.troubles);
+        let told = world.troubles.len();
+        let mut waits = Vec::new();
+        while waits.len() < 8 {
+            if world.pending.is_empty() {
+                let wait = world.log.next_timeout().expect("it will be tried again").since(world.now.mono);
+                if wait >= Duration::from_millis(500) {
+                    waits.push(wait.as_secs_f64().round() as u64);
+                }
+                world.pass(wait);
+            } else {
+                world.complete(0);
+            }
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(world.troubles.len(), told, "once");
+        world.disk.capacity = u64::MAX;
+        world.pass(Duration::from_secs(60));
+        world.settle();
+        assert_eq!(world.log.next_timeout(), None);
+    }
 }
 
 #[test]

@@ -5,5 +5,6 @@ mod crash;
 mod damage;
 mod disk;
 mod faults;
+mod recovery;
 mod staging;
 mod world;

@@ -173,6 +173,15 @@ fn a_small_message_takes_less_than_300_octets() {
 }
 
 #[test]
+fn a_default_that_is_written_is_read_and_an_origin_that_we_do_not_know_is_not() {
+    let mut message = take_message(&mut Cursor::new(&[]), QueueId(1)).unwrap();
+    message.origin = Origin::Report;
+    assert_eq!(take_storage_field(&mut message, tag::ORIGIN, &[0]), Ok(()));
+    assert_eq!(message.origin, Origin::Submitted);
+    assert!(take_storage_field(&mut message, tag::ORIGIN, &[4]).is_err());
+}
+
+#[test]
 fn pieces_outside_the_stored_content_are_refused() {
     let mut octets = Vec::new();
     let mut message = take_message(&mut Cursor::new(&[]), QueueId(1)).unwrap();

@@ -1,8 +1,10 @@
 //! Contents on their way, over the same disk.
 
+use super::super::frame::checksum;
 use super::super::staging::{Staged, Staging, StagingInput, StagingOutput};
-use super::super::{Done, File, Op, OpId};
+use super::super::{DiskError, Done, File, Op, OpId};
 use super::disk::{Disk, Fault};
+use crate::limits::INLINE_CONTENT_MAX;
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, QueueId, Refusal};
 use crate::prng::Prng;
@@ -18,12 +20,23 @@ struct Bench {
     refused: Option<Refusal>,
     gone: bool,
     left: bool,
+    /// The operation that was carried out last.
+    last: Option<OpId>,
 }
 
 impl Bench {
     fn new(seed: u64) -> Self {
         let (staging, disk) = (Staging::new(ID), Disk::new(seed));
-        Self { staging, disk, pending: Vec::new(), staged: None, refused: None, gone: false, left: false }
+        Self {
+            staging,
+            disk,
+            pending: Vec::new(),
+            staged: None,
+            refused: None,
+            gone: false,
+            left: false,
+            last: None,
+        }
     }
 
     fn tell(&mut self, input: StagingInput) {
@@ -42,6 +55,7 @@ impl Bench {
     fn complete(&mut self) -> bool {
         let Some((op, todo)) = self.pending.pop() else { return false };
         let result = self.disk.run(todo);
+        self.last = Some(op);
         self.tell(StagingInput::Did { op, result });
         true
     }
@@ -73,6 +87,101 @@ fn a_small_content_stays_in_memory_in_its_chunks() {
     let staged = bench.staged.take().unwrap();
     assert_eq!((staged.place, staged.stored, staged.content.len()), (ContentPlace::Inline, 100_000, 2));
     assert_eq!(bench.disk.count, 0);
+}
+
+#[test]
+fn a_content_goes_to_a_file_when_it_is_larger_than_what_memory_holds() {
+    for (more, place) in [(0, ContentPlace::Inline), (1, ContentPlace::File)] {
+        let mut bench = Bench::new(1);
+        bench.tell(StagingInput::Octets(vec![1; INLINE_CONTENT_MAX as usize + more]));
+        bench.tell(StagingInput::Octets(Vec::new()));
+        assert_eq!(bench.staging.stored(), INLINE_CONTENT_MAX + more as u64);
+        bench.tell(StagingInput::Finish);
+        bench.tell(StagingInput::Octets(vec![2; 10]));
+        bench.settle();
+        let staged = bench.staged.take().expect("it is staged");
+        assert_eq!(
+            (staged.place, staged.stored),
+            (place, INLINE_CONTENT_MAX + more as u64),
+            "nothing follows the end"
+        );
+        let octets = vec![1; INLINE_CONTENT_MAX as usize + more];
+        let reckoned = (place == ContentPlace::File).then(|| checksum([octets.as_slice()]));
+        assert_eq!(staged.checksum, reckoned, "octets in the log are covered by the log's own");
+    }
+}
+
+#[test]
+fn the_answer_to_an_operation_of_before_is_not_taken_for_that_of_this_one() {
+    let mut bench = Bench::new(1);
+    chunks(6).for_each(|chunk| bench.tell(StagingInput::Octets(chunk)));
+    let (op, create) = bench.pending.pop().expect("its file is made");
+    bench.disk.run(create).expect("a disk with room");
+    for wrong in [OpId(0), OpId(op.0 + 1)] {
+        bench.tell(StagingInput::Did { op: wrong, result: Ok(Done::Nothing) });
+        assert!(bench.pending.is_empty() && bench.staging.room() == 0);
+    }
+    bench.tell(StagingInput::Did { op, result: Ok(Done::Nothing) });
+    assert!(matches!(bench.pending[..], [(OpId(2), Op::Write { offset: 0, .. })]), "{:?}", bench.pending);
+    bench.settle();
+    assert!(bench.refused.is_none());
+}
+
+#[test]
+fn a_content_is_staged_at_its_end_however_fast_the_disk_is() {
+    let mut bench = Bench::new(1);
+    for chunk in chunks(6) {
+        bench.tell(StagingInput::Octets(chunk));
+        bench.settle();
+        assert!(bench.staged.is_none() && bench.staging.next_timeout().is_none());
+    }
+    bench.tell(StagingInput::Finish);
+    bench.settle();
+    let whole: Vec<u8> = chunks(6).flatten().collect();
+    let staged = bench.staged.clone().expect("it is staged");
+    assert_eq!((staged.stored, staged.checksum), (300_000, Some(checksum([whole.as_slice()]))));
+    // An answer that comes twice changes nothing.
+    let last = bench.last.expect("there were some");
+    bench.tell(StagingInput::Did { op: last, result: Ok(Done::Nothing) });
+    assert!(bench.pending.is_empty());
+    bench.tell(StagingInput::Abort);
+    bench.settle();
+    assert!(bench.gone && !bench.left && bench.disk.files().is_empty());
+}
+
+/// A staging that waits for the end of its last operation but so many.
+fn ending(before: usize) -> Bench {
+    let mut bench = Bench::new(1);
+    bench.tell(StagingInput::Octets(vec![1; 200_000]));
+    bench.tell(StagingInput::Finish);
+    // Create, Write, Sync, SyncDirectory.
+    (before..4).skip(1).for_each(|_| assert!(bench.complete()));
+    bench
+}
+
+#[test]
+fn an_abort_at_the_end_removes_the_file_at_once_and_hands_nothing_over() {
+    for (before, at) in [(0, Op::SyncDirectory), (1, Op::Sync(File::Content(ID)))] {
+        let mut bench = ending(before);
+        assert_eq!(bench.pending[0].1, at);
+        bench.tell(StagingInput::Abort);
+        assert!(bench.complete());
+        assert!(matches!(bench.pending[..], [(_, Op::Unlink(_))]), "{:?}", bench.pending);
+        bench.settle();
+        assert!(bench.staged.is_none() && bench.gone && !bench.left);
+    }
+}
+
+#[test]
+fn a_file_for_which_there_was_no_room_is_removed_and_one_that_is_not_ours_is_left_alone() {
+    for (error, removed) in [(DiskError::Full, true), (DiskError::Failed("File exists".into()), false)] {
+        let mut bench = ending(3);
+        let (op, create) = bench.pending.pop().expect("its file is made");
+        assert!(matches!(create, Op::Create { .. }));
+        bench.tell(StagingInput::Did { op, result: Err(error) });
+        assert_eq!(matches!(bench.pending[..], [(_, Op::Unlink(_))]), removed, "{:?}", bench.pending);
+        assert_eq!((bench.gone, bench.refused.is_some()), (!removed, true));
+    }
 }
 
 #[test]
@@ -112,6 +221,7 @@ fn it_holds_the_client_back_when_the_disk_is_slow() {
     let mut bench = Bench::new(1);
     chunks(6).for_each(|chunk| bench.tell(StagingInput::Octets(chunk)));
     assert_eq!(bench.staging.room(), 0);
+    assert_eq!(Staging::new(ID).room(), 256 * 1024);
     bench.complete();
     assert!(bench.staging.room() > 0, "what is being written is the driver's");
 }

@@ -170,6 +170,84 @@ fn a_file_that_is_cut_anywhere_is_not_complete() {
 }
 
 #[test]
+fn no_length_and_no_line_is_longer_than_its_bound() {
+    let (loaded, _) = one();
+    let id = loaded.message.id;
+    let read = |state: Place, text: &str| {
+        let mut unpacker = Unpacker { state, ..Unpacker::default() };
+        unpacker.put(text.as_bytes());
+        unpacker.take()
+    };
+    assert_eq!(read(Place::Between, &format!("message {id} 134217728\n")), Ok(None));
+    assert_eq!(read(Place::Between, &format!("message {id} 134217729\n")), Err(DAMAGED));
+    assert_eq!(read(Place::Inside, "data 1048576\n"), Ok(None));
+    assert_eq!(read(Place::Inside, "data 1048577\n"), Err(DAMAGED));
+    let padded = |length: usize| format!("data 1{}", " ".repeat(length - 6));
+    assert_eq!(read(Place::Inside, &padded(79)), Ok(None), "it may still end in time");
+    assert_eq!(read(Place::Inside, &padded(80)), Err(DAMAGED));
+    assert_eq!(read(Place::Inside, &format!("{}\n", padded(79))), Ok(None), "80 octets, the end among them");
+    assert_eq!(read(Place::Inside, &format!("{}\n", padded(80))), Err(DAMAGED));
+}
+
+#[test]
+fn a_large_content_is_packed_in_pieces_that_can_be_unpacked() {
+    let (loaded, _) = one();
+    let (mut packer, _) = Packer::begin(loaded);
+    let out = packer.data(&vec![b'x'; (1 << 20) + 5]);
+    assert!(out.starts_with(b"data 1048576\nxxx") && out.ends_with(b"xdata 5\nxxxxx"));
+}
+
+#[test]
+fn a_message_that_would_not_be_written_so_is_no_message() {
+    let (loaded, _) = one();
+    let id = loaded.message.id;
+    let parsed = |change: &dyn Fn(&mut Message), others: &[Change]| {
+        let mut message = loaded.message.clone();
+        change(&mut message);
+        let changes = [&[Change::Commit(Box::new(message))], others].concat();
+        Parcel::parse(id, &emit_batch(&changes)).is_some()
+    };
+    assert!(parsed(&|_| (), &[]) && parsed(&|_| (), &[Change::Hold(id)]));
+    assert!(!parsed(&|message| message.id = NEW, &[]), "of another name");
+    assert!(!parsed(&|message| message.pieces = whole_of(8), &[]), "a part of its content");
+    assert!(!parsed(&|message| message.envelope.recipients.clear(), &[]), "for nobody");
+    assert!(!parsed(&|_| (), &[Change::Hold(NEW)]), "with what became of another");
+    assert!(!parsed(&|_| (), &[Change::Remove(id)]), "removed");
+    assert!(!parsed(&|_| (), &[Change::Commit(Box::new(loaded.message.clone()))]), "twice");
+    assert_eq!(Parcel::parse(id, &emit_batch(&[Change::Hold(id)])), None, "no commit");
+}
+
+#[test]
+fn an_export_that_does_not_have_all_of_its_messages_says_so() {
+    let (loaded, content) = one();
+    let octets = packed(&loaded, &content);
+    let short = octets.strip_suffix(b"total 1\n").expect("one message");
+    let why = unpacked(&[short, b"total 2\n"].concat(), 64).unwrap_err();
+    assert_eq!(why.0, "the export does not have all of its messages");
+}
+
+#[test]
+fn every_change_of_a_message_that_moves_gets_its_new_name() {
+    let (loaded, _) = one();
+    let id = loaded.message.id;
+    let at = Timestamp(7);
+    let settlement = |id| crate::mail::Settlement { id, at, outcomes: Vec::new(), retry_at: None };
+    let all = |id| {
+        [
+            Change::Commit(Box::new(Message { id, ..loaded.message.clone() })),
+            Change::Settle(settlement(id)),
+            Change::Hold(id),
+            Change::Release(id),
+            Change::Retry(id, at),
+            Change::Warned(id, at),
+            Change::Reported(id, vec![0]),
+            Change::Remove(id),
+        ]
+    };
+    assert_eq!(all(id).map(|change| renamed(change, NEW)), all(NEW));
+}
+
+#[test]
 fn a_new_message_is_new_and_one_with_a_past_is_moved() {
     let (loaded, _) = one();
     let id = loaded.message.id;

@@ -1,5 +1,6 @@
 //! A log, its disk, and a ledger that knows what was promised.
 
+use super::super::frame::checksum;
 use super::super::{DiskError, Done, File, Input, Log, Op, OpId, Output, Params, Ticket, Whereabouts};
 use super::disk::Disk;
 use crate::event::{Event, Severity};
@@ -59,6 +60,7 @@ pub(super) struct World {
     pub(super) loaded: BTreeMap<Ticket, Option<Box<Loaded>>>,
     pub(super) troubles: Vec<String>,
     pub(super) warnings: Vec<String>,
+    pub(super) notes: Vec<String>,
     pub(super) refusals: u64,
     pub(super) next_ticket: u64,
     pub(super) next_id: u64,
@@ -93,6 +95,7 @@ impl World {
             loaded: BTreeMap::new(),
             troubles: Vec::new(),
             warnings: Vec::new(),
+            notes: Vec::new(),
             refusals: 0,
             next_ticket: 1,
             next_id: 1,
@@ -114,7 +117,10 @@ impl World {
                 Output::Recovered(summary) => self.recovered.push(summary),
                 Output::Numbered { last } => self.numbered = Some(last),
                 Output::Ready => self.ready = Some(self.log.highest),
-                Output::Appended { ticket, result, .. } => self.answered(ticket, result),
+                Output::Appended { ticket, result, committed } => {
+                    self.given_back(ticket, result, committed.as_deref());
+                    self.answered(ticket, result);
+                }
                 Output::Loaded { ticket, loaded } => {
                     _ = self.loaded.insert(ticket, loaded.unwrap_or_default())
                 }
@@ -127,13 +133,22 @@ impl World {
         match event.severity() {
             Severity::Error => self.troubles.push(event.text()),
             Severity::Warning => self.warnings.push(event.text()),
-            Severity::Info => {}
+            Severity::Info => self.notes.push(event.text()),
         }
         if event.text().contains("takes mail again") {
             for life in self.lives.values_mut() {
                 life.void |= matches!(life.answer, Some(Err(_)));
             }
         }
+    }
+
+    /// What is durable is given back to who looks after it from here.
+    fn given_back(&self, ticket: Ticket, result: Result<(), Refusal>, committed: Option<&Message>) {
+        let expected = match self.errands.get(&ticket) {
+            Some(Errand::Commit(id)) if result.is_ok() => self.lives.get(id).map(|life| &life.message),
+            _ => None,
+        };
+        assert_eq!(committed, expected);
     }
 
     fn answered(&mut self, ticket: Ticket, result: Result<(), Refusal>) {
@@ -283,10 +298,11 @@ impl World {
         self.commit_this(message, ContentPlace::Inline, more)
     }
 
-    fn commit_this(&mut self, message: Message, place: ContentPlace, mut more: Vec<Change>) -> QueueId {
+    fn commit_this(&mut self, mut message: Message, place: ContentPlace, mut more: Vec<Change>) -> QueueId {
         let stored = message.stored;
         let id = message.id;
         let content: Vec<u8> = (0..stored).map(|at| (at as u8) ^ (id.0 >> 12) as u8).collect();
+        message.checksum = (place == ContentPlace::File).then(|| checksum([content.as_slice()]));
         if place == ContentPlace::File {
             self.stage(id, content.clone()).expect("a disk with room");
         }
