@@ -169,14 +169,7 @@ fn original(orcpt: &OriginalRecipient, line: &mut String) {
 fn path(mailbox: &Mailbox, params: &Params) -> String {
     // Even where quoting is not wanted, an address must not end its own command.
     let risky = mailbox.local().contains(['<', '>', ' ', '"', '\\']);
-    let local = mailbox.local();
-    // RFC 5321 4.1.2: no dot of a dot-string stands at an end or beside another. Who gave us such an address unquoted may have
-    // to hear it so, hence the parameter.
-    let dots = local.starts_with('.') || local.ends_with('.') || local.contains("..");
-    if params.quote_envelope && dots && !mailbox.domain().is_empty() && mailbox.external().starts_with(local)
-    {
-        format!("\"{local}\"@{}", mailbox.domain())
-    } else if params.quote_envelope || risky || mailbox.domain().is_empty() {
+    if params.quote_envelope || risky || mailbox.domain().is_empty() {
         mailbox.external()
     } else {
         format!("{}@{}", mailbox.local(), mailbox.domain())

@@ -75,6 +75,8 @@ pub(super) struct Recovery {
     /// Segments that a later header says do not count.
     void: BTreeSet<u64>,
     blank: BTreeSet<u64>,
+    /// Segments that may hold ids which no header knows, as the headers that follow were written without having read them.
+    unsurveyed: VecDeque<u64>,
     todo: VecDeque<u64>,
     pub(super) progress: BTreeMap<QueueId, Progress>,
     /// Of contents that have files of their own.
@@ -177,7 +179,7 @@ impl Log {
                 if let Some(reading) = self.fed(reading, octets(result))
                     && self.survey(reading)
                 {
-                    self.numbered();
+                    self.survey_segments();
                 }
             }
             Stage::Measure(reading) => {
@@ -324,15 +326,21 @@ impl Log {
                 self.recovery.todo.push_back(segment);
             }
         }
-        self.begin_survey();
+        let is_unnamed = |segment: &&u64| self.recovery.durable_end(**segment).is_none();
+        self.recovery.unsurveyed = self.recovery.todo.iter().filter(is_unnamed).copied().collect();
+        self.survey_segments();
     }
 
-    /// The last segment that counts may hold ids that no header knows.
-    fn begin_survey(&mut self) {
-        let last = self.recovery.todo.back().and_then(|last| self.recovery.headers.get(last)).copied();
-        if last.is_none_or(|header| self.survey_segment(&header)) {
-            self.numbered();
+    /// Looks for ids until it has to wait for the disk.
+    fn survey_segments(&mut self) {
+        while let Some(segment) = self.recovery.unsurveyed.pop_front() {
+            if let Some(header) = self.recovery.headers.get(&segment).copied()
+                && !self.survey_segment(&header)
+            {
+                return;
+            }
         }
+        self.numbered();
     }
 
     fn numbered(&mut self) {

@@ -286,6 +286,21 @@ fn segments_that_could_not_be_read_at_one_start_are_there_at_the_next() {
 }
 
 #[test]
+fn ids_in_segments_that_one_start_could_not_read_are_known_at_the_next_before_mail_comes() {
+    let mut world = spool();
+    world.next_id = 500;
+    world.commit_sized(3_000, ContentPlace::Inline);
+    world.settle();
+    let highest = world.log.highest;
+    let unread = |_: &World, op: &Op| matches!(op, Op::Read { .. });
+    let (mut next, _) = recover(over(world.disk), unread);
+    next.settle();
+    assert!(next.log.highest < highest, "a clock set back would give such ids again now");
+    let (last, _) = recover(over(next.disk), |_, _| false);
+    assert_eq!(last.numbered, Some(highest));
+}
+
+#[test]
 fn that_the_queue_has_been_read_is_told_with_how_long_it_took() {
     let world = spool();
     let slow = |next: &World, op: &Op| matches!(op, Op::Read { offset: 0, .. }) && next.now.mono.0 == 0;
