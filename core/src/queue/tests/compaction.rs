@@ -219,3 +219,28 @@ fn contents_that_can_not_be_removed_are_tried_again_until_they_are_gone() {
     assert_eq!(world.read(world.log.whereabouts(large[0]).unwrap()).len(), 5000);
     world.reborn(1, params()).check(&world.lives);
 }
+
+#[test]
+fn a_segment_stays_until_it_is_durable_that_nothing_in_it_counts() {
+    let mut world = World::new(5, params());
+    world.settle();
+    let first = world.commit_sized(3_000, ContentPlace::Inline);
+    world.settle();
+    let file = |world: &World, id| world.log.whereabouts(id).map(|place| place.file);
+    let old = file(&world, first);
+    let mut ids = vec![first];
+    while file(&world, ids[ids.len() - 1]) == old {
+        ids.push(world.commit_sized(3_000, ContentPlace::Inline));
+        world.settle();
+    }
+    let old = file(&world, first).expect("it is there");
+    ids.retain(|id| file(&world, *id) == Some(old));
+    ids.iter().for_each(|id| world.remove(*id));
+    while !world.pending.is_empty() {
+        world.complete(0);
+    }
+    assert_eq!(world.log.whereabouts(first), None, "it is removed, and a crash brings it back");
+    assert!(world.disk.inode(old).is_some());
+    world.settle();
+    assert!(world.disk.inode(old).is_none());
+}

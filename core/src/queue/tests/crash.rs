@@ -246,6 +246,43 @@ fn the_driver_is_told_for_how_many_more_a_message_waits() {
     assert_eq!((world.log.missing(world.now), world.pending.len()), (0, 1), "nobody came");
 }
 
+#[test]
+fn nobody_is_held_back_while_there_is_something_to_write_or_nowhere_to_write_it() {
+    let mut held = 0;
+    for seed in 0..40 {
+        let mut world = World::new(seed, params());
+        for _ in 0..400 {
+            world.step();
+            if world.log.missing(world.now) > 0 {
+                held += 1;
+                let writer = &world.log.writer;
+                let segment = writer.current.as_ref().expect("there is one").seal.segment;
+                let is_busy = |op: &Op| matches!(op, Op::Write { file, .. } | Op::Sync(file) if *file == File::Segment(segment));
+                assert!(!world.pending.iter().any(|(_, op)| is_busy(op)), "{seed}: {:?}", world.pending);
+                assert!(writer.again.is_empty() && writer.moves.is_empty(), "{seed}");
+            }
+        }
+    }
+    assert!(held > 50, "{held}");
+}
+
+#[test]
+fn that_mail_is_durable_is_written_down_when_nothing_came_for_a_tenth_of_a_second() {
+    let mut world = World::new(3, params());
+    world.settle();
+    let id = world.commit();
+    while !world.pending.is_empty() {
+        world.complete(0);
+    }
+    assert_eq!(world.lives[&id].answer, Some(Ok(())));
+    for wait in [0, 60, 39] {
+        world.pass(Duration::from_millis(wait));
+        assert_eq!(world.pending.len(), 0);
+    }
+    world.pass(Duration::from_millis(1));
+    assert!(matches!(world.pending[..], [(_, Op::Write { .. })]), "{:?}", world.pending);
+}
+
 /// Octets of each write to a segment until nothing is left to do.
 fn writes(world: &mut World) -> Vec<usize> {
     let mut sizes = Vec::new();

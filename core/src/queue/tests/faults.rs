@@ -110,15 +110,27 @@ fn outcomes_that_could_not_be_written_again_are_written_once_more() {
     // Its sync fails, and so does its write into the next segment.
     world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
     world.pass(Duration::from_millis(50));
-    while !matches!(world.pending.first(), Some((_, Op::Write { offset: 1024.., .. }))) {
+    while !matches!(world.pending[0], (_, Op::Write { offset: 0, .. })) {
         world.complete(0);
     }
     world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    let before = world.troubles.len();
     world.settle();
+    assert_eq!(world.troubles.len(), before + 1, "{:?}", world.troubles);
     assert!(world.lives[&id].settled.contains(&0));
     for seed in 0..20 {
         world.reborn(seed, params()).check(&world.lives);
     }
+}
+
+#[test]
+fn what_waits_behind_a_write_that_fails_is_refused_with_it() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let ids = [world.commit(), world.commit()];
+    world.disk.faults.insert(world.disk.count + 1, Fault::Failed);
+    world.complete(0);
+    assert_eq!(ids.map(|id| world.lives[&id].answer), [Some(Err(Refusal::Broken)); 2]);
 }
 
 #[test]
