@@ -129,7 +129,8 @@ impl Log {
                 match (change, &mut state) {
                     (Change::Commit(message), _) => state = Some(State::new(message)),
                     (change, Some(state)) => state.apply(change),
-                    (_, None) => return Err(damaged()),
+                    // Before its commit, of which recovery takes no notice either. We write no such thing.
+                    (_, None) => {}
                 }
             }
             if job.why == Why::Move && content.is_empty() && header.commit && header.subject == job.id {
