@@ -29,8 +29,9 @@ pub(super) struct Reading {
     end: u64,
     /// The file is shorter than it was made.
     short: bool,
-    /// Ranges that could not be read.
+    /// Ranges of which there were no octets, and those among them that the disk refused to read.
     dark: Vec<(u64, u64)>,
+    refused: Vec<(u64, u64)>,
     wanted: (u64, u64),
     /// The octets of `wanted` so far, where they have to be read in small pieces.
     pieces: Option<Vec<u8>>,
@@ -47,11 +48,17 @@ impl Reading {
             end: SEGMENT_HEADER,
             short: false,
             dark: Vec::new(),
+            refused: Vec::new(),
             wanted: (0, 0),
             pieces: None,
             survey: false,
         }
     }
+}
+
+/// True when one of the ranges has an octet of this one.
+fn touches(ranges: &[(u64, u64)], from: u64, to: u64) -> bool {
+    ranges.iter().any(|(start, end)| *start < to && from < *end)
 }
 
 impl Log {
@@ -108,6 +115,9 @@ impl Log {
         };
         let at = offset + pieces.len() as u64;
         let wanted = FINE.min(length - pieces.len() as u64);
+        if result.is_err() {
+            reading.refused.push((at, at + wanted));
+        }
         let mut octets = result.unwrap_or_default();
         let got = octets.len() as u64;
         if got < wanted {
@@ -187,6 +197,7 @@ impl Log {
         let end = self.index.segments.get(&reading.segment).map_or(0, |segment| segment.end);
         reading.walk = Walk::new(reading.walk.seal(), end, Depth::Frames);
         reading.dark.clear();
+        reading.refused.clear();
         self.fold(reading)
     }
 
@@ -240,8 +251,7 @@ impl Log {
 
     /// Broken octets: damage (true), or the torn end.
     fn judge(&mut self, reading: &mut Reading, from: u64, to: u64, subject: Option<QueueId>) -> bool {
-        let dark = reading.dark.iter().any(|(start, end)| *start < to && from < *end);
-        if from < reading.durable || dark || reading.short {
+        if from < reading.durable || touches(&reading.dark, from, to) || reading.short {
             self.damaged(reading, from, to, subject);
             return true;
         }
@@ -262,6 +272,9 @@ impl Log {
             self.highest = self.highest.max(id);
         }
         let what = format!("octets {from} to {to} of segment {} of the spool", reading.segment);
+        if touches(&reading.refused, from, to) {
+            return self.leave_in_place(reading.segment, subject, &format!("{what} can not be read"));
+        }
         let source = Source { file: File::Segment(reading.segment), offset: from, length: to - from };
         let target = File::Corrupt(reading.segment, from);
         self.recovery.salvages.push_back(Salvage::new(target, subject, what, vec![source]));

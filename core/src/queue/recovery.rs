@@ -10,7 +10,7 @@
 
 use super::contents::Checking;
 use super::fold::Progress;
-use super::frame::{SEGMENT_HEADER, SegmentHeader};
+use super::frame::{SECTOR, SEGMENT_HEADER, SegmentHeader};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
@@ -74,7 +74,8 @@ pub(super) struct Recovery {
     ends: BTreeMap<u64, u64>,
     /// Segments that a later header says do not count.
     void: BTreeSet<u64>,
-    blank: BTreeSet<u64>,
+    /// Segments whose header is zeros, and whether something lies behind it.
+    blank: BTreeMap<u64, bool>,
     /// Segments that may hold ids which no header knows, as the headers that follow were written without having read them.
     unsurveyed: VecDeque<u64>,
     todo: VecDeque<u64>,
@@ -107,6 +108,16 @@ impl Recovery {
     /// The durable end of a segment, if a later one names it.
     pub(super) fn durable_end(&self, segment: u64) -> Option<u64> {
         self.ends.get(&segment).copied().filter(|end| *end != UNKNOWN_END)
+    }
+
+    /// True when mail was in a segment whose header is zeros: a later one names an end in it, or, where nobody knows its end, something is
+    /// there.
+    fn has_lost_header(&self, segment: u64, is_written: bool, last: u64) -> bool {
+        let is_used = match self.durable_end(segment) {
+            Some(end) => end > 0,
+            None => is_written && segment < last,
+        };
+        is_used && !self.void.contains(&segment)
     }
 
     /// Takes down what headers say of other segments: once, since there may be thousands.
@@ -252,7 +263,7 @@ impl Log {
             Some(segment) => {
                 self.recovery.stage = Stage::Header(segment);
                 let file = File::Segment(segment);
-                self.start(Purpose::Recover, Op::Read { file, offset: 0, length: SEGMENT_HEADER });
+                self.start(Purpose::Recover, Op::Read { file, offset: 0, length: SEGMENT_HEADER + SECTOR });
             }
             None => self.headers_read(),
         }
@@ -261,8 +272,8 @@ impl Log {
     fn header_read(&mut self, segment: u64, result: Result<Vec<u8>, DiskError>) {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
         match result {
-            Ok(octets) if octets.iter().all(|octet| *octet == 0) => {
-                self.recovery.blank.insert(segment);
+            Ok(octets) if octets.iter().take(SEGMENT_HEADER as usize).all(|octet| *octet == 0) => {
+                self.recovery.blank.insert(segment, octets.iter().any(|octet| *octet != 0));
             }
             Ok(octets) => match SegmentHeader::parse(&octets, segment) {
                 Some((header, both)) => {
@@ -275,15 +286,26 @@ impl Log {
                 }
                 None => self.lose_segment(segment, size, "its header is damaged"),
             },
-            Err(error) => self.lose_segment(segment, size, words(&error)),
+            Err(error) => {
+                self.add_lost_segment(segment, size);
+                let fault = format!(
+                    "segment {segment} of the spool, {size} octets, with all messages in it, can not be read: {}",
+                    words(&error)
+                );
+                self.leave_in_place(segment, None, &fault);
+            }
         }
         self.next_header();
     }
 
-    /// A segment of which nothing can be read without its header.
-    fn lose_segment(&mut self, segment: u64, size: u64, why: &str) {
+    fn add_lost_segment(&mut self, segment: u64, size: u64) {
         let entry = Segment { size, end: size, salt: 0, commits: 0, pinned: false };
         self.index.add_segment(segment, entry);
+    }
+
+    /// A segment of which nothing can be read without its header.
+    fn lose_segment(&mut self, segment: u64, size: u64, why: &str) {
+        self.add_lost_segment(segment, size);
         self.recovery.salvages.push_back(Salvage::new(
             File::Corrupt(segment, 0),
             None,
@@ -301,9 +323,9 @@ impl Log {
         }
         let blank = std::mem::take(&mut self.recovery.blank);
         let segment_size = self.params.segment_size();
-        for segment in blank {
+        for (segment, is_written) in blank {
             let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-            if self.recovery.durable_end(segment) > Some(0) && !self.recovery.void.contains(&segment) {
+            if self.recovery.has_lost_header(segment, is_written, last) {
                 self.lose_segment(segment, size, "its header has been overwritten with zeros");
             } else if segment > last && size == segment_size {
                 // Made ahead of need and never used; its name is made durable before mail is taken.
@@ -378,7 +400,9 @@ impl Log {
         self.recovery.stage = Stage::Done;
         self.keep_unread_segments();
         let contents = std::mem::take(&mut self.recovery.contents);
-        for id in contents.into_keys() {
+        // What stays where it is may be the record of any of them.
+        let all_is_read = !self.index.segments.values().any(|segment| segment.pinned);
+        for id in contents.into_keys().filter(|_| all_is_read) {
             if self.index.get(id).is_none() {
                 self.unlink(File::Content(id));
             }

@@ -1,7 +1,8 @@
 //! Setting damage aside: a copy of the broken octets in `corrupt/`, for a person, and a loud line in the log.
 //!
-//! A copy is made once; at the next start it is there and is not made again. What can not be copied stays where it is: its
-//! segment is never given up, its content file never removed.
+//! A copy is made once; at the next start it is there and is not made again. What can not be read or copied stays where it is, and so does every
+//! content that no record names: a later start may read it. Until then no space behind it is given back, since what lies there may
+//! be about mail in it. A copy that could not be made to its end is shorter than what it is of, and counts for nothing.
 //!
 //! A content file that no record names is left over from an aborted message, as a rule, and removed. Where records are damaged or cut off, it may be all
 //! that is left of one that was accepted: it is set aside, too.
@@ -44,7 +45,6 @@ pub(super) struct Salvage {
     sources: Vec<Source>,
     step: Step,
     done: u64,
-    unreadable: bool,
 }
 
 impl Salvage {
@@ -54,7 +54,7 @@ impl Salvage {
         what: String,
         sources: Vec<Source>,
     ) -> Self {
-        Self { target, subject, what, sources, step: Step::Create, done: 0, unreadable: false }
+        Self { target, subject, what, sources, step: Step::Create, done: 0 }
     }
 
     fn length(&self) -> u64 {
@@ -156,10 +156,7 @@ impl Log {
                 octets.resize(length as usize, 0);
                 octets
             }
-            (Step::Read(length), _) => {
-                salvage.unreadable = true;
-                vec![0; length as usize]
-            }
+            (Step::Read(_), _) => return self.salvage_failed(salvage, "parts of it can not be read"),
             (_, Err(error)) => return self.salvage_failed(salvage, words(&error)),
             (_, Ok(_)) => Vec::new(),
         };
@@ -183,35 +180,43 @@ impl Log {
             }
             (Step::Create | Step::Write(_), None) => Step::Sync,
             (Step::Sync, _) => Step::Name,
-            (Step::Name, _) => return self.salvaged(salvage),
+            (Step::Name, _) => return self.next_salvage(),
         };
         let op = salvage.op();
         self.recovery.salvage = Some(salvage);
         self.start(Purpose::Recover, op);
     }
 
-    fn salvaged(&mut self, salvage: Salvage) {
-        if salvage.unreadable {
-            return self.salvage_failed(salvage, "parts of it can not be read");
-        }
-        self.next_salvage();
-    }
-
     fn salvage_failed(&mut self, salvage: Salvage, why: &str) {
-        let text = format!("{} could not be set aside: {why}: it stays where it is", salvage.what);
-        self.trouble(salvage.subject, text);
         for source in salvage.sources {
             match source.file {
                 File::Segment(segment) => {
-                    if let Some(entry) = self.index.segments.get_mut(&segment) {
-                        entry.pinned = true;
-                    }
+                    let fault = format!("{} could not be set aside: {why}", salvage.what);
+                    self.leave_in_place(segment, salvage.subject, &fault);
                 }
                 // Out of the list of contents, so that it is not taken for an orphan.
-                File::Content(id) => _ = self.recovery.contents.remove(&id),
+                File::Content(id) => {
+                    self.recovery.contents.remove(&id);
+                    let text =
+                        format!("{} could not be set aside: {why}: it stays where it is", salvage.what);
+                    self.trouble(salvage.subject, text);
+                }
                 File::Corrupt(..) | File::Orphan(_) => {}
             }
         }
         self.next_salvage();
+    }
+
+    /// Nothing of this segment is removed by this start or while it runs.
+    pub(super) fn leave_in_place(&mut self, segment: u64, subject: Option<QueueId>, fault: &str) {
+        if let Some(entry) = self.index.segments.get_mut(&segment) {
+            entry.pinned = true;
+        }
+        let path = File::Segment(segment).path();
+        let text = format!(
+            "{fault}: it stays where it is, and the spool gives no space behind it back; start again when the \
+             disk is mended; where it never will be, put a copy of {path} in its place that has zeros for what can not be read (ddrescue makes one)"
+        );
+        self.trouble(subject, text);
     }
 }

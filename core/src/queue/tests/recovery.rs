@@ -123,7 +123,11 @@ fn what_can_not_be_read_is_damage_though_nobody_says_that_it_was_durable() {
         let (disk, _) = killed();
         let (next, _) = recover(over(disk), reads_small(dark..dark + 1));
         assert!(next.recovered.is_empty());
-        assert!(next.troubles.iter().any(|text| text.contains("is damaged")), "{:?}", next.troubles);
+        assert!(
+            next.troubles.iter().any(|text| text.contains("can not be read: it stays")),
+            "{:?}",
+            next.troubles
+        );
     }
 }
 
@@ -162,7 +166,7 @@ fn a_torn_end_behind_octets_that_can_not_be_read_is_no_damage() {
     let (mut disk, file, at) = killed_later();
     disk.spoil(file, |octets| octets[at[1] as usize + 1_000..].fill(0));
     let (next, _) = recover(over(disk), reads_small(5_000..5_001));
-    let damaged = next.troubles.iter().filter(|text| text.contains("is damaged")).count();
+    let damaged = next.troubles.iter().filter(|text| text.contains("can not be read: it stays")).count();
     assert_eq!((next.recovered.len(), damaged), (0, 1), "{:?}", next.troubles);
     assert!(next.notes.iter().any(|text| text.contains("not written to its end")), "{:?}", next.notes);
 }
@@ -246,47 +250,90 @@ fn a_file_that_is_shorter_than_it_was_made_or_than_it_was_when_it_was_listed_is_
 
 #[test]
 fn all_reads_of_one_start_wait_for_fifteen_seconds_at_most() {
-    let world = spool();
+    let mut world = spool();
+    while world.log.index.segments.len() < 6 {
+        world.commit_sized(2_000, ContentPlace::Inline);
+        world.settle();
+    }
     let (next, pauses) = recover(over(world.disk.clone()), |_, op| matches!(op, Op::Read { .. }));
     assert_eq!(pauses, vec![Duration::from_millis(500); 30]);
     assert!(next.recovered.is_empty() && !next.troubles.is_empty());
 }
 
-/// What a start makes of a spool of several segments when such reads fail, and the next one, when all can be read again.
-fn unread_once(fails: impl Fn(&Op) -> bool) -> (usize, World) {
+/// How many messages each of so many starts finds in a spool of several segments when such reads fail; the next one, when all can be read
+/// again, finds all, with their contents.
+fn unread(starts: usize, fails: impl Fn(&Op) -> bool) -> Vec<usize> {
     let mut world = spool();
-    for _ in 0..20 {
-        world.commit_sized(2_000, ContentPlace::Inline);
+    for number in 0..20 {
+        let place = if number % 5 == 0 { ContentPlace::File } else { ContentPlace::Inline };
+        world.commit_sized(2_000, place);
         world.settle();
     }
-    let (mut next, _) = recover(over(world.disk.clone()), |_, op| fails(op));
-    let found = next.recovered.len();
-    next.settle();
-    next.next_id = 1_000;
-    let late = next.commit();
-    next.settle();
-    assert_eq!(next.lives[&late].answer, Some(Ok(())));
-    let (mut last, _) = recover(over(next.disk), |_, _| false);
-    last.settle();
-    assert_eq!(last.recovered.len(), world.lives.len() + 1, "{:?}", last.troubles);
-    assert_eq!(last.troubles, Vec::<String>::new());
-    let lives = next.lives.clone();
-    for id in world.lives.keys().chain(lives.keys()) {
-        assert!(last.load(*id).is_some());
+    let mut found = Vec::new();
+    let mut late = Vec::new();
+    let mut disk = world.disk.clone();
+    for start in 0..starts {
+        let (mut next, _) = recover(over(disk), |_, op| fails(op));
+        found.push(next.recovered.len());
+        next.settle();
+        next.next_id = 1_000 + start as u64;
+        late.push(next.commit());
+        next.settle();
+        assert_eq!(next.lives[&late[start]].answer, Some(Ok(())));
+        next.pass(Duration::from_secs(3600));
+        next.settle();
+        disk = next.disk;
     }
-    (found, last)
+    let (mut last, _) = recover(over(disk), |_, _| false);
+    last.settle();
+    assert_eq!(last.recovered.len(), world.lives.len() + starts, "{:?}", last.troubles);
+    assert_eq!(last.troubles, Vec::<String>::new());
+    for id in world.lives.keys().chain(&late) {
+        let place = last.log.whereabouts(*id).expect("it is there");
+        assert!(last.load(*id).is_some());
+        assert!(world.lives.get(id).is_none_or(|life| last.read(place) == life.content));
+    }
+    found
 }
 
 #[test]
 fn segments_that_could_not_be_read_at_one_start_are_there_at_the_next() {
-    let (found, _) = unread_once(|op| matches!(op, Op::Read { .. }));
-    assert_eq!(found, 0);
+    assert_eq!(unread(1, |op| matches!(op, Op::Read { .. })), [0]);
     for segment in 1..=4 {
-        let (found, _) = unread_once(
-            |op| matches!(op, Op::Read { file: File::Segment(number), .. } if *number == segment),
-        );
-        assert!((1..23).contains(&found), "{segment}: {found}");
+        let is_of_it = |file: &File| matches!(file, File::Segment(number) if *number == segment);
+        let found = unread(1, |op| matches!(op, Op::Read { file, .. } if is_of_it(file)));
+        assert!((1..23).contains(&found[0]), "{segment}: {found:?}");
     }
+}
+
+#[test]
+fn segments_that_several_starts_could_not_read_are_there_when_one_can() {
+    assert_eq!(unread(3, |op| matches!(op, Op::Read { .. })), [0, 0, 0]);
+    for segment in 1..=4 {
+        let is_of_it = |file: &File| matches!(file, File::Segment(number) if *number == segment);
+        let found = unread(3, |op| matches!(op, Op::Read { file, .. } if is_of_it(file)));
+        assert!(found.iter().enumerate().all(|(start, found)| (1..23 + start).contains(found)), "{found:?}");
+        // Its header can be read, and one small piece behind it can not.
+        let fails = |offset: u64, length: u64| offset > 0 && (offset..offset + length).contains(&3_000);
+        unread(
+            3,
+            |op| matches!(op, Op::Read { file, offset, length } if is_of_it(file) && fails(*offset, *length)),
+        );
+    }
+}
+
+#[test]
+fn a_segment_that_could_not_be_read_and_has_lost_its_header_is_set_aside() {
+    let mut world = spool();
+    world.commit_sized(2_000, ContentPlace::Inline);
+    world.settle();
+    let (mut next, _) = recover(over(world.disk.clone()), |_, op| matches!(op, Op::Read { .. }));
+    next.settle();
+    let mut disk = next.disk;
+    disk.spoil(used(&world), |octets| octets[..1024].fill(0));
+    let (last, _) = recover(over(disk), |_, _| false);
+    assert!(last.troubles[0].contains("overwritten with zeros"), "{:?}", last.troubles);
+    assert_eq!(last.troubles.len(), 1, "what was made ahead of need is no mail: {:?}", last.troubles);
 }
 
 #[test]
