@@ -6,6 +6,7 @@
 //! the submitter, as the kernel says.
 
 use postrider_core::mail::{Notify, OriginalRecipient};
+use postrider_core::time::{Duration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -16,6 +17,8 @@ use std::path::{Path, PathBuf};
 pub const DIRECTORY: &str = "maildrop";
 /// Octets of the first line, which come on top of the message: a few thousand recipients.
 pub const HEADER_MAX: u64 = 4 << 20;
+/// A message is written in less: who still writes after that is told that it was not left.
+const UNFINISHED_MAX: Duration = Duration::from_secs(86_400);
 /// Octets of a seal: 16 digits of the length, a space, 8 of the CRC-32 (all hexadecimal), and the end of the line.
 const SEAL: usize = 26;
 
@@ -154,6 +157,23 @@ pub fn list(spool: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Removes what a command that was killed has left unfinished, a day after.
+///
+/// # Errors
+/// As the system says, of the directory; a file that can not be removed stays.
+pub fn remove_unfinished(spool: &Path, now: Timestamp) -> io::Result<()> {
+    for entry in fs::read_dir(spool.join(DIRECTORY))? {
+        let entry = entry?;
+        let is_old = |data: &fs::Metadata| Timestamp::from_seconds(data.mtime()).after(UNFINISHED_MAX) < now;
+        if entry.file_name().to_string_lossy().starts_with("tmp.")
+            && entry.metadata().as_ref().is_ok_and(is_old)
+        {
+            _ = fs::remove_file(entry.path());
+        }
+    }
+    Ok(())
+}
+
 /// Puts a file that is no message out of the way, where a person finds it.
 ///
 /// # Errors
@@ -289,5 +309,20 @@ mod tests {
         let link = spool.path().join(DIRECTORY).join("new.1");
         std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link");
         assert!(open(&link, u64::MAX).is_err());
+    }
+
+    #[test]
+    fn what_was_left_unfinished_goes_after_a_day_and_nothing_else_does() {
+        let spool = spool();
+        leave(spool.path(), &Header::default(), b"a message").expect("room");
+        let unfinished = spool.path().join(DIRECTORY).join("tmp.0");
+        fs::write(&unfinished, b"half of").expect("room");
+        let now = crate::env::wall_clock();
+        for (later, is_there) in [(0, true), (23, true), (25, false)] {
+            remove_unfinished(spool.path(), now.after(Duration::from_secs(later * 3_600)))
+                .expect("a maildrop");
+            assert_eq!(unfinished.exists(), is_there, "after {later} hours");
+        }
+        assert_eq!(list(spool.path()).expect("a maildrop").len(), 1);
     }
 }

@@ -62,6 +62,8 @@ async fn run<E: Environment>(
         };
         match maildrop::list(&spool) {
             Ok(waiting) => {
+                // Who can not look finds out at the next line but one.
+                _ = maildrop::remove_unfinished(&spool, crate::env::wall_clock());
                 done.forget_all_but(&waiting);
                 take_all(waiting, &draining, take).await;
             }

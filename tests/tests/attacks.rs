@@ -382,6 +382,7 @@ const SHOWN: &[Row] = &[
             "tests/tests/kills.rs::a_kill_at_each_call_of_a_recovery_loses_nothing",
             "tests/tests/failing_starts.rs::a_hangup_or_an_end_while_mail_is_moved_is_obeyed_and_loses_nothing",
             "tests/tests/kills.rs::a_kill_of_who_delivers_at_each_of_its_calls_loses_nothing",
+            "tests/tests/faults/main.rs::a_kill_of_sendmail_at_each_of_its_calls_leaves_a_whole_message_or_none",
             "tests/tests/mailbox_rights.rs::a_daemon_whose_helper_has_ended_stops_and_says_so",
             "tests/tests/crash.rs::what_was_accepted_survives_every_kill",
             "tests/tests/kills.rs::a_stop_at_each_call_costs_nobody_a_session_and_loses_nothing",

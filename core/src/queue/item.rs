@@ -92,7 +92,16 @@ impl Kind {
 
 /// What is wrong with an append, if anything: what recovery could not read is not written.
 pub(super) fn fault(item: &Item) -> Option<&'static str> {
-    let mut commits = item.changes.iter().filter_map(|change| match change {
+    if item.changes.is_empty() {
+        return Some("an append changes nothing");
+    }
+    misfit(&item.changes, item.length)
+        .or_else(|| (round_up(item.size(), SECTOR) > FRAME_MAX).then_some("an append is too large"))
+}
+
+/// Why changes and a content of so many octets can not be in one frame, if they can not.
+pub(super) fn misfit(changes: &[Change], length: u64) -> Option<&'static str> {
+    let mut commits = changes.iter().filter_map(|change| match change {
         Change::Commit(message) => Some(message),
         _ => None,
     });
@@ -105,13 +114,7 @@ pub(super) fn fault(item: &Item) -> Option<&'static str> {
         (Some(_), None) => return Some("pieces lie outside the stored content"),
         (Some(_), Some(_)) => return Some("an append commits two messages"),
     };
-    if item.changes.is_empty() {
-        return Some("an append changes nothing");
-    }
-    if stored != item.length {
-        return Some("the content is not as long as its message says");
-    }
-    (round_up(item.size(), SECTOR) > FRAME_MAX).then_some("an append is too large")
+    (stored != length).then_some("the content is not as long as its message says")
 }
 
 #[cfg(test)]

@@ -94,6 +94,11 @@ pub const TABLE: &[Row] = &[
         "corrupt: set aside for a person, loudly",
     ),
     row(
+        "a commit that the disk refuses to read",
+        "250",
+        "stays, loudly; incoming at the first start that can read it",
+    ),
+    row(
         "a damaged outcome or removal",
         "-",
         "as before it, loudly; those recipients are tried again (duplicate)",

@@ -5,6 +5,7 @@
 use super::fold::Progress;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
 use super::index::{Place, Segment};
+use super::item::misfit;
 use super::log::{Log, PROGRAM, Purpose};
 use super::record::parse_batch;
 use super::recovery::Stage;
@@ -212,7 +213,11 @@ impl Log {
                 }
                 Step::Frame { at, header, octets } => {
                     let total = u64::from(header.total);
-                    let changes = header.changes_of(&octets).and_then(|changes| parse_batch(changes).ok());
+                    // The checksums fit. What could not be appended is still no batch of ours: nobody reads petabytes because it says so.
+                    let changes = header
+                        .changes_of(&octets)
+                        .and_then(|changes| parse_batch(changes).ok())
+                        .filter(|changes| misfit(changes, u64::from(header.content)).is_none());
                     match changes {
                         Some(changes) => {
                             let place = Place::new(reading.segment, at, header.total);

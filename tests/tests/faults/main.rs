@@ -6,15 +6,19 @@
 mod leftovers;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use postrider_tests::daemon::{Daemon, owner};
 use postrider_tests::faults::{Action, Faults, Kind};
 use postrider_tests::server::Server;
 use postrider_tests::{binary, wait_for};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 /// More calls of one kind than three messages need.
 const CALLS_MAX: u64 = 80;
@@ -412,6 +416,57 @@ fn each_call_of_sendmail_fails_in_its_turn_and_its_exit_status_is_true() {
     scene.compare();
 }
 
+/// Who is killed before it has said 0 has left its message or not: never half of it, and nothing that stays.
+#[test]
+fn a_kill_of_sendmail_at_each_of_its_calls_leaves_a_whole_message_or_none() {
+    let mut scene = Scene::new("kill-sendmail", "");
+    let maildrop = scene.daemon.path().join("spool/postrider/maildrop");
+    scene.faults.below(&maildrop);
+    scene.daemon.kill();
+    let mut killed = BTreeSet::new();
+    for kind in [Kind::Open, Kind::Write, Kind::Sync, Kind::Rename] {
+        for at in 1.. {
+            assert!(at < CALLS_MAX, "{kind:?}: {at}");
+            scene.faults.arm(kind, at, 1, Action::Signal(Signal::SIGKILL));
+            let name = format!("{kind:?}.{at}").to_lowercase();
+            let status = sendmail_ends(&scene, &name);
+            let has_fired = scene.faults.fired(kind) > 0;
+            scene.faults.disarm(kind);
+            if !has_fired {
+                assert!(at > 1 && status.success(), "{kind:?}: {status}");
+                scene.answers.insert(name, true);
+                break;
+            }
+            assert_eq!(status.signal(), Some(Signal::SIGKILL as i32), "{kind:?} at {at}: {status}");
+            killed.insert(name);
+        }
+    }
+    let files =
+        || std::fs::read_dir(&maildrop).expect("the spool").map(|entry| entry.expect("a file").path());
+    let is_unfinished =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"tmp."));
+    let unfinished: Vec<PathBuf> = files().filter(is_unfinished).collect();
+    let left = files().count() - unfinished.len();
+    assert!(unfinished.len() > 3 && left > scene.answers.len(), "{unfinished:?}, {left}, {killed:?}");
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 86_400);
+    for path in unfinished {
+        let file = File::options().write(true).open(path).expect("we are root");
+        file.set_modified(long_ago).expect("we are root");
+    }
+    scene.daemon.run();
+    let taken = scene.server.wait(left);
+    scene.daemon.flush_until_the_queue_is_empty();
+    wait_for("an empty maildrop", || (files().count() == 0).then_some(()));
+    assert_eq!(scene.server.count(), left, "each once");
+    for message in taken {
+        assert!(message.content.ends_with(b"\nA line of this message.\r\n"), "{}", message.mail);
+        let end = b"A line of this message.\r\n";
+        let lines = message.content.windows(end.len()).filter(|window| window == end).count();
+        assert_eq!(lines, 3_000, "{}", message.mail);
+    }
+    println!("{} kills of sendmail, {left} messages", killed.len());
+}
+
 /// Lets each call of sendmail meet the error once.
 fn sweep_sendmail(scene: &mut Scene, kind: Kind, errno: Errno, maildrop: &Path) {
     let mut refused = 0;
@@ -438,6 +493,13 @@ fn sweep_sendmail(scene: &mut Scene, kind: Kind, errno: Errno, maildrop: &Path) 
 
 /// Whether sendmail says that it has taken a message.
 fn sendmail(scene: &Scene, name: &str) -> bool {
+    let status = sendmail_ends(scene, name).code();
+    assert!(matches!(status, Some(0 | TEMPORARY)), "{name}: {status:?}");
+    status == Some(0)
+}
+
+/// How sendmail ends that is given a message of 3,000 lines.
+fn sendmail_ends(scene: &Scene, name: &str) -> ExitStatus {
     let mut child = Command::new(binary("postrider"))
         .args(["sendmail", "-f", &format!("{name}@origin.test"), "-C"])
         .arg(scene.daemon.config())
@@ -450,7 +512,5 @@ fn sendmail(scene: &Scene, name: &str) -> bool {
     let text = format!("Subject: {name}\n\n{}", "A line of this message.\n".repeat(3_000));
     // A sendmail that has failed reads no more.
     _ = child.stdin.take().expect("a pipe").write_all(text.as_bytes());
-    let status = child.wait().expect("it is ours").code();
-    assert!(matches!(status, Some(0 | TEMPORARY)), "{name}: {status:?}");
-    status == Some(0)
+    child.wait().expect("it is ours")
 }
