@@ -197,6 +197,11 @@ impl Log {
         }
         let end = self.index.segments.get(&reading.segment).map_or(0, |segment| segment.end);
         reading.walk = Walk::new(reading.walk.seal(), end, Depth::Frames);
+        if !reading.refused.is_empty() {
+            // What says how far it was durable may be there: what now looks like a torn end may be none.
+            let fault = format!("all of segment {} of the spool can not be read", reading.segment);
+            self.leave_in_place(reading.segment, None, &fault);
+        }
         reading.dark.clear();
         reading.refused.clear();
         self.fold(reading)
@@ -236,7 +241,10 @@ impl Log {
                 // Never written. But where a frame follows, the frames that are missing here were lost, and it counts as little as they do: if it
                 // did, the next start would find this gap before a durable frame, and call it damage.
                 Step::Gap { blank: true, from, to }
-                    if from >= reading.durable && !reading.short && to == reading.walk.end() => {}
+                    if from >= reading.durable
+                        && !reading.short
+                        && to == reading.walk.end()
+                        && !touches(&reading.refused, from, to) => {}
                 Step::Gap { from, to, .. } => {
                     if !self.judge(&mut reading, from, to, None) {
                         break;

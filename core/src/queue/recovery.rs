@@ -10,7 +10,7 @@
 
 use super::contents::Checking;
 use super::fold::Progress;
-use super::frame::{SECTOR, SEGMENT_HEADER, SegmentHeader};
+use super::frame::{SEGMENT_HEADER, SegmentHeader};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
@@ -32,6 +32,9 @@ const TRIES_MAX: u32 = 6;
 /// Between two of them.
 const READ_AGAIN: Duration = Duration::from_millis(500);
 
+/// Octets that are looked at at once for anything but zeros.
+const LOOK: u64 = 1024 * 1024;
+
 /// Stands for the durable end of a segment in the header of the next one, where nobody knows it.
 const UNKNOWN_END: u64 = u64::MAX;
 
@@ -42,6 +45,8 @@ pub(super) enum Stage {
     Idle,
     Listing,
     Header(u64),
+    /// Looking for anything from here on in a segment whose header is zeros.
+    Blank(u64, u64),
     /// Looking for the ids in the last segment.
     Survey(Reading),
     /// Looking for what frames say of their own segment.
@@ -74,8 +79,10 @@ pub(super) struct Recovery {
     ends: BTreeMap<u64, u64>,
     /// Segments that a later header says do not count.
     void: BTreeSet<u64>,
-    /// Segments whose header is zeros, and whether something lies behind it.
-    blank: BTreeMap<u64, bool>,
+    /// Segments whose header is zeros.
+    blank: BTreeSet<u64>,
+    /// The highest segment that was used, whether it can be read or not.
+    last_used: u64,
     /// Segments that may hold ids which no header knows, as the headers that follow were written without having read them.
     unsurveyed: VecDeque<u64>,
     todo: VecDeque<u64>,
@@ -108,16 +115,6 @@ impl Recovery {
     /// The durable end of a segment, if a later one names it.
     pub(super) fn durable_end(&self, segment: u64) -> Option<u64> {
         self.ends.get(&segment).copied().filter(|end| *end != UNKNOWN_END)
-    }
-
-    /// True when mail was in a segment whose header is zeros: a later one names an end in it, or, where nobody knows its end, something is
-    /// there.
-    fn has_lost_header(&self, segment: u64, is_written: bool, last: u64) -> bool {
-        let is_used = match self.durable_end(segment) {
-            Some(end) => end > 0,
-            None => is_written && segment < last,
-        };
-        is_used && !self.void.contains(&segment)
     }
 
     /// Takes down what headers say of other segments: once, since there may be thousands.
@@ -186,6 +183,7 @@ impl Log {
         match std::mem::take(&mut self.recovery.stage) {
             Stage::Listing => self.listed(result),
             Stage::Header(segment) => self.header_read(segment, octets(result)),
+            Stage::Blank(segment, at) => self.looked_behind(segment, at, octets(result)),
             Stage::Survey(reading) => {
                 if let Some(reading) = self.fed(reading, octets(result))
                     && self.survey(reading)
@@ -263,7 +261,7 @@ impl Log {
             Some(segment) => {
                 self.recovery.stage = Stage::Header(segment);
                 let file = File::Segment(segment);
-                self.start(Purpose::Recover, Op::Read { file, offset: 0, length: SEGMENT_HEADER + SECTOR });
+                self.start(Purpose::Recover, Op::Read { file, offset: 0, length: SEGMENT_HEADER });
             }
             None => self.headers_read(),
         }
@@ -272,9 +270,7 @@ impl Log {
     fn header_read(&mut self, segment: u64, result: Result<Vec<u8>, DiskError>) {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
         match result {
-            Ok(octets) if octets.iter().take(SEGMENT_HEADER as usize).all(|octet| *octet == 0) => {
-                self.recovery.blank.insert(segment, octets.iter().any(|octet| *octet != 0));
-            }
+            Ok(octets) if octets.iter().all(|octet| *octet == 0) => _ = self.recovery.blank.insert(segment),
             Ok(octets) => match SegmentHeader::parse(&octets, segment) {
                 Some((header, both)) => {
                     if !both {
@@ -286,16 +282,18 @@ impl Log {
                 }
                 None => self.lose_segment(segment, size, "its header is damaged"),
             },
-            Err(error) => {
-                self.add_lost_segment(segment, size);
-                let fault = format!(
-                    "segment {segment} of the spool, {size} octets, with all messages in it, can not be read: {}",
-                    words(&error)
-                );
-                self.leave_in_place(segment, None, &fault);
-            }
+            Err(error) => self.leave_whole_segment(segment, size, &error),
         }
         self.next_header();
+    }
+
+    fn leave_whole_segment(&mut self, segment: u64, size: u64, error: &DiskError) {
+        self.add_lost_segment(segment, size);
+        let fault = format!(
+            "segment {segment} of the spool, {size} octets, with all messages in it, can not be read: {}",
+            words(error)
+        );
+        self.leave_in_place(segment, None, &fault);
     }
 
     fn add_lost_segment(&mut self, segment: u64, size: u64) {
@@ -316,30 +314,74 @@ impl Log {
 
     fn headers_read(&mut self) {
         self.recovery.compare_headers();
-        let last = self.recovery.headers.keys().next_back().copied().unwrap_or(0);
         for header in self.recovery.headers.values() {
             self.epoch = self.epoch.max(header.epoch);
             self.highest = self.highest.max(header.highest);
         }
-        let blank = std::mem::take(&mut self.recovery.blank);
-        let segment_size = self.params.segment_size();
-        for (segment, is_written) in blank {
+        let (read, lost) = (self.recovery.headers.keys().next_back(), self.index.segments.keys().next_back());
+        self.recovery.last_used = read.max(lost).copied().unwrap_or(0);
+        self.next_blank();
+    }
+
+    /// A segment whose header is zeros was made ahead of need, or has lost its header: then a later one names an end in it, or, where nobody
+    /// knows its end, something is there.
+    fn next_blank(&mut self) {
+        while let Some(segment) = self.recovery.blank.pop_first() {
             let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-            if self.recovery.has_lost_header(segment, is_written, last) {
-                self.lose_segment(segment, size, "its header has been overwritten with zeros");
-            } else if segment > last && size == segment_size {
-                // Made ahead of need and never used; its name is made durable before mail is taken.
-                self.spares.ready.push_back((segment, size));
-            } else {
-                if size < SEGMENT_HEADER {
-                    let text = format!(
-                        "segment {segment} of the spool is cut off before its first frame: it is removed"
-                    );
-                    self.event(Event::Warning { program: PROGRAM, id: None, text });
+            let is_void = self.recovery.void.contains(&segment);
+            match self.recovery.durable_end(segment).filter(|_| !is_void) {
+                Some(end) if end > 0 => self.lose_header(segment, size),
+                None if !is_void && segment < self.recovery.last_used && size > SEGMENT_HEADER => {
+                    return self.look_behind(segment, size, SEGMENT_HEADER);
                 }
-                self.unlink(File::Segment(segment));
+                _ => self.sort_blank(segment, size),
             }
         }
+        self.choose_segments();
+    }
+
+    fn lose_header(&mut self, segment: u64, size: u64) {
+        self.lose_segment(segment, size, "its header has been overwritten with zeros");
+    }
+
+    fn look_behind(&mut self, segment: u64, size: u64, at: u64) {
+        self.recovery.stage = Stage::Blank(segment, at);
+        let length = LOOK.min(size - at);
+        self.start(Purpose::Recover, Op::Read { file: File::Segment(segment), offset: at, length });
+    }
+
+    fn looked_behind(&mut self, segment: u64, at: u64, result: Result<Vec<u8>, DiskError>) {
+        let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
+        match result {
+            Err(error) => self.leave_whole_segment(segment, size, &error),
+            Ok(octets) if octets.iter().any(|octet| *octet != 0) => self.lose_header(segment, size),
+            Ok(octets) => {
+                let next = at + octets.len() as u64;
+                if next > at && next < size {
+                    return self.look_behind(segment, size, next);
+                }
+                self.sort_blank(segment, size);
+            }
+        }
+        self.next_blank();
+    }
+
+    /// Nothing is in it. One with a number below one that was used is no spare: the next start would take what was in that for void.
+    fn sort_blank(&mut self, segment: u64, size: u64) {
+        if segment > self.recovery.last_used && size == self.params.segment_size() {
+            // Made ahead of need and never used; its name is made durable before mail is taken.
+            self.spares.ready.push_back((segment, size));
+            return;
+        }
+        if size < SEGMENT_HEADER {
+            let text =
+                format!("segment {segment} of the spool is cut off before its first frame: it is removed");
+            self.event(Event::Warning { program: PROGRAM, id: None, text });
+        }
+        self.unlink(File::Segment(segment));
+    }
+
+    fn choose_segments(&mut self) {
         let used: Vec<u64> = self.recovery.headers.keys().copied().collect();
         for segment in used {
             if self.recovery.void.contains(&segment) {
@@ -387,10 +429,11 @@ impl Log {
     }
 
     /// A segment that could be neither read nor set aside stays, also behind all that could be read: if the fresh one did not call it its
-    /// predecessor, the next start would take it for one whose mail was refused, and remove it.
+    /// predecessor, the next start would take it for one whose mail was refused, and remove it. And if it is the last one, what could be read
+    /// of it does not tell where it ends.
     fn keep_unread_segments(&mut self) {
         let kept = self.index.segments.iter().rev().find(|(_, segment)| segment.pinned);
-        if let Some((number, _)) = kept.filter(|(number, _)| **number > self.spares.previous.0) {
+        if let Some((number, _)) = kept.filter(|(number, _)| **number >= self.spares.previous.0) {
             self.spares.previous = (*number, UNKNOWN_END);
         }
     }

@@ -45,6 +45,8 @@ pub(super) struct Salvage {
     sources: Vec<Source>,
     step: Step,
     done: u64,
+    /// All but the last octet is durable.
+    nearly: bool,
 }
 
 impl Salvage {
@@ -54,21 +56,22 @@ impl Salvage {
         what: String,
         sources: Vec<Source>,
     ) -> Self {
-        Self { target, subject, what, sources, step: Step::Create, done: 0 }
+        Self { target, subject, what, sources, step: Step::Create, done: 0, nearly: false }
     }
 
     fn length(&self) -> u64 {
         self.sources.iter().map(|source| source.length).sum()
     }
 
-    /// The next octets to copy.
+    /// The next octets to copy. The last one waits until the others are durable: what has its length is whole, whenever the power fails.
     fn next(&self) -> Option<Source> {
+        let end = if self.nearly { self.length() } else { self.length().saturating_sub(1) };
         let mut before = 0;
         for source in &self.sources {
             if self.done < before + source.length {
                 let skip = self.done - before;
-                let length = (source.length - skip).min(CHUNK);
-                return Some(Source { offset: source.offset + skip, length, ..*source });
+                let length = (source.length - skip).min(CHUNK).min(end.saturating_sub(self.done));
+                return (length > 0).then_some(Source { offset: source.offset + skip, length, ..*source });
             }
             before += source.length;
         }
@@ -120,20 +123,28 @@ impl Log {
     }
 
     pub(super) fn next_salvage(&mut self) {
-        let mut salvage = loop {
-            let Some(salvage) = self.recovery.salvages.pop_front() else {
-                return self.recovered();
-            };
-            if !self.is_copied(&salvage) {
-                break salvage;
-            }
+        let Some(mut salvage) = self.recovery.salvages.pop_front() else {
+            return self.recovered();
+        };
+        if self.is_copied(&salvage) {
             let text = format!("{} was found damaged; a copy is set aside already", salvage.what);
             self.event(Event::Warning { program: PROGRAM, id: salvage.subject, text });
-        };
-        if self.recovery.corrupt.contains_key(&salvage.target) {
-            // A crash came in between.
-            salvage.step = Step::Clear;
+            // Whoever made it may have been killed before it could say that.
+            salvage.done = salvage.length();
+            salvage.step = Step::Sync;
+        } else {
+            if self.recovery.corrupt.contains_key(&salvage.target) {
+                // A crash came in between.
+                salvage.step = Step::Clear;
+            }
+            self.tell_of(&salvage);
         }
+        let op = salvage.op();
+        self.recovery.salvage = Some(salvage);
+        self.start(Purpose::Recover, op);
+    }
+
+    fn tell_of(&mut self, salvage: &Salvage) {
         let path = salvage.target.path();
         let text = match salvage.target {
             File::Orphan(_) => {
@@ -142,9 +153,6 @@ impl Log {
             _ => format!("{} is damaged; it is set aside as {path}", salvage.what),
         };
         self.trouble(salvage.subject, text);
-        let op = salvage.op();
-        self.recovery.salvage = Some(salvage);
-        self.start(Purpose::Recover, op);
     }
 
     pub(super) fn salvage_did(&mut self, result: Result<Done, DiskError>) {
@@ -172,19 +180,26 @@ impl Log {
                 self.recovery.salvage = Some(salvage);
                 return;
             }
-            (Step::Create | Step::Write(_), Some(Source { file, offset, length })) => {
-                salvage.step = Step::Read(length);
-                self.start(Purpose::Recover, Op::Read { file, offset, length });
-                self.recovery.salvage = Some(salvage);
-                return;
-            }
+            (Step::Create | Step::Write(_), Some(_)) => return self.copy_on(salvage),
             (Step::Create | Step::Write(_), None) => Step::Sync,
+            (Step::Sync, _) if !salvage.nearly && salvage.done < salvage.length() => {
+                salvage.nearly = true;
+                return self.copy_on(salvage);
+            }
             (Step::Sync, _) => Step::Name,
             (Step::Name, _) => return self.next_salvage(),
         };
         let op = salvage.op();
         self.recovery.salvage = Some(salvage);
         self.start(Purpose::Recover, op);
+    }
+
+    fn copy_on(&mut self, mut salvage: Salvage) {
+        if let Some(Source { file, offset, length }) = salvage.next() {
+            salvage.step = Step::Read(length);
+            self.start(Purpose::Recover, Op::Read { file, offset, length });
+            self.recovery.salvage = Some(salvage);
+        }
     }
 
     fn salvage_failed(&mut self, salvage: Salvage, why: &str) {
