@@ -150,6 +150,14 @@ impl FrameHeader {
     }
 }
 
+/// True when these octets, which begin at a sector, hold what looks like the header of a frame that says that something before it was
+/// durable. Its seal can not be checked: the header of its segment is gone.
+pub(super) fn claims_durable(octets: &[u8]) -> bool {
+    octets
+        .chunks_exact(SECTOR as usize)
+        .any(|sector| u32_at(sector, 0) == FRAME_MAGIC && sector[4] == VERSION && u64_at(sector, 32) > 0)
+}
+
 fn header_checksum(octets: &[u8], seal: Seal, offset: u64) -> u32 {
     let place = [seal.segment.to_le_bytes(), seal.salt.to_le_bytes(), offset.to_le_bytes()];
     checksum(place.iter().map(<[u8; 8]>::as_slice).chain([octets]))

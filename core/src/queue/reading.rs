@@ -33,6 +33,8 @@ pub(super) struct Reading {
     /// Ranges of which there were no octets, and those among them that the disk refused to read.
     dark: Vec<(u64, u64)>,
     refused: Vec<(u64, u64)>,
+    /// Some of it was refused when it was measured.
+    is_partial: bool,
     wanted: (u64, u64),
     /// The octets of `wanted` so far, where they have to be read in small pieces.
     pieces: Option<Vec<u8>>,
@@ -50,6 +52,7 @@ impl Reading {
             short: false,
             dark: Vec::new(),
             refused: Vec::new(),
+            is_partial: false,
             wanted: (0, 0),
             pieces: None,
             survey: false,
@@ -197,11 +200,8 @@ impl Log {
         }
         let end = self.index.segments.get(&reading.segment).map_or(0, |segment| segment.end);
         reading.walk = Walk::new(reading.walk.seal(), end, Depth::Frames);
-        if !reading.refused.is_empty() {
-            // What says how far it was durable may be there: what now looks like a torn end may be none.
-            let fault = format!("all of segment {} of the spool can not be read", reading.segment);
-            self.leave_in_place(reading.segment, None, &fault);
-        }
+        // What says how far it was durable may be there: what now looks like a torn end may be none.
+        reading.is_partial = !reading.refused.is_empty();
         reading.dark.clear();
         reading.refused.clear();
         self.fold(reading)
@@ -255,6 +255,11 @@ impl Log {
         }
         if let Some(segment) = self.index.segments.get_mut(&reading.segment) {
             segment.end = reading.end;
+        }
+        let is_pinned = self.index.segments.get(&reading.segment).is_some_and(|segment| segment.pinned);
+        if (reading.is_partial || !reading.refused.is_empty()) && !is_pinned {
+            let fault = format!("a part of segment {} of the spool can not be read", reading.segment);
+            self.leave_in_place(reading.segment, None, &fault);
         }
         self.spares.previous = (reading.segment, reading.end);
         let size = self.recovery.sizes.get(&reading.segment).copied().unwrap_or(0);

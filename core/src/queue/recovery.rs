@@ -10,7 +10,7 @@
 
 use super::contents::Checking;
 use super::fold::Progress;
-use super::frame::{SEGMENT_HEADER, SegmentHeader};
+use super::frame::{SEGMENT_HEADER, SegmentHeader, claims_durable};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
@@ -77,6 +77,8 @@ pub(super) struct Recovery {
     pub(super) headers: BTreeMap<u64, SegmentHeader>,
     /// Where segments end, as the latest header that names them says.
     ends: BTreeMap<u64, u64>,
+    /// There is a segment of which an earlier start could not read the end.
+    pub(super) was_unread: bool,
     /// Segments that a later header says do not count.
     void: BTreeSet<u64>,
     /// Segments whose header is zeros.
@@ -318,20 +320,24 @@ impl Log {
             self.epoch = self.epoch.max(header.epoch);
             self.highest = self.highest.max(header.highest);
         }
+        for (segment, end) in &self.recovery.ends {
+            self.recovery.was_unread |= *end == UNKNOWN_END && self.recovery.sizes.contains_key(segment);
+        }
         let (read, lost) = (self.recovery.headers.keys().next_back(), self.index.segments.keys().next_back());
         self.recovery.last_used = read.max(lost).copied().unwrap_or(0);
         self.next_blank();
     }
 
     /// A segment whose header is zeros was made ahead of need, or has lost its header: then a later one names an end in it, or, where nobody
-    /// knows its end, something is there.
+    /// knows its end, something is there. Behind all that were used that may be the torn first batch of one that was made ahead, unless it
+    /// says that what is before it was durable.
     fn next_blank(&mut self) {
         while let Some(segment) = self.recovery.blank.pop_first() {
             let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
             let is_void = self.recovery.void.contains(&segment);
             match self.recovery.durable_end(segment).filter(|_| !is_void) {
                 Some(end) if end > 0 => self.lose_header(segment, size),
-                None if !is_void && segment < self.recovery.last_used && size > SEGMENT_HEADER => {
+                None if !is_void && size > SEGMENT_HEADER => {
                     return self.look_behind(segment, size, SEGMENT_HEADER);
                 }
                 _ => self.sort_blank(segment, size),
@@ -353,11 +359,18 @@ impl Log {
     fn looked_behind(&mut self, segment: u64, at: u64, result: Result<Vec<u8>, DiskError>) {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
         match result {
+            // Its header can be read, and has nothing: it was made ahead of need.
+            Err(_) if segment > self.recovery.last_used => self.sort_blank(segment, size),
             Err(error) => self.leave_whole_segment(segment, size, &error),
-            Ok(octets) if octets.iter().any(|octet| *octet != 0) => self.lose_header(segment, size),
             Ok(octets) => {
                 let next = at + octets.len() as u64;
-                if next > at && next < size {
+                let is_written = octets.iter().any(|octet| *octet != 0);
+                let is_last = segment > self.recovery.last_used;
+                if if is_last { claims_durable(&octets) } else { is_written } {
+                    self.lose_header(segment, size);
+                    return self.next_blank();
+                }
+                if next > at && next < size && (is_written || !is_last) {
                     return self.look_behind(segment, size, next);
                 }
                 self.sort_blank(segment, size);

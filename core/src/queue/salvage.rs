@@ -11,7 +11,7 @@ use super::log::{Log, PROGRAM, Purpose, words};
 use super::{DiskError, Done, File, Op};
 use crate::event::Event;
 use crate::mail::QueueId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// Octets copied at once.
 const CHUNK: u64 = 64 * 1024;
@@ -47,6 +47,8 @@ pub(super) struct Salvage {
     done: u64,
     /// All but the last octet is durable.
     nearly: bool,
+    /// It was made at an earlier start.
+    is_old: bool,
 }
 
 impl Salvage {
@@ -56,7 +58,7 @@ impl Salvage {
         what: String,
         sources: Vec<Source>,
     ) -> Self {
-        Self { target, subject, what, sources, step: Step::Create, done: 0, nearly: false }
+        Self { target, subject, what, sources, step: Step::Create, done: 0, nearly: false, is_old: false }
     }
 
     fn length(&self) -> u64 {
@@ -105,8 +107,8 @@ impl Log {
         }
         let fresh = || self.recovery.salvages.iter().filter(|salvage| !self.is_copied(salvage));
         let named: BTreeSet<QueueId> = fresh().filter_map(|salvage| salvage.subject).collect();
-        // Where damage has no name, any of them may be meant.
-        let any = fresh().any(|salvage| salvage.subject.is_none());
+        // Where damage has no name, any of them may be meant, and also where a copy stands in for what could not be read.
+        let any = self.recovery.was_unread || fresh().any(|salvage| salvage.subject.is_none());
         let with_records: BTreeSet<File> =
             fresh().flat_map(|salvage| &salvage.sources).map(|source| source.file).collect();
         let orphans = self.recovery.contents.iter().filter(|(id, _)| {
@@ -129,9 +131,8 @@ impl Log {
         if self.is_copied(&salvage) {
             let text = format!("{} was found damaged; a copy is set aside already", salvage.what);
             self.event(Event::Warning { program: PROGRAM, id: salvage.subject, text });
-            // Whoever made it may have been killed before it could say that.
-            salvage.done = salvage.length();
-            salvage.step = Step::Sync;
+            // Whoever made it may have been killed before it was named for good.
+            (salvage.done, salvage.step, salvage.is_old) = (salvage.length(), Step::Sync, true);
         } else {
             if self.recovery.corrupt.contains_key(&salvage.target) {
                 // A crash came in between.
@@ -165,6 +166,8 @@ impl Log {
                 octets
             }
             (Step::Read(_), _) => return self.salvage_failed(salvage, "parts of it can not be read"),
+            // Whoever looked at it may have taken it for their own.
+            (_, Err(_)) if salvage.is_old => return self.next_salvage(),
             (_, Err(error)) => return self.salvage_failed(salvage, words(&error)),
             (_, Ok(_)) => Vec::new(),
         };
@@ -202,7 +205,33 @@ impl Log {
         }
     }
 
+    /// A content could not be set aside: records that may have named it stay as they are, or the next start would find nobody who misses it.
+    fn keep_records_of(&mut self, content: QueueId) {
+        let may_name = |salvage: &Salvage| salvage.subject.is_none_or(|subject| subject == content);
+        let all = std::mem::take(&mut self.recovery.salvages);
+        let (kept, rest): (VecDeque<Salvage>, VecDeque<Salvage>) = all
+            .into_iter()
+            .partition(|salvage| !matches!(salvage.target, File::Orphan(_)) && may_name(salvage));
+        self.recovery.salvages = rest;
+        for salvage in kept {
+            let segments = salvage.sources.iter().filter_map(|source| match source.file {
+                File::Segment(segment) => Some(segment),
+                _ => None,
+            });
+            let fault = format!(
+                "{} is damaged, and a content that may be its own could not be set aside",
+                salvage.what
+            );
+            for segment in segments {
+                self.leave_in_place(segment, salvage.subject, &fault);
+            }
+        }
+    }
+
     fn salvage_failed(&mut self, salvage: Salvage, why: &str) {
+        if let File::Orphan(content) = salvage.target {
+            self.keep_records_of(content);
+        }
         for source in salvage.sources {
             match source.file {
                 File::Segment(segment) => {
