@@ -42,7 +42,7 @@ fuzz-merge TARGET:
 kills:
     KILLS=200 cargo test -p postrider-tests --test crash what_was_accepted_survives_every_kill -- --nocapture
 
-# What many messages cost the release daemon, for docs/SCALE.md: queue, hole, letters, run (as root).
+# What many messages cost the release daemon, for docs/SCALE.md: queue, hole, letters, run, sizes (as root).
 scale *WORDS:
     cargo build --release --bins
     target/release/scale {{WORDS}}

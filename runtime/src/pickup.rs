@@ -62,7 +62,7 @@ async fn run<E: Environment>(
         };
         match maildrop::list(&spool) {
             Ok(waiting) => {
-                // Who can not look finds out at the next line but one.
+                // That the directory can not be listed has just been found out, or will be at the next look.
                 _ = maildrop::remove_unfinished(&spool, crate::env::wall_clock());
                 done.forget_all_but(&waiting);
                 take_all(waiting, &draining, take).await;

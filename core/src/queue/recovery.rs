@@ -134,6 +134,9 @@ impl Recovery {
                 self.ends.entry(previous).or_insert(end);
             }
         }
+        let is_unread =
+            |(segment, end): (&u64, &u64)| *end == UNKNOWN_END && self.sizes.contains_key(segment);
+        self.was_unread = self.ends.iter().any(is_unread);
     }
 }
 
@@ -320,9 +323,6 @@ impl Log {
             self.epoch = self.epoch.max(header.epoch);
             self.highest = self.highest.max(header.highest);
         }
-        for (segment, end) in &self.recovery.ends {
-            self.recovery.was_unread |= *end == UNKNOWN_END && self.recovery.sizes.contains_key(segment);
-        }
         let (read, lost) = (self.recovery.headers.keys().next_back(), self.index.segments.keys().next_back());
         self.recovery.last_used = read.max(lost).copied().unwrap_or(0);
         self.next_blank();
@@ -358,22 +358,22 @@ impl Log {
 
     fn looked_behind(&mut self, segment: u64, at: u64, result: Result<Vec<u8>, DiskError>) {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
+        let is_last = segment > self.recovery.last_used;
         match result {
             // Its header can be read, and has nothing: it was made ahead of need.
-            Err(_) if segment > self.recovery.last_used => self.sort_blank(segment, size),
+            Err(_) if is_last => self.sort_blank(segment, size),
             Err(error) => self.leave_whole_segment(segment, size, &error),
             Ok(octets) => {
                 let next = at + octets.len() as u64;
                 let is_written = octets.iter().any(|octet| *octet != 0);
-                let is_last = segment > self.recovery.last_used;
-                if if is_last { claims_durable(&octets) } else { is_written } {
+                let was_used = if is_last { claims_durable(&octets) } else { is_written };
+                if was_used {
                     self.lose_header(segment, size);
-                    return self.next_blank();
-                }
-                if next > at && next < size && (is_written || !is_last) {
+                } else if next > at && next < size && (is_written || !is_last) {
                     return self.look_behind(segment, size, next);
+                } else {
+                    self.sort_blank(segment, size);
                 }
-                self.sort_blank(segment, size);
             }
         }
         self.next_blank();

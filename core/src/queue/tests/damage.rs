@@ -194,16 +194,9 @@ fn a_content_that_can_not_be_read_now_is_left_alone_and_so_is_its_message() {
     let world = spool();
     let (id, _, _) = large(&world);
     let mut next = World::over(world.disk.clone(), 9, params());
-    while next.ready.is_none() {
-        let Some((_, op)) = next.pending.first() else {
-            let at = next.log.next_timeout().expect("it is tried again");
-            next.pass(at.since(next.now.mono));
-            continue;
-        };
+    next.recover(|next, op| {
         next.disk.unreadable = matches!(op, Op::Read { file: File::Content(_), .. });
-        next.complete(0);
-    }
-    next.disk.unreadable = false;
+    });
     next.settle();
     assert_eq!(ids(&next), ids(&recover(world.disk.clone())));
     assert_eq!(next.troubles, Vec::<String>::new());

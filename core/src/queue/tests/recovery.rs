@@ -22,25 +22,11 @@ fn spool() -> World {
 
 /// Recovers, with reads that fail as `fails` says; the pauses that it took.
 fn recover(mut next: World, fails: impl Fn(&World, &Op) -> bool) -> (World, Vec<Duration>) {
-    let mut pauses = Vec::new();
-    for _ in 0..10_000 {
-        if next.ready.is_some() {
-            assert!(next.numbered.is_some(), "sessions may begin");
-            let writer = &next.log.writer;
-            assert!(writer.current.is_some() || writer.refusing.is_some(), "what becomes of mail is known");
-            next.disk.unreadable = false;
-            return (next, pauses);
-        }
-        let Some((_, op)) = next.pending.first() else {
-            let at = next.log.next_timeout().expect("it goes on by itself");
-            pauses.push(at.since(next.now.mono));
-            next.pass(at.since(next.now.mono));
-            continue;
-        };
-        next.disk.unreadable = fails(&next, op);
-        next.complete(0);
-    }
-    panic!("recovery does not end");
+    let pauses = next.recover(|next, op| next.disk.unreadable = fails(next, op));
+    assert!(next.numbered.is_some(), "sessions may begin");
+    let writer = &next.log.writer;
+    assert!(writer.current.is_some() || writer.refusing.is_some(), "what becomes of mail is known");
+    (next, pauses)
 }
 
 fn over(disk: Disk) -> World {
@@ -433,16 +419,7 @@ fn a_content_that_could_not_be_set_aside_is_there_when_it_can() {
     let record = begins[begins.len() - 2];
     disk.spoil(used(&world), |octets| octets[record + 60] ^= 1);
     let mut next = over(disk);
-    while next.ready.is_none() {
-        let Some((_, op)) = next.pending.first() else {
-            let at = next.log.next_timeout().expect("it goes on by itself");
-            next.pass(at.since(next.now.mono));
-            continue;
-        };
-        next.disk.broken = matches!(op, Op::Write { file: File::Orphan(_), .. });
-        next.complete(0);
-    }
-    next.disk.broken = false;
+    next.recover(|next, op| next.disk.broken = matches!(op, Op::Write { file: File::Orphan(_), .. }));
     next.settle();
     assert!(next.recovered.len() < world.lives.len(), "its record is damaged");
     let (mut last, _) = recover(over(next.disk), |_, _| false);
@@ -666,25 +643,19 @@ fn where_the_last_segment_can_not_be_read_the_octets_beside_are_written_anew_all
     let dark = 300_000;
     let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 512 * 1024, ..params() });
     let mut written = Vec::new();
-    while next.ready.is_none() {
-        let Some((_, op)) = next.pending.first() else {
-            let at = next.log.next_timeout().expect("it goes on by itself");
-            next.pass(at.since(next.now.mono));
-            continue;
-        };
+    next.recover(|next, op| {
         let renews = matches!(next.log.recovery.stage, Stage::Renew(_));
-        let (mut fails, op) = (false, op.clone());
+        next.disk.unreadable = false;
         match op {
-            Op::Read { offset, length, .. } if renews => fails = (offset..offset + length).contains(&dark),
+            Op::Read { offset, length, .. } if renews => {
+                next.disk.unreadable = (*offset..offset + length).contains(&dark);
+            }
             Op::Write { offset, octets, .. } if renews => {
-                written.push((offset, offset + octets.iter().map(Vec::len).sum::<usize>() as u64));
+                written.push((*offset, offset + octets.iter().map(Vec::len).sum::<usize>() as u64));
             }
             _ => {}
         }
-        next.disk.unreadable = fails;
-        next.complete(0);
-    }
-    next.disk.unreadable = false;
+    });
     let end = written.iter().map(|(_, end)| *end).max().expect("it is written anew");
     let missing = (0..end).filter(|at| !written.iter().any(|(from, to)| (*from..*to).contains(at)));
     let missing: Vec<u64> = missing.collect();
