@@ -1,6 +1,6 @@
 //! Files whose removal has failed: tried again until they are gone, after 1 s, 2 s, … 60 s.
 //!
-//! Else their space would be missing until the next start, which removes them. They are tried one after the other: the first shows whether
+//! Else their space would be missing until the next start, which removes them if it can read all. They are tried one after the other: the first shows whether
 //! the disk works again, and one that never goes holds up the others only for its own pauses. Numbers of segments and ids of messages are
 //! not given twice, so what is removed late is still what was meant.
 

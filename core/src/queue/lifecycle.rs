@@ -64,12 +64,12 @@ pub const TABLE: &[Row] = &[
     row(
         "a commit that was refused after a failed sync, and a fresh segment behind it",
         "451 or 452",
-        "void: it lies behind the end that the fresh segment names",
+        "void: it lies behind the end that the fresh segment names; incoming, if the disk refuses to read that",
     ),
     row(
         "a commit that was refused, and no fresh segment yet",
         "451 or 452",
-        "void or incoming: the one case in which refused mail may come back; if its content file is removed already, set aside as damage",
+        "void or incoming: here, too, refused mail may come back; if its content file is removed already, set aside as damage",
     ),
     row("a commit, synced", "250", "incoming"),
     row("and outcomes that defer it", "-", "deferred, tried again at the time that the last one names"),

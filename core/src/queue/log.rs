@@ -87,7 +87,7 @@ pub(super) enum Purpose {
         job: u64,
         part: usize,
     },
-    /// Nobody waits: what stays is tried again, and the next recovery removes it.
+    /// Nobody waits: what stays is tried again, and the next recovery that can read all removes it.
     Forget {
         file: File,
         again: bool,

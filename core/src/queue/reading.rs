@@ -1,6 +1,6 @@
 //! Recovery of one segment: what is whole is folded in, what is not is judged.
 //!
-//! A segment whose end is named by a later one is read once. The last of an opening is read twice: first only for what its frames say of how far it was durable.
+//! A segment whose end is named by a later one is read once. One whose end nobody names, as a rule the last, is read first for its ids and then for what its frames say of how far it was durable.
 
 use super::fold::Progress;
 use super::frame::{SEGMENT_HEADER, SegmentHeader};
@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::mail::{Change, ContentPlace, QueueId};
 
 /// Octets that are read one by one where a larger read failed.
-const FINE: u64 = 4096;
+pub(super) const FINE: u64 = 4096;
 
 /// A segment that is being read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -180,7 +180,7 @@ impl Log {
         }
     }
 
-    /// The last segment of an opening: only its own frames say how far it was durable. False when it waits for the disk.
+    /// A segment whose end nobody names: only its own frames say how far it was durable. False when it waits for the disk.
     pub(super) fn measure(&mut self, mut reading: Reading) -> bool {
         loop {
             match reading.walk.step() {
@@ -253,18 +253,37 @@ impl Log {
                 Step::End => break,
             }
         }
+        self.folded(&reading);
+        true
+    }
+
+    /// All of a segment has been read that can be.
+    fn folded(&mut self, reading: &Reading) {
         if let Some(segment) = self.index.segments.get_mut(&reading.segment) {
             segment.end = reading.end;
         }
         let is_pinned = self.index.segments.get(&reading.segment).is_some_and(|segment| segment.pinned);
         if (reading.is_partial || !reading.refused.is_empty()) && !is_pinned {
             let fault = format!("a part of segment {} of the spool can not be read", reading.segment);
-            self.leave_in_place(reading.segment, None, &fault);
+            self.leave_unread(reading.segment, None, &fault);
+        } else if !is_pinned && self.recovery.was_unread(reading.segment) {
+            // Whether what has come in its place has zeros for octets that counted nobody else can tell.
+            let text = format!(
+                "segment {} of the spool, of which an earlier start could not say where it ends, has been read; nothing is in it from {} on",
+                reading.segment, reading.end
+            );
+            self.event(Event::Note { program: PROGRAM, text });
         }
         self.spares.previous = (reading.segment, reading.end);
         let size = self.recovery.sizes.get(&reading.segment).copied().unwrap_or(0);
-        self.recovery.last = Some(Renewal::new(reading.segment, reading.durable, reading.end, size));
-        true
+        let renewal = Renewal::new(reading.segment, reading.durable, reading.end, size);
+        self.recovery.last = match self.recovery.durable_end(reading.segment) {
+            Some(_) => Some(renewal),
+            None => {
+                self.recovery.renewals.push_back(renewal);
+                None
+            }
+        };
     }
 
     /// Broken octets: damage (true), or the torn end.
@@ -291,7 +310,7 @@ impl Log {
         }
         let what = format!("octets {from} to {to} of segment {} of the spool", reading.segment);
         if touches(&reading.refused, from, to) {
-            return self.leave_in_place(reading.segment, subject, &format!("{what} can not be read"));
+            return self.leave_unread(reading.segment, subject, &format!("{what} can not be read"));
         }
         let source = Source { file: File::Segment(reading.segment), offset: from, length: to - from };
         let target = File::Corrupt(reading.segment, from);

@@ -1,7 +1,7 @@
 //! From what lies on the disk to an index and a summary of each message.
 //!
-//! Every segment header first, because each says where the durable octets of the segment before it end, and the highest id before it. Then the frame headers of the last segment: now all ids are
-//! known, and sessions may begin ([`super::Output::Numbered`]). Then every segment, oldest first: what is whole is folded in; what is not is judged.
+//! Every segment header first, because each says where the durable octets of the segment before it end, and the highest id before it. Then the frame headers of each segment whose end none of them names, as a rule of the last: now
+//! all ids that can be read are known, and sessions may begin ([`super::Output::Numbered`]). Then every segment, oldest first: what is whole is folded in; what is not is judged.
 //! Broken octets that were durable are damage: set aside, reported, and the rest goes on. Broken octets that nobody says were durable are the torn end of the last batch, and so is
 //! everything behind them: nothing that was answered can be in it.
 //!
@@ -13,7 +13,7 @@ use super::fold::Progress;
 use super::frame::{SEGMENT_HEADER, SegmentHeader, claims_durable};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
-use super::reading::Reading;
+use super::reading::{FINE, Reading};
 use super::renewal::Renewal;
 use super::salvage::{Salvage, Source};
 use super::{DiskError, Done, File, Op, Output};
@@ -36,7 +36,7 @@ const READ_AGAIN: Duration = Duration::from_millis(500);
 const LOOK: u64 = 1024 * 1024;
 
 /// Stands for the durable end of a segment in the header of the next one, where nobody knows it.
-const UNKNOWN_END: u64 = u64::MAX;
+pub(super) const UNKNOWN_END: u64 = u64::MAX;
 
 /// What recovery waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -45,9 +45,9 @@ pub(super) enum Stage {
     Idle,
     Listing,
     Header(u64),
-    /// Looking for anything from here on in a segment whose header is zeros.
-    Blank(u64, u64),
-    /// Looking for the ids in the last segment.
+    /// Looking for anything from here on in a segment whose header is zeros, so many octets at once.
+    Blank(u64, u64, u64),
+    /// Looking for the ids in a segment whose end nobody names.
     Survey(Reading),
     /// Looking for what frames say of their own segment.
     Measure(Reading),
@@ -77,21 +77,22 @@ pub(super) struct Recovery {
     pub(super) headers: BTreeMap<u64, SegmentHeader>,
     /// Where segments end, as the latest header that names them says.
     ends: BTreeMap<u64, u64>,
-    /// There is a segment of which an earlier start could not read the end.
-    pub(super) was_unread: bool,
     /// Segments that a later header says do not count.
     void: BTreeSet<u64>,
     /// Segments whose header is zeros.
     blank: BTreeSet<u64>,
     /// The highest segment that was used, whether it can be read or not.
     last_used: u64,
+    /// Something of a segment could not be read at this start.
+    pub(super) is_partial: bool,
     /// Segments that may hold ids which no header knows, as the headers that follow were written without having read them.
     unsurveyed: VecDeque<u64>,
     todo: VecDeque<u64>,
     pub(super) progress: BTreeMap<QueueId, Progress>,
     /// Of contents that have files of their own.
     pub(super) checksums: BTreeMap<QueueId, u32>,
-    /// What is to be written again of the last segment.
+    /// What is to be written again of segments whose end nobody names, and of the last one if it is named.
+    pub(super) renewals: VecDeque<Renewal>,
     pub(super) last: Option<Renewal>,
     /// Segments that were cut off, and where: records are gone without a trace.
     pub(super) cuts: Vec<(u64, u64)>,
@@ -119,6 +120,11 @@ impl Recovery {
         self.ends.get(&segment).copied().filter(|end| *end != UNKNOWN_END)
     }
 
+    /// True of a segment of which an earlier start could not say where it ends.
+    pub(super) fn was_unread(&self, segment: u64) -> bool {
+        self.ends.get(&segment) == Some(&UNKNOWN_END)
+    }
+
     /// Takes down what headers say of other segments: once, since there may be thousands.
     fn compare_headers(&mut self) {
         let oldest = self.headers.values().map(|header| header.oldest).max().unwrap_or(0);
@@ -134,9 +140,6 @@ impl Recovery {
                 self.ends.entry(previous).or_insert(end);
             }
         }
-        let is_unread =
-            |(segment, end): (&u64, &u64)| *end == UNKNOWN_END && self.sizes.contains_key(segment);
-        self.was_unread = self.ends.iter().any(is_unread);
     }
 }
 
@@ -188,7 +191,7 @@ impl Log {
         match std::mem::take(&mut self.recovery.stage) {
             Stage::Listing => self.listed(result),
             Stage::Header(segment) => self.header_read(segment, octets(result)),
-            Stage::Blank(segment, at) => self.looked_behind(segment, at, octets(result)),
+            Stage::Blank(segment, at, piece) => self.looked_behind(segment, at, piece, octets(result)),
             Stage::Survey(reading) => {
                 if let Some(reading) = self.fed(reading, octets(result))
                     && self.survey(reading)
@@ -234,7 +237,7 @@ impl Log {
         for (file, size) in files {
             match file {
                 // Place has no room for more, and no log of ours reaches it.
-                File::Segment(segment) if segment == 0 || segment > u64::from(u32::MAX) => {
+                File::Segment(segment) if segment == 0 || segment >= u64::from(u32::MAX) => {
                     self.trouble(
                         None,
                         format!("the spool has a segment {segment} that is not ours: it is left alone"),
@@ -298,12 +301,13 @@ impl Log {
             "segment {segment} of the spool, {size} octets, with all messages in it, can not be read: {}",
             words(error)
         );
-        self.leave_in_place(segment, None, &fault);
+        self.leave_unread(segment, None, &fault);
     }
 
     fn add_lost_segment(&mut self, segment: u64, size: u64) {
         let entry = Segment { size, end: size, salt: 0, commits: 0, pinned: false };
         self.index.add_segment(segment, entry);
+        self.recovery.last_used = self.recovery.last_used.max(segment);
     }
 
     /// A segment of which nothing can be read without its header.
@@ -323,8 +327,8 @@ impl Log {
             self.epoch = self.epoch.max(header.epoch);
             self.highest = self.highest.max(header.highest);
         }
-        let (read, lost) = (self.recovery.headers.keys().next_back(), self.index.segments.keys().next_back());
-        self.recovery.last_used = read.max(lost).copied().unwrap_or(0);
+        let read = self.recovery.headers.keys().next_back().copied().unwrap_or(0);
+        self.recovery.last_used = self.recovery.last_used.max(read);
         self.next_blank();
     }
 
@@ -338,10 +342,17 @@ impl Log {
             match self.recovery.durable_end(segment).filter(|_| !is_void) {
                 Some(end) if end > 0 => self.lose_header(segment, size),
                 None if !is_void && size > SEGMENT_HEADER => {
-                    return self.look_behind(segment, size, SEGMENT_HEADER);
+                    return self.look_behind(segment, SEGMENT_HEADER, LOOK);
                 }
                 _ => self.sort_blank(segment, size),
             }
+        }
+        // One above them may have turned out to be used.
+        while let Some((segment, _)) = self.spares.ready.front().copied()
+            && segment < self.recovery.last_used
+        {
+            self.spares.ready.pop_front();
+            self.unlink(File::Segment(segment));
         }
         self.choose_segments();
     }
@@ -350,18 +361,19 @@ impl Log {
         self.lose_segment(segment, size, "its header has been overwritten with zeros");
     }
 
-    fn look_behind(&mut self, segment: u64, size: u64, at: u64) {
-        self.recovery.stage = Stage::Blank(segment, at);
-        let length = LOOK.min(size - at);
+    fn look_behind(&mut self, segment: u64, at: u64, piece: u64) {
+        self.recovery.stage = Stage::Blank(segment, at, piece);
+        let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
+        let length = piece.min(size.saturating_sub(at));
         self.start(Purpose::Recover, Op::Read { file: File::Segment(segment), offset: at, length });
     }
 
-    fn looked_behind(&mut self, segment: u64, at: u64, result: Result<Vec<u8>, DiskError>) {
+    fn looked_behind(&mut self, segment: u64, at: u64, piece: u64, result: Result<Vec<u8>, DiskError>) {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
         let is_last = segment > self.recovery.last_used;
         match result {
-            // Its header can be read, and has nothing: it was made ahead of need.
-            Err(_) if is_last => self.sort_blank(segment, size),
+            // Less may be read where more is not.
+            Err(_) if piece > FINE => return self.look_behind(segment, at, FINE),
             Err(error) => self.leave_whole_segment(segment, size, &error),
             Ok(octets) => {
                 let next = at + octets.len() as u64;
@@ -369,8 +381,8 @@ impl Log {
                 let was_used = if is_last { claims_durable(&octets) } else { is_written };
                 if was_used {
                     self.lose_header(segment, size);
-                } else if next > at && next < size && (is_written || !is_last) {
-                    return self.look_behind(segment, size, next);
+                } else if next > at && next < size {
+                    return self.look_behind(segment, next, piece);
                 } else {
                     self.sort_blank(segment, size);
                 }
@@ -435,9 +447,16 @@ impl Log {
                 return;
             }
         }
-        match self.recovery.last.take() {
-            Some(renewal) => self.renew(renewal),
-            None => self.check_contents(),
+        self.renew_next();
+    }
+
+    /// What could not be read may say that frames which seem to count do not, also such as end or move a message: what is before them may count after
+    /// all. So the lowest segment stays, and with it all: they are given back in their order.
+    fn keep_the_lowest(&mut self) {
+        if self.recovery.is_partial
+            && let Some(lowest) = self.index.segments.values_mut().next()
+        {
+            lowest.pinned = true;
         }
     }
 
@@ -455,6 +474,7 @@ impl Log {
     pub(super) fn recovered(&mut self) {
         self.recovery.stage = Stage::Done;
         self.keep_unread_segments();
+        self.keep_the_lowest();
         let contents = std::mem::take(&mut self.recovery.contents);
         // What stays where it is may be the record of any of them.
         let all_is_read = !self.index.segments.values().any(|segment| segment.pinned);

@@ -1,4 +1,4 @@
-//! The end of the last segment is written once more before anybody relies on it.
+//! The end of the last segment is written once more before anybody relies on it, as is that of each that an earlier start could not read.
 //!
 //! A sync that fails can leave octets that every read gives and no later sync writes: Linux calls them clean. The process that
 //! saw it fail goes on in a fresh segment, whose header says where the durable octets end. If it is killed before there is one, the next
@@ -9,7 +9,7 @@
 
 use super::frame::{SECTOR, SEGMENT_HEADER, round_up};
 use super::log::{Log, Purpose, octets, words};
-use super::recovery::Stage;
+use super::recovery::{Stage, UNKNOWN_END};
 use super::{DiskError, Done, File, Op};
 use crate::time::Duration;
 
@@ -75,7 +75,16 @@ impl Renewal {
 }
 
 impl Log {
-    pub(super) fn renew(&mut self, mut renewal: Renewal) {
+    /// The next segment that is to be written anew, or what comes then.
+    pub(super) fn renew_next(&mut self) {
+        let next = self.recovery.renewals.pop_front().or_else(|| self.recovery.last.take());
+        match next {
+            Some(renewal) => self.renew(renewal),
+            None => self.check_contents(),
+        }
+    }
+
+    fn renew(&mut self, mut renewal: Renewal) {
         let op = renewal.next();
         renewal.step = if op.is_some() { Step::Read } else { Step::Sync };
         let op = op.unwrap_or(Op::Sync(File::Segment(renewal.segment)));
@@ -93,7 +102,7 @@ impl Log {
                     self.recovery.stage = Stage::Renew(renewal);
                     self.start(Purpose::Recover, Op::Write { file, offset, octets: vec![octets] });
                 }
-                // Damage has been told of. What can be read beside it still is written.
+                // What can be read beside it still is written.
                 Ok(_) | Err(_) => {
                     if renewal.piece == FINE || renewal.at < SEGMENT_HEADER {
                         renewal.pass(renewal.piece);
@@ -103,7 +112,7 @@ impl Log {
                 }
             },
             (Step::Write, Ok(_)) => self.renew(renewal),
-            (Step::Sync, Ok(_)) => self.check_contents(),
+            (Step::Sync, Ok(_)) => self.renew_next(),
             (Step::Write | Step::Sync, Err(error)) => self.renew_again(renewal, words(&error)),
         }
     }
@@ -120,9 +129,16 @@ impl Log {
             }
             _ => {
                 // What is there can be read now; whether it can be after a power failure nobody knows.
-                let text = format!("the last segment of the spool could not be written anew: {why}");
+                let text = format!(
+                    "segment {} of the spool could not be written anew: {why}: the next start tries it again, and until then the spool gives no space back",
+                    renewal.segment
+                );
                 self.trouble(None, text);
-                self.check_contents();
+                self.recovery.is_partial = true;
+                if self.spares.previous.0 == renewal.segment {
+                    self.spares.previous.1 = UNKNOWN_END;
+                }
+                self.renew_next();
             }
         }
     }

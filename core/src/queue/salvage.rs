@@ -2,7 +2,7 @@
 //!
 //! A copy is made once; at the next start it is there and is not made again. What can not be read or copied stays where it is, and so does every
 //! content that no record names: a later start may read it. Until then no space behind it is given back, since what lies there may
-//! be about mail in it. A copy that could not be made to its end is shorter than what it is of, and counts for nothing.
+//! be about mail in it; where octets could not be read, none at all. A copy that could not be made to its end is shorter than what it is of, and counts for nothing.
 //!
 //! A content file that no record names is left over from an aborted message, as a rule, and removed. Where records are damaged or cut off, it may be all
 //! that is left of one that was accepted: it is set aside, too.
@@ -108,7 +108,7 @@ impl Log {
         let fresh = || self.recovery.salvages.iter().filter(|salvage| !self.is_copied(salvage));
         let named: BTreeSet<QueueId> = fresh().filter_map(|salvage| salvage.subject).collect();
         // Where damage has no name, any of them may be meant, and also where a copy stands in for what could not be read.
-        let any = self.recovery.was_unread || fresh().any(|salvage| salvage.subject.is_none());
+        let any = self.lacks_records() || fresh().any(|salvage| salvage.subject.is_none());
         let with_records: BTreeSet<File> =
             fresh().flat_map(|salvage| &salvage.sources).map(|source| source.file).collect();
         let orphans = self.recovery.contents.iter().filter(|(id, _)| {
@@ -122,6 +122,13 @@ impl Log {
         };
         let salvages: Vec<Salvage> = orphans.map(orphan).collect();
         salvages.into_iter().for_each(|salvage| self.recovery.salvages.push_front(salvage));
+    }
+
+    /// What an earlier start could not read is there, or something that stands in for it, and may lack any record. While anything can not
+    /// be read no content is removed anyway.
+    fn lacks_records(&self) -> bool {
+        !self.recovery.is_partial
+            && self.index.segments.keys().any(|segment| self.recovery.was_unread(*segment))
     }
 
     pub(super) fn next_salvage(&mut self) {
@@ -166,8 +173,16 @@ impl Log {
                 octets
             }
             (Step::Read(_), _) => return self.salvage_failed(salvage, "parts of it can not be read"),
-            // Whoever looked at it may have taken it for their own.
-            (_, Err(_)) if salvage.is_old => return self.next_salvage(),
+            // Whoever looked at it has taken it away.
+            (_, Err(DiskError::Missing)) if salvage.is_old => return self.next_salvage(),
+            (Step::Clear, Err(DiskError::Missing)) => Vec::new(),
+            // Nobody knows what of it is durable.
+            (Step::Sync | Step::Name, Err(_)) if salvage.is_old => {
+                (salvage.done, salvage.step, salvage.is_old) = (0, Step::Clear, false);
+                let op = salvage.op();
+                self.recovery.salvage = Some(salvage);
+                return self.start(Purpose::Recover, op);
+            }
             (_, Err(error)) => return self.salvage_failed(salvage, words(&error)),
             (_, Ok(_)) => Vec::new(),
         };
@@ -214,21 +229,30 @@ impl Log {
             .partition(|salvage| !matches!(salvage.target, File::Orphan(_)) && may_name(salvage));
         self.recovery.salvages = rest;
         for salvage in kept {
-            let segments = salvage.sources.iter().filter_map(|source| match source.file {
-                File::Segment(segment) => Some(segment),
-                _ => None,
-            });
             let fault = format!(
                 "{} is damaged, and a content that may be its own could not be set aside",
                 salvage.what
             );
-            for segment in segments {
+            if let File::Corrupt(segment, _) = salvage.target {
                 self.leave_in_place(segment, salvage.subject, &fault);
+            }
+        }
+        if self.lacks_records() {
+            let segments = self.index.segments.keys().filter(|segment| self.recovery.was_unread(**segment));
+            for segment in segments.copied().collect::<Vec<_>>() {
+                let fault = format!(
+                    "segment {segment} of the spool, of which an earlier start could not say where it ends, may have lost the record of a content that could not be set aside"
+                );
+                self.leave_in_place(segment, None, &fault);
             }
         }
     }
 
     fn salvage_failed(&mut self, salvage: Salvage, why: &str) {
+        // A part of a copy is of use to nobody, and of what failed for want of space it has taken the last.
+        if matches!(salvage.step, Step::Read(_) | Step::Write(_) | Step::Sync | Step::Name) {
+            self.unlink(salvage.target);
+        }
         if let File::Orphan(content) = salvage.target {
             self.keep_records_of(content);
         }
@@ -251,14 +275,21 @@ impl Log {
         self.next_salvage();
     }
 
+    /// The disk refuses to read something of this segment.
+    pub(super) fn leave_unread(&mut self, segment: u64, subject: Option<QueueId>, fault: &str) {
+        self.recovery.is_partial = true;
+        self.leave_in_place(segment, subject, fault);
+    }
+
     /// Nothing of this segment is removed by this start or while it runs.
     pub(super) fn leave_in_place(&mut self, segment: u64, subject: Option<QueueId>, fault: &str) {
         if let Some(entry) = self.index.segments.get_mut(&segment) {
             entry.pinned = true;
         }
         let path = File::Segment(segment).path();
+        let space = if self.recovery.is_partial { "no space" } else { "no space behind it" };
         let text = format!(
-            "{fault}: it stays where it is, and the spool gives no space behind it back; start again when the \
+            "{fault}: it stays where it is, and the spool gives {space} back; start again when the \
              disk is mended; where it never will be, put a copy of {path} in its place that has zeros for what can not be read (ddrescue makes one)"
         );
         self.trouble(subject, text);

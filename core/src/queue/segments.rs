@@ -165,11 +165,12 @@ impl Log {
             return;
         }
         let (segment, size) = (self.next_segment, self.spares.wanted.max(self.params.segment_size()));
+        let making = Making { segment, size, named: false };
         if segment > u64::from(u32::MAX) {
-            return;
+            return self.spare_failed(making, &DiskError::Failed("its numbers are used up".to_owned()));
         }
         self.next_segment += 1;
-        self.spares.making = Some(Making { segment, size, named: false });
+        self.spares.making = Some(making);
         self.start(Purpose::Spare, Op::Create { file: File::Segment(segment), size });
     }
 

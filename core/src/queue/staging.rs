@@ -3,7 +3,7 @@
 //! Up to [`INLINE_CONTENT_MAX`] it stays in memory, in the chunks in which it came, and goes into the log with its message. A larger one is streamed to
 //! a file of its own, synced, and its directory synced, before anybody may commit a record that names it. So a slow client or an aborted large message pins nothing in the log.
 //!
-//! A crash leaves a file that no record names; the next recovery removes it. Begin staging only after the log has said `Numbered`: what is there before is taken for such a file.
+//! A crash leaves a file that no record names; the next recovery removes it, unless a record may be missing. Begin staging only after the log has said `Numbered`: what is there before is taken for such a file.
 
 use super::frame::checksum_on;
 use super::log::refusal;

@@ -6,5 +6,6 @@ mod damage;
 mod disk;
 mod faults;
 mod recovery;
+mod refused;
 mod staging;
 mod world;
