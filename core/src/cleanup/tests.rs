@@ -282,6 +282,38 @@ fn an_expansion_without_end_is_refused_for_now() {
 }
 
 #[test]
+fn virtual_aliases_that_lead_back_end_however_many_there_are() {
+    // What the client hears, and of what there was too much.
+    let refused = |world: &World| {
+        let (_, events) = world.run(b"\r\n");
+        let Some(Event::Warning { text, .. }) = events.last() else { panic!("{events:?}") };
+        let what = ["map nesting", "map expansion size"];
+        let told = what.into_iter().find(|what| text.contains(what));
+        format!("{}, {}", world.refusal(b"\r\n"), told.unwrap_or(text))
+    };
+    for count in [1, 2, 3, 10, 100, 1000] {
+        let mut world = (0..count).fold(World::new(), |world, number| {
+            let next = format!("u{}@b.example", (number + 1) % count);
+            world.table("hash:v", &format!("u{number}@b.example"), &next)
+        });
+        world.params.virtual_alias_maps = tables(&["hash:v"]);
+        world.draft.envelope.recipients = vec![Recipient::new(mailbox("u0@b.example"))];
+        if count == 1 {
+            assert_eq!(world.recipients(), ["u0@b.example"], "an alias for itself is the address");
+            continue;
+        }
+        assert_eq!(refused(&world), "451 4.6.0 Alias expansion error, map nesting", "{count} aliases");
+        // With a copy for somebody at every turn it is as many recipients as are bearable, and no more.
+        for number in 0..count {
+            let both = format!("u{}@b.example, copy{number}@x.example", (number + 1) % count);
+            world = world.table("hash:v", &format!("u{number}@b.example"), &both);
+        }
+        world.params.virtual_alias_expansion_limit = 50;
+        assert_eq!(refused(&world), "451 4.6.0 Alias expansion error, map expansion size", "{count} lists");
+    }
+}
+
+#[test]
 fn a_broken_table_refuses_and_says_so_in_the_log() {
     let mut world = World::new();
     world.params.virtual_alias_maps = tables(&["fail:v"]);

@@ -358,6 +358,66 @@ fn loops_end() {
     assert_eq!(host.said_virtual("ann@here"), "5.4.6 mail forwarding loop for ann@here");
 }
 
+/// How many go round.
+const ROUNDS: [usize; 6] = [1, 2, 3, 10, 100, 1000];
+
+#[test]
+fn aliases_that_lead_back_end_however_many_there_are() {
+    for count in ROUNDS {
+        let next = |number: usize| format!("a{}", (number + 1) % count);
+        let host =
+            (0..count).fold(Host::new(), |host, number| host.alias(&format!("a{number}"), &next(number)));
+        let end = match count {
+            // It means the user, who is not there.
+            1 => "5.1.1 unknown user: \"a0\"".to_owned(),
+            2..=100 => format!("5.4.6 alias database loop for a{}", count - 1),
+            _ => "5.4.6 possible mail forwarding loop for a0@here".to_owned(),
+        };
+        assert_eq!(host.said("a0@here"), end, "{count} aliases");
+    }
+}
+
+#[test]
+fn files_that_include_one_another_end_however_many_there_are() {
+    for count in ROUNDS {
+        let next = |number: usize| format!(":include:/etc/{}", (number + 1) % count);
+        let host = (0..count).fold(Host::new().alias("list", ":include:/etc/0"), |host, number| {
+            host.with(&format!("include:/etc/{number}"), "nobody", &next(number))
+        });
+        // The first that lies deeper than a hundred.
+        let end = format!("5.4.6 possible mail forwarding loop in /etc/{}", 101 % count);
+        assert_eq!(host.said("list@here"), end, "{count} files");
+    }
+}
+
+#[test]
+fn users_who_forward_to_one_another_end_however_many_there_are() {
+    for count in ROUNDS.into_iter().skip(1) {
+        let mut host = (0..count).fold(Host::new(), |host, number| {
+            let (name, next) = (format!("u{number}"), format!("u{}", (number + 1) % count));
+            host.with("unix:passwd.byname", &name, &format!("{name}:x:1:1::/home/{name}:/bin/sh")).with(
+                &format!("forward:/home/{name}/.forward"),
+                &name,
+                &next,
+            )
+        });
+        for number in 0..count {
+            let address = format!("u{number}@localhost.localdomain");
+            let forward = host.run(&address, false).forward.expect("one message to the next");
+            assert_eq!(forward.recipients.len(), 1, "never more than one copy");
+            let next = format!("u{}@localhost.localdomain", (number + 1) % count);
+            assert_eq!(forward.recipients[0].address.external(), next);
+            let header = format!("{}\r\n\r\n", forward.prepend.join("\r\n"));
+            host.delivered_to.extend(delivered_to(header.as_bytes()));
+        }
+        assert_eq!(
+            host.said("u0@localhost.localdomain"),
+            "5.4.6 mail forwarding loop for u0@localhost.localdomain",
+            "{count} users"
+        );
+    }
+}
+
 #[test]
 fn broken_tables_defer() {
     assert_eq!(Host::new().alias("x", "FAIL").said("x@here"), "4.3.0 alias database unavailable");

@@ -5,7 +5,7 @@
 //! Broken octets that were durable are damage: set aside, reported, and the rest goes on. Broken octets that nobody says were durable are the torn end of the last batch, and so is
 //! everything behind them: nothing that was answered can be in it.
 //!
-//! Promise: reads and remembers in proportion to the living messages, and writes nothing into a segment that was there but what it
+//! Promise: reads the segments and what was made ahead, remembers in proportion to the living messages, and writes nothing into a segment that was there but what it
 //! read there ([`super::renewal`]).
 
 use super::contents::Checking;

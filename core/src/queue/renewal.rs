@@ -113,12 +113,12 @@ impl Log {
             },
             (Step::Write, Ok(_)) => self.renew(renewal),
             (Step::Sync, Ok(_)) => self.renew_next(),
-            (Step::Write | Step::Sync, Err(error)) => self.renew_again(renewal, words(&error)),
+            (Step::Write | Step::Sync, Err(error)) => self.renew_again(renewal, &error),
         }
     }
 
     /// All of it once more, since a sync that fails forgets what it should have written.
-    fn renew_again(&mut self, mut renewal: Renewal, why: &str) {
+    fn renew_again(&mut self, mut renewal: Renewal, error: &DiskError) {
         renewal.tries += 1;
         renewal.at = 0;
         renewal.step = Step::Read;
@@ -128,13 +128,17 @@ impl Log {
                 self.recovery.try_later(op, self.now.mono.after(AGAIN));
             }
             _ => {
+                let is_full = *error == DiskError::Full;
                 // What is there can be read now; whether it can be after a power failure nobody knows.
                 let text = format!(
-                    "segment {} of the spool could not be written anew: {why}: the next start tries it again, and until then the spool gives no space back",
-                    renewal.segment
+                    "segment {} of the spool could not be written anew: {}: the next start tries it again{}",
+                    renewal.segment,
+                    words(error),
+                    if is_full { "" } else { ", and until then the spool gives no space back" }
                 );
                 self.trouble(None, text);
-                self.recovery.is_partial = true;
+                // A disk that is full (and writes nothing in its place) has not failed, and would never have room again.
+                self.recovery.is_partial |= !is_full;
                 if self.spares.previous.0 == renewal.segment {
                     self.spares.previous.1 = UNKNOWN_END;
                 }

@@ -1,6 +1,7 @@
 //! Setting damage aside: a copy of the broken octets in `corrupt/`, for a person, and a loud line in the log.
 //!
-//! A copy is made once; at the next start it is there and is not made again. What can not be read or copied stays where it is, and so does every
+//! A copy is made once; at the next start it is there and is not made again, only synced, and where that fails written over with the same octets: it may be all
+//! that is left. What can not be read or copied stays where it is, and so does every
 //! content that no record names: a later start may read it. Until then no space behind it is given back, since what lies there may
 //! be about mail in it; where octets could not be read, none at all. A copy that could not be made to its end is shorter than what it is of, and counts for nothing.
 //!
@@ -49,6 +50,8 @@ pub(super) struct Salvage {
     nearly: bool,
     /// It was made at an earlier start.
     is_old: bool,
+    /// It is written once more.
+    again: bool,
 }
 
 impl Salvage {
@@ -58,7 +61,17 @@ impl Salvage {
         what: String,
         sources: Vec<Source>,
     ) -> Self {
-        Self { target, subject, what, sources, step: Step::Create, done: 0, nearly: false, is_old: false }
+        Self {
+            target,
+            subject,
+            what,
+            sources,
+            step: Step::Create,
+            done: 0,
+            nearly: false,
+            is_old: false,
+            again: false,
+        }
     }
 
     fn length(&self) -> u64 {
@@ -124,6 +137,11 @@ impl Log {
         salvages.into_iter().for_each(|salvage| self.recovery.salvages.push_front(salvage));
     }
 
+    fn can_be_written_again(&self, salvage: &Salvage) -> bool {
+        let size = self.recovery.corrupt.get(&salvage.target).copied();
+        salvage.is_old && !salvage.again && salvage.length() > 0 && size == Some(salvage.length())
+    }
+
     /// What an earlier start could not read is there, or something that stands in for it, and may lack any record. While anything can not
     /// be read no content is removed anyway.
     fn lacks_records(&self) -> bool {
@@ -175,13 +193,10 @@ impl Log {
             (Step::Read(_), _) => return self.salvage_failed(salvage, "parts of it can not be read"),
             // Whoever looked at it has taken it away.
             (_, Err(DiskError::Missing)) if salvage.is_old => return self.next_salvage(),
-            (Step::Clear, Err(DiskError::Missing)) => Vec::new(),
-            // Nobody knows what of it is durable.
-            (Step::Sync | Step::Name, Err(_)) if salvage.is_old => {
-                (salvage.done, salvage.step, salvage.is_old) = (0, Step::Clear, false);
-                let op = salvage.op();
-                self.recovery.salvage = Some(salvage);
-                return self.start(Purpose::Recover, op);
+            // Nobody knows what of it is durable, and another sync would not tell. Where it has more than there is now, it is left as it is.
+            (Step::Sync | Step::Name, Err(_)) if self.can_be_written_again(&salvage) => {
+                (salvage.done, salvage.nearly, salvage.again) = (0, true, true);
+                return self.copy_on(salvage);
             }
             (_, Err(error)) => return self.salvage_failed(salvage, words(&error)),
             (_, Ok(_)) => Vec::new(),
@@ -250,7 +265,8 @@ impl Log {
 
     fn salvage_failed(&mut self, salvage: Salvage, why: &str) {
         // A part of a copy is of use to nobody, and of what failed for want of space it has taken the last.
-        if matches!(salvage.step, Step::Read(_) | Step::Write(_) | Step::Sync | Step::Name) {
+        let is_ours = matches!(salvage.step, Step::Read(_) | Step::Write(_) | Step::Sync | Step::Name);
+        if is_ours && !salvage.is_old {
             self.unlink(salvage.target);
         }
         if let File::Orphan(content) = salvage.target {

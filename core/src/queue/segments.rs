@@ -166,7 +166,7 @@ impl Log {
         }
         let (segment, size) = (self.next_segment, self.spares.wanted.max(self.params.segment_size()));
         let making = Making { segment, size, named: false };
-        if segment > u64::from(u32::MAX) {
+        if segment >= u64::from(u32::MAX) {
             return self.spare_failed(making, &DiskError::Failed("its numbers are used up".to_owned()));
         }
         self.next_segment += 1;
@@ -430,10 +430,10 @@ mod tests {
         waits.now.mono = Instant(1);
         assert_eq!(made(&mut waits), Some(SIZE));
         let mut last = log(&[]);
-        last.next_segment = u64::from(u32::MAX);
+        last.next_segment = u64::from(u32::MAX) - 1;
         assert_eq!(made(&mut last), Some(SIZE));
         let mut beyond = log(&[]);
-        beyond.next_segment = u64::from(u32::MAX) + 1;
+        beyond.next_segment = u64::from(u32::MAX);
         assert_eq!(made(&mut beyond), None, "numbers have an end");
     }
 

@@ -264,6 +264,9 @@ mod tests {
         assert_eq!(found("undisclosed-recipients:;"), []);
         assert_eq!(found("<>"), []);
         assert_eq!(found("joe@[192.0.2.1]")[0].1, "joe@[192.0.2.1]");
+        let deep = format!("{}x@y{}", "(".repeat(100), ")".repeat(100));
+        assert_eq!(found(&format!("joe{deep}@{deep}a.example{deep}, b@b.example")).len(), 2);
+        assert_eq!(found(&deep), [], "what is in a comment is no address");
         assert_eq!(found("joe . doe @ x . example")[0], pair("joe . doe @ x . example", "joe.doe@x.example"));
     }
 

@@ -388,6 +388,18 @@ mod tests {
         let long_local = format!("{}@example.org", "a".repeat(65));
         let long_label = format!("a@{}.example", "a".repeat(64));
         let long_domain = format!("a@{}", "abcdefg.".repeat(32));
+        // The shallow ones are not too long for a local part.
+        let commented: Vec<String> = [25, 100]
+            .into_iter()
+            .flat_map(|depth| {
+                let comment = format!("{}x{}", "(".repeat(depth), ")".repeat(depth));
+                ["#a@example.org", "a#@example.org", "a@#example.org", "a@example.org#"]
+                    .map(|text| text.replace('#', &comment))
+            })
+            .collect();
+        for text in &commented {
+            assert_eq!(external(text), None, "{text}");
+        }
         for text in [
             "",
             "@",

@@ -404,7 +404,7 @@ fn a_copy_for_which_there_is_no_room_takes_none() {
 }
 
 #[test]
-fn a_copy_of_an_earlier_start_that_can_not_be_synced_is_made_again() {
+fn a_copy_of_an_earlier_start_that_can_not_be_synced_is_written_again() {
     let (mut world, id, record) = with_content();
     let (file, content) = (used(&world), world.lives[&id].content.clone());
     world.disk.spoil(file, |octets| octets[record + 60] ^= 1);
@@ -428,6 +428,27 @@ fn a_copy_of_an_earlier_start_that_can_not_be_synced_is_made_again() {
         let is_whole = crashed.inode(orphan).is_some_and(|inode| inode.octets == content);
         assert!(is_whole || crashed.inode(File::Content(id)).is_some(), "{seed}");
     }
+}
+
+#[test]
+fn a_copy_that_has_more_than_there_is_now_is_never_removed() {
+    let (mut world, id, _) = with_content();
+    world.disk.spoil(File::Content(id), |octets| octets[1_000] ^= 1);
+    let (mut next, _) = recover(over(world.disk), |_, _| false);
+    wait_long(&mut next);
+    assert!(next.disk.inode(File::Content(id)).is_none(), "it has been set aside with its record");
+    let copy = next.disk.files().into_iter().find(|(file, _)| matches!(file, File::Corrupt(..)));
+    let (copy, size) = copy.expect("a copy");
+    assert!(size > 2_000);
+    let mut third = over(next.disk);
+    third.recover(|next, op| next.disk.broken = *op == Op::Sync(copy));
+    assert!(
+        third.troubles.iter().any(|text| text.contains("could not be set aside")),
+        "{:?}",
+        third.troubles
+    );
+    wait_long(&mut third);
+    assert!(third.disk.files().contains(&(copy, size)));
 }
 
 /// The last segment with mail, of this spool.
