@@ -124,12 +124,18 @@ impl Mortal {
         let (seen, names) = &mut *arrived;
         if *seen < self.server.count() {
             let taken = self.server.taken();
-            // A client that pipelines ends a transaction that has no recipients with an empty one, and the postmaster is told of trouble.
-            let is_ours = |message: &&Taken| message.recipients.iter().any(|to| to.contains("@far.test"));
-            names.extend(taken[*seen..].iter().filter(is_ours).map(whole));
+            names.extend(taken[*seen..].iter().filter(|taken| is_ours(taken)).map(whole));
             *seen = taken.len();
         }
         names.clone()
+    }
+
+    /// How many messages have arrived more than once, each copy counted.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        let names: Vec<String> =
+            self.server.taken().iter().filter(|taken| is_ours(taken)).map(whole).collect();
+        names.len() - names.iter().collect::<BTreeSet<_>>().len()
     }
 
     /// What stays goes as well, so that all that was accepted has been compared line by line.
@@ -241,6 +247,11 @@ impl Mortal {
     pub fn corrupt(&self) -> usize {
         std::fs::read_dir(self.spool().join("corrupt")).expect("the spool").count()
     }
+}
+
+/// A client that pipelines ends a transaction that has no recipients with an empty one, and the postmaster is told of trouble: those are not.
+fn is_ours(message: &Taken) -> bool {
+    message.recipients.iter().any(|to| to.contains("@far.test"))
 }
 
 /// The name of a message that has arrived as it was submitted.

@@ -42,6 +42,8 @@ pub enum Answer {
     Silence,
     /// Say the usual, shake hands, and go on under TLS (only at STARTTLS); at the greeting, shake hands first.
     Secure,
+    /// The same, and in one segment with the usual more octets in the clear (only at STARTTLS).
+    SecureBehind(String),
     /// Say the usual and what is no handshake, then close (only at STARTTLS).
     SecureBadly,
 }
@@ -234,12 +236,11 @@ impl Server {
                     writer.write_all(usual(&verb).as_bytes())?;
                     return reader.read_exact(&mut vec![0; count]).map(|()| Next::Ended);
                 }
-                Answer::Secure => {
-                    let greets = verb == "GREETING";
-                    if !greets {
-                        writer.write_all(READY.as_bytes())?;
-                    }
-                    return Ok(Next::Secured { greets });
+                Answer::Secure if verb == "GREETING" => return Ok(Next::Secured { greets: true }),
+                Answer::Secure | Answer::SecureBehind(_) => {
+                    let behind = if let Answer::SecureBehind(octets) = &answer { octets } else { "" };
+                    writer.write_all(format!("{READY}{behind}").as_bytes())?;
+                    return Ok(Next::Secured { greets: false });
                 }
                 Answer::SecureBadly => return shake_badly(&mut reader, &mut writer),
                 Answer::Say(text) => {
@@ -301,6 +302,7 @@ impl Server {
             | Answer::HangupInContent(_)
             | Answer::Silence
             | Answer::Secure
+            | Answer::SecureBehind(_)
             | Answer::SecureBadly => false,
         };
         if accepts {
@@ -327,6 +329,7 @@ impl Server {
             | Answer::TakeAndHangup
             | Answer::HangupInContent(_)
             | Answer::Secure
+            | Answer::SecureBehind(_)
             | Answer::SecureBadly => return Ok(false),
         }
         Ok(true)

@@ -367,3 +367,28 @@ fn a_hangup_or_an_end_at_any_moment_of_a_start_is_obeyed_and_loses_nothing() {
     mortal.compare(&more, "after all");
     mortal.let_all_go(&more);
 }
+
+#[test]
+fn an_end_at_a_call_under_load_is_orderly_and_sends_nothing_twice() {
+    let mut mortal = Mortal::new("ended-at");
+    mortal.daemon.run();
+    let (mut accepted, mut ends) = (BTreeMap::new(), 0);
+    for kind in KINDS {
+        for at in [1, 2, 4, 8] {
+            mortal.faults.arm(kind, at, 1, Action::Signal(Signal::SIGTERM));
+            accepted.append(&mut mortal.load(3, 150));
+            mortal.faults.disarm(kind);
+            if mortal.faults.fired(kind) == 0 {
+                break;
+            }
+            assert_eq!(mortal.daemon.wait(), Some(0), "{kind:?} at {at}: it stops in order");
+            ends += 1;
+            mortal.daemon.run();
+            mortal.compare(&accepted, &format!("{kind:?} at {at}"));
+        }
+    }
+    println!("{ends} ends, {} messages", accepted.len());
+    assert!(ends > 12, "{ends}");
+    mortal.let_all_go(&accepted);
+    assert_eq!((mortal.copies(), mortal.corrupt()), (0, 0));
+}

@@ -1,4 +1,4 @@
-//! Rows S9, S16 and S17 of the attacks: what one client may cost, and what happens when there are many.
+//! Rows S9, S16, S17 and S21 of the attacks: what one client may cost, and what happens when there are many.
 
 use postrider_tests::daemon::Daemon;
 use postrider_tests::process::anonymous;
@@ -44,8 +44,8 @@ const BOMB: usize = 66 << 20;
 /// Kilobytes by which one message of any size may make the daemon grow: what is inline in the log, buffers of a socket, and slack.
 const MESSAGE_GROWTH_MAX: u64 = 6 * 1_024;
 
-/// Sends a message of a beginning and a part that is repeated until it is large; the reply, and by how many kilobytes the daemon grew.
-fn bomb(daemon: &Daemon, beginning: &str, part: &[u8]) -> (String, u64) {
+/// Sends a message of a beginning and a part that is repeated up to so many octets; the reply, and by how many kilobytes the daemon grew.
+fn bomb(daemon: &Daemon, beginning: &str, part: &[u8], octets: usize) -> (String, u64) {
     let mut client = daemon.client();
     client.expect("EHLO client.test", "250");
     client.expect("MAIL FROM:<a@client.test>", "250");
@@ -55,7 +55,7 @@ fn bomb(daemon: &Daemon, beginning: &str, part: &[u8]) -> (String, u64) {
     let mut most = before;
     client.send(beginning.as_bytes());
     let block = part.repeat((64 << 10) / part.len());
-    for number in 0..BOMB / block.len() {
+    for number in 0..octets / block.len() {
         client.send(&block);
         if number % 16 == 0 {
             most = most.max(anonymous(daemon.process()));
@@ -87,7 +87,7 @@ fn a_message_beyond_the_limit_is_read_to_its_end_in_no_memory_and_refused() {
     let reply = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
     assert!(reply.starts_with("250"), "{reply}");
     for (beginning, part) in BOMBS {
-        let (reply, grown) = bomb(&daemon, beginning, part);
+        let (reply, grown) = bomb(&daemon, beginning, part, BOMB);
         println!("{:?}: {grown} kB", part.escape_ascii().to_string());
         assert!(reply.starts_with("552 5.3.4"), "{reply}");
         assert!(grown <= MESSAGE_GROWTH_MAX, "{part:?}: {grown} kB");
@@ -104,13 +104,26 @@ fn a_message_of_any_size_that_is_taken_needs_no_memory_for_it() {
     let reply = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
     assert!(reply.starts_with("250"), "{reply}");
     for (beginning, part) in BOMBS {
-        let (reply, grown) = bomb(&daemon, beginning, part);
+        let (reply, grown) = bomb(&daemon, beginning, part, BOMB);
         println!("{:?}: {grown} kB", part.escape_ascii().to_string());
         assert!(reply.starts_with("250"), "{part:?}: {reply}");
         assert!(grown <= MESSAGE_GROWTH_MAX, "{part:?}: {grown} kB");
         let id = reply.trim_end().rsplit(' ').next().expect("a queue id");
         let line = daemon.wait_for_log(&format!("{id}: to=<b@here.test>"));
         assert!(line.contains("status=sent"), "{line}");
+    }
+}
+
+#[test]
+fn a_gigabyte_of_line_ends_or_of_one_line_is_read_to_its_end_in_no_memory_and_refused() {
+    let daemon = Daemon::start("gigabytes", "");
+    let reply = daemon.client().deliver("a@client.test", &["b@here.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(reply.starts_with("250"), "{reply}");
+    for part in [&b"\n"[..], b"x"] {
+        let (reply, grown) = bomb(&daemon, "Subject: x\r\n\r\n", part, STREAM);
+        println!("{}: {grown} kB", part.escape_ascii());
+        assert!(reply.starts_with("552 5.3.4"), "{reply}");
+        assert!(grown <= MESSAGE_GROWTH_MAX, "{part:?}: {grown} kB");
     }
 }
 

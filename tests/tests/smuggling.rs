@@ -93,6 +93,32 @@ fn no_end_of_data_but_the_true_one_ends_the_data() {
 }
 
 #[test]
+fn no_cut_anywhere_makes_an_end_of_data() {
+    let (daemon, server) = relay("smuggling-cuts", "");
+    // A session for each cut; all ends at once, so that their messages share their syncs.
+    let promised: Vec<BTreeSet<String>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = ENDS
+            .iter()
+            .enumerate()
+            .map(|(kind, end)| {
+                let daemon = &daemon;
+                scope.spawn(move || {
+                    (1..attack(end).len())
+                        .filter(|cut| by_data(daemon, kind * 1_000 + cut, end, Cut::At(*cut)))
+                        .map(|cut| sender(kind * 1_000 + cut))
+                        .collect()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| panic!("see above"))).collect()
+    });
+    for (end, promised) in ENDS.iter().zip(&promised) {
+        assert_eq!(promised.len(), attack(end).len() - 1, "each is a message: {}", end.escape_ascii());
+    }
+    assert_eq!(judge(&daemon, &server, &promised.into_iter().flatten().collect()), Ok(()));
+}
+
+#[test]
 fn a_chunk_is_its_count_and_no_line_in_it_is_a_command() {
     let (daemon, server) = relay("smuggling-bdat", "");
     let (mut number, mut promised) = (0, BTreeSet::new());

@@ -1,8 +1,8 @@
-//! Rows S1 and S4 to S7 of the attacks, under TLS: what was said in the clear counts for nothing, smuggling is no easier, and nothing
-//! older than TLS 1.2 is spoken.
+//! Rows S1, S4 to S7 and C2 of the attacks, under TLS: what was said in the clear counts for nothing, on either side; smuggling is no
+//! easier, and nothing older than TLS 1.2 is spoken.
 
 use postrider_tests::daemon::Daemon;
-use postrider_tests::server::Server;
+use postrider_tests::server::{Answer, Server};
 use postrider_tests::smtp::Client;
 use postrider_tests::smuggling::{ENDS, OBEDIENT, TRUE_END, attack, judge, place, promises};
 use postrider_tests::tls::{self, server_lines};
@@ -163,6 +163,74 @@ fn commands_in_the_clear_behind_starttls_are_not_obeyed_under_tls() {
     assert!(taken[0].mail.contains("true@client.test"), "{taken:?}");
     _ = daemon.wait_for_log("improper command pipelining after STARTTLS");
     assert!(!daemon.log().contains("injected@evil.test"));
+}
+
+/// Replies in the clear that make mail too large for this server, and such that take it and give it to nobody.
+const TOO_LARGE: &str = "250-evil.test\r\n250 SIZE 1\r\n";
+const TAKEN: &str =
+    "250 evil.test\r\n250 2.1.0 evil\r\n250 2.1.5 evil\r\n354 evil\r\n250 2.0.0 Ok: evil\r\n221 evil\r\n";
+
+/// A relay to a server that offers TLS, and says all this behind its answer to STARTTLS; a message has been left with it.
+fn relay_to_an_injector(name: &str, level: &str, injected: &str) -> (Daemon, Server) {
+    let injected = injected.to_owned();
+    let server = Server::scripted(move |line, before| match line.split(' ').next() {
+        Some("EHLO") if before == 0 => Answer::Say("250-server.test\r\n250 STARTTLS\r\n".to_owned()),
+        Some("STARTTLS") => Answer::SecureBehind(injected.clone()),
+        _ => Answer::Usual,
+    });
+    let port = server.address.port();
+    let daemon =
+        Daemon::start(name, &format!("relayhost = [127.0.0.1]:{port}\nsmtp_tls_security_level = {level}\n"));
+    let reply = daemon.client().deliver("a@client.test", &["reader@far.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(promises(&reply), "{reply}");
+    (daemon, server)
+}
+
+#[test]
+fn replies_in_the_clear_behind_the_answer_to_starttls_are_not_believed_under_tls() {
+    for (level, injected) in [("may", TOO_LARGE), ("encrypt", TOO_LARGE), ("may", TAKEN), ("encrypt", TAKEN)]
+    {
+        let (daemon, server) = relay_to_an_injector("replies-injected", level, injected);
+        let line = daemon.wait_for_log("to=<reader@far.test>");
+        assert!(line.contains("status=sent (250 2.0.0 Ok: taken)"), "{level}: {line}");
+        wait_for("the goodbye", || (server.open() == 0).then_some(()));
+        let heard: Vec<String> =
+            server.heard().iter().filter_map(|line| line.split(' ').next().map(str::to_owned)).collect();
+        let wanted = ["GREETING", "EHLO", "STARTTLS", "[under", "EHLO", "MAIL", "RCPT", "DATA", ".", "QUIT"];
+        assert_eq!(heard, wanted, "{level}: each reply under TLS is waited for");
+        assert!(server.taken()[0].content.ends_with(b"body\r\n"));
+        assert!(!daemon.log().contains("evil"), "{}", daemon.log());
+    }
+}
+
+/// The same words under TLS are believed: without this the test above could not fail.
+#[test]
+fn the_same_replies_under_tls_are_believed() {
+    let server = Server::scripted(|line, before| match (line.split(' ').next(), before) {
+        (Some("EHLO"), 0) => Answer::Say("250-server.test\r\n250 STARTTLS\r\n".to_owned()),
+        (Some("EHLO"), _) => Answer::Say(TOO_LARGE.to_owned()),
+        (Some("STARTTLS"), _) => Answer::Secure,
+        _ => Answer::Usual,
+    });
+    let lines =
+        format!("relayhost = [127.0.0.1]:{}\nsmtp_tls_security_level = encrypt\n", server.address.port());
+    let daemon = Daemon::start("replies-under-tls", &lines);
+    let reply = daemon.client().deliver("", &["reader@far.test"], "Subject: x\r\n\r\nbody\r\n");
+    assert!(promises(&reply), "{reply}");
+    let line = daemon.wait_for_log("to=<reader@far.test>");
+    assert!(line.contains("status=bounced") && line.contains("exceeds size limit 1 of server"), "{line}");
+    assert_eq!(server.count(), 0);
+}
+
+/// What the client has not read when it begins to shake hands is no handshake: nothing is sent, and nothing is taken for sent.
+#[test]
+fn more_replies_in_the_clear_than_are_read_at_once_are_no_handshake_and_the_mail_waits() {
+    let (daemon, server) = relay_to_an_injector("replies-flood", "encrypt", &TAKEN.repeat(1_000));
+    let line = daemon.wait_for_log("to=<reader@far.test>");
+    assert!(line.contains("status=deferred (Cannot start TLS: handshake failure)"), "{line}");
+    assert_eq!(server.count(), 0);
+    assert_eq!(server.heard(), ["GREETING", "EHLO mail.here.test", "STARTTLS"]);
+    assert!(!daemon.log().contains("evil"), "{}", daemon.log());
 }
 
 /// A browser that was led here (ALPACA) speaks HTTP inside TLS, and what a page lets it post holds a whole message.

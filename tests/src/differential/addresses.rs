@@ -48,17 +48,25 @@ const ODD: &[&str] = &[
     "/", "/../", "%z.test", "@z.test", "!z", "<>", "\"\"", "\"a b\"", "+x", "\u{7f}", "\u{1}", "0x41",
 ];
 
+/// Shapes of the last ones: `~` is a comment in comments, a hundred deep.
+const COMMENTED: [&str; 4] = ["~u#@x.test", "u#~@x.test", "u#@~x.test", "u#@x.test~"];
+
 /// So many addresses, always the same.
 #[must_use]
 pub fn generated(count: usize) -> Vec<String> {
     let mut chance = Prng::new(12);
     let mut pick =
         |list: &[&'static str]| list[usize::try_from(chance.below(list.len() as u64)).unwrap_or_default()];
-    (0..count)
+    let first = count - COMMENTED.len();
+    let comment = format!("{}x{}", "(".repeat(100), ")".repeat(100));
+    let shaped =
+        |shape: &str, number: usize, odd: &str| shape.replace('#', &number.to_string()).replace('~', odd);
+    (0..first)
         .map(|number| {
             let odd = format!("{}{}", pick(ODD), pick(ODD));
-            pick(SHAPES).replace('#', &number.to_string()).replace('~', &odd)
+            shaped(pick(SHAPES), number, &odd)
         })
+        .chain(COMMENTED.into_iter().zip(first..).map(|(shape, number)| shaped(shape, number, &comment)))
         .collect()
 }
 
@@ -99,8 +107,11 @@ pub fn class(address: &str) -> Option<&'static str> {
     for (at, _) in bare.match_indices('"') {
         joined |= at > 0 || !bare[at + 1..].starts_with('@');
     }
-    let beside =
-        |mark: char| bare.starts_with(mark) || bare.ends_with(mark) || bare.contains(&format!("{mark}@"));
+    // And nothing behind the `@`, if there is one.
+    let beside = |mark: char| {
+        let is_bare = bare.contains(mark) && bare.ends_with('@');
+        bare.starts_with(mark) || bare.ends_with(mark) || bare.contains(&format!("{mark}@")) || is_bare
+    };
     let holds = [
         address.chars().any(char::is_control),
         bare.contains(['(', ')']),

@@ -29,9 +29,9 @@ const MESSAGES: u64 = 36;
 /// Messages that `sendmail` leaves while the daemon works, and then so many while it is stopped.
 const LEFT: [u64; 2] = [24, 6];
 /// Disks for each moment.
-const BUDGET: usize = 500;
+const BUDGET: usize = 1_300;
 /// Different disks, messages moved by compaction, and segments given up, that there must be at least.
-const DISKS: usize = 50_000;
+const DISKS: usize = 100_000;
 const MOVED: usize = 15;
 const GIVEN_UP: usize = 5;
 

@@ -61,6 +61,32 @@ fn what_can_not_be_removed_from_the_maildrop_is_taken_in_once_and_goes_when_it_c
 }
 
 #[test]
+fn what_is_no_message_and_can_not_be_put_aside_is_when_it_can_and_holds_nobody_up() {
+    let scene = Scene::new("fault-aside", "");
+    let maildrop = scene.daemon.path().join("spool/postrider/maildrop");
+    scene.faults.below(&maildrop);
+    for errno in [Errno::EIO, Errno::ENOSPC] {
+        scene.faults.arm(Kind::Rename, 1, u64::MAX, Action::Fail(errno));
+        let name = format!("{errno:?}").to_lowercase();
+        let [damaged, aside] = ["new", "bad"].map(|kind| maildrop.join(format!("{kind}.{name}")));
+        std::fs::write(&damaged, "no message").expect("ours to make");
+        drop_into_maildrop(&scene, &format!("{name}1"));
+        wait_for("the one behind it", || taken_of(&scene, &format!("{name}1")).first().map(drop));
+        assert!(scene.faults.fired(Kind::Rename) > 0);
+        let told = |line: &str| line.contains(&*name) && line.contains("it cannot be put aside: ");
+        assert!(scene.daemon.log().lines().any(told));
+        assert!(damaged.exists() && !aside.exists());
+        scene.faults.disarm(Kind::Rename);
+        drop_into_maildrop(&scene, &format!("{name}2"));
+        wait_for("it to be put aside", || aside.exists().then_some(()));
+        assert_eq!(std::fs::read(&aside).expect("for a person"), b"no message");
+        wait_for("the other one", || taken_of(&scene, &format!("{name}2")).first().map(drop));
+    }
+    scene.daemon.wait_until_the_queue_is_empty();
+    assert_eq!(scene.server.count(), 4, "each once");
+}
+
+#[test]
 fn a_content_that_can_not_be_removed_goes_when_it_can_without_a_restart() {
     let mut scene = Scene::new("fault-contents", "");
     let contents = scene.daemon.path().join("spool/postrider/contents");
@@ -69,6 +95,7 @@ fn a_content_that_can_not_be_removed_goes_when_it_can_without_a_restart() {
     scene.daemon.wait_until_the_queue_is_empty();
     _ = scene.daemon.wait_for_log("which is not needed any more, can not be removed: ");
     assert_eq!(files_in(&contents), 2);
+    assert!(scene.faults.fired(Kind::Unlink) > 0);
     scene.faults.disarm(Kind::Unlink);
     wait_for("both to be gone", || (files_in(&contents) == 0).then_some(()));
     scene.compare();

@@ -283,6 +283,7 @@ fn what_the_disk_does_not_read_waits_and_is_delivered_once_when_it_does() {
         .matches("it is in the queue, and can not be read now: ")
         .count();
     assert_eq!(told, 3, "{list:?}");
+    assert!(scene.faults.fired(Kind::Read) >= 3, "each was tried");
     assert!(scene.server.taken().is_empty() && scene.daemon.delivered("b").is_empty());
     scene.faults.disarm(Kind::Read);
     scene.daemon.flush_until_the_queue_is_empty();
