@@ -120,9 +120,15 @@ impl Recovery {
         self.ends.get(&segment).copied().filter(|end| *end != UNKNOWN_END)
     }
 
-    /// True of a segment of which an earlier start could not say where it ends.
+    /// True of a segment of which an earlier start could not say where it ends: of several that lie behind one another a header names only
+    /// the last.
     pub(super) fn was_unread(&self, segment: u64) -> bool {
-        self.ends.get(&segment) == Some(&UNKNOWN_END)
+        self.ends.get(&segment).map_or(segment < self.last_used, |end| *end == UNKNOWN_END)
+    }
+
+    /// True when an earlier start could not read something, also if that is gone.
+    pub(super) fn anything_was_unread(&self) -> bool {
+        self.ends.values().any(|end| *end == UNKNOWN_END)
     }
 
     /// Takes down what headers say of other segments: once, since there may be thousands.
@@ -347,14 +353,14 @@ impl Log {
                 _ => self.sort_blank(segment, size),
             }
         }
-        // One above them may have turned out to be used.
+        // One above them may have turned out to be used: then what is in them is no torn first batch.
         while let Some((segment, _)) = self.spares.ready.front().copied()
             && segment < self.recovery.last_used
         {
             self.spares.ready.pop_front();
-            self.unlink(File::Segment(segment));
+            self.recovery.blank.insert(segment);
         }
-        self.choose_segments();
+        if self.recovery.blank.is_empty() { self.choose_segments() } else { self.next_blank() }
     }
 
     fn lose_header(&mut self, segment: u64, size: u64) {

@@ -1,6 +1,6 @@
 //! Setting damage aside: a copy of the broken octets in `corrupt/`, for a person, and a loud line in the log.
 //!
-//! A copy is made once; at the next start it is there and is not made again, only synced, and where that fails written over with the same octets: it may be all
+//! A copy is made once; at the next start it is there and is not made again, only synced, and where that fails written over with its own octets: it may be all
 //! that is left. What can not be read or copied stays where it is, and so does every
 //! content that no record names: a later start may read it. Until then no space behind it is given back, since what lies there may
 //! be about mail in it; where octets could not be read, none at all. A copy that could not be made to its end is shorter than what it is of, and counts for nothing.
@@ -50,8 +50,8 @@ pub(super) struct Salvage {
     nearly: bool,
     /// It was made at an earlier start.
     is_old: bool,
-    /// It is written once more.
-    again: bool,
+    /// It is written over with its own octets, so many.
+    again: Option<u64>,
 }
 
 impl Salvage {
@@ -70,23 +70,29 @@ impl Salvage {
             done: 0,
             nearly: false,
             is_old: false,
-            again: false,
+            again: None,
         }
     }
 
+    /// Where its octets come from.
+    fn parts(&self) -> Vec<Source> {
+        let own = self.again.map(|length| vec![Source { file: self.target, offset: 0, length }]);
+        own.unwrap_or_else(|| self.sources.clone())
+    }
+
     fn length(&self) -> u64 {
-        self.sources.iter().map(|source| source.length).sum()
+        self.parts().iter().map(|source| source.length).sum()
     }
 
     /// The next octets to copy. The last one waits until the others are durable: what has its length is whole, whenever the power fails.
     fn next(&self) -> Option<Source> {
         let end = if self.nearly { self.length() } else { self.length().saturating_sub(1) };
         let mut before = 0;
-        for source in &self.sources {
+        for source in self.parts() {
             if self.done < before + source.length {
                 let skip = self.done - before;
                 let length = (source.length - skip).min(CHUNK).min(end.saturating_sub(self.done));
-                return (length > 0).then_some(Source { offset: source.offset + skip, length, ..*source });
+                return (length > 0).then_some(Source { offset: source.offset + skip, length, ..source });
             }
             before += source.length;
         }
@@ -139,14 +145,14 @@ impl Log {
 
     fn can_be_written_again(&self, salvage: &Salvage) -> bool {
         let size = self.recovery.corrupt.get(&salvage.target).copied();
-        salvage.is_old && !salvage.again && salvage.length() > 0 && size == Some(salvage.length())
+        salvage.is_old && salvage.again.is_none() && size.is_some_and(|size| size > 0)
     }
 
     /// What an earlier start could not read is there, or something that stands in for it, and may lack any record. While anything can not
     /// be read no content is removed anyway.
     fn lacks_records(&self) -> bool {
-        !self.recovery.is_partial
-            && self.index.segments.keys().any(|segment| self.recovery.was_unread(*segment))
+        let unread = || self.index.segments.keys().any(|segment| self.recovery.was_unread(*segment));
+        !self.recovery.is_partial && (self.recovery.anything_was_unread() || unread())
     }
 
     pub(super) fn next_salvage(&mut self) {
@@ -193,9 +199,10 @@ impl Log {
             (Step::Read(_), _) => return self.salvage_failed(salvage, "parts of it can not be read"),
             // Whoever looked at it has taken it away.
             (_, Err(DiskError::Missing)) if salvage.is_old => return self.next_salvage(),
-            // Nobody knows what of it is durable, and another sync would not tell. Where it has more than there is now, it is left as it is.
+            // Nobody knows what of it is durable, and another sync would not tell.
             (Step::Sync | Step::Name, Err(_)) if self.can_be_written_again(&salvage) => {
-                (salvage.done, salvage.nearly, salvage.again) = (0, true, true);
+                let size = self.recovery.corrupt.get(&salvage.target).copied();
+                (salvage.done, salvage.nearly, salvage.again) = (0, true, size);
                 return self.copy_on(salvage);
             }
             (_, Err(error)) => return self.salvage_failed(salvage, words(&error)),
@@ -252,14 +259,13 @@ impl Log {
                 self.leave_in_place(segment, salvage.subject, &fault);
             }
         }
-        if self.lacks_records() {
-            let segments = self.index.segments.keys().filter(|segment| self.recovery.was_unread(**segment));
-            for segment in segments.copied().collect::<Vec<_>>() {
-                let fault = format!(
-                    "segment {segment} of the spool, of which an earlier start could not say where it ends, may have lost the record of a content that could not be set aside"
-                );
-                self.leave_in_place(segment, None, &fault);
-            }
+        let lowest = self.index.segments.keys().next().copied();
+        if let Some(lowest) = lowest.filter(|_| self.lacks_records()) {
+            // With it all that are behind it, and so the one that says that something was not read.
+            let fault = format!(
+                "the record of a content that could not be set aside may have been in what an earlier start could not read, so that segment {lowest} of the spool can not be given back"
+            );
+            self.leave_in_place(lowest, None, &fault);
         }
     }
 
@@ -303,11 +309,16 @@ impl Log {
             entry.pinned = true;
         }
         let path = File::Segment(segment).path();
-        let space = if self.recovery.is_partial { "no space" } else { "no space behind it" };
-        let text = format!(
-            "{fault}: it stays where it is, and the spool gives {space} back; start again when the \
-             disk is mended; where it never will be, put a copy of {path} in its place that has zeros for what can not be read (ddrescue makes one)"
-        );
+        let text = if self.recovery.is_partial {
+            format!(
+                "{fault}: it stays where it is, and the spool gives no space back; start again when the disk is mended; \
+                 where it never will be, put a copy of {path} in its place that has zeros for what can not be read (ddrescue makes one)"
+            )
+        } else {
+            format!(
+                "{fault}: {path} stays where it is, and the spool gives no space behind it back; start again when the disk is mended, or has room"
+            )
+        };
         self.trouble(subject, text);
     }
 }

@@ -349,20 +349,31 @@ fn empty(world: &mut World) {
     wait_long(world);
 }
 
+/// A start that such reads fail, and what it has left with zeros in its one segment of mail from there on, as a copy of a broken disk has them.
+fn zeroed(zeros: impl Fn(usize) -> usize, fails: impl Fn(&Op) -> bool) -> (World, QueueId) {
+    let (world, id, record) = with_content();
+    let unread = used(&world);
+    let (mut next, _) = recover(over(world.disk), |_, op| fails(op));
+    next.settle();
+    next.disk.spoil(unread, |octets| octets[zeros(record)..].fill(0));
+    (next, id)
+}
+
 #[test]
 fn a_content_that_could_not_be_set_aside_keeps_what_came_in_the_place_of_an_unread_segment() {
-    let (world, id, record) = with_content();
-    let File::Segment(unread) = used(&world) else { panic!("mail lies in segments") };
-    let (mut next, _) = recover(over(world.disk), |_, op| is_read_of(op, unread));
-    next.settle();
-    next.disk.spoil(File::Segment(unread), |octets| octets[record..].fill(0));
-    let mut third = over(next.disk);
-    third.recover(|next, op| next.disk.broken = is_write_of_orphan(op));
-    assert!(third.notes.iter().any(|text| text.contains("nothing is in it from")), "{:?}", third.notes);
-    empty(&mut third);
-    let (mut last, _) = recover(over(third.disk), |_, _| false);
-    last.settle();
-    assert!(is_set_aside(&last, id), "{:?}", last.troubles);
+    let all = |op: &Op| matches!(op, Op::Read { .. });
+    let one = |op: &Op| is_read_of(op, 1);
+    let disks = [zeroed(|at| at, one), zeroed(|_| 0, one), zeroed(|at| at, all), zeroed(|_| 0, all)];
+    for (number, (disk, id)) in disks.into_iter().enumerate() {
+        let mut third = over(disk.disk);
+        third.recover(|next, op| next.disk.broken = is_write_of_orphan(op));
+        let told = third.notes.iter().any(|text| text.contains("nothing is in it from"));
+        assert_eq!(told, number % 2 == 0, "unless nothing is in it: {:?}", third.notes);
+        empty(&mut third);
+        let (mut last, _) = recover(over(third.disk), |_, _| false);
+        last.settle();
+        assert!(is_set_aside(&last, id), "{number}: {:?}", last.troubles);
+    }
 }
 
 #[test]
@@ -495,6 +506,21 @@ fn the_last_segment_is_no_spare_when_its_first_mebibyte_is_zeros() {
     disk.spoil(used(&world), |octets| octets[..(1 << 20) + 1024].fill(0));
     let (next, _) = recover(World::over(disk, 9, large), |_, _| false);
     assert!(next.troubles.iter().any(|text| text.contains("overwritten with zeros")), "{:?}", next.troubles);
+}
+
+#[test]
+fn a_segment_below_one_that_has_lost_its_header_has_lost_its_own_if_anything_is_in_it() {
+    let mut disk = large_spool().disk;
+    let last = last_used(&disk);
+    for segment in [last - 1, last] {
+        disk.spoil(File::Segment(segment), |octets| octets[..1024].fill(0));
+    }
+    // Of the lower one the first frame is there, which claims nothing.
+    let begins = frames(&disk.inode(File::Segment(last - 1)).expect("it is there").octets);
+    disk.spoil(File::Segment(last - 1), |octets| octets[begins[1]..].fill(0));
+    let (next, _) = recover(over(disk), |_, _| false);
+    let told = next.troubles.iter().filter(|text| text.contains("overwritten with zeros")).count();
+    assert_eq!(told, 2, "{:?}", next.troubles);
 }
 
 #[test]
