@@ -3,6 +3,7 @@
 //! docs/decisions and design.md 4 say why. [`Log`] decides; the driver only carries out [`Op`]s and says how they went.
 //! Knows nothing of schedules, routes or sessions.
 
+mod blank;
 mod company;
 mod contents;
 mod fold;

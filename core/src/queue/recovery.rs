@@ -10,10 +10,10 @@
 
 use super::contents::Checking;
 use super::fold::Progress;
-use super::frame::{SEGMENT_HEADER, SegmentHeader, claims_durable};
+use super::frame::{SEGMENT_HEADER, SegmentHeader};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
-use super::reading::{FINE, Reading};
+use super::reading::Reading;
 use super::renewal::Renewal;
 use super::salvage::{Salvage, Source};
 use super::{DiskError, Done, File, Op, Output};
@@ -31,9 +31,6 @@ const PAUSES_MAX: u32 = 30;
 const TRIES_MAX: u32 = 6;
 /// Between two of them.
 const READ_AGAIN: Duration = Duration::from_millis(500);
-
-/// Octets that are looked at at once for anything but zeros.
-const LOOK: u64 = 1024 * 1024;
 
 /// Stands for the durable end of a segment in the header of the next one, where nobody knows it.
 pub(super) const UNKNOWN_END: u64 = u64::MAX;
@@ -78,11 +75,11 @@ pub(super) struct Recovery {
     /// Where segments end, as the latest header that names them says.
     ends: BTreeMap<u64, u64>,
     /// Segments that a later header says do not count.
-    void: BTreeSet<u64>,
+    pub(super) void: BTreeSet<u64>,
     /// Segments whose header is zeros.
-    blank: BTreeSet<u64>,
+    pub(super) blank: BTreeSet<u64>,
     /// The highest segment that was used, whether it can be read or not.
-    last_used: u64,
+    pub(super) last_used: u64,
     /// Something of a segment could not be read at this start.
     pub(super) is_partial: bool,
     /// Segments that may hold ids which no header knows, as the headers that follow were written without having read them.
@@ -301,7 +298,7 @@ impl Log {
         self.next_header();
     }
 
-    fn leave_whole_segment(&mut self, segment: u64, size: u64, error: &DiskError) {
+    pub(super) fn leave_whole_segment(&mut self, segment: u64, size: u64, error: &DiskError) {
         self.add_lost_segment(segment, size);
         let fault = format!(
             "segment {segment} of the spool, {size} octets, with all messages in it, can not be read: {}",
@@ -317,7 +314,7 @@ impl Log {
     }
 
     /// A segment of which nothing can be read without its header.
-    fn lose_segment(&mut self, segment: u64, size: u64, why: &str) {
+    pub(super) fn lose_segment(&mut self, segment: u64, size: u64, why: &str) {
         self.add_lost_segment(segment, size);
         self.recovery.salvages.push_back(Salvage::new(
             File::Corrupt(segment, 0),
@@ -338,81 +335,7 @@ impl Log {
         self.next_blank();
     }
 
-    /// A segment whose header is zeros was made ahead of need, or has lost its header: then a later one names an end in it, or, where nobody
-    /// knows its end, something is there. Behind all that were used that may be the torn first batch of one that was made ahead, unless it
-    /// says that what is before it was durable.
-    fn next_blank(&mut self) {
-        while let Some(segment) = self.recovery.blank.pop_first() {
-            let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-            let is_void = self.recovery.void.contains(&segment);
-            match self.recovery.durable_end(segment).filter(|_| !is_void) {
-                Some(end) if end > 0 => self.lose_header(segment, size),
-                None if !is_void && size > SEGMENT_HEADER => {
-                    return self.look_behind(segment, SEGMENT_HEADER, LOOK);
-                }
-                _ => self.sort_blank(segment, size),
-            }
-        }
-        // One above them may have turned out to be used: then what is in them is no torn first batch.
-        while let Some((segment, _)) = self.spares.ready.front().copied()
-            && segment < self.recovery.last_used
-        {
-            self.spares.ready.pop_front();
-            self.recovery.blank.insert(segment);
-        }
-        if self.recovery.blank.is_empty() { self.choose_segments() } else { self.next_blank() }
-    }
-
-    fn lose_header(&mut self, segment: u64, size: u64) {
-        self.lose_segment(segment, size, "its header has been overwritten with zeros");
-    }
-
-    fn look_behind(&mut self, segment: u64, at: u64, piece: u64) {
-        self.recovery.stage = Stage::Blank(segment, at, piece);
-        let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-        let length = piece.min(size.saturating_sub(at));
-        self.start(Purpose::Recover, Op::Read { file: File::Segment(segment), offset: at, length });
-    }
-
-    fn looked_behind(&mut self, segment: u64, at: u64, piece: u64, result: Result<Vec<u8>, DiskError>) {
-        let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-        let is_last = segment > self.recovery.last_used;
-        match result {
-            // Less may be read where more is not.
-            Err(_) if piece > FINE => return self.look_behind(segment, at, FINE),
-            Err(error) => self.leave_whole_segment(segment, size, &error),
-            Ok(octets) => {
-                let next = at + octets.len() as u64;
-                let is_written = octets.iter().any(|octet| *octet != 0);
-                let was_used = if is_last { claims_durable(&octets) } else { is_written };
-                if was_used {
-                    self.lose_header(segment, size);
-                } else if next > at && next < size {
-                    return self.look_behind(segment, next, piece);
-                } else {
-                    self.sort_blank(segment, size);
-                }
-            }
-        }
-        self.next_blank();
-    }
-
-    /// Nothing is in it. One with a number below one that was used is no spare: the next start would take what was in that for void.
-    fn sort_blank(&mut self, segment: u64, size: u64) {
-        if segment > self.recovery.last_used && size == self.params.segment_size() {
-            // Made ahead of need and never used; its name is made durable before mail is taken.
-            self.spares.ready.push_back((segment, size));
-            return;
-        }
-        if size < SEGMENT_HEADER {
-            let text =
-                format!("segment {segment} of the spool is cut off before its first frame: it is removed");
-            self.event(Event::Warning { program: PROGRAM, id: None, text });
-        }
-        self.unlink(File::Segment(segment));
-    }
-
-    fn choose_segments(&mut self) {
+    pub(super) fn choose_segments(&mut self) {
         let used: Vec<u64> = self.recovery.headers.keys().copied().collect();
         for segment in used {
             if self.recovery.void.contains(&segment) {
