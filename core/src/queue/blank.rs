@@ -15,9 +15,9 @@ const LOOK: u64 = 1024 * 1024;
 impl Log {
     /// A segment whose header is zeros was made ahead of need, or has lost its header: then a later one names an end in it, or, where nobody
     /// knows its end, something is there. Behind all that were used that may be the torn first batch of one that was made ahead, unless it
-    /// says that what is before it was durable.
+    /// says that what is before it was durable. From the highest down: which were used tells what those below are.
     pub(super) fn next_blank(&mut self) {
-        while let Some(segment) = self.recovery.blank.pop_first() {
+        while let Some(segment) = self.recovery.blank.pop_last() {
             let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
             let is_void = self.recovery.void.contains(&segment);
             match self.recovery.durable_end(segment).filter(|_| !is_void) {
@@ -28,14 +28,7 @@ impl Log {
                 _ => self.sort_blank(segment, size),
             }
         }
-        // One above them may have turned out to be used: then what is in them is no torn first batch.
-        while let Some((segment, _)) = self.spares.ready.front().copied()
-            && segment < self.recovery.last_used
-        {
-            self.spares.ready.pop_front();
-            self.recovery.blank.insert(segment);
-        }
-        if self.recovery.blank.is_empty() { self.choose_segments() } else { self.next_blank() }
+        self.choose_segments();
     }
 
     fn lose_header(&mut self, segment: u64, size: u64) {
@@ -82,7 +75,7 @@ impl Log {
     fn sort_blank(&mut self, segment: u64, size: u64) {
         if segment > self.recovery.last_used && size == self.params.segment_size() {
             // Made ahead of need and never used; its name is made durable before mail is taken.
-            self.spares.ready.push_back((segment, size));
+            self.spares.ready.push_front((segment, size));
             return;
         }
         if size < SEGMENT_HEADER {

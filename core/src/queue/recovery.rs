@@ -120,7 +120,8 @@ impl Recovery {
     /// True of a segment of which an earlier start could not say where it ends: of several that lie behind one another a header names only
     /// the last.
     pub(super) fn was_unread(&self, segment: u64) -> bool {
-        self.ends.get(&segment).map_or(segment < self.last_used, |end| *end == UNKNOWN_END)
+        let above = || self.ends.range(segment..).any(|(_, end)| *end == UNKNOWN_END);
+        self.ends.get(&segment).map_or_else(above, |end| *end == UNKNOWN_END)
     }
 
     /// True when an earlier start could not read something, also if that is gone.

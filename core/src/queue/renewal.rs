@@ -117,6 +117,14 @@ impl Log {
         }
     }
 
+    /// True when a message lies in what nobody says was durable: it may have been moved there.
+    fn counts_in(&self, renewal: &Renewal) -> bool {
+        self.index.iter().any(|(_, entry)| {
+            let (commit, from) = (entry.commit, renewal.from);
+            commit.segment() == renewal.segment && commit.offset() + commit.octets() > from
+        })
+    }
+
     /// All of it once more, since a sync that fails forgets what it should have written.
     fn renew_again(&mut self, mut renewal: Renewal, error: &DiskError) {
         renewal.tries += 1;
@@ -128,17 +136,17 @@ impl Log {
                 self.recovery.try_later(op, self.now.mono.after(AGAIN));
             }
             _ => {
-                let is_full = *error == DiskError::Full;
-                // What is there can be read now; whether it can be after a power failure nobody knows.
+                // What is there can be read now; whether it can be after a power failure nobody knows. A disk that is full (and writes nothing in
+                // its place) would never have room again if nothing were given back, so that is held back only where messages may be lost.
+                let holds = *error != DiskError::Full || self.counts_in(&renewal);
                 let text = format!(
                     "segment {} of the spool could not be written anew: {}: the next start tries it again{}",
                     renewal.segment,
                     words(error),
-                    if is_full { "" } else { ", and until then the spool gives no space back" }
+                    if holds { ", and until then the spool gives no space back" } else { "" }
                 );
                 self.trouble(None, text);
-                // A disk that is full (and writes nothing in its place) has not failed, and would never have room again.
-                self.recovery.is_partial |= !is_full;
+                self.recovery.is_partial |= holds;
                 if self.spares.previous.0 == renewal.segment {
                     self.spares.previous.1 = UNKNOWN_END;
                 }

@@ -151,8 +151,7 @@ impl Log {
     /// What an earlier start could not read is there, or something that stands in for it, and may lack any record. While anything can not
     /// be read no content is removed anyway.
     fn lacks_records(&self) -> bool {
-        let unread = || self.index.segments.keys().any(|segment| self.recovery.was_unread(*segment));
-        !self.recovery.is_partial && (self.recovery.anything_was_unread() || unread())
+        !self.recovery.is_partial && self.recovery.anything_was_unread()
     }
 
     pub(super) fn next_salvage(&mut self) {
@@ -192,12 +191,15 @@ impl Log {
             return;
         };
         let octets = match (salvage.step, result) {
-            (Step::Read(length), Ok(Done::Octets(mut octets))) => {
+            (Step::Read(length), Ok(Done::Octets(mut octets)))
+                if salvage.again.is_none() || octets.len() as u64 == length =>
+            {
                 octets.resize(length as usize, 0);
                 octets
             }
             (Step::Read(_), _) => return self.salvage_failed(salvage, "parts of it can not be read"),
             // Whoever looked at it has taken it away.
+            (Step::Clear, Err(DiskError::Missing)) => Vec::new(),
             (_, Err(DiskError::Missing)) if salvage.is_old => return self.next_salvage(),
             // Nobody knows what of it is durable, and another sync would not tell.
             (Step::Sync | Step::Name, Err(_)) if self.can_be_written_again(&salvage) => {

@@ -542,3 +542,34 @@ fn no_blank_segment_below_one_that_has_lost_its_header_is_used() {
         third.troubles
     );
 }
+
+#[test]
+fn a_first_batch_that_failed_leaves_nothing_that_looks_like_an_unread_segment() {
+    let mut world = spool();
+    let File::Segment(first) = used(&world) else { panic!("mail lies in segments") };
+    let mut failed = 0;
+    while failed == 0 {
+        world.commit_sized(3_000, ContentPlace::Inline);
+        while let Some((_, op)) = world.pending.first() {
+            world.disk.broken =
+                failed == 0 && matches!(op, Op::Write { file: File::Segment(number), .. } if *number > first);
+            failed += u32::from(world.disk.broken);
+            world.complete(0);
+        }
+        world.disk.broken = false;
+    }
+    world.settle();
+    let aborted = File::Content(QueueId(0x999_9000));
+    for seed in 0..10 {
+        let mut disk = world.crashed_disk(seed);
+        for _ in 0..2 {
+            disk.run(Op::Create { file: aborted, size: 500 }).expect("a disk with room");
+            let (mut next, _) = recover(over(disk), |_, _| false);
+            next.settle();
+            assert!(next.notes.iter().all(|text| !text.contains("an earlier start")), "{:?}", next.notes);
+            assert_eq!(next.troubles, Vec::<String>::new());
+            assert!(next.disk.inode(aborted).is_none(), "left over, and removed");
+            disk = next.disk;
+        }
+    }
+}
