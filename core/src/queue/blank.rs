@@ -2,7 +2,7 @@
 //!
 //! Promise: what is in them is set aside, or is the torn first batch of one that was made ahead; what can not be looked at stays.
 
-use super::frame::{SEGMENT_HEADER, claims_durable};
+use super::frame::{SEGMENT_HEADER, claims_durable, is_blank};
 use super::log::{Log, PROGRAM, Purpose};
 use super::reading::FINE;
 use super::recovery::Stage;
@@ -57,7 +57,7 @@ impl Log {
             Err(error) => self.leave_whole_segment(segment, size, &error),
             Ok(octets) => {
                 let next = at + octets.len() as u64;
-                let is_written = octets.iter().any(|octet| *octet != 0);
+                let is_written = !is_blank(&octets);
                 let was_used = if is_last { claims_durable(&octets) } else { is_written };
                 if was_used {
                     self.lose_header(segment, size);

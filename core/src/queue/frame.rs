@@ -55,6 +55,13 @@ pub(super) struct FrameHeader {
     pub(super) commit: bool,
 }
 
+/// True when all octets are zeros. Looks at many at a time: a spare segment is read whole at each start.
+pub(super) fn is_blank(octets: &[u8]) -> bool {
+    let (blocks, rest) = octets.as_chunks::<64>();
+    let any = |octets: &[u8]| octets.iter().fold(0, |any, octet| any | octet);
+    blocks.iter().all(|block| any(block) == 0) && any(rest) == 0
+}
+
 /// Rounds up to a multiple of `unit`.
 pub(super) const fn round_up(octets: u64, unit: u64) -> u64 {
     octets.saturating_add(unit - 1) / unit * unit

@@ -10,7 +10,7 @@
 
 use super::contents::Checking;
 use super::fold::Progress;
-use super::frame::{SEGMENT_HEADER, SegmentHeader};
+use super::frame::{SEGMENT_HEADER, SegmentHeader, is_blank};
 use super::index::Segment;
 use super::log::{Log, PROGRAM, Phase, Purpose, octets, words};
 use super::reading::Reading;
@@ -282,7 +282,7 @@ impl Log {
     fn header_read(&mut self, segment: u64, result: Result<Vec<u8>, DiskError>) {
         let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
         match result {
-            Ok(octets) if octets.iter().all(|octet| *octet == 0) => _ = self.recovery.blank.insert(segment),
+            Ok(octets) if is_blank(&octets) => _ = self.recovery.blank.insert(segment),
             Ok(octets) => match SegmentHeader::parse(&octets, segment) {
                 Some((header, both)) => {
                     if !both {

@@ -4,7 +4,7 @@
 //! frames. What a gap means (a torn tail, or damage) is for its owner to judge. Octets that can not be read, or that a file is too short to have, are handed
 //! in as unreadable and count as zeros.
 
-use super::frame::{ALIGN, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, Seal};
+use super::frame::{ALIGN, FRAME_HEADER, FrameHeader, SEGMENT_HEADER, Seal, is_blank};
 
 /// Octets asked for at once.
 const CHUNK: u64 = 256 * 1024;
@@ -127,7 +127,7 @@ impl Walk {
     fn last_octets(&mut self) -> Option<Step> {
         let (from, _) = self.gap?;
         let need = self.need(self.end.saturating_sub(self.at));
-        if need.is_none() && self.ahead().iter().any(|octet| *octet != 0) {
+        if need.is_none() && !is_blank(self.ahead()) {
             self.gap = Some((from, self.end));
         }
         need

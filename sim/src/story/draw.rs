@@ -38,6 +38,8 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
     let clients = 1 + prng.below(4);
     let longest = if prng.chance(1, 6) { 4 * 3_600 } else { 1_800 };
     let safety = 300 + prng.below(longest);
+    // Large mail is what most octets of a story are: few stories have any, and those several.
+    let giants = if prng.chance(1, 6) { 25 } else { 0 };
     let slowest = [1_000, 20_000, 200_000, 3_000_000][(prng.below(16) as usize).saturating_sub(12)];
     let mut scenario = Scenario {
         seed: prng.next_u64(),
@@ -50,7 +52,7 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         servers: (0..servers).map(|_| manners(prng, calm)).collect(),
         hosts: Vec::new(),
         clients: (0..clients)
-            .map(|number| client(prng, number, (hosts, servers, clients), safety, calm))
+            .map(|number| client(prng, number, (hosts, servers, clients), (safety, giants), calm))
             .collect(),
         troubles: Vec::new(),
         lasting: Vec::new(),
@@ -205,12 +207,13 @@ fn client(
     prng: &mut Prng,
     number: u64,
     (hosts, servers, clients): (usize, usize, u64),
-    safety: u64,
+    (safety, giants): (u64, u64),
     calm: bool,
 ) -> ClientPlan {
     let letters = (LETTERS * 3 / 4 + prng.below(LETTERS / 2)) / clients;
     let pace = if prng.chance(1, 3) { 200 } else { 1 + prng.below(1_500 * safety / letters.max(1)) };
-    let letters = (0..letters).map(|letter| letter_of(prng, (number, letter), pace, servers)).collect();
+    let letters =
+        (0..letters).map(|letter| letter_of(prng, (number, letter), (pace, giants), servers)).collect();
     let habits = Habits {
         pipelines: prng.chance(1, 2),
         hangs_up: odds(prng, calm, 30),
@@ -221,7 +224,13 @@ fn client(
     ClientPlan { host: prng.below(hosts as u64) as usize, habits, letters }
 }
 
-fn letter_of(prng: &mut Prng, (number, letter): (u64, u64), pace: u64, servers: usize) -> Plan {
+/// `giants`: of a thousand letters so many are larger than what the kernel takes of a connection at once.
+fn letter_of(
+    prng: &mut Prng,
+    (number, letter): (u64, u64),
+    (pace, giants): (u64, u64),
+    servers: usize,
+) -> Plan {
     let bare = prng.chance(1, 10);
     let count = if prng.chance(2, 3) { 1 } else { 1 + prng.below(5) };
     let home = prng.below(servers as u64);
@@ -243,6 +252,6 @@ fn letter_of(prng: &mut Prng, (number, letter): (u64, u64), pace: u64, servers: 
     });
     let recipients = recipients.collect();
     let sender = if bare { String::new() } else { format!("sender{number}@send.sim") };
-    let size = if prng.chance(1, 60) { 140_000 + prng.below(100_000) } else { prng.below(2_000) };
+    let size = if prng.chance(giants, 1_000) { 140_000 + prng.below(100_000) } else { prng.below(2_000) };
     Plan { wait: prng.below(pace + 1), sender, recipients, size: size as usize }
 }

@@ -89,6 +89,11 @@ pub(super) fn main_cf(prng: &mut Prng, frame: Frame) -> Vec<String> {
         format!("node_number = {number}"),
         format!("default_destination_concurrency_limit = {}", 1 + prng.below(20)),
     ];
+    // Mail for a host itself is nobody's: it goes from host to host until it has been through too many. Few hosts do that with their notices.
+    if !prng.chance(1, 8) {
+        let notices = ["error", "bounce", "2bounce", "delay"];
+        lines.extend(notices.map(|what| format!("{what}_notice_recipient = postmaster@send.sim")));
+    }
     times(prng, hurried, calm, &mut lines);
     // Who must encrypt and meets servers that do not gives up in the end: not in five days.
     let level = match prng.below(5) {
