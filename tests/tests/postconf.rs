@@ -29,8 +29,9 @@ const DIFFERENT: [&str; 13] = [
 const NIS: &str = ", nis:mail.aliases";
 
 /// Names that only we have.
-const OURS: [&str; 12] = [
+const OURS: [&str; 13] = [
     "content_memory_limit",
+    "dns_cache_time_limit",
     "dns_servers",
     "log_format",
     "node_number",

@@ -42,11 +42,8 @@ pub const IN_FLIGHT_MAX: usize = 1_000;
 pub const ASKERS_MAX: usize = 50_000;
 /// Datagrams that answer nothing, for one query; after these somebody is guessing and TCP is used instead.
 pub const STRAYS_MAX: u32 = 32;
-/// Records are not kept longer, whatever their TTL says: where mail waits for a wrong record to be mended, the next attempt should
-/// learn of it (Postfix keeps none; the recursive resolver behind us keeps them for as long as it likes).
-const TTL_MAX_SECONDS: u32 = 3_600;
-/// Absences are not kept longer (RFC 2308 5 calls one to three hours sensible; mail prefers to learn of a repair).
-const NEGATIVE_TTL_MAX_SECONDS: u32 = 3_600;
+/// Absences are not kept longer, also where records are (RFC 2308 5 calls one to three hours sensible; mail prefers to learn of a repair).
+const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(3_600);
 /// A failure is kept this long, so that a burst of mail does not become a burst at servers that are down (RFC 9520 3.2).
 const FAILURE_TTL: Duration = Duration::from_secs(1);
 
@@ -304,10 +301,12 @@ impl Resolver {
         let Some(asking) = self.asking.get_mut(key) else { return };
         asking.aliases += found.aliases;
         asking.authentic &= found.authentic;
-        let cap =
-            if matches!(found.end, End::Nothing(_)) { NEGATIVE_TTL_MAX_SECONDS } else { TTL_MAX_SECONDS };
-        let ttl = found.ttl.unwrap_or(0).min(cap);
-        asking.valid_until = asking.valid_until.min(now.mono.after(Duration::from_secs(u64::from(ttl))));
+        // Postfix keeps none; the recursive resolver behind us keeps them for as long as it likes.
+        let longest = self.params.cache_time;
+        let is_absence = matches!(found.end, End::Nothing(_));
+        let longest = if is_absence { longest.min(NEGATIVE_TTL_MAX) } else { longest };
+        let ttl = Duration::from_secs(u64::from(found.ttl.unwrap_or(0)));
+        asking.valid_until = asking.valid_until.min(now.mono.after(ttl.min(longest)));
         if asking.aliases > CNAMES_MAX {
             return self.fail(now, key);
         }

@@ -31,6 +31,8 @@ pub struct Params {
     pub trust_ad: bool,
     /// Ask by TCP only.
     pub tcp_only: bool,
+    /// Records and absences are not kept longer, whatever their TTL says (`dns_cache_time_limit`).
+    pub cache_time: Duration,
 }
 
 impl Default for Params {
@@ -43,6 +45,7 @@ impl Default for Params {
             rotate: false,
             trust_ad: false,
             tcp_only: false,
+            cache_time: Duration::from_secs(3_600),
         }
     }
 }
@@ -54,6 +57,7 @@ impl Params {
     /// Parameter name and what is wrong with its value.
     pub fn new(settings: &Settings, resolv_conf: &str) -> Result<Self, Vec<(String, String)>> {
         let mut params = Self::read(resolv_conf);
+        params.cache_time = settings.time("dns_cache_time_limit");
         let listed = settings.list("dns_servers");
         let mut servers = Vec::new();
         let mut errors = Vec::new();

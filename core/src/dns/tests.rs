@@ -141,6 +141,38 @@ fn an_answer_is_kept_for_its_ttl_and_no_longer() {
 }
 
 #[test]
+fn nothing_is_kept_longer_than_dns_cache_time_limit() {
+    let week = 604_800;
+    for (limit, is_there, seconds) in [
+        (None, true, 3_600),
+        (None, false, 3_600),
+        (Some("6h"), true, 21_600),
+        (Some("6h"), false, 3_600),
+        (Some("5s"), true, 5),
+        (Some("5s"), false, 5),
+    ] {
+        let pairs: Vec<_> = limit.map(|limit| ("dns_cache_time_limit", limit)).into_iter().collect();
+        let params = Params::new(&crate::params::Settings::of(&pairs), "nameserver 127.0.0.1");
+        let mut world = World::new(1);
+        world.resolver = Resolver::new(params.expect("good values"));
+        world.ask("mx.example", RecordKind::A);
+        world.reply(|message| {
+            _ = if is_there {
+                message.add_answer(a("mx.example", week, 1))
+            } else {
+                message.add_authority(soa("example", week, week))
+            };
+        });
+        world.wait(seconds - 1);
+        world.ask("mx.example", RecordKind::A);
+        assert_eq!(world.sent.len(), 1, "{limit:?}: kept for {seconds} s");
+        world.wait(1);
+        world.ask("mx.example", RecordKind::A);
+        assert_eq!(world.sent.len(), 2, "{limit:?}: kept no longer");
+    }
+}
+
+#[test]
 fn equal_questions_in_flight_share_one_query() {
     let mut world = World::new(1);
     let tickets = [world.ask("mx.example", RecordKind::A), world.ask("MX.example", RecordKind::A)];

@@ -96,7 +96,7 @@ impl Live {
                     line: Vec::new(),
                     marks: Vec::new(),
                 };
-                self.connections.insert(id, task);
+                self.connections.insert(id, Box::new(task));
                 id
             }
         };
@@ -115,7 +115,7 @@ impl Live {
 
     /// The oracle's own count of what runs at once for a destination, this attempt included.
     fn watch_concurrency(&self, scope: &mut Scope<'_>, attempt: &Attempt) {
-        let busy = |task: &&Task| task.trying && task.is_for(&attempt.transport, &attempt.nexthop);
+        let busy = |task: &&Box<Task>| task.trying && task.is_for(&attempt.transport, &attempt.nexthop);
         let count = self.connections.values().filter(busy).count();
         let limit = self.site.concurrency;
         if count > limit && !self.site.by_recipient.contains(&attempt.transport) {

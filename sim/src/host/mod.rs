@@ -84,8 +84,9 @@ struct Live {
     resolver: dns::Resolver,
     /// Known once the spool is open.
     ids: Option<QueueIds>,
-    sessions: BTreeMap<Socket, sessions::Task>,
-    connections: BTreeMap<u64, connections::Task>,
+    /// Tasks are large, and maps move what they hold about.
+    sessions: BTreeMap<Socket, Box<sessions::Task>>,
+    connections: BTreeMap<u64, Box<connections::Task>>,
     reports: BTreeMap<u64, reports::Task>,
     /// Notices to the postmaster that may still be sent.
     allowance: Allowance,

@@ -51,7 +51,7 @@ impl Live {
         let from = scope.fabric.network.owner(peer.address);
         let task = Task { machine, awaits: None, inbox: VecDeque::new(), staged: Vec::new(), from };
         self.owners.insert(socket, Owner::Session);
-        self.sessions.insert(socket, task);
+        self.sessions.insert(socket, Box::new(task));
         self.drain_session(scope, socket);
     }
 

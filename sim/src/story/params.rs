@@ -84,11 +84,17 @@ pub(super) fn main_cf(prng: &mut Prng, frame: Frame) -> Vec<String> {
         "mynetworks = 10.0.0.0/8".to_owned(),
         "inet_protocols = ipv4".to_owned(),
         format!("dns_servers = {}", dns.join(" ")),
-        format!("transport_maps = inline:{{ shop.sim=lmtp:inet:{shop}:24 }}"),
         format!("relayhost = {relay}"),
         format!("node_number = {number}"),
         format!("default_destination_concurrency_limit = {}", 1 + prng.below(20)),
     ];
+    // The way to the shop: by the class of its domain, or by a table, which may fail.
+    if prng.chance(1, 3) {
+        lines.push(format!("transport_maps = inline:{{ shop.sim=lmtp:inet:{shop}:24 }}"));
+    } else {
+        lines.push("relay_domains = shop.sim".to_owned());
+        lines.push(format!("relay_transport = lmtp:inet:{shop}:24"));
+    }
     // Mail for a host itself is nobody's: it goes from host to host until it has been through too many. Few hosts do that with their notices.
     if !prng.chance(1, 8) {
         let notices = ["error", "bounce", "2bounce", "delay"];

@@ -6,6 +6,9 @@ rows! { OURS:
     /// Octets of message contents that are in memory at once, of all clients together, until their commits are answered.
     /// When a slow disk or slow clients bring it to this, further mail is refused with 452 until there is room.
     "content_memory_limit" number(1048576, SIZE_MAX) = "268435456", Queue, Ours;
+    /// Records of DNS and their absence are kept no longer, whatever their time to live says. Where mail waits for a wrong record to be
+    /// mended, the next attempt learns of it; a longer time carries mail through an outage of the name servers.
+    "dns_cache_time_limit" time(Unit::Seconds, 0, INT_MAX) = "1h", Every, Ours;
     /// Name servers to ask, as addresses with an optional `:port`; empty for those of /etc/resolv.conf.
     "dns_servers" LIST = "", Every, Ours;
     /// Log lines as `text` with Postfix's fields, or as `json`.
