@@ -8,6 +8,7 @@ use crate::site::Site;
 use crate::spool::Spool;
 use crate::staging::{Budget, Stage};
 use crate::stream::Stream;
+use crate::sync::{Mutex, PoisonError};
 use crate::timer::{self, in_time, sleep, sleep_by};
 use postrider_core::ask::Answer;
 use postrider_core::event::Event;
@@ -15,10 +16,11 @@ use postrider_core::inbound::{Effect, Inbound, Input};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Message, Notice, QueueId, QueueIds, Refusal};
 use postrider_core::report::Allowance;
+use postrider_core::time::Timestamp;
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
@@ -56,6 +58,23 @@ async fn read(stream: &mut (impl AsyncRead + Unpin), most: usize) -> (Vec<u8>, u
     .await
 }
 
+/// Queue ids for all tasks: none is issued twice.
+#[derive(Debug)]
+pub struct Ids(Mutex<QueueIds>);
+
+impl Ids {
+    /// Those of a node; they go on after `last`.
+    #[must_use]
+    pub fn new(node: u16, last: QueueId) -> Self {
+        Self(Mutex::new(QueueIds::new(node, last)))
+    }
+
+    /// The next one.
+    pub fn issue(&self, wall: Timestamp) -> QueueId {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).issue(wall)
+    }
+}
+
 /// What the tasks of all sessions share.
 pub struct Shared<E> {
     /// The world.
@@ -63,7 +82,7 @@ pub struct Shared<E> {
     /// The spool.
     pub spool: Spool,
     /// Queue ids.
-    pub ids: Mutex<QueueIds>,
+    pub ids: Ids,
     /// Memory for contents.
     pub budget: Arc<Budget>,
     /// Notices to the postmaster that may still be sent.
@@ -75,7 +94,7 @@ pub struct Shared<E> {
 impl<E: Environment> Shared<E> {
     /// A fresh queue id.
     pub fn identify(&self) -> QueueId {
-        self.ids.lock().unwrap_or_else(PoisonError::into_inner).issue(self.env.now().wall)
+        self.ids.issue(self.env.now().wall)
     }
 }
 

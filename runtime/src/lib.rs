@@ -6,6 +6,7 @@
 
 pub mod answers;
 pub mod content;
+pub mod current;
 pub mod deposit;
 pub mod env;
 pub mod guard;
@@ -16,6 +17,7 @@ pub mod listen;
 pub mod manager;
 pub mod notice;
 pub mod observe;
+pub mod orders;
 pub mod outbound;
 pub mod record;
 pub mod report;

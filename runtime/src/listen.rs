@@ -1,5 +1,6 @@
 //! Accepts clients, and starts a task for each.
 
+use crate::current::Current;
 use crate::env::{Accepted, Environment, ListenAt, Net};
 use crate::inbound::{Session, Shared};
 use crate::observe;
@@ -12,7 +13,7 @@ use postrider_core::session::Peer;
 use postrider_core::session::{clients, descriptors};
 use postrider_core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
@@ -58,7 +59,7 @@ pub struct Doors<E: Environment> {
     /// World, spool.
     pub shared: Arc<Shared<E>>,
     /// The configuration of the moment.
-    pub site: Arc<RwLock<Arc<Site<E>>>>,
+    pub site: Arc<Current<Site<E>>>,
     /// Open sessions.
     pub seats: Arc<Seats>,
     /// Sessions of all services together that the descriptors of this process allow.
@@ -106,7 +107,7 @@ impl<E: Environment> Doors<E> {
         seats: &Service,
         accepted: Accepted<<E::Net as Net>::Stream>,
     ) {
-        let site = Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner));
+        let site = self.site.get();
         let Some(door) = site.doors.get(service).cloned() else { return };
         let service = service.to_owned();
         let address = accepted.peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.ip());
@@ -144,7 +145,7 @@ impl<E: Environment> Doors<E> {
                         machine: Inbound::new(now, Arc::clone(config), peer),
                         draining: doors.draining.clone(),
                         notices: Vec::new(),
-                        tape: doors.shared.recorder.session(now, &service, hurried, peer),
+                        tape: site.record.session(now, &service, hurried, peer),
                     };
                     session.run().await;
                 }

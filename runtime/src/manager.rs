@@ -1,11 +1,13 @@
 //! The task that owns the manager, and those that do its errands: loading, routing, delivering, reporting.
 
 use crate::answers::Answers;
+use crate::current::Current;
 use crate::deposit;
 use crate::env::Environment;
 use crate::guard::{Charge, Errand};
 use crate::inbound::Shared;
 use crate::observe;
+use crate::orders::Orders;
 use crate::outbound::{Connection, Links, Pool, Unwritten};
 use crate::record::ManagerTape;
 use crate::report;
@@ -15,53 +17,26 @@ use crate::timer::{self, sleep_by};
 use postrider_core::ask::{Facts, Pause};
 use postrider_core::limits::QUESTIONS_PER_DECISION_MAX;
 use postrider_core::machine::Machine;
-use postrider_core::mail::{Attempt, Diagnosis, Envelope, OrderResult, Outcome, QueueId, Route, Summary};
+use postrider_core::mail::{Attempt, Diagnosis, Envelope, Outcome, QueueId, Route, Summary};
 use postrider_core::manager::{Input, Manager, Output, REQUEUE};
 use postrider_core::outbound::Outbound;
 use postrider_core::params::master_cf::Delivery as Program;
-use postrider_core::queue::Ticket;
 use postrider_core::report::Unmade;
 use postrider_core::time::Duration;
 use postrider_core::wire::EnhancedStatus;
-use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
 
 /// Recipients that are routed within the manager's task, if no table is asked: a few microseconds each.
 const ROUTES_AT_ONCE_MAX: usize = 4;
-
-/// Operators who wait for the result of an order.
-#[derive(Debug, Default)]
-pub struct Orders {
-    waiting: Mutex<(u64, BTreeMap<Ticket, oneshot::Sender<OrderResult>>)>,
-}
-
-impl Orders {
-    /// A ticket, and where its result will come.
-    pub fn wait(&self) -> (Ticket, oneshot::Receiver<OrderResult>) {
-        let (reply, answer) = oneshot::channel();
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.0 += 1;
-        let ticket = Ticket(waiting.0);
-        waiting.1.insert(ticket, reply);
-        (ticket, answer)
-    }
-
-    fn done(&self, ticket: Ticket, result: OrderResult) {
-        let reply = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&ticket);
-        if let Some(reply) = reply {
-            _ = reply.send(result);
-        }
-    }
-}
 
 /// The manager's surroundings.
 pub struct Office<E: Environment> {
     /// World, spool, connections.
     pub links: Arc<Links<E>>,
     /// The configuration of the moment.
-    pub site: Arc<RwLock<Arc<Site<E>>>>,
+    pub site: Arc<Current<Site<E>>>,
     /// Operators who wait.
     pub orders: Arc<Orders>,
     /// Becomes true when the last attempt has ended after a drain.
@@ -71,7 +46,7 @@ pub struct Office<E: Environment> {
 impl<E: Environment> Office<E> {
     /// The configuration of the moment.
     pub fn site(&self) -> Arc<Site<E>> {
-        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+        self.site.get()
     }
 
     /// Runs the manager until nobody can tell it anything any more. First come the messages that were on disk at the start, while
@@ -82,6 +57,8 @@ impl<E: Environment> Office<E> {
         mut recovered: mpsc::Receiver<Vec<Summary>>,
         mut facts: mpsc::UnboundedReceiver<Input>,
     ) {
+        // Who waits for the result of an order is told when this is over, also by a panic.
+        let _open = self.orders.until_end();
         let (mut recovering, mut tape) = (true, ManagerTape::default());
         let recorder = &self.links.shared.recorder;
         let mut timer = pin!(timer::timer());

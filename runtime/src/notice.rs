@@ -5,10 +5,10 @@ use crate::inbound::Shared;
 use crate::observe;
 use crate::site::Site;
 use crate::submit::{Whole, submit};
+use crate::sync::PoisonError;
 use postrider_core::mail::Notice;
 use postrider_core::report::{self, Unmade};
 use postrider_core::submission::{Maker, Start};
-use std::sync::PoisonError;
 
 /// Sends it, unless there were too many. One that can not be sent is only logged: the log has what it tells.
 pub async fn send<E: Environment>(shared: &Shared<E>, site: &Site<E>, notice: &Notice) {

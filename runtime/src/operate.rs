@@ -6,6 +6,7 @@ use crate::env::real::{Real, listen_at};
 use crate::inbound::Shared;
 use crate::limits;
 use crate::listen::Failures;
+use crate::orders::Orders;
 use crate::serve::House;
 use crate::spool::Spool;
 use crate::transfer::{Exporter, Importer};
@@ -38,7 +39,7 @@ struct Desk {
     wishes: mpsc::Sender<Wish>,
     spool: Spool,
     shared: Arc<Shared<Real>>,
-    orders: Arc<crate::manager::Orders>,
+    orders: Arc<Orders>,
     facts: mpsc::UnboundedSender<Input>,
     status: Box<dyn Fn() -> Status + Send + Sync>,
     owner: u32,
@@ -156,9 +157,7 @@ impl Desk {
     }
 
     async fn order(&self, order: Order) -> OrderResult {
-        let (ticket, answer) = self.orders.wait();
-        _ = self.facts.send(Input::Order(ticket, order));
-        answer.await.unwrap_or_else(|_| OrderResult::Failed("the daemon is stopping".to_owned()))
+        self.orders.give(&self.facts, order).await
     }
 
     async fn listed(&self, selection: Selection) -> Result<Vec<(QueueId, QueueName)>, String> {

@@ -3,6 +3,7 @@
 //! A file is removed when its message is durable in the log; a crash between the two takes it in twice, and loses nothing. What can not be removed
 //! is remembered, and not taken in again. An orderly end waits for those that are being taken in, and begins with no others.
 
+use crate::current::Current;
 use crate::env::Environment;
 use crate::inbound::Shared;
 use crate::limits::{MAILDROP_AT_ONCE, MAILDROP_LOOK, REPORT_CHUNK};
@@ -22,7 +23,7 @@ use postrider_core::wire::{EnhancedStatus, Mailbox, Reply};
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -30,7 +31,7 @@ use tokio::task::JoinSet;
 /// is true; what it gives is answered when it has ended, by itself or by a panic.
 pub fn start<E: Environment>(
     shared: Arc<Shared<E>>,
-    site: Arc<RwLock<Arc<Site<E>>>>,
+    site: Arc<Current<Site<E>>>,
     spool: PathBuf,
     woken: mpsc::Receiver<()>,
     draining: watch::Receiver<bool>,
@@ -48,14 +49,14 @@ pub fn start<E: Environment>(
 /// Looks into the maildrop when woken, and from time to time.
 async fn run<E: Environment>(
     shared: Arc<Shared<E>>,
-    site: Arc<RwLock<Arc<Site<E>>>>,
+    site: Arc<Current<Site<E>>>,
     spool: PathBuf,
     mut woken: mpsc::Receiver<()>,
     mut draining: watch::Receiver<bool>,
 ) {
     let done = Arc::new(Done::default());
     loop {
-        let now = Arc::clone(&site.read().unwrap_or_else(PoisonError::into_inner));
+        let now = site.get();
         let take = |path: PathBuf| {
             let (shared, site, done) = (Arc::clone(&shared), Arc::clone(&now), Arc::clone(&done));
             async move { take(&shared, &site, &done, &path).await }

@@ -105,15 +105,69 @@ impl Tape {
         self.marks().file = file;
     }
 
-    /// A configuration is in force from now on.
-    fn set(&self, mut setting: Setting) {
+    /// A configuration comes into force. Whoever uses it has its number, so it is on the tape before anything that they do.
+    pub(crate) fn set(self: &Arc<Self>, mut setting: Setting) -> Chapter {
+        // Until it is on the tape: they stand there in the order of their numbers.
         let mut marks = self.marks();
         marks.settings += 1;
         setting.number = marks.settings;
-        drop(marks);
-        if let Some(octets) = frame(Kind::Setting, &setting) {
-            self.shelf.put(Frame::Setting(octets));
+        let frame = frame(Kind::Setting, &setting).unwrap_or_default();
+        self.shelf.put(Frame::Setting(frame.clone()));
+        Chapter { tape: Arc::clone(self), setting: setting.number, frame }
+    }
+}
+
+/// One configuration on a recording. A session is recorded under the configuration that it has, whatever came into force since.
+#[derive(Debug)]
+pub struct Chapter {
+    tape: Arc<Tape>,
+    setting: u32,
+    frame: Vec<u8>,
+}
+
+impl Chapter {
+    fn session(&self, at: Now, service: &str, hurried: bool, peer: Peer) -> Option<SessionTape> {
+        let tape = Arc::clone(&self.tape);
+        if tape.shelf.is_stopped() {
+            return None;
         }
+        let opened = self.opened(at, service, hurried, peer);
+        let number = opened.session;
+        let scribe = Scribe::new(opened, tape.ring.content);
+        Some(SessionTape { tape, scribe, number, content: Sum::default(), lost: false })
+    }
+
+    /// The head of a session, with a number of its own.
+    pub(crate) fn opened(&self, at: Now, service: &str, hurried: bool, peer: Peer) -> Opened {
+        let mut marks = self.tape.marks();
+        marks.sessions += 1;
+        let session = marks.sessions;
+        drop(marks);
+        let (service, said) = (service.to_owned(), Said::default());
+        Opened { session, at, service, hurried, setting: self.setting, peer, said }
+    }
+}
+
+/// What a configuration wants recorded, and where it is.
+#[derive(Debug)]
+pub struct Recording {
+    ring: Option<Ring>,
+    chapter: Option<Chapter>,
+}
+
+impl Recording {
+    /// Of the values of main.cf; nothing of it is recorded yet.
+    ///
+    /// # Errors
+    /// The directory is no absolute path.
+    pub fn new(settings: &Settings) -> Result<Self, Vec<(String, String)>> {
+        Ok(Self { ring: Ring::new(settings)?, chapter: None })
+    }
+
+    /// Records a session that begins, where sessions are recorded; `hurried`: with the settings of stress.
+    #[must_use]
+    pub fn session(&self, at: Now, service: &str, hurried: bool, peer: Peer) -> Option<SessionTape> {
+        self.chapter.as_ref()?.session(at, service, hurried, peer)
     }
 }
 
@@ -136,29 +190,39 @@ impl Recorder {
             .filter(|tape| !tape.shelf.is_stopped())
     }
 
-    /// Records as a configuration wants it: one that goes on hears of the configuration, any other ends.
-    pub fn follow<E: Environment>(&self, env: &Arc<E>, site: &Site<E>) {
-        let before = self.tape();
-        let tape = match &site.record {
-            Some(ring) => match before.filter(|tape| tape.ring == *ring) {
-                Some(same) => Some(same),
-                None => start(env, ring),
-            },
-            None => None,
-        };
-        if let Some(tape) = &tape {
-            tape.set(setting(env, site));
-        }
+    /// Says where a configuration that is about to come into force is recorded: where the one before is, or in a recording that begins now.
+    pub fn prepare<E: Environment>(&self, env: &Arc<E>, site: &mut Site<E>) {
+        let Some(ring) = &site.record.ring else { return };
+        let same = self.tape().filter(|tape| tape.ring == *ring);
+        let tape = same.or_else(|| start(env, ring));
+        site.record.chapter = tape.map(|tape| tape.set(setting(env, site)));
+    }
+
+    /// A configuration is in force: a recording that is not its own ends.
+    pub fn follow<E: Environment>(&self, site: &Site<E>) {
+        let tape = site.record.chapter.as_ref().map(|chapter| Arc::clone(&chapter.tape));
         let mut place = self.tape.write().unwrap_or_else(PoisonError::into_inner);
         let old = std::mem::replace(&mut *place, tape.clone());
         drop(place);
         if let Some(old) = old.filter(|old| !tape.as_ref().is_some_and(|tape| Arc::ptr_eq(tape, old))) {
             old.shelf.stop();
-            if tape.is_none() && site.record.is_none() {
+            if site.record.ring.is_none() {
                 observe::note(format!("recording into {} has ended", old.ring.directory.display()));
             }
         }
         self.changed.notify_one();
+    }
+
+    /// A configuration did not come into force after all, and the one before stays.
+    pub fn unmake<E: Environment>(&self, refused: &Site<E>, before: &Site<E>) {
+        let Some(refused) = &refused.record.chapter else { return };
+        match &before.record.chapter {
+            // The next file of the ring begins with what is said last.
+            Some(before) if Arc::ptr_eq(&before.tape, &refused.tape) => {
+                before.tape.shelf.put(Frame::Setting(before.frame.clone()));
+            }
+            _ => refused.tape.shelf.stop(),
+        }
     }
 
     /// Ends the recording, and waits a moment for its writer.
@@ -177,20 +241,6 @@ impl Recorder {
             (tape.ring.directory.display(), if tape.ring.content { "with" } else { "without" });
         let lost = if marks.lost == 0 { String::new() } else { format!(", records lost: {}", marks.lost) };
         Some(format!("into {directory}, file {}, {content} contents{lost}", marks.file))
-    }
-
-    /// Records a session that begins; `hurried`: with the settings of stress.
-    #[must_use]
-    pub fn session(&self, at: Now, service: &str, hurried: bool, peer: Peer) -> Option<SessionTape> {
-        let tape = self.tape()?;
-        let mut marks = tape.marks();
-        marks.sessions += 1;
-        let (number, setting) = (marks.sessions, marks.settings);
-        drop(marks);
-        let (service, said) = (service.to_owned(), Said::default());
-        let opened = Opened { session: number, at, service, hurried, setting, peer, said };
-        let scribe = Scribe::new(opened, tape.ring.content);
-        Some(SessionTape { tape, scribe, number, content: Sum::default(), lost: false })
     }
 }
 

@@ -3,19 +3,30 @@
 //! Each test runs under random schedules and under PCT, which finds orders that need few, but well placed, changes of thread. A
 //! schedule that fails is printed, and `shuttle::replay` runs it again.
 
+use crate::current::Current;
+use crate::env::real::handles::Handles;
 use crate::guard::Charge;
+use crate::inbound::Ids;
 use crate::observe::Log;
+use crate::orders::Orders;
 use crate::outbound::{Pool, Unwritten};
-use crate::record::{Frame, Shelf};
+use crate::record::{Chapter, Frame, Ring, Shelf, Tape};
 use crate::seats::Seats;
-use crate::spool::Gate;
+use crate::spool::{Gate, Recent};
 use crate::staging::Budget;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sync::{Arc, Mutex, thread};
 use postrider_core::event::Event;
-use postrider_core::mail::AttemptId;
+use postrider_core::mail::{AttemptId, Order, OrderResult, QueueId, Selection};
+use postrider_core::manager::Input;
 use postrider_core::outbound::Config;
+use postrider_core::queue::{File, Whereabouts};
+use postrider_core::recording::Setting;
+use postrider_core::session::Peer;
 use postrider_core::session::clients::Clients;
+use postrider_core::time::{Now, Timestamp};
+use std::collections::BTreeSet;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
@@ -249,5 +260,203 @@ fn contents_never_take_more_memory_than_their_limit_and_give_all_back() {
             .collect();
         clients.into_iter().for_each(|client| client.join().expect("no panic"));
         assert!(budget.take(10), "all of it is free again");
+    });
+}
+
+#[test]
+fn no_queue_id_is_issued_twice_whatever_the_clock_says() {
+    explore(|| {
+        let ids = Arc::new(Ids::new(7, QueueId::new(100, 7)));
+        // Ahead, behind what was issued before the start, and never right.
+        let clients: Vec<_> = [200, 50, -1]
+            .map(|micros| {
+                let ids = Arc::clone(&ids);
+                thread::spawn(move || [(); 2].map(|()| ids.issue(Timestamp(micros))))
+            })
+            .into();
+        let issued: Vec<_> =
+            clients.into_iter().flat_map(|client| client.join().expect("no panic")).collect();
+        let distinct: BTreeSet<_> = issued.iter().collect();
+        assert_eq!(distinct.len(), 6, "{issued:?}");
+        assert!(issued.iter().all(|id| id.micros() > 100), "{issued:?}");
+    });
+}
+
+#[test]
+fn each_order_has_one_result_its_own_and_also_when_the_manager_ends_before_it() {
+    explore(|| {
+        let orders = Arc::new(Orders::default());
+        let (facts, mut incoming) = tokio::sync::mpsc::unbounded_channel();
+        let operators: Vec<_> = (1..=2)
+            .map(|number| {
+                let (orders, facts) = (Arc::clone(&orders), facts.clone());
+                thread::spawn(move || {
+                    let order = Order::Hold(Selection::Id(QueueId(number)));
+                    // An operator who waits for ever is a deadlock, which shuttle finds.
+                    let result = shuttle::future::block_on(orders.give(&facts, order));
+                    match &result {
+                        OrderResult::Done(count) => assert_eq!(*count, number, "the result of another order"),
+                        other => assert!(matches!(other, OrderResult::Failed(_)), "{other:?}"),
+                    }
+                    matches!(result, OrderResult::Done(_))
+                })
+            })
+            .collect();
+        let obeyed = {
+            let open = orders.until_end();
+            // It obeys one, and then ends.
+            let fact = shuttle::future::block_on(incoming.recv());
+            let Some(Input::Order(ticket, Order::Hold(Selection::Id(id)))) = fact else { panic!("{fact:?}") };
+            orders.done(ticket, OrderResult::Done(id.0));
+            orders.done(ticket, OrderResult::Done(0));
+            drop(open);
+            drop(incoming);
+            1
+        };
+        let done = operators.into_iter().map(|operator| operator.join().expect("no panic"));
+        assert_eq!(done.filter(|done| *done).count(), obeyed);
+    });
+}
+
+#[test]
+fn what_is_remembered_of_new_messages_is_right_told_once_and_bounded() {
+    let place = |number| Whereabouts { file: File::Segment(number), offset: 10 * number, length: number };
+    explore(move || {
+        let recent = Arc::new(Recent::default());
+        let keeper = {
+            let recent = Arc::clone(&recent);
+            thread::spawn(move || (1..=3).for_each(|number| recent.put(QueueId(number), place(number))))
+        };
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let recent = Arc::clone(&recent);
+                thread::spawn(move || (1..=3).map(|number| recent.take(QueueId(number))).collect::<Vec<_>>())
+            })
+            .collect();
+        keeper.join().expect("no panic");
+        let told: Vec<_> = readers.into_iter().map(|reader| reader.join().expect("no panic")).collect();
+        for (number, at) in (1..=3).zip(0..) {
+            let places: Vec<_> = told.iter().filter_map(|told| told[at]).collect();
+            assert!(places.is_empty() || places == [place(number)], "{places:?}");
+        }
+        assert!(recent.count() <= 2);
+    });
+}
+
+#[test]
+fn who_has_seen_a_new_configuration_never_sees_the_old_one_again() {
+    explore(|| {
+        let sites = Arc::new(Current::new(1));
+        let sessions: Vec<_> = (0..2)
+            .map(|_| {
+                let sites = Arc::clone(&sites);
+                thread::spawn(move || {
+                    let first = sites.get();
+                    assert!(*sites.get() >= *first);
+                })
+            })
+            .collect();
+        assert_eq!(*sites.replace(Arc::new(2)), 1);
+        assert_eq!(*sites.get(), 2, "from now on all get it");
+        sessions.into_iter().for_each(|session| session.join().expect("no panic"));
+    });
+}
+
+#[test]
+fn a_session_is_recorded_under_the_configuration_that_it_has() {
+    explore(|| {
+        let ring = Ring { directory: "/".into(), file_size: 1, file_count: 1, content: false };
+        let tape = Arc::new(Tape::new(ring));
+        let sites = Arc::new(Current::new((1_u8, tape.set(setting()))));
+        let sessions: Vec<_> = (0..2)
+            .map(|_| {
+                let (sites, tape) = (Arc::clone(&sites), Arc::clone(&tape));
+                thread::spawn(move || begin(&sites, &tape))
+            })
+            .collect();
+        let writer = {
+            let tape = Arc::clone(&tape);
+            thread::spawn(move || written(&tape))
+        };
+        // A reload.
+        let chapter = tape.set(setting());
+        sites.replace(Arc::new((2, chapter)));
+        let numbers: BTreeSet<_> =
+            sessions.into_iter().map(|session| session.join().expect("no panic")).collect();
+        assert_eq!(numbers.len(), 2, "each has a number of its own");
+        tape.shelf.stop();
+        let (frames, lost) = writer.join().expect("no panic");
+        let mut known = 0;
+        for frame in frames {
+            match frame {
+                Frame::Setting(_) => known += 1,
+                Frame::Other(octets) => {
+                    assert_eq!(octets[0], octets[1], "recorded under another configuration than its own");
+                    assert!(u64::from(octets[0]) <= known + lost, "its configuration comes behind it");
+                }
+                Frame::State(_) => panic!("nobody puts one"),
+            }
+        }
+    });
+}
+
+/// A configuration of which nothing matters.
+fn setting() -> Setting {
+    let (main_cf, master_cf, origin) = (String::new(), String::new(), None);
+    let (host, doors, zone) = Default::default();
+    Setting { number: 0, digest: 0, main_cf, master_cf, origin, host, doors, zone }
+}
+
+/// A session begins: its number; and on the tape which configuration it has, and as which that is known there.
+fn begin(sites: &Current<(u8, Chapter)>, tape: &Tape) -> u64 {
+    let site = sites.get();
+    let (version, chapter) = &*site;
+    let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    let peer = Peer { address: here, port: 1, local: here };
+    let opened = chapter.opened(Now::default(), "smtp/inet", false, peer);
+    tape.shelf.put(Frame::Other(vec![*version, u8::try_from(opened.setting).expect("few")]));
+    opened.session
+}
+
+/// All that the writer of a tape gets, and how much was lost.
+fn written(tape: &Tape) -> (Vec<Frame>, u64) {
+    let (mut frames, mut lost) = (Vec::new(), 0);
+    loop {
+        let batch = tape.shelf.take();
+        frames.extend(batch.frames);
+        lost += batch.lost;
+        if batch.last {
+            tape.shelf.ended();
+            return (frames, lost);
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_removed_while_somebody_opens_it_is_not_kept_open() {
+    explore(|| {
+        let file = File::Segment(1);
+        let handles = Arc::new(Handles::new(4));
+        let there = Arc::new(AtomicBool::new(true));
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let (handles, there) = (Arc::clone(&handles), Arc::clone(&there));
+                thread::spawn(move || {
+                    let open = || match there.load(Ordering::SeqCst) {
+                        true => Ok(()),
+                        false => Err(io::ErrorKind::NotFound.into()),
+                    };
+                    handles.open(file, open).is_ok()
+                })
+            })
+            .collect();
+        let remove = || {
+            there.store(false, Ordering::SeqCst);
+            Ok(())
+        };
+        handles.remove(file, remove).expect("it is there");
+        assert!(handles.open(file, || Err(io::ErrorKind::NotFound.into())).is_err(), "still open");
+        readers.into_iter().for_each(|reader| _ = reader.join().expect("no panic"));
+        assert!(handles.get(file).is_none(), "its room on the disk is never free again");
     });
 }

@@ -3,10 +3,12 @@
 //! [`start`] is the same over every environment; production adds signals, the control socket and the maildrop
 //! ([`daemon`]). It spawns the tasks and hands them their channels; no decision about mail is made here.
 
+use crate::current::Current;
 use crate::env::{Environment, Net};
-use crate::inbound::Shared;
+use crate::inbound::{Ids, Shared};
 use crate::listen::Doors;
-use crate::manager::{Office, Orders};
+use crate::manager::Office;
+use crate::orders::Orders;
 use crate::outbound::{Links, Pool, Unwritten};
 use crate::record::Recorder;
 use crate::resolve::Resolver;
@@ -17,7 +19,7 @@ use crate::staging::Budget;
 use crate::tables::{self, Tables};
 use crate::trouble::{Cause, Fault, words};
 use postrider_core::ask::TableName;
-use postrider_core::mail::{OrderResult, QueueIds};
+use postrider_core::mail::OrderResult;
 use postrider_core::manager::{Input, Manager};
 use postrider_core::params::master_cf::{Role, Service};
 use postrider_core::params::problem::{File, Place};
@@ -31,7 +33,7 @@ use rustls::crypto::CryptoProvider;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Open doors, by service and address; what is sent to one closes it.
@@ -42,7 +44,7 @@ pub struct House<E: Environment> {
     /// World, spool, ids.
     pub shared: Arc<Shared<E>>,
     /// The configuration of the moment.
-    pub site: Arc<RwLock<Arc<Site<E>>>>,
+    pub site: Arc<Current<Site<E>>>,
     /// Operators' orders.
     pub orders: Arc<Orders>,
     /// To the manager.
@@ -129,9 +131,8 @@ async fn furnish<E: Environment>(
     let wrong = |wrong: Wrong| Fault::new(Cause::Configuration, lines(&config, &wrong));
     let dns = dns_params(&env, &settings).map_err(wrong)?;
     let resolver = Resolver::start(&env, dns);
-    let site = Site::new(&env, &provider, &resolver, config.clone()).map_err(wrong)?;
+    let mut site = Site::new(&env, &provider, &resolver, config.clone()).map_err(wrong)?;
     let params = site.manager_params().map_err(wrong)?;
-    let site = Arc::new(RwLock::new(Arc::new(site)));
     let (facts, incoming) = mpsc::unbounded_channel();
     let (opened, opening) = oneshot::channel();
     let log = Log::new(queue::Params::new(&settings), env.entropy());
@@ -139,18 +140,14 @@ async fn furnish<E: Environment>(
     let closed = |_| Fault::new(Cause::System, "the spool cannot be opened; the log says why");
     let opened = opening.await.map_err(closed)?;
     let node = u16::try_from(settings.number("node_number")).unwrap_or(0);
-    let ids = Mutex::new(QueueIds::new(node, opened.last));
+    let ids = Ids::new(node, opened.last);
     let budget = Arc::new(Budget::new(settings.number("content_memory_limit")));
-    let notices = Mutex::default();
-    let shared = Arc::new(Shared {
-        env: Arc::clone(&env),
-        spool,
-        ids,
-        budget,
-        notices,
-        recorder: Recorder::default(),
-    });
-    shared.recorder.follow(&env, &site.read().unwrap_or_else(PoisonError::into_inner));
+    let notices = Default::default();
+    let recorder = Recorder::default();
+    recorder.prepare(&env, &mut site);
+    recorder.follow(&site);
+    let site = Arc::new(Current::new(site));
+    let shared = Arc::new(Shared { env: Arc::clone(&env), spool, ids, budget, notices, recorder });
     let links = Arc::new(Links {
         shared: Arc::clone(&shared),
         pool: Pool::default(),
@@ -182,7 +179,7 @@ async fn furnish<E: Environment>(
 impl<E: Environment> House<E> {
     /// The configuration of the moment.
     pub fn site(&self) -> Arc<Site<E>> {
-        Arc::clone(&self.site.read().unwrap_or_else(PoisonError::into_inner))
+        self.site.get()
     }
 
     /// Opens the doors of the configuration that are not open, and closes those that it has no more. Nothing is closed before all that
@@ -244,12 +241,15 @@ impl<E: Environment> House<E> {
         let env = &self.shared.env;
         let told = |wrong: Wrong| lines(&config, &wrong);
         let dns = dns_params(env, &config.settings(None)).map_err(told)?;
-        let site = Site::new(env, &self.provider, &self.resolver, config.clone()).map_err(told)?;
+        let mut site = Site::new(env, &self.provider, &self.resolver, config.clone()).map_err(told)?;
         let params = site.manager_params().map_err(told)?;
-        let before = self.site();
-        *self.site.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(site);
+        let recorder = &self.shared.recorder;
+        // Before anybody uses it: a session under it is recorded as one.
+        recorder.prepare(env, &mut site);
+        let before = self.site.replace(Arc::new(site));
         if let Err(why) = self.listen().await {
-            *self.site.write().unwrap_or_else(PoisonError::into_inner) = before;
+            let refused = self.site.replace(Arc::clone(&before));
+            recorder.unmake(&refused, &before);
             return Err(match self.listen().await {
                 Ok(()) => why.text,
                 Err(again) => format!("{why}\nand what was open can not be opened again: {again}"),
@@ -257,16 +257,14 @@ impl<E: Environment> House<E> {
         }
         self.shared.budget.set_limit(config.settings(None).number("content_memory_limit"));
         self.resolver.reload(dns);
-        self.shared.recorder.follow(env, &self.site());
+        recorder.follow(&self.site());
         _ = self.facts.send(Input::Reload(Box::new(params)));
         Ok(())
     }
 
     /// Gives an order to the queue.
     pub async fn order(&self, order: postrider_core::mail::Order) -> OrderResult {
-        let (ticket, answer) = self.orders.wait();
-        _ = self.facts.send(Input::Order(ticket, order));
-        answer.await.unwrap_or(OrderResult::Failed("the daemon is stopping".to_owned()))
+        self.orders.give(&self.facts, order).await
     }
 
     /// Takes no new clients, lets sessions and attempts end, and returns when they have and the log is at rest.

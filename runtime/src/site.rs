@@ -4,7 +4,7 @@ use crate::answers::Answers;
 use crate::env::Environment;
 use crate::hosts_file::HostsFile;
 use crate::manager::deliberate;
-use crate::record::Ring;
+use crate::record::Recording;
 use crate::resolve::Resolver;
 use crate::tables::{self, Tables};
 use crate::tls;
@@ -86,7 +86,7 @@ pub struct Site<E: Environment> {
     /// Doors by service.
     pub doors: BTreeMap<String, Door>,
     /// What is recorded where.
-    pub record: Option<Ring>,
+    pub record: Recording,
     /// Transports by name.
     pub transports: BTreeMap<String, Agent>,
 }
@@ -142,7 +142,7 @@ impl<E: Environment> Site<E> {
         });
         let rewrite = take(rewrite, &mut errors);
         let submission = take(submission_setup(env, &cleanup, &own, &ours), &mut errors);
-        let record = take(Ring::new(&settings), &mut errors);
+        let record = take(Recording::new(&settings), &mut errors);
         let report = report::Params::new(&config.settings(Some("bounce")));
         let (Some(rewrite), Some(submission), Some(record), true) =
             (rewrite, submission, record, errors.is_empty())

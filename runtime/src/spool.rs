@@ -7,6 +7,7 @@ use crate::env::{Disk, Environment};
 use crate::limits::{READS_MAX, REST_MAX};
 use crate::observe;
 use crate::sync::atomic::{AtomicIsize, Ordering};
+use crate::sync::{Mutex, PoisonError};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Change, Loaded, Message, QueueId, Refusal, Summary};
 use postrider_core::manager;
@@ -16,7 +17,7 @@ use postrider_core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::sync::{Notify, Semaphore, oneshot};
 
@@ -55,7 +56,7 @@ pub struct Opened {
 }
 
 /// Messages whose place is remembered from their commit to their first delivery.
-const RECENT_MAX: usize = 1_024;
+const RECENT_MAX: usize = if cfg!(shuttle) { 2 } else { 1_024 };
 
 /// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
 #[derive(Debug)]
@@ -102,20 +103,36 @@ impl Gate {
 /// Where the latest messages lie, so that their first delivery need not ask. Only a hint: compaction moves messages, and a
 /// reader that does not find the file asks.
 #[derive(Debug, Default)]
-struct Recent {
+pub(crate) struct Recent(Mutex<Places>);
+
+#[derive(Debug, Default)]
+struct Places {
     places: BTreeMap<QueueId, Whereabouts>,
     order: VecDeque<QueueId>,
 }
 
 impl Recent {
-    fn put(&mut self, id: QueueId, place: Whereabouts) {
-        self.places.insert(id, place);
-        self.order.push_back(id);
-        if self.order.len() > RECENT_MAX
-            && let Some(oldest) = self.order.pop_front()
+    /// A message lies there.
+    pub(crate) fn put(&self, id: QueueId, place: Whereabouts) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.places.insert(id, place);
+        known.order.push_back(id);
+        if known.order.len() > RECENT_MAX
+            && let Some(oldest) = known.order.pop_front()
         {
-            self.places.remove(&oldest);
+            known.places.remove(&oldest);
         }
+    }
+
+    /// Where a message lies, if that is remembered; once, for who asks once more has found it wrong.
+    pub(crate) fn take(&self, id: QueueId) -> Option<Whereabouts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).places.remove(&id)
+    }
+
+    /// How many are remembered.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).places.len()
     }
 }
 
@@ -127,7 +144,7 @@ pub struct Spool {
     disk: Arc<dyn Disk>,
     reads: Arc<Reads>,
     gate: Arc<Gate>,
-    recent: Arc<Mutex<Recent>>,
+    recent: Arc<Recent>,
 }
 
 /// How contents are read from the device: elsewhere, and not too many at a time.
@@ -163,7 +180,7 @@ impl Spool {
         let (requests, incoming) = unbounded_channel();
         let disk = env.disk();
         let gate = Arc::new(Gate::default());
-        let recent = Arc::new(Mutex::default());
+        let recent = Arc::new(Recent::default());
         let keeper = Keeper {
             env: Arc::clone(env),
             log,
@@ -220,8 +237,7 @@ impl Spool {
 
     /// Where the stored content of a message is.
     pub async fn whereabouts(&self, id: QueueId) -> Option<Whereabouts> {
-        // Taken out: who asks once more has found it wrong.
-        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner).places.remove(&id);
+        let recent = self.recent.take(id);
         if recent.is_some() {
             return recent;
         }
@@ -291,7 +307,7 @@ struct Keeper<E> {
     rests: Vec<oneshot::Sender<()>>,
     last_ticket: u64,
     gate: Arc<Gate>,
-    recent: Arc<Mutex<Recent>>,
+    recent: Arc<Recent>,
 }
 
 impl<E: Environment> Keeper<E> {
@@ -416,7 +432,7 @@ impl<E: Environment> Keeper<E> {
         let Some((reply, moved)) = self.appends.remove(&ticket) else { return };
         if let Some(message) = committed {
             if let Some(place) = self.log.whereabouts(message.id) {
-                self.recent.lock().unwrap_or_else(PoisonError::into_inner).put(message.id, place);
+                self.recent.put(message.id, place);
             }
             _ = self.manager.send(match moved {
                 // As if it had been there at the start.

@@ -11,6 +11,7 @@ macro_rules! never {
 }
 
 mod delivery;
+mod destination;
 mod kept;
 mod mail;
 mod names;
@@ -53,6 +54,7 @@ pub struct Scope {
 pub fn scopes(attempts: u8) -> Vec<Scope> {
     let mut scopes = Vec::new();
     add(&mut scopes, window::scopes());
+    add(&mut scopes, destination::scopes());
     add(&mut scopes, spool::scopes());
     add(&mut scopes, names::scopes());
     add(&mut scopes, kept::scopes());

@@ -2,6 +2,7 @@
 //!
 //! Carries out operations and decides nothing. Files stay open, so a read needs one system call.
 
+use super::handles::Handles;
 use crate::env::Disk;
 use crate::trouble::{Cause, Fault, told};
 use nix::errno::Errno;
@@ -9,12 +10,11 @@ use nix::fcntl::{FallocateFlags, Flock, FlockArg, fallocate};
 use nix::sys::uio::{pread, pwritev};
 use postrider_core::queue::{DiskError, Done, File, Op};
 use rustix::io::{ReadWriteFlags, preadv2};
-use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Slices that one vectored write takes: the kernel's IOV_MAX.
 const SLICES_MAX: usize = 1024;
@@ -34,54 +34,11 @@ fn kept(descriptors: u64) -> usize {
     (descriptors / 8).clamp(4, OPEN_MAX) as usize
 }
 
-/// Open files; the one that was not used for the longest time makes room.
-#[derive(Debug)]
-struct Handles {
-    most: usize,
-    open: BTreeMap<File, (u64, Arc<fs::File>)>,
-    used: BTreeMap<u64, File>,
-    clock: u64,
-}
-
-impl Default for Handles {
-    fn default() -> Self {
-        let most = kept(crate::descriptors::limit());
-        Self { most, open: BTreeMap::new(), used: BTreeMap::new(), clock: 0 }
-    }
-}
-
-impl Handles {
-    fn get(&mut self, file: File) -> Option<Arc<fs::File>> {
-        let (_, handle) = self.open.get(&file)?;
-        let handle = Arc::clone(handle);
-        self.keep(file, &handle);
-        Some(handle)
-    }
-
-    fn keep(&mut self, file: File, handle: &Arc<fs::File>) {
-        self.forget(file);
-        if self.open.len() >= self.most
-            && let Some((_, oldest)) = self.used.pop_first()
-        {
-            self.open.remove(&oldest);
-        }
-        self.clock += 1;
-        self.used.insert(self.clock, file);
-        self.open.insert(file, (self.clock, Arc::clone(handle)));
-    }
-
-    fn forget(&mut self, file: File) {
-        if let Some((used, _)) = self.open.remove(&file) {
-            self.used.remove(&used);
-        }
-    }
-}
-
 /// The disk of the spool.
 #[derive(Debug)]
 pub struct SpoolDirectory {
     directory: PathBuf,
-    open: Mutex<Handles>,
+    open: Handles<fs::File>,
     _lock: SpoolLock,
 }
 
@@ -98,25 +55,16 @@ impl SpoolDirectory {
         }
         let lock = SpoolLock::take(&directory)?;
         sync_names(&directory)?;
-        Ok(Self { directory, open: Mutex::default(), _lock: lock })
+        let open = Handles::new(kept(crate::descriptors::limit()));
+        Ok(Self { directory, open, _lock: lock })
     }
 
     fn path(&self, file: File) -> PathBuf {
         self.directory.join(file.path())
     }
 
-    fn handles(&self) -> MutexGuard<'_, Handles> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn handle(&self, file: File) -> io::Result<Arc<fs::File>> {
-        if let Some(handle) = self.handles().get(file) {
-            return Ok(handle);
-        }
-        // Opened without the lock: a disk may take its time, and who only glances must not wait for it.
-        let handle = Arc::new(OpenOptions::new().read(true).write(true).open(self.path(file))?);
-        self.handles().keep(file, &handle);
-        Ok(handle)
+        self.open.open(file, || OpenOptions::new().read(true).write(true).open(self.path(file)))
     }
 
     fn create(&self, file: File, size: u64) -> io::Result<()> {
@@ -132,7 +80,7 @@ impl SpoolDirectory {
                 return Err(error);
             }
         }
-        self.handles().keep(file, &Arc::new(handle));
+        self.open.keep(file, handle);
         Ok(())
     }
 
@@ -180,7 +128,7 @@ impl SpoolDirectory {
     }
 
     fn glance(&self, file: File, offset: u64, length: u64) -> Option<Vec<u8>> {
-        let handle = self.handles().get(file)?;
+        let handle = self.open.get(file)?;
         let mut octets = vec![0; usize::try_from(length).ok()?];
         // What a file system can not tell (tmpfs, NFS), and what fails, is left to who may wait.
         let count =
@@ -203,8 +151,7 @@ impl SpoolDirectory {
     }
 
     fn unlink(&self, file: File) -> io::Result<()> {
-        self.handles().forget(file);
-        fs::remove_file(self.path(file))
+        self.open.remove(file, || fs::remove_file(self.path(file)))
     }
 
     fn carry_out(&self, op: Op) -> io::Result<Done> {
@@ -353,9 +300,9 @@ mod tests {
             assert_eq!(disk.execute(Op::Read { file, offset: 0, length: 1 }), Ok(Done::Octets(Vec::new())));
             let write = Op::Write { file: written, offset: 0, octets: vec![vec![1]] };
             assert_eq!(disk.execute(write), Ok(Done::Nothing));
-            let handles = disk.handles();
-            assert!(handles.open.len() <= handles.most && handles.open.contains_key(&written));
-            assert_eq!(handles.open.len(), handles.used.len());
+            assert!(
+                disk.open.count() <= kept(crate::descriptors::limit()) && disk.open.get(written).is_some()
+            );
         }
     }
 

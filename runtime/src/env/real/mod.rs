@@ -3,6 +3,7 @@
 mod bare;
 mod disk;
 mod files;
+pub(crate) mod handles;
 mod mailboxes;
 mod net;
 pub mod ring;
