@@ -164,7 +164,7 @@ fn a_daemon_that_is_told_to_stop_ends_in_order_and_the_next_one_goes_on() {
         _ = sim.step().expect("nobody fails");
     }
     trap.stop.notify_one();
-    while tracing.trace().count("message=stopped ") == 0 {
+    while tracing.trace().count("message=stopped") == 0 {
         _ = sim.step().expect("nobody fails");
     }
     assert_eq!(acknowledged(&words).len(), 1);
