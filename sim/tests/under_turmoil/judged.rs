@@ -118,7 +118,10 @@ fn more_attempts_at_once_than_a_destination_may_have_are_noticed_by_the_oracle()
     }
     sim.release(MTA, SINK);
     sim.run().expect("all are delivered");
-    assert_eq!(broken(&tracing), ["machine 2 had 3 attempts at once for there.test, not 1"]);
+    // How many of the three meet follows from how long each octet is on its way.
+    let broken = broken(&tracing);
+    assert_eq!(broken.len(), 1, "{broken:?}");
+    assert!(broken[0].ends_with(" attempts at once for there.test, not 1"), "{broken:?}");
 }
 
 #[test]
