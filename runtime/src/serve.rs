@@ -1,13 +1,14 @@
 //! The function that `main` calls: from a configuration to a daemon that serves.
 //!
-//! [`start`] is the same over every environment; production adds signals, the control socket and the maildrop
-//! ([`daemon`]). It spawns the tasks and hands them their channels; no decision about mail is made here.
+//! [`start`] and [`House::stop`] are the same over every environment, and all that [`daemon`] begins and ends with; production adds signals, the
+//! control socket and the maildrop. It spawns the tasks and hands them their channels; no decision about mail is made here.
 
 use crate::current::Current;
 use crate::env::{Environment, Net};
 use crate::inbound::{Ids, Shared};
 use crate::listen::Doors;
 use crate::manager::Office;
+use crate::observe;
 use crate::orders::Orders;
 use crate::outbound::{Links, Pool, Unwritten};
 use crate::record::Recorder;
@@ -34,7 +35,14 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// Sessions and attempts have so long to end when the daemon is told to; then it ends, and loses nothing that it said 250 to.
+const DRAIN_MAX: Duration = Duration::from_secs(30);
+
+/// The writer of a recording has so long to come to its end.
+const RECORDING_END_MAX: Duration = Duration::from_secs(2);
 
 /// Open doors, by service and address; what is sent to one closes it.
 type Listening = Mutex<BTreeMap<(String, SocketAddr), watch::Sender<bool>>>;
@@ -107,21 +115,27 @@ fn table_problems<E: Environment>(config: &Config, tables: &Tables<E>) -> Vec<St
     found.into_iter().map(told).collect()
 }
 
-/// Starts the daemon: reads what queue ids there are, then listens while the rest of the queue is read.
+/// Starts the daemon: reads what queue ids there are, then listens while the rest of the queue is read. Before it listens, `prepare` adds what a world
+/// has beside it: who answers on a port must already be able to obey its operator.
 ///
 /// # Errors
-/// What is wrong with the configuration, or where it cannot listen.
+/// What is wrong with the configuration, where it cannot listen, or what `prepare` says.
 pub async fn start<E: Environment>(
     env: Arc<E>,
     provider: Arc<CryptoProvider>,
     config: Config,
+    prepare: impl FnOnce(&House<E>) -> Result<(), Fault>,
 ) -> Result<House<E>, Fault> {
     let house = furnish(env, provider, config).await?;
+    for problem in house.doubts() {
+        observe::warn(problem.replacen(": warning: ", ": ", 1));
+    }
+    prepare(&house)?;
     house.listen().await?;
     Ok(house)
 }
 
-/// All of the daemon but its listeners: who answers on a port must already be able to obey its operator.
+/// All of the daemon but its listeners.
 async fn furnish<E: Environment>(
     env: Arc<E>,
     provider: Arc<CryptoProvider>,
@@ -267,13 +281,23 @@ impl<E: Environment> House<E> {
         self.orders.give(&self.facts, order).await
     }
 
+    /// Ends in order: what goes on may end, but has only so long.
+    pub async fn stop(&mut self) {
+        observe::note("stopping: sessions and deliveries may end");
+        if tokio::time::timeout(DRAIN_MAX, self.drain()).await.is_err() {
+            observe::note("stopped while some were still open; their mail is in the queue");
+        }
+        self.shared.recorder.finish(RECORDING_END_MAX);
+        observe::note("stopped");
+    }
+
     /// Takes no new clients, lets sessions and attempts end, and returns when they have and the log is at rest.
-    pub async fn drain(&mut self) {
+    async fn drain(&mut self) {
         _ = self.draining.send(true);
         _ = self.facts.send(Input::Drain);
         _ = self.drained.wait_for(|drained| *drained).await;
         while self.sessions() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if let Some(pickup) = self.pickup.take() {
             // Nothing is ever sent: it is dropped.

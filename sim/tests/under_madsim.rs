@@ -7,10 +7,12 @@ use madsim::Config;
 use madsim::runtime::{Handle, NodeHandle, Runtime};
 use postrider::serve;
 use postrider_core::prng::Prng;
-use postrider_sim::env::disk::MemoryDisk;
+use postrider_sim::disk::Moods;
+use postrider_sim::env::disk::SpoolDisk;
 use postrider_sim::env::peers::{Manner, Names, Sink, insist, until};
 use postrider_sim::env::trace::{Trace, Tracing};
 use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, provider, witness};
+use postrider_sim::faults::{Class, Fired};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,13 +56,16 @@ retry unix - - n - - error
 virtual unix - n n - - virtual
 ";
 
-/// Messages that a client submits during an outage, one an hour.
+/// Messages that a client submits during an outage.
 const MESSAGES: usize = 20;
+/// Octets of a disk on which nobody else writes.
+const CAPACITY: u64 = 1 << 30;
 
 /// A host with a daemon, whose disk outlives it.
 struct Home {
     node: NodeHandle,
-    disk: Arc<MemoryDisk>,
+    address: Ipv4Addr,
+    disk: Arc<SpoolDisk>,
     belongings: Belongings,
 }
 
@@ -75,7 +80,7 @@ impl Home {
     }
 
     fn at(address: Ipv4Addr, seed: u64, lines: &str, belongings: Belongings) -> Self {
-        let disk = Arc::new(MemoryDisk::default());
+        let disk = Arc::new(SpoolDisk::new(address, seed, CAPACITY));
         let text = format!("{MAIN_CF}{lines}");
         let (kept, owned) = (Arc::clone(&disk), belongings.clone());
         let (lives, began) = (Arc::new(AtomicU64::new(0)), Instant::now());
@@ -85,23 +90,45 @@ impl Home {
             let (disk, belongings, text) = (Arc::clone(&kept), owned.clone(), text.clone());
             async move {
                 let seed = Prng::new(seed ^ life << 40).next_u64();
-                let env = Simulated::new(disk, belongings, EPOCH + began.elapsed(), seed);
+                let env = Simulated::new(address, disk, belongings, EPOCH + began.elapsed(), seed);
                 let config = configuration(&text, MASTER_CF, "mail.here.test", address.into());
-                let _house = serve::start(env, provider::seeded(), config).await.expect("it starts");
-                std::future::pending::<()>().await;
+                let house = serve::start(env, provider::seeded(), config, |_| Ok(())).await;
+                panic!("the {} has ended", house.expect("it starts").fallen().await);
             }
         });
         let node = node.build();
-        Self { node, disk, belongings }
+        Self { node, address, disk, belongings }
     }
 
-    /// The power fails, and comes back after a while.
+    /// The power fails, and comes back after a while; nothing is the matter with the disk any more then.
     async fn lose_power(&self, prng: &mut Prng) {
         Handle::current().kill(self.node.id());
-        self.disk.lose_power(prng);
-        witness::lost_power();
+        self.disk.lose_power();
+        self.disk.heal();
+        witness::lost_power(self.address);
         sleep(Duration::from_secs(prng.below(600))).await;
         Handle::current().restart(self.node.id());
+    }
+
+    /// Something is the matter with the disk for up to an hour: it is full, or fails at writes, syncs or reads. Half of the time it heals by
+    /// itself; then comes the next write, at which the power may fail.
+    async fn ail(&self, prng: &mut Prng) {
+        let careless = prng.chance(1, 2);
+        let odds = |prng: &mut Prng| u16::try_from(50 + prng.below(500)).expect("a small number");
+        match prng.below(4) {
+            0 => self.disk.fill(),
+            1 => self.disk.ail(Moods { fails: odds(prng), full: odds(prng), careless, ..Moods::default() }),
+            2 => self.disk.ail(Moods { sync_fails: odds(prng), careless, ..Moods::default() }),
+            _ => {
+                let reads_fail = odds(prng);
+                self.disk.ail(Moods { reads_fail, fails: 50, sync_fails: 50, careless, ..Moods::default() });
+            }
+        }
+        sleep(Duration::from_secs(prng.below(3600))).await;
+        if prng.chance(1, 2) {
+            self.disk.heal();
+        }
+        _ = tokio::time::timeout(HOUR, self.disk.next_write()).await;
     }
 }
 
@@ -151,26 +178,54 @@ struct Outage {
     failures: Vec<Duration>,
     /// How long the first message was retried until somebody was there to take it.
     retried: Duration,
+    /// What went wrong with the disk.
+    fired: Fired,
+}
+
+impl Outage {
+    /// Losses of power on that of the first five days which had fewest.
+    fn each_day(&self) -> usize {
+        let of_day = |day: u32| day * DAY..(day + 1) * DAY;
+        let counts = (0..5).map(|day| self.failures.iter().filter(|at| of_day(day).contains(*at)).count());
+        counts.min().unwrap_or(0)
+    }
+}
+
+/// What the disk of an outage is like between losses of power.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    Good,
+    Bad,
 }
 
 /// A destination that is down for so long, and a daemon whose power fails several times a day.
 async fn outage(seed: u64, down: Duration) -> Trace {
-    outage_with(seed, down, "").await.trace
+    outage_with(seed, down, "", Disk::Good).await.trace
 }
 
-/// The same with more lines in its main.cf.
-async fn outage_with(seed: u64, down: Duration, lines: &str) -> Outage {
+/// The same on a disk that fails as well.
+async fn bad_outage(seed: u64, down: Duration) -> Outage {
+    // Postfix's lifetime of five days would end before an outage of so many does.
+    outage_with(seed, down, "maximal_queue_lifetime = 6d\n", Disk::Bad).await
+}
+
+/// With more lines in its main.cf.
+async fn outage_with(seed: u64, down: Duration, lines: &str, disk: Disk) -> Outage {
     let tracing = Tracing::start();
     let mut prng = Prng::new(seed);
     let sink = Sink::default();
     let destination = world(&sink);
     Handle::current().kill(destination.id());
     let home = Home::with(seed, lines, Belongings::default());
-    let words = submitter(MESSAGES, HOUR);
+    // On a bad disk, new mail is to meet its troubles for as long as there are any.
+    let words = submitter(MESSAGES, if disk == Disk::Bad { down / 22 } else { HOUR });
     let began = Instant::now();
     let mut failures = Vec::new();
     while began.elapsed() < down {
         sleep(Duration::from_secs(prng.below(10 * 3600))).await;
+        if disk == Disk::Bad {
+            home.ail(&mut prng).await;
+        }
         failures.push(began.elapsed());
         home.lose_power(&mut prng).await;
     }
@@ -181,11 +236,12 @@ async fn outage_with(seed: u64, down: Duration, lines: &str) -> Outage {
     // maximal_backoff_time is 4000 s.
     until(2 * HOUR, || acknowledged(&words).keys().all(|word| sink.copies(word) > 0)).await;
     sleep(HOUR).await;
-    for word in acknowledged(&words).keys() {
+    for word in acknowledged(&words).keys().filter(|_| disk == Disk::Good) {
+        // On a bad disk, what was refused or not answered may be there all the same: the oracle knows.
         assert_eq!(sink.copies(word), 1, "{word}: no crash came after it was delivered");
     }
     assert_eq!(home.belongings.ledger.paths(), Vec::<String>::new(), "there was nothing to report");
-    Outage { trace: tracing.trace(), failures, retried }
+    Outage { trace: tracing.trace(), failures, retried, fired: home.disk.fired() }
 }
 
 fn run<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
@@ -265,19 +321,25 @@ fn madsim_sees_the_same_random_numbers_at_the_same_times() {
     Runtime::check_determinism(3, Config::default(), || outage(3, DAY));
 }
 
+/// In which history an outage on a good and one on a bad disk come out.
+fn histories() -> String {
+    let good = run(4, || outage(4, DAY)).fingerprint();
+    let bad = run(4, || bad_outage(4, DAY)).trace.fingerprint();
+    format!("fingerprints {good:?} {bad:?}")
+}
+
 /// Says in which history a process of its own comes out; run by the test below.
 #[test]
-fn fingerprint_of_an_outage() {
-    println!("fingerprint {:?}", run(4, || outage(4, DAY)).fingerprint());
+fn fingerprints_of_outages() {
+    println!("{}", histories());
 }
 
 #[test]
 fn another_process_sees_the_same_history() {
-    let ours = format!("fingerprint {:?}", run(4, || outage(4, DAY)).fingerprint());
+    let ours = histories();
     let binary = std::env::current_exe().expect("this test has a binary");
     let mut again = std::process::Command::new(binary);
-    let output =
-        again.args(["--exact", "fingerprint_of_an_outage", "--nocapture"]).output().expect("it runs");
+    let output = again.args(["--exact", "fingerprints_of_outages", "--nocapture"]).output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains(&ours), "{ours}\n{said}");
 }
@@ -285,16 +347,43 @@ fn another_process_sees_the_same_history() {
 #[test]
 fn five_days_of_retries_with_a_kill_every_few_hours_deliver_each_message_once() {
     // Postfix's lifetime of five days would end before the outage does.
-    let outage = run(9, || outage_with(9, 5 * DAY + HOUR, "maximal_queue_lifetime = 6d\n"));
+    let outage = run(9, || outage_with(9, 5 * DAY + HOUR, "maximal_queue_lifetime = 6d\n", Disk::Good));
     assert!(outage.retried >= 5 * DAY, "{:?}", outage.retried);
-    for day in 0..5 {
-        let of_day = outage.failures.iter().filter(|at| (day * DAY..(day + 1) * DAY).contains(*at)).count();
-        assert!(of_day >= 2, "{of_day} on day {day}: {:?}", outage.failures);
-    }
+    assert!(outage.each_day() >= 2, "{:?}", outage.failures);
     let trace = outage.trace;
     assert!(trace.count("status=deferred") > 1_000, "{}", trace.count("status=deferred"));
     assert_eq!(trace.count("status=sent"), MESSAGES);
     assert_eq!(trace.count("status=expired"), 0);
+}
+
+#[test]
+fn five_days_on_a_disk_that_is_full_fails_and_tears_lose_nothing() {
+    let outage = run(13, || bad_outage(13, 5 * DAY + HOUR));
+    assert!(outage.retried >= 5 * DAY, "{:?}", outage.retried);
+    let harm = [Class::DiskFull, Class::DiskWrite, Class::DiskSync, Class::DiskRead, Class::DiskTorn];
+    for class in harm {
+        assert!(outage.fired.count(class) > 0, "{}:\n{}", class.name(), outage.fired.table());
+    }
+    assert_eq!(outage.trace.count("status=expired"), 0);
+}
+
+#[test]
+fn a_disk_that_lies_about_its_syncs_is_noticed_by_the_oracle() {
+    run(14, || async {
+        let tracing = Tracing::start();
+        let sink = Sink::default();
+        let destination = world(&sink);
+        Handle::current().kill(destination.id());
+        let home = Home::new(14);
+        home.disk.lie();
+        let words = submitter(10, Duration::from_secs(1));
+        until(HOUR, || acknowledged(&words).len() == 10).await;
+        home.lose_power(&mut Prng::new(14)).await;
+        Handle::current().restart(destination.id());
+        sleep(6 * HOUR).await;
+        let broken = tracing.judge();
+        assert!(broken.iter().any(|text| text.0.contains("is LOST")), "{broken:?}");
+    });
 }
 
 #[test]

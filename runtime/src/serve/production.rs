@@ -1,6 +1,6 @@
 //! What production adds to the daemon: signals, the control socket, the maildrop; and what `check` finds beside the values.
 
-use super::{House, furnish, in_directory, lines, table_problems};
+use super::{House, in_directory, lines, start, table_problems};
 use crate::cli::Setup;
 use crate::control::Request;
 use crate::env::real::Real;
@@ -13,12 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-
-/// Sessions and attempts have so long to end after SIGTERM; then the process ends, and loses nothing that it said 250 to.
-const DRAIN_MAX: Duration = Duration::from_secs(30);
-
-/// The writer of a recording has so long to come to its end.
-const RECORDING_END_MAX: Duration = Duration::from_secs(2);
 
 /// More often than the runtime lets a thread go.
 const THREAD_BEAT: Duration = Duration::from_secs(5);
@@ -39,15 +33,14 @@ pub async fn daemon(
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     // Before anybody can know that we are here: a signal that nobody waits for would kill us without a drain.
     let mut signals = Signals::new()?;
-    let mut house = furnish(env, provider, setup.config.clone()).await?;
-    for problem in house.doubts() {
-        observe::warn(problem.replacen(": warning: ", ": ", 1));
-    }
     let (wishes, mut wished) = mpsc::channel(16);
-    let stage = operate::Stage::open(&house, &setup, wishes)?;
-    tokio::spawn(stage.run());
-    tokio::spawn(keep_a_thread());
-    house.listen().await?;
+    let prepare = |house: &House<Real>| {
+        let stage = operate::Stage::open(house, &setup, wishes)?;
+        tokio::spawn(stage.run());
+        tokio::spawn(keep_a_thread());
+        Ok(())
+    };
+    let mut house = start(env, provider, setup.config.clone(), prepare).await?;
     greet(&setup);
     let (wake, woken) = mpsc::channel(1);
     let (shared, site) = (Arc::clone(&house.shared), Arc::clone(&house.site));
@@ -64,12 +57,7 @@ pub async fn daemon(
     if let Some(why) = &lost {
         observe::log(Event::Trouble { program: "master", id: None, text: why.clone() });
     }
-    observe::note("stopping: sessions and deliveries may end");
-    if tokio::time::timeout(DRAIN_MAX, house.drain()).await.is_err() {
-        observe::note("stopped while some were still open; their mail is in the queue");
-    }
-    house.shared.recorder.finish(RECORDING_END_MAX);
-    observe::note("stopped");
+    house.stop().await;
     _ = std::fs::remove_file(setup.spool().join(crate::control::SOCKET));
     match lost {
         Some(why) => Err(Fault::new(Cause::System, format!("{why}; start the daemon again"))),

@@ -1,226 +1,127 @@
-//! A disk in memory that forgets what a real one may forget when the power fails.
+//! The discrete world's disk ([`crate::disk`]) under a whole daemon: it tears, forgets and fails as it does there, from its seed.
 //!
-//! Written sectors that were not synced are each on disk or not, in any combination; names that were made or removed
-//! without a sync of their directory are there or not. Everything else stays. The seed decides which.
+//! Operations take no time and come one after the other. It outlives the daemon; the oracle hears what becomes of them.
 
+use super::witness;
+use crate::disk::{self, Moods};
+use crate::faults::Fired;
+use crate::network::NodeId;
 use postrider::env::Disk;
-use postrider_core::prng::Prng;
-use postrider_core::queue::{DiskError, Done, File, Op};
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use postrider_core::queue::{DiskError, Done, Op};
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 
-/// Octets that a disk writes whole.
-const SECTOR: u64 = 512;
-
-/// Octets of one sector before a write that is not synced.
-#[derive(Debug, Clone)]
-struct Before {
-    offset: usize,
-    octets: Vec<u8>,
+/// The disk of a host.
+#[derive(Debug)]
+pub struct SpoolDisk {
+    node: NodeId,
+    disk: Mutex<disk::Disk>,
+    /// What it holds when nothing is the matter with it.
+    capacity: u64,
+    written: Notify,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Content {
-    octets: Vec<u8>,
-    /// What writes since the last sync replaced, in their order.
-    unsynced: Vec<Before>,
-    /// Length at the last sync.
-    length: usize,
-}
-
-impl Content {
-    fn write(&mut self, offset: usize, octets: &[u8]) {
-        let end = offset + octets.len();
-        if self.octets.len() < end {
-            self.octets.resize(end, 0);
-        }
-        let sector = SECTOR as usize;
-        let mut at = offset;
-        while at < end {
-            let next = ((at / sector + 1) * sector).min(end);
-            self.unsynced.push(Before { offset: at, octets: self.octets[at..next].to_vec() });
-            at = next;
-        }
-        self.octets[offset..end].copy_from_slice(octets);
-    }
-
-    fn sync(&mut self) {
-        self.unsynced.clear();
-        self.length = self.octets.len();
-    }
-
-    fn fail(&mut self, prng: &mut Prng) {
-        let sectors: BTreeSet<usize> =
-            self.unsynced.iter().map(|before| before.offset / SECTOR as usize).collect();
-        let lost: BTreeSet<usize> = sectors.into_iter().filter(|_| prng.chance(1, 2)).collect();
-        for before in std::mem::take(&mut self.unsynced).into_iter().rev() {
-            if lost.contains(&(before.offset / SECTOR as usize)) {
-                self.octets[before.offset..before.offset + before.octets.len()]
-                    .copy_from_slice(&before.octets);
-            }
-        }
-        if self.octets.len() > self.length && prng.chance(1, 2) {
-            self.octets.truncate(self.length);
-        }
-        self.sync();
-    }
-}
-
-#[derive(Debug, Default)]
-struct State {
-    files: BTreeMap<File, Content>,
-    /// Made since the last sync of the directories.
-    made: BTreeSet<File>,
-    /// Removed since then.
-    removed: BTreeMap<File, Content>,
-    syncs: u64,
-}
-
-/// The disk of a host; it outlives the daemon.
-#[derive(Debug, Default)]
-pub struct MemoryDisk {
-    state: Mutex<State>,
-}
-
-impl MemoryDisk {
-    /// The power fails. Nobody may use the disk at that moment.
-    pub fn lose_power(&self, prng: &mut Prng) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for file in std::mem::take(&mut state.made) {
-            if prng.chance(1, 2) {
-                state.files.remove(&file);
-            }
-        }
-        for (file, content) in std::mem::take(&mut state.removed) {
-            if prng.chance(1, 2) {
-                state.files.entry(file).or_insert(content);
-            }
-        }
-        for content in state.files.values_mut() {
-            content.fail(prng);
-        }
-    }
-
-    /// How often something was synced.
+impl SpoolDisk {
+    /// An empty disk, of the host with this address.
     #[must_use]
-    pub fn syncs(&self) -> u64 {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).syncs
+    pub fn new(address: impl Into<IpAddr>, seed: u64, capacity: u64) -> Self {
+        let disk = Mutex::new(disk::Disk::new(seed, capacity));
+        Self { node: witness::node_of(address.into()), disk, capacity, written: Notify::new() }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, disk::Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The power fails. Nobody may use the disk at that moment.
+    pub fn lose_power(&self) {
+        self.disk().crash();
+    }
+
+    /// Waits for the next write: the moment at which there is something to lose.
+    pub async fn next_write(&self) {
+        self.written.notified().await;
+    }
+
+    /// Things go wrong from now on, so often.
+    pub fn ail(&self, moods: Moods) {
+        self.disk().moods = moods;
+    }
+
+    /// From now on it says that it has synced, and has not.
+    pub fn lie(&self) {
+        self.disk().lies = true;
+    }
+
+    /// Others fill it from now on: not an octet is left.
+    pub fn fill(&self) {
+        let mut disk = self.disk();
+        disk.capacity = disk.used();
+    }
+
+    /// Nothing is the matter with it any more.
+    pub fn heal(&self) {
+        let mut disk = self.disk();
+        disk.moods = Moods::default();
+        disk.capacity = self.capacity;
+    }
+
+    /// What went wrong so far.
+    #[must_use]
+    pub fn fired(&self) -> Fired {
+        self.disk().fired.clone()
     }
 }
 
-impl State {
-    fn content(&mut self, file: File) -> Result<&mut Content, DiskError> {
-        self.files.get_mut(&file).ok_or(DiskError::Missing)
-    }
-
-    fn execute(&mut self, op: Op) -> Result<Done, DiskError> {
-        match op {
-            Op::List => {
-                let files = self.files.iter().map(|(file, content)| (*file, content.octets.len() as u64));
-                return Ok(Done::Files(files.collect()));
-            }
-            Op::Create { file, size } => {
-                if self.files.contains_key(&file) {
-                    return Err(DiskError::Failed("File exists".to_owned()));
-                }
-                let octets = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
-                self.files.insert(file, Content { octets, ..Content::default() });
-                self.made.insert(file);
-            }
-            Op::Write { file, offset, octets } => {
-                let content = self.content(file)?;
-                let mut at = usize::try_from(offset).unwrap_or(usize::MAX);
-                for chunk in octets {
-                    content.write(at, &chunk);
-                    at += chunk.len();
-                }
-            }
-            Op::Sync(file) => {
-                self.content(file)?.sync();
-                self.syncs += 1;
-            }
-            Op::SyncDirectory => {
-                self.made.clear();
-                self.removed.clear();
-                self.syncs += 1;
-            }
-            Op::Unlink(file) => {
-                let content = self.files.remove(&file).ok_or(DiskError::Missing)?;
-                if !self.made.remove(&file) {
-                    self.removed.insert(file, content);
-                }
-            }
-            Op::Read { file, offset, length } => {
-                let octets = &self.content(file)?.octets;
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(octets.len());
-                let end =
-                    start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX)).min(octets.len());
-                return Ok(Done::Octets(octets[start..end].to_vec()));
-            }
-        }
-        Ok(Done::Nothing)
-    }
-}
-
-impl Disk for MemoryDisk {
+impl Disk for SpoolDisk {
     fn execute(&self, op: Op) -> Result<Done, DiskError> {
-        let syncs_log = matches!(op, Op::Sync(File::Segment(_)));
-        let result = self.state.lock().unwrap_or_else(PoisonError::into_inner).execute(op);
-        if syncs_log && result.is_ok() {
-            super::witness::synced();
+        let result = self.disk().carry_out(&op);
+        if matches!(op, Op::Write { .. }) {
+            self.written.notify_waiters();
         }
+        witness::disk_did(self.node, &op, &result);
         result
     }
 
     fn free_space(&self) -> u64 {
-        u64::MAX
+        self.disk().free()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postrider_core::queue::File;
+    use std::net::Ipv4Addr;
 
     const LOG: File = File::Segment(1);
 
-    fn write(disk: &MemoryDisk, offset: u64, octets: &[u8]) {
-        let written = disk.execute(Op::Write { file: LOG, offset, octets: vec![octets.to_vec()] });
-        assert_eq!(written, Ok(Done::Nothing));
-    }
-
-    fn read(disk: &MemoryDisk) -> Result<Done, DiskError> {
-        disk.execute(Op::Read { file: LOG, offset: 0, length: 4096 })
+    fn done(disk: &SpoolDisk, op: Op) {
+        assert_eq!(disk.execute(op), Ok(Done::Nothing));
     }
 
     #[test]
-    fn what_was_synced_survives_every_power_failure() {
+    fn it_loses_what_was_not_synced_is_full_and_heals() {
+        let (mut lost, written) = (0, || Op::Write { file: LOG, offset: 0, octets: vec![vec![7; 512]] });
         for seed in 0..50 {
-            let disk = MemoryDisk::default();
-            assert_eq!(disk.execute(Op::Create { file: LOG, size: 2048 }), Ok(Done::Nothing));
-            write(&disk, 0, b"kept");
-            assert_eq!(disk.execute(Op::Sync(LOG)), Ok(Done::Nothing));
-            assert_eq!(disk.execute(Op::SyncDirectory), Ok(Done::Nothing));
-            write(&disk, 1024, b"lost?");
-            disk.lose_power(&mut Prng::new(seed));
-            let Ok(Done::Octets(octets)) = read(&disk) else { panic!("the file is there") };
-            assert_eq!(&octets[..4], b"kept");
+            let disk = SpoolDisk::new(Ipv4Addr::LOCALHOST, seed, 10_000);
+            done(&disk, Op::Create { file: LOG, size: 1_024 });
+            done(&disk, Op::Sync(LOG));
+            done(&disk, Op::SyncDirectory);
+            done(&disk, written());
+            disk.fill();
+            assert_eq!(disk.free_space(), 0);
+            assert_eq!(disk.execute(Op::Create { file: File::Segment(2), size: 1 }), Err(DiskError::Full));
+            disk.ail(Moods { sync_fails: 1_000, ..Moods::default() });
+            assert!(matches!(disk.execute(Op::Sync(LOG)), Err(DiskError::Failed(_))));
+            disk.lose_power();
+            disk.heal();
+            done(&disk, Op::Sync(LOG));
+            let read = disk.execute(Op::Read { file: LOG, offset: 0, length: 1 });
+            lost += usize::from(read == Ok(Done::Octets(vec![0])));
+            assert_eq!(disk.free_space(), 10_000 - 1_024);
         }
-    }
-
-    #[test]
-    fn unsynced_sectors_and_names_are_lost_for_some_seeds_and_kept_for_others() {
-        let (mut gone, mut torn, mut whole) = (0, 0, 0);
-        for seed in 0..100 {
-            let disk = MemoryDisk::default();
-            assert_eq!(disk.execute(Op::Create { file: LOG, size: 1024 }), Ok(Done::Nothing));
-            write(&disk, 0, &[7; 1024]);
-            disk.lose_power(&mut Prng::new(seed));
-            match read(&disk) {
-                Ok(Done::Octets(octets)) if octets == [7; 1024] => whole += 1,
-                Ok(_) => torn += 1,
-                Err(_) => gone += 1,
-            }
-        }
-        assert!(gone > 0 && torn > 0 && whole > 0, "{gone} {torn} {whole}");
+        assert!(lost > 10 && lost < 40, "{lost}");
     }
 }

@@ -1,5 +1,6 @@
 //! Mailboxes that keep what was delivered, for a test to read.
 
+use crate::network::NodeId;
 use postrider::env::{Letter, Mailboxes};
 use postrider_core::local::{Deposit, Fault};
 use postrider_core::time::Timestamp;
@@ -28,17 +29,25 @@ impl Ledger {
     }
 }
 
+/// The mailboxes of one daemon: the oracle hears what comes into them.
+pub(super) struct Watched {
+    pub(super) node: NodeId,
+    pub(super) ledger: Ledger,
+}
+
 struct Draft {
+    node: NodeId,
     ledger: Ledger,
     path: String,
     octets: Vec<u8>,
     limit: u64,
 }
 
-impl Mailboxes for Ledger {
+impl Mailboxes for Watched {
     fn open(&self, deposit: &Deposit, _: Timestamp) -> Result<Box<dyn Letter>, Fault> {
         let draft = Draft {
-            ledger: self.clone(),
+            node: self.node,
+            ledger: self.ledger.clone(),
             path: deposit.path.clone(),
             octets: Vec::new(),
             limit: deposit.limit,
@@ -54,7 +63,7 @@ impl Letter for Draft {
     }
 
     fn finish(self: Box<Self>) -> Result<(), Fault> {
-        super::witness::deposited(&self.octets);
+        super::witness::deposited(self.node, &self.octets);
         let mut delivered = self.ledger.delivered.lock().unwrap_or_else(PoisonError::into_inner);
         delivered.entry(self.path).or_default().push(self.octets);
         Ok(())

@@ -15,8 +15,9 @@ pub mod provider;
 pub mod trace;
 pub mod witness;
 
+use crate::network::NodeId;
 use files::{MemoryFiles, MemoryUsers};
-use mailboxes::Ledger;
+use mailboxes::{Ledger, Watched};
 use net::HostNet;
 use postrider::env::{Disk, Environment, Files, Mailboxes, Users};
 use postrider_core::params::{Config, Host, Severity};
@@ -43,6 +44,7 @@ pub struct Belongings {
 
 /// One life of a daemon.
 pub struct Simulated {
+    node: NodeId,
     net: HostNet,
     disk: Arc<dyn Disk>,
     belongings: Belongings,
@@ -52,10 +54,18 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// A life that begins now; `since_epoch` is what the wall clock says (since 1970), `seed` must differ between lives.
+    /// A life that begins now, on the host of this address; `since_epoch` is what the wall clock says (since 1970), `seed` must differ
+    /// between lives.
     #[must_use]
-    pub fn new(disk: Arc<dyn Disk>, belongings: Belongings, since_epoch: Duration, seed: u64) -> Arc<Self> {
+    pub fn new(
+        address: impl Into<IpAddr>,
+        disk: Arc<dyn Disk>,
+        belongings: Belongings,
+        since_epoch: Duration,
+        seed: u64,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            node: witness::node_of(address.into()),
             net: HostNet,
             disk,
             belongings,
@@ -95,7 +105,7 @@ impl Environment for Simulated {
     }
 
     fn mailboxes(&self) -> Arc<dyn Mailboxes> {
-        Arc::clone(&self.belongings.ledger) as Arc<dyn Mailboxes>
+        Arc::new(Watched { node: self.node, ledger: Ledger::clone(&self.belongings.ledger) })
     }
 
     fn entropy(&self) -> u64 {
@@ -111,17 +121,29 @@ impl Environment for Simulated {
     }
 }
 
-/// Reads a configuration for a host with one address.
+/// Reads a configuration for a host with one address, for the life of a daemon that begins here. The oracle holds the daemon to it.
 ///
 /// # Panics
 /// When something is wrong with it: a test's own configuration must be right.
 #[must_use]
 pub fn configuration(main_cf: &str, master_cf: &str, hostname: &str, address: IpAddr) -> Config {
+    let config = read(main_cf, master_cf, hostname, address);
+    witness::host(address, &config);
+    config
+}
+
+/// Has the oracle hold a daemon to another configuration than its own: for a test that breaks a rule on purpose.
+///
+/// # Panics
+/// When something is wrong with it.
+pub fn promise(main_cf: &str, master_cf: &str, hostname: &str, address: IpAddr) {
+    witness::host(address, &read(main_cf, master_cf, hostname, address));
+}
+
+fn read(main_cf: &str, master_cf: &str, hostname: &str, address: IpAddr) -> Config {
     let host = Host { hostname: hostname.to_owned(), interfaces: vec![(address, 24)], ..Host::default() };
     let (config, problems) = Config::read(main_cf, master_cf, host);
     let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:#?}");
-    let settings = config.settings(None);
-    witness::host((settings.time("maximal_queue_lifetime"), settings.time("bounce_queue_lifetime")));
     config
 }

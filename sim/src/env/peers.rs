@@ -3,15 +3,16 @@
 //! The same for turmoil and madsim. They speak just enough to be believed, and misbehave when a script says so.
 
 use super::net::{TcpListener, TcpStream, UdpSocket, send_to};
-use super::witness;
+use super::witness::{self, Caller};
 use crate::oracle::Verdict;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::MX;
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinDecodable, BinEncodable};
+use postrider_core::ask::RecordKind;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,13 +24,25 @@ const LINE: usize = 50;
 /// A client gives up on a server that says nothing for so long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Seconds for which what a name server says holds.
+const TTL: u32 = 3600;
+
 /// A name server.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     zones: BTreeMap<(String, RecordType), Vec<RData>>,
+    /// What the oracle is told in place of [`TTL`].
+    claimed: Option<Duration>,
 }
 
 impl Names {
+    /// The oracle hears another time to live than who asks: for a test that breaks a rule on purpose.
+    #[must_use]
+    pub fn claiming(mut self, ttl: Duration) -> Self {
+        self.claimed = Some(ttl);
+        self
+    }
+
     /// A domain whose mail goes to the host `mx.DOMAIN` with this address.
     ///
     /// # Panics
@@ -55,7 +68,20 @@ impl Names {
             let (count, from) = socket.recv_from(&mut buffer).await?;
             let Ok(query) = Message::from_bytes(&buffer[..count]) else { continue };
             let Some(reply) = self.answer(&query) else { continue };
+            self.testify(&reply, from.ip());
             send_to(&socket, &reply.to_bytes().expect("our own records encode"), from).await?;
+        }
+    }
+
+    /// Tells the witness what is about to be said, and to whom.
+    fn testify(&self, reply: &Message, asker: IpAddr) {
+        let Some(question) = reply.queries.first().filter(|_| !reply.answers.is_empty()) else { return };
+        let name = question.name().to_ascii().trim_end_matches('.').to_ascii_lowercase();
+        let ttl = self.claimed.unwrap_or(Duration::from_secs(u64::from(TTL)));
+        match question.query_type() {
+            RecordType::MX => witness::named(asker, &name, RecordKind::Mx, ttl),
+            RecordType::A => witness::named(asker, &name, RecordKind::A, ttl),
+            _ => {}
         }
     }
 
@@ -68,10 +94,8 @@ impl Names {
         match self.zones.get(&(name.clone(), question.query_type())) {
             Some(records) => {
                 let owner = question.name().clone();
-                reply.answers = records
-                    .iter()
-                    .map(|data| Record::from_rdata(owner.clone(), 3600, data.clone()))
-                    .collect();
+                reply.answers =
+                    records.iter().map(|data| Record::from_rdata(owner.clone(), TTL, data.clone())).collect();
             }
             None if self.zones.keys().any(|(other, _)| *other == name) => {}
             None => reply.metadata.response_code = ResponseCode::NXDomain,
@@ -212,9 +236,9 @@ impl Sink {
     pub async fn serve(self, at: SocketAddr) -> io::Result<()> {
         let listener = TcpListener::bind(at).await?;
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             let sink = self.clone();
-            tokio::spawn(async move { sink.talk(Wire::new(stream)).await });
+            tokio::spawn(async move { sink.talk(Wire::new(stream), Caller::accepted(peer)).await });
         }
     }
 
@@ -225,15 +249,12 @@ impl Sink {
         (self.script)(verb, *count - 1)
     }
 
-    async fn talk(&self, mut wire: Wire) -> io::Result<()> {
-        witness::attempted();
-        let (mut message, mut lmtp) = (Taken::default(), false);
-        // What was taken, and whether the daemon has read so shows with its next command.
-        let mut taken = witness::Replies::default();
+    async fn talk(&self, mut wire: Wire, mut caller: Caller) -> io::Result<()> {
+        let mut message = Taken::default();
         let mut line = "CONNECT".to_owned();
         loop {
             let verb = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
-            lmtp |= verb == "LHLO";
+            caller.says(&verb, &line);
             match self.manner(&verb) {
                 Manner::Hangup | Manner::TakeAndHangup => return Ok(()),
                 Manner::Say(text) => {
@@ -249,11 +270,8 @@ impl Sink {
                         _ => {}
                     }
                     wire.say(usual(&verb)).await?;
-                    if verb == "DATA" {
-                        match self.data(&mut wire, &mut message, lmtp).await? {
-                            Some(replies) => taken = replies,
-                            None => return Ok(()),
-                        }
+                    if verb == "DATA" && !self.data(&mut wire, &mut message, &mut caller).await? {
+                        return Ok(());
                     }
                 }
             }
@@ -261,62 +279,58 @@ impl Sink {
                 Some(next) => line = next,
                 None => return Ok(()),
             }
-            witness::heard(&taken);
-            witness::written(&std::mem::take(&mut taken));
             if verb == "QUIT" {
                 return Ok(());
             }
         }
     }
 
-    /// Reads a content and answers for it; nothing when the connection has ended.
-    async fn data(
-        &self,
-        wire: &mut Wire,
-        message: &mut Taken,
-        lmtp: bool,
-    ) -> io::Result<Option<witness::Replies>> {
+    /// Reads a content and answers for it; false when the connection has ended.
+    async fn data(&self, wire: &mut Wire, message: &mut Taken, caller: &mut Caller) -> io::Result<bool> {
         if self.manner("CONTENT") == Manner::Hangup {
             _ = wire.line().await?;
-            return Ok(None);
+            return Ok(false);
         }
         loop {
-            let Some(line) = wire.line().await? else { return Ok(None) };
+            let Some(line) = wire.line().await? else { return Ok(false) };
             if line == "." {
                 break;
             }
             message.content.push_str(line.strip_prefix('.').unwrap_or(&line));
             message.content.push('\n');
         }
-        let count = if lmtp { message.recipients.len() } else { 1 };
+        let count = if caller.is_lmtp() { message.recipients.len() } else { 1 };
         let manner = self.manner(".");
         let said = match manner {
             Manner::Usual | Manner::TakeAndHangup | Manner::Forget => "250 2.0.0 Ok: taken\r\n".repeat(count),
             Manner::Say(text) => text.to_owned(),
-            Manner::Hangup => return Ok(None),
+            Manner::Hangup => return Ok(false),
         };
         if matches!(manner, Manner::Usual | Manner::TakeAndHangup) {
             self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
         }
-        let replies = match manner {
-            Manner::Forget => witness::Replies::default(),
-            _ => testify(message, &said, lmtp),
-        };
-        if manner == Manner::TakeAndHangup {
-            return Ok(None);
+        if manner != Manner::Forget {
+            testify(message, &said, caller);
         }
+        if manner == Manner::TakeAndHangup {
+            return Ok(false);
+        }
+        caller.ends();
         wire.say(&said).await?;
-        Ok(Some(replies))
+        Ok(true)
     }
 }
 
 /// Tells the witness what replies to a content mean.
-fn testify(message: &Taken, replies: &str, lmtp: bool) -> witness::Replies {
+fn testify(message: &Taken, replies: &str, caller: &mut Caller) {
     let addresses = message.addresses();
     let content = message.content.replace('\n', "\r\n");
     let first = || replies.lines().next().unwrap_or_default();
-    let replies: Vec<&str> =
-        if lmtp { replies.lines().collect() } else { addresses.iter().map(|_| first()).collect() };
+    let replies: Vec<&str> = if caller.is_lmtp() {
+        replies.lines().collect()
+    } else {
+        addresses.iter().map(|_| first()).collect()
+    };
     let mut takers = Vec::new();
     for (address, reply) in addresses.into_iter().zip(replies) {
         match reply.as_bytes().first() {
@@ -325,14 +339,13 @@ fn testify(message: &Taken, replies: &str, lmtp: bool) -> witness::Replies {
             _ => {}
         }
     }
-    match takers.is_empty() {
-        true => witness::Replies::default(),
-        false => witness::took(&takers, content.as_bytes(), lmtp),
+    if !takers.is_empty() {
+        caller.hands_over(&takers, content.as_bytes());
     }
 }
 
 /// The address in `RCPT TO:<…>`.
-fn address(line: &str) -> String {
+pub(super) fn address(line: &str) -> String {
     let inside = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
     inside.map_or_else(String::new, |(address, _)| address.to_owned())
 }
@@ -379,12 +392,7 @@ pub async fn submit(server: SocketAddr, recipients: &[&str], word: &str, lines: 
         decided(Verdict::Unknown);
         wire.say(&format!("{}.\r\n", stuffed(&text))).await?;
         let reply = wire.reply().await?;
-        if reply.starts_with("250") {
-            decided(Verdict::Promised);
-            witness::promised(token, &recipients, &reply);
-        } else {
-            decided(Verdict::Refused);
-        }
+        decided(witness::answered(server, token, &recipients, &reply));
         expect(reply, "250")?;
         _ = wire.say("QUIT\r\n").await;
         Ok(())

@@ -2,9 +2,12 @@
 //!
 //! Must be called from within the host. Directories are synced by a call of their own: turmoil opens no directory.
 
+use super::witness;
+use crate::network::NodeId;
 use postrider::env::Disk;
 use postrider_core::queue::{DiskError, Done, File, Op};
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 use turmoil::fs::shim::std::fs::{self, OpenOptions};
 
@@ -13,20 +16,22 @@ const DIRECTORIES: [&str; 3] = ["log", "contents", "corrupt"];
 
 /// The spool's directory on the host that calls.
 #[derive(Debug, Clone, Copy)]
-pub struct HostDisk;
+pub struct HostDisk {
+    node: NodeId,
+}
 
 impl HostDisk {
-    /// Makes the directories that are missing, durably.
+    /// The disk of the host with this address: makes the directories that are missing, durably.
     ///
     /// # Errors
     /// As the file system says.
-    pub fn open() -> io::Result<Self> {
+    pub fn open(address: impl Into<IpAddr>) -> io::Result<Self> {
         for name in DIRECTORIES {
             fs::create_dir_all(format!("{ROOT}/{name}"))?;
         }
         fs::sync_dir("/")?;
         fs::sync_dir(ROOT)?;
-        Ok(Self)
+        Ok(Self { node: witness::node_of(address.into()) })
     }
 
     fn path(file: File) -> String {
@@ -67,8 +72,8 @@ impl HostDisk {
         Ok(octets)
     }
 
-    fn carry_out(op: Op) -> io::Result<Done> {
-        match op {
+    fn carry_out(op: &Op) -> io::Result<Done> {
+        match *op {
             Op::List => return Self::list().map(Done::Files),
             Op::Read { file, offset, length } => return Self::read(file, offset, length).map(Done::Octets),
             Op::Create { file, size } => {
@@ -78,7 +83,7 @@ impl HostDisk {
                     handle.set_len(size)?;
                 }
             }
-            Op::Write { file, offset, octets } => {
+            Op::Write { file, offset, ref octets } => {
                 Self::handle(file)?.write_all_at(&octets.concat(), offset)?;
             }
             Op::Sync(file) => Self::handle(file)?.sync_data()?,
@@ -95,15 +100,12 @@ impl HostDisk {
 
 impl Disk for HostDisk {
     fn execute(&self, op: Op) -> Result<Done, DiskError> {
-        let syncs_log = matches!(op, Op::Sync(File::Segment(_)));
-        let result = Self::carry_out(op).map_err(|error| match error.kind() {
+        let result = Self::carry_out(&op).map_err(|error| match error.kind() {
             ErrorKind::StorageFull => DiskError::Full,
             ErrorKind::NotFound => DiskError::Missing,
             _ => DiskError::Failed(error.to_string()),
         });
-        if syncs_log && result.is_ok() {
-            super::witness::synced();
-        }
+        witness::disk_did(self.node, &op, &result);
         result
     }
 

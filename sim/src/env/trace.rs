@@ -187,7 +187,7 @@ impl Subscriber for Listener {
         }
         kept.events += 1;
         if event.metadata().target() == "postrider" {
-            witness::logged(&words.event, &words.id);
+            witness::logged(&words.event, &words.id, &words.text);
             kept.lines.push(words.text);
         }
     }

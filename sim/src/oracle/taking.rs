@@ -3,6 +3,7 @@
 use super::content::{is_intact, token_of};
 use super::hops::{Hop, Report};
 use super::ledger::{Ledger, Taken, Token};
+use crate::network::NodeId;
 use postrider_core::time::Instant;
 use std::borrow::Cow;
 
@@ -17,12 +18,17 @@ impl Ledger {
         }
     }
 
-    /// A server took a message.
-    pub fn took(&mut self, now: Instant, taken: &Taken<'_>) {
+    /// Mail has left a host, through TLS or in the clear.
+    pub fn came(&mut self, from: Option<NodeId>, secured: bool) {
         let encrypts = |node| self.hosts.get(node).is_some_and(|rules| rules.encrypts);
-        if !taken.secured && taken.from.as_ref().is_some_and(encrypts) {
+        if !secured && from.as_ref().is_some_and(encrypts) {
             self.broken("mail came in the clear from a host that has to encrypt".to_owned());
         }
+    }
+
+    /// A server took a message.
+    pub fn took(&mut self, now: Instant, taken: &Taken<'_>) {
+        self.came(taken.from, taken.secured);
         // Notices to a postmaster are about sessions, copies of reports about letters that are judged without them; what comes to
         // the sender of notices is what another host reports of one.
         let is_notice =

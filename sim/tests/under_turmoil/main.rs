@@ -5,6 +5,7 @@
 //! not synced. turmoil resends nothing, so links are held, never partitioned.
 #![cfg(not(madsim))]
 
+mod judged;
 mod panics;
 mod world;
 
@@ -147,22 +148,29 @@ fn a_server_that_hangs_up_in_the_middle_of_a_message_gets_it_again() {
 }
 
 #[test]
-fn a_server_that_forgets_what_it_took_is_noticed_by_the_oracle() {
+fn a_daemon_that_is_told_to_stop_ends_in_order_and_the_next_one_goes_on() {
     let tracing = Tracing::start();
-    let mut sim = world(9);
-    let sink = Sink::scripted(|verb, _| if verb == "." { Manner::Forget } else { Manner::Usual });
-    names(&mut sim, Names::default().domain("there.test", SINK));
-    daemon(&mut sim, MTA, 9, "", &Belongings::default());
-    server(&mut sim, SINK, &sink);
-    let watched = tracing.trace();
-    sim.client(CLIENT, async move {
-        insist(SMTP, &["bob@there.test"], "forgotten", 3).await;
-        until(LIMIT, || watched.count("status=sent") > 0).await;
-        Ok(())
+    let mut sim = world(10);
+    let sink = Sink::scripted(|verb, before| match (verb, before) {
+        ("RCPT", 0) => Manner::Say("450 4.2.1 not now\r\n"),
+        _ => Manner::Usual,
     });
-    sim.run().expect("the daemon believes it");
-    let broken: Vec<String> = tracing.judge().iter().map(ToString::to_string).collect();
-    assert_eq!(broken, ["letter 0 for bob@there.test is LOST: promised, and neither delivered nor reported"]);
+    let trap = Trap::default();
+    names(&mut sim, Names::default().domain("there.test", SINK));
+    daemon_beside(&mut sim, MTA, 10, "", &Belongings::default(), None, &trap);
+    server(&mut sim, SINK, &sink);
+    let words = submitter(&mut sim, 1, 3, &sink);
+    while tracing.trace().count("status=deferred") == 0 {
+        _ = sim.step().expect("nobody fails");
+    }
+    trap.stop.notify_one();
+    while tracing.trace().count("message=stopped") == 0 {
+        _ = sim.step().expect("nobody fails");
+    }
+    assert_eq!(acknowledged(&words).len(), 1);
+    sim.bounce(MTA);
+    sim.run().expect("it is delivered");
+    assert_eq!((sink.copies("message-0"), tracing.trace().count("stopped while")), (1, 0));
 }
 
 #[test]

@@ -4,14 +4,16 @@ use postrider::env::Disk;
 use postrider::serve;
 use postrider_core::prng::Prng;
 use postrider_core::queue::{DiskError, Done, Op};
+use postrider_sim::env::disk::SpoolDisk;
 use postrider_sim::env::peers::{Names, Sink};
 use postrider_sim::env::platters::HostDisk;
 use postrider_sim::env::trace::Tracing;
-use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, provider, witness};
+use postrider_sim::env::{Belongings, EPOCH, Simulated, configuration, net, promise, provider, witness};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
+use tokio::sync::Notify;
 use turmoil::Sim;
 
 pub(crate) const NAMES: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -79,7 +81,7 @@ pub(crate) fn world<'a>(seed: u64) -> Sim<'a> {
         .build()
 }
 
-/// Where the daemon shall panic, once: who looks for free space does when `space` is set, and `reads` counts down to the read
+/// What is wrong with a daemon. It shall panic, once: who looks for free space does when `space` is set, and `reads` counts down to the read
 /// of a content that does.
 #[derive(Clone, Default)]
 pub(crate) struct Trap {
@@ -89,6 +91,12 @@ pub(crate) struct Trap {
     pub(crate) sync: Arc<AtomicBool>,
     /// Tasks that nobody can do without, and that have ended.
     pub(crate) fallen: Arc<Mutex<Vec<&'static str>>>,
+    /// Lines that the oracle takes for the daemon's in place of its own.
+    pub(crate) told: Option<&'static str>,
+    /// Each life begins at the same time, with an empty disk.
+    pub(crate) forgets: bool,
+    /// Tells the daemon to stop, in order.
+    pub(crate) stop: Arc<Notify>,
 }
 
 /// A disk that panics in the task that asks it.
@@ -141,13 +149,26 @@ pub(crate) fn daemon_beside(
             if let Some(sink) = neighbour {
                 tokio::spawn(sink.serve(net::address_of(LMTP_SOCKET)));
             }
-            let since_epoch = turmoil::since_epoch().ok_or("outside of a simulation")?;
+            let now = turmoil::since_epoch().ok_or("outside of a simulation")?;
+            let since_epoch = if trap.forgets { EPOCH } else { now };
             let seed = Prng::new(seed ^ u64::from(address.to_bits()) ^ life << 40).next_u64();
-            let disk = Brittle { disk: HostDisk::open()?, trap: trap.clone() };
-            let env = Simulated::new(Arc::new(disk), belongings, since_epoch, seed);
+            let disk: Arc<dyn Disk> = match trap.forgets {
+                true => Arc::new(SpoolDisk::new(address, seed, 1 << 30)),
+                false => Arc::new(Brittle { disk: HostDisk::open(address)?, trap: trap.clone() }),
+            };
+            let env = Simulated::new(address, disk, belongings, since_epoch, seed);
             let config = configuration(&text, MASTER_CF, "mail.here.test", address.into());
-            let house = serve::start(env, provider::seeded(), config).await?;
-            let fallen = house.fallen().await;
+            if let Some(lines) = trap.told {
+                promise(&main_cf(address, lines), MASTER_CF, "mail.here.test", address.into());
+            }
+            let mut house = serve::start(env, provider::seeded(), config, |_| Ok(())).await?;
+            let fallen = tokio::select! {
+                fallen = house.fallen() => fallen,
+                () = trap.stop.notified() => {
+                    house.stop().await;
+                    return Ok(());
+                }
+            };
             trap.fallen.lock().expect("no test has failed").push(fallen);
             std::future::pending::<()>().await;
             Ok(())
@@ -176,7 +197,7 @@ pub(crate) fn lose_power(tracing: &Tracing, sim: &mut Sim<'_>, steps: u64) {
         sim.hold(MTA, other);
     }
     tracing.aside(|| sim.crash(MTA));
-    witness::lost_power();
+    witness::lost_power(MTA);
     for _ in 0..steps {
         _ = sim.step().expect("nobody fails");
     }
