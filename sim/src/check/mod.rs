@@ -15,6 +15,7 @@ mod kept;
 mod mail;
 mod names;
 mod platter;
+mod reload;
 mod spool;
 mod window;
 
@@ -56,6 +57,7 @@ pub fn scopes(attempts: u8) -> Vec<Scope> {
     add(&mut scopes, spool::scopes());
     add(&mut scopes, names::scopes());
     add(&mut scopes, kept::scopes());
+    add(&mut scopes, reload::scopes());
     add(&mut scopes, delivery::scopes(attempts));
     scopes
 }

@@ -135,6 +135,7 @@ pub(super) fn took(recipients: &[String], content: &[u8], each: bool) -> Replies
             content,
             recipients,
             secured: false,
+            line: None,
             confused: false,
         };
         book.ledger.took(book.now(), &taken);

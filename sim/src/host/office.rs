@@ -107,7 +107,7 @@ impl Live {
             return self.load_to_requeue(attempt);
         }
         let text = attempt.nexthop.clone();
-        let settled = match self.site.transports.get(&attempt.transport) {
+        let settled = match self.transports.get(&attempt.transport) {
             Some(Agent::Remote(config)) => {
                 let config = config.clone();
                 return self.deliver(scope, &config, attempt);

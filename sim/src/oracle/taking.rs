@@ -3,6 +3,7 @@
 use super::content::{is_intact, token_of};
 use super::hops::{Hop, Report};
 use super::ledger::{Ledger, Taken, Token};
+use crate::network::Socket;
 use postrider_core::time::Instant;
 use std::borrow::Cow;
 
@@ -17,10 +18,20 @@ impl Ledger {
         }
     }
 
+    /// A host begins an attempt over a connection, or opens one for an attempt: whether mail had to be encrypted when the attempt began. A
+    /// reload changes nothing for attempts that are under way.
+    pub fn speaks(&mut self, line: Socket, encrypts: bool) {
+        self.lines.insert(line, encrypts);
+    }
+
     /// A server took a message.
     pub fn took(&mut self, now: Instant, taken: &Taken<'_>) {
-        let encrypts = |node| self.hosts.get(node).is_some_and(|rules| rules.encrypts);
-        if !taken.secured && taken.from.as_ref().is_some_and(encrypts) {
+        let by_host = || {
+            let rules = taken.from.and_then(|node| self.hosts.get(&node));
+            rules.is_some_and(|rules| rules.encrypts)
+        };
+        let encrypts = taken.line.and_then(|line| self.lines.get(&line).copied()).unwrap_or_else(by_host);
+        if encrypts && !taken.secured {
             self.broken("mail came in the clear from a host that has to encrypt".to_owned());
         }
         // Notices to a postmaster are about sessions, copies of reports about letters that are judged without them; what comes to
