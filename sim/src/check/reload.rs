@@ -99,7 +99,7 @@ pub(super) enum Action {
 }
 
 pub(super) fn scopes() -> Vec<(&'static str, Reload)> {
-    let scope = |before| Reload { before: config(before), after: config(Level::Encrypt), attempts: 5 };
+    let scope = |before| Reload { before: config(before), after: config(Level::Encrypt), attempts: 4 };
     vec![("connections: several kept, and a reload", scope(Level::May))]
 }
 
@@ -157,16 +157,10 @@ impl State {
         let parked = self.parked(destination);
         let choice = self.kept.choose(self.now.mono, &attempt, config);
         let best = parked.iter().rev().find(|(_, serves)| *serves).map(|(lane, _)| *lane);
-        if choice.chosen != best {
-            self.blame(Wrong::NotLast);
-        }
         let mut over: Vec<u8> = parked.iter().filter(|(_, serves)| !serves).map(|(lane, _)| *lane).collect();
         over.sort_unstable();
         let mut given_up = choice.over.clone();
         given_up.sort_unstable();
-        if given_up != over {
-            self.blame(Wrong::Forgotten);
-        }
         for lane in choice.over {
             self.seen.given_up = true;
             self.tell(usize::from(lane), Input::Retire);
@@ -184,14 +178,17 @@ impl State {
             }
         };
         let reloaded = self.reloaded;
-        let lane = &mut self.lanes[number];
-        lane.encrypts = reloaded;
-        if choice.chosen.is_some() && lane.at != At::Parked {
-            self.blame(Wrong::NotParked);
-        } else if self.lanes[number].fresh != reloaded {
-            self.blame(Wrong::Old);
-        }
+        self.lanes[number].encrypts = reloaded;
+        let waits = choice.chosen.is_none() || self.lanes[number].at == At::Parked;
         self.tell(number, Input::Attempt(Box::new(attempt)));
+        // What was said comes first: it is worse.
+        let wrong = [
+            (!waits, Wrong::NotParked),
+            (self.lanes[number].fresh != reloaded, Wrong::Old),
+            (choice.chosen != best, Wrong::NotLast),
+            (given_up != over, Wrong::Forgotten),
+        ];
+        wrong.into_iter().filter(|(is_wrong, _)| *is_wrong).for_each(|(_, wrong)| self.blame(wrong));
         Some(())
     }
 

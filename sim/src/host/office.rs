@@ -26,7 +26,12 @@ pub(super) struct Routing {
 
 impl Live {
     pub(super) fn tell_manager(&mut self, scope: &mut Scope<'_>, input: Input) {
+        let reloads = matches!(input, Input::Reload(_));
         self.manager.handle_input(Self::now(scope), input);
+        if reloads {
+            // What schedules is a new one.
+            self.manager.listen_to_edges();
+        }
         self.drain_manager(scope);
     }
 
