@@ -99,7 +99,7 @@ pub(super) enum Action {
 }
 
 pub(super) fn scopes() -> Vec<(&'static str, Reload)> {
-    let scope = |before| Reload { before: config(before), after: config(Level::Encrypt), attempts: 4 };
+    let scope = |before| Reload { before: config(before), after: config(Level::Encrypt), attempts: 3 };
     vec![("connections: several kept, and a reload", scope(Level::May))]
 }
 

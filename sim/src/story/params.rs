@@ -125,6 +125,13 @@ pub(super) fn main_cf(prng: &mut Prng, frame: Frame) -> Vec<String> {
     lines
 }
 
+/// Has a host keep connections though nothing waits for them, and for long.
+pub(super) fn keep_connections(main: &mut Vec<String>) {
+    main.retain(|line| !line.starts_with("smtp_connection_cache_"));
+    main.push("smtp_connection_cache_destinations = d0.sim d1.sim d2.sim d3.sim".to_owned());
+    main.push("smtp_connection_cache_time_limit = 30s".to_owned());
+}
+
 /// Another main.cf of the same host: other values of some parameters, and perhaps another level of TLS.
 pub(super) fn another(prng: &mut Prng, main: &[String], hurried: bool) -> Vec<String> {
     let sets = |line: &String, name: &str| line.split_once(" = ").is_some_and(|(set, _)| set == name);
@@ -140,7 +147,7 @@ pub(super) fn another(prng: &mut Prng, main: &[String], hurried: bool) -> Vec<St
     }
     let relays = lines.iter().any(|line| sets(line, "relayhost") && line.contains('['));
     let level = match prng.below(4) {
-        0 | 1 if hurried && !relays => "encrypt",
+        0..3 if hurried && !relays => "encrypt",
         2 => "none",
         _ => "may",
     };
