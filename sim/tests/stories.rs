@@ -75,10 +75,10 @@ fn a_host_goes_by_what_it_was_reloaded_with_also_after_a_crash() {
         tell(&scenario, false).violations
     };
     assert_eq!(told(false), []);
-    // No server offers TLS: mail waits, and neither goes in the clear nor is given up.
+    // No server offers TLS: mail waits for ever, none goes in the clear, and what waits counts as lost where a story ends.
     let violations = told(true);
-    assert!(violations.iter().all(|one| one.0.starts_with("not settled: ")), "{violations:?}");
-    assert_eq!(violations.len(), 1);
+    assert!(violations.first().is_some_and(|first| first.0.starts_with("not settled: ")), "{violations:?}");
+    assert!(!violations.iter().any(|one| one.0.contains("in the clear")), "{violations:?}");
 }
 
 #[test]
