@@ -68,6 +68,7 @@ bugs! {
     TtlIgnored "an answer is kept for ever",
     TruncatedTaken "a truncated answer is taken for whole",
     KeptForAnyone "a kept connection takes mail for another destination",
+    KeptUnderOldPolicy "a connection that was kept before a reload is used after it",
     SaysYes "250 is said although the disk refused",
 }
 

@@ -194,7 +194,8 @@ impl<E: Environment> Office<E> {
         match site.transports.get(&attempt.transport) {
             Some(Agent::Remote(config, tls)) => {
                 let charge = Charge::new(&attempt, self.links.settled.clone());
-                let Err(assignment) = self.links.pool.reuse((attempt, charge), config) else { return };
+                let now = self.links.shared.env.now().mono;
+                let Err(assignment) = self.links.pool.reuse(now, (attempt, charge), config) else { return };
                 let seed = self.links.shared.env.entropy();
                 let machine = Outbound::new(Arc::clone(config), seed);
                 let connection =

@@ -1,7 +1,7 @@
 //! Drives one outbound joint over its connection, attempt after attempt.
 //!
-//! The task lives as long as the connection: between attempts it is parked, and the pool holds only the end of a
-//! channel under the connection's destination. Executes effects, decides nothing.
+//! The task lives as long as the connection: between attempts it is parked, and the pool holds only the end of a channel, and what core
+//! says that the connection is for. Executes effects, decides nothing.
 
 use crate::content::Reader;
 use crate::env::{Environment, Net, NotBound};
@@ -11,7 +11,6 @@ use crate::notice;
 use crate::observe;
 use crate::site::Site;
 use crate::stream::Stream;
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, PoisonError};
 use crate::timer::{self, in_time, sleep, sleep_by};
 use crate::tls;
@@ -19,8 +18,8 @@ use crate::trouble;
 use postrider_core::limits::CHUNK_MAX;
 use postrider_core::machine::Machine;
 use postrider_core::mail::{Attempt, AttemptId, Change, Notice, Outcome, QueueId, Settled, Settlement};
-use postrider_core::outbound::{Config, Effect, Endpoint, Input, Loss, Outbound, TlsDemand, serves};
-use postrider_core::time::Duration;
+use postrider_core::outbound::{Config, Effect, Endpoint, Input, Kept, Loss, Outbound, Purpose, TlsDemand};
+use postrider_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
@@ -32,74 +31,49 @@ use tokio::time::Sleep;
 /// Octets read at once from a server: replies are short.
 const READ_SIZE: usize = 4 * 1024;
 
-/// Where a parked connection leads: transport and next hop.
-type Destination = (String, String);
-
 /// The way of each recipient that another transport delivers to.
 type Handover = Pin<Box<dyn Future<Output = Vec<(u32, Outcome)>> + Send>>;
 
-/// Connections that wait for another attempt.
+/// Connections that wait for another attempt: core chooses among them.
 #[derive(Debug, Default)]
 pub struct Pool {
-    parked: Mutex<BTreeMap<Destination, Vec<Parked>>>,
-    last: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Parked {
-    name: u64,
-    config: Arc<Config>,
-    attempts: oneshot::Sender<Assignment>,
+    kept: Mutex<Kept<oneshot::Sender<Assignment>>>,
 }
 
 /// An attempt, and the guard that tells its end.
 pub type Assignment = (Box<Attempt>, Charge);
 
 impl Pool {
-    /// Gives an attempt to a parked connection of its destination that was opened under the same configuration. Those that were not
-    /// are sent away: nobody will use them any more.
+    /// Gives an attempt to the parked connection that serves it, if there is one. Those that serve nobody any more are sent away.
     ///
     /// # Errors
     /// There is none: the attempt comes back.
-    pub fn reuse(&self, mut assignment: Assignment, config: &Arc<Config>) -> Result<(), Assignment> {
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (assignment.0.transport.clone(), assignment.0.nexthop.clone());
-        while let Some(connection) = parked.get_mut(&key).and_then(Vec::pop) {
-            if !serves(&connection.config, config) {
-                continue;
-            }
-            match connection.attempts.send(assignment) {
+    pub fn reuse(
+        &self,
+        now: Instant,
+        mut assignment: Assignment,
+        config: &Arc<Config>,
+    ) -> Result<(), Assignment> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where the end of a channel is dropped, its connection hears that nobody wants it.
+        while let Some(connection) = kept.choose(now, &assignment.0, config).chosen {
+            match connection.send(assignment) {
                 Ok(()) => return Ok(()),
                 Err(back) => assignment = back,
             }
         }
-        parked.remove(&key);
         Err(assignment)
     }
 
-    pub(crate) fn park(
-        &self,
-        key: &Destination,
-        config: &Arc<Config>,
-    ) -> (u64, oneshot::Receiver<Assignment>) {
-        let name = self.last.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn park(&self, purpose: Purpose) -> (u64, oneshot::Receiver<Assignment>) {
         let (attempts, incoming) = oneshot::channel();
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        parked.entry(key.clone()).or_default().push(Parked { name, config: Arc::clone(config), attempts });
+        let name = self.kept.lock().unwrap_or_else(PoisonError::into_inner).keep(purpose, attempts);
         (name, incoming)
     }
 
-    /// Takes a connection back; false when an attempt is on its way to it.
-    pub(crate) fn leave(&self, key: &Destination, name: u64) -> bool {
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(connections) = parked.get_mut(key) else { return false };
-        let before = connections.len();
-        connections.retain(|connection| connection.name != name);
-        let found = connections.len() < before;
-        if connections.is_empty() {
-            parked.remove(key);
-        }
-        found
+    /// Takes a connection back; false when an attempt is on its way to it, or it was sent away.
+    pub(crate) fn leave(&self, name: u64) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).leave(name).is_some()
     }
 }
 
@@ -149,7 +123,6 @@ pub struct Connection<E: Environment> {
     pub machine: Outbound,
     stream: Option<Stream<<E::Net as Net>::Stream>>,
     timer: Pin<Box<Sleep>>,
-    destination: Destination,
     message: QueueId,
     charge: Option<Charge>,
     content: Option<Reader>,
@@ -166,7 +139,7 @@ enum Next {
     Progress(Box<Settled>),
     HandOver(Box<Attempt>),
     Settle(Box<Settled>),
-    Park,
+    Park(Box<Purpose>),
     Close,
 }
 
@@ -184,7 +157,6 @@ impl<E: Environment> Connection<E> {
     /// A task for an attempt.
     #[must_use]
     pub fn new(links: Arc<Links<E>>, site: Arc<Site<E>>, tls: Arc<tls::Client>, machine: Outbound) -> Self {
-        let destination = (String::new(), String::new());
         Self {
             links,
             site,
@@ -192,7 +164,6 @@ impl<E: Environment> Connection<E> {
             machine,
             stream: None,
             timer: Box::pin(timer::timer()),
-            destination,
             message: QueueId::default(),
             charge: None,
             content: None,
@@ -232,11 +203,7 @@ impl<E: Environment> Connection<E> {
             match next {
                 Next::Close if self.machine.is_idle() => return self.close().await,
                 Next::Close => self.stream = None,
-                Next::Park => {
-                    if !self.park(&mut buffer).await {
-                        return;
-                    }
-                }
+                Next::Park(purpose) => self.park(*purpose, &mut buffer).await,
                 other => self.act(other, &mut buffer).await,
             }
         }
@@ -244,7 +211,6 @@ impl<E: Environment> Connection<E> {
 
     fn begin(&mut self, (attempt, charge): Assignment) {
         self.charge = Some(charge);
-        self.destination = (attempt.transport.clone(), attempt.nexthop.clone());
         self.message = attempt.message;
         self.content = Some(Reader::new(attempt.message, Arc::clone(&attempt.pieces)));
         self.tell(Input::Attempt(attempt));
@@ -262,7 +228,7 @@ impl<E: Environment> Connection<E> {
             Effect::HandOver(attempt) => *next = Next::HandOver(attempt),
             Effect::Progress(settled) => *next = Next::Progress(settled),
             Effect::Settle(settled) => *next = Next::Settle(settled),
-            Effect::Park => *next = Next::Park,
+            Effect::Park(purpose) => *next = Next::Park(purpose),
             Effect::Close => *next = Next::Close,
             Effect::Notice(notice) => self.notices.push(*notice),
         }
@@ -290,7 +256,7 @@ impl<E: Environment> Connection<E> {
                 _ = written.await;
                 self.tell(Input::Written);
             }
-            Next::Wait | Next::Park | Next::Close => self.wait(buffer).await,
+            Next::Wait | Next::Park(_) | Next::Close => self.wait(buffer).await,
         }
     }
 
@@ -403,10 +369,10 @@ impl<E: Environment> Connection<E> {
         }
     }
 
-    /// Waits for another attempt; false when the connection has ended meanwhile.
-    async fn park(&mut self, buffer: &mut [u8]) -> bool {
+    /// Waits for another attempt, or until there will be none.
+    async fn park(&mut self, purpose: Purpose, buffer: &mut [u8]) {
         self.content = None;
-        let (name, mut incoming) = self.links.pool.park(&self.destination, self.machine.config());
+        let (name, mut incoming) = self.links.pool.park(purpose);
         let timeout = self.machine.next_timeout().map(|at| at.since(self.links.shared.env.now().mono));
         let end = match &mut self.stream {
             None => EndOfRest::Over,
@@ -421,7 +387,7 @@ impl<E: Environment> Connection<E> {
         let assignment = match end {
             EndOfRest::Wanted(assignment) => Some(assignment),
             EndOfRest::SentAway => None,
-            EndOfRest::Over if self.links.pool.leave(&self.destination, name) => None,
+            EndOfRest::Over if self.links.pool.leave(name) => None,
             // It was on its way at the very moment, or is sent away.
             EndOfRest::Over => incoming.await.ok(),
         };
@@ -429,7 +395,6 @@ impl<E: Environment> Connection<E> {
             Some(assignment) => self.begin(assignment),
             None => self.tell(Input::Retire),
         }
-        true
     }
 
     async fn close(mut self) {

@@ -19,12 +19,12 @@ use crate::sync::{Arc, Mutex, thread};
 use postrider_core::event::Event;
 use postrider_core::mail::{AttemptId, Order, OrderResult, QueueId, Selection};
 use postrider_core::manager::Input;
-use postrider_core::outbound::Config;
+use postrider_core::outbound::{Config, Purpose};
 use postrider_core::queue::{File, Whereabouts};
 use postrider_core::recording::Setting;
 use postrider_core::session::Peer;
 use postrider_core::session::clients::Clients;
-use postrider_core::time::{Now, Timestamp};
+use postrider_core::time::{Instant, Now, Timestamp};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -181,17 +181,19 @@ fn meet(same: bool) {
     let pool = Arc::new(Pool::default());
     let config = Arc::new(Config::default());
     let attempt = Box::new(crate::outbound::empty_attempt("smtp", "there.test"));
-    let key = ("smtp".to_owned(), "there.test".to_owned());
-    let (name, mut incoming) = pool.park(&key, &config);
+    let (transport, nexthop) = ("smtp".to_owned(), "there.test".to_owned());
+    let until = Instant(1_000_000);
+    let purpose = Purpose { transport, nexthop, config: Arc::clone(&config), until };
+    let (name, mut incoming) = pool.park(purpose);
     let connection = {
-        let (pool, key) = (Arc::clone(&pool), key.clone());
+        let pool = Arc::clone(&pool);
         // It leaves, or somebody has taken it out: then it waits to hear why.
-        thread::spawn(move || !pool.leave(&key, name))
+        thread::spawn(move || !pool.leave(name))
     };
     let (manager, _heard) = tokio::sync::mpsc::unbounded_channel();
     let charge = Charge::new(&attempt, manager);
     let wanted = if same { config } else { Arc::new(Config::default()) };
-    let reused = pool.reuse((attempt, charge), &wanted).is_ok();
+    let reused = pool.reuse(Instant::default(), (attempt, charge), &wanted).is_ok();
     let waits = connection.join().expect("no panic");
     assert_eq!(reused, waits && same, "both sides agree who has the attempt");
     let heard = incoming.try_recv();

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const SEEDS_MAX: u64 = 20_000;
 
 /// Bugs that model checks must find, and which.
-const CHECKED: [(&str, &str); 13] = [
+const CHECKED: [(&str, &str); 14] = [
     ("AckBeforeSync", "spool: two messages"),
     ("NeverSynced", "spool: two messages"),
     ("IdsRepeat", "spool: two messages"),
@@ -32,6 +32,7 @@ const CHECKED: [(&str, &str); 13] = [
     ("TruncatedTaken", "names: two servers"),
     ("ClearAfterHandshake", "connections: kept, TLS or nothing"),
     ("KeptForAnyone", "connections: kept, in the clear"),
+    ("KeptUnderOldPolicy", "connections: several kept, and a reload"),
 ];
 /// Bugs that no story can bring out, because a driver does not do what shows them.
 const CHECKED_ALONE: [&str; 1] = ["KeptForAnyone"];

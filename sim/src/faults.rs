@@ -89,6 +89,7 @@ classes! {
     Requeued "an operator has mail go through cleanup anew",
     Held "an operator puts mail on hold",
     Deleted "an operator deletes a message",
+    Reloaded "an operator reloads",
     Lasting "a machine is down or broken for good",
 }
 

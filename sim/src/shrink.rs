@@ -65,8 +65,8 @@ pub fn shrink(
 
 /// Parts of a story that may be left out.
 fn size(scenario: &Scenario) -> usize {
-    let lines: usize = scenario.hosts.iter().map(|host| host.main.len()).sum();
-    scenario.troubles.len() + scenario.letters() + scenario.lasting.len() + scenario.links.len() + lines
+    let parts = scenario.troubles.len() + scenario.letters() + scenario.lasting.len() + scenario.links.len();
+    parts + lines(scenario)
 }
 
 /// Leaves parts of lists out, large runs first: most have nothing to do with it.
@@ -120,7 +120,7 @@ fn cut_letters(scenario: &mut Scenario, place: usize, run: usize) {
 }
 
 fn lines(scenario: &Scenario) -> usize {
-    scenario.hosts.iter().map(|host| host.main.len()).sum()
+    scenario.hosts.iter().map(|host| host.main.len() + host.other.len()).sum()
 }
 
 /// A host does not start without its first lines, and needs its names and transports.
@@ -137,8 +137,8 @@ fn cut_lines(scenario: &mut Scenario, place: usize, run: usize) {
         "dns_servers",
     ];
     let mut number = 0;
-    for host in &mut scenario.hosts {
-        host.main.retain(|line| {
+    for list in scenario.hosts.iter_mut().flat_map(|host| [&mut host.main, &mut host.other]) {
+        list.retain(|line| {
             number += 1;
             let meant = (place..place + run).contains(&(number - 1));
             !meant || NEEDED.iter().any(|name| line.starts_with(name)) || line.contains("node_number")
@@ -160,6 +160,7 @@ type Gentler = fn(&mut Scenario, usize) -> bool;
 const GENTLER: &[Gentler] = &[
     |s, place| s.servers.get_mut(place).map(|manners| *manners = manners.good()).is_some(),
     |s, place| s.names.get_mut(place).map(|humour| *humour = Humour::default()).is_some(),
+    |s, place| s.hosts.get_mut(place).map(|host| host.other.clear()).is_some(),
     |s, place| {
         let habits = s.clients.get_mut(place).map(|client| &mut client.habits);
         habits

@@ -1,8 +1,10 @@
 //! Stories told to their end: the oracle holds, sees what it must see, and a seed is one history.
 
 use postrider_sim::faults::Fired;
+use postrider_sim::peers::Tls;
 use postrider_sim::plan::Plan;
-use postrider_sim::story::{Ending, Wish, draw, tell};
+use postrider_sim::story::{Ending, Trouble, Wish, draw, tell};
+use postrider_sim::world::{Fault, Word};
 use std::path::Path;
 use std::process::Command;
 
@@ -50,6 +52,33 @@ fn a_process_may_end_right_behind_any_effect() {
         assert_eq!(ending.violations, [], "effect {}: {ending}", 5 * effect);
         assert_eq!(ending.crashes, 1, "effect {}: {ending}", 5 * effect);
     }
+}
+
+#[test]
+fn a_host_goes_by_what_it_was_reloaded_with_also_after_a_crash() {
+    let told = |reloads: bool| {
+        let mut scenario = draw(7, Wish { calm: true, ..Wish::default() });
+        scenario.servers.iter_mut().for_each(|server| server.tls = Tls::None);
+        for host in scenario.host_nodes() {
+            if reloads {
+                let fault = Fault::Tell(host, Word::Reload(1));
+                scenario.troubles.push(Trouble { at: 1, fault, end: None });
+            }
+            let fault = Fault::Crash(host, false);
+            scenario.troubles.push(Trouble { at: 60_000_000, fault, end: None });
+        }
+        for host in &mut scenario.hosts {
+            host.other = host.main.clone();
+            host.other.retain(|line| !line.starts_with("smtp_tls_security_level"));
+            host.other.push("smtp_tls_security_level = encrypt".to_owned());
+        }
+        tell(&scenario, false).violations
+    };
+    assert_eq!(told(false), []);
+    // No server offers TLS: mail waits for ever, none goes in the clear, and what waits counts as lost where a story ends.
+    let violations = told(true);
+    assert!(violations.first().is_some_and(|first| first.0.starts_with("not settled: ")), "{violations:?}");
+    assert!(!violations.iter().any(|one| one.0.contains("in the clear")), "{violations:?}");
 }
 
 #[test]

@@ -8,13 +8,15 @@
 //! the machine takes another attempt.
 
 mod job;
+mod kept;
 pub mod routes;
 #[cfg(test)]
 mod tests;
 mod wiring;
 
 pub use crate::delivery::Loss;
-pub use wiring::{Config, Outbound, STAGES, serves};
+pub use kept::{Choice, Kept, Purpose};
+pub use wiring::{Config, Outbound, STAGES};
 
 use crate::ask::{Answer, Question};
 use crate::event::Event;
@@ -122,9 +124,9 @@ pub enum Effect {
     Progress(Box<Settled>),
     /// The attempt has ended.
     Settle(Box<Settled>),
-    /// The connection is idle and worth keeping: it takes another [`Input::Attempt`] for the same destination under the same
-    /// configuration ([`serves`]) until it says [`Effect::Close`].
-    Park,
+    /// The connection is idle and worth keeping for this: it takes another [`Input::Attempt`], if [`Kept`] chooses it for one, until it
+    /// says [`Effect::Close`].
+    Park(Box<Purpose>),
     /// Log this.
     Event(Event),
     /// Send this to the postmaster ([`crate::report::notice`]): a connection has ended on which there was trouble.

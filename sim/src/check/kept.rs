@@ -31,7 +31,7 @@ pub(super) struct Kept {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Level {
+pub(super) enum Level {
     None,
     May,
     Encrypt,
@@ -129,22 +129,24 @@ pub(super) enum Action {
     Second,
 }
 
-pub(super) fn scopes() -> Vec<(&'static str, Kept)> {
-    let scope = |level: Level| {
-        let name = match level {
-            Level::None => "none",
-            Level::May => "may",
-            Level::Encrypt => "encrypt",
-        };
-        let main = format!(
-            "compatibility_level = 3.6\nsmtp_tls_security_level = {name}\ninet_protocols = ipv4\nsmtp_host_lookup = dns\n\
-             smtp_connection_reuse_count_limit = {USES_MAX}\nsmtp_connection_reuse_time_limit = {AGE}s\n\
-             smtp_connection_cache_time_limit = {IDLE}s\n"
-        );
-        let (config, _) = params::Config::read(&main, "smtp unix - - n - - smtp\n", Host::default());
-        let config = outbound::Config::new(&config.settings(None), Protocol::Smtp, Vec::new());
-        Kept { config: Arc::new(config), level, attempts: 4, seconds: 4 }
+/// A configuration with this level of TLS.
+pub(super) fn config(level: Level) -> Arc<outbound::Config> {
+    let name = match level {
+        Level::None => "none",
+        Level::May => "may",
+        Level::Encrypt => "encrypt",
     };
+    let main = format!(
+        "compatibility_level = 3.6\nsmtp_tls_security_level = {name}\ninet_protocols = ipv4\nsmtp_host_lookup = dns\n\
+         smtp_connection_reuse_count_limit = {USES_MAX}\nsmtp_connection_reuse_time_limit = {AGE}s\n\
+         smtp_connection_cache_time_limit = {IDLE}s\n"
+    );
+    let (config, _) = params::Config::read(&main, "smtp unix - - n - - smtp\n", Host::default());
+    Arc::new(outbound::Config::new(&config.settings(None), Protocol::Smtp, Vec::new()))
+}
+
+pub(super) fn scopes() -> Vec<(&'static str, Kept)> {
+    let scope = |level| Kept { config: config(level), level, attempts: 4, seconds: 4 };
     vec![
         ("connections: kept, in the clear", scope(Level::None)),
         ("connections: kept, TLS where it is offered", scope(Level::May)),
@@ -229,7 +231,7 @@ impl State {
                 self.settle(&settled.outcomes);
                 Waits::Write
             }
-            Some(Effect::Park) => {
+            Some(Effect::Park(_)) => {
                 if let Some(line) = &mut self.line {
                     line.parked = Some(self.now.mono);
                 }
@@ -361,7 +363,7 @@ impl State {
     }
 }
 
-fn answer(question: &Question) -> Answer {
+pub(super) fn answer(question: &Question) -> Answer {
     let Question::Resolve { name, kind } = question else { return Answer::ListedHost(Ok(Vec::new())) };
     let host = u8::from(name.contains('y'));
     let records = match kind {

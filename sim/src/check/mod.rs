@@ -16,6 +16,7 @@ mod kept;
 mod mail;
 mod names;
 mod platter;
+mod reload;
 mod spool;
 mod window;
 
@@ -58,6 +59,7 @@ pub fn scopes(attempts: u8) -> Vec<Scope> {
     add(&mut scopes, spool::scopes());
     add(&mut scopes, names::scopes());
     add(&mut scopes, kept::scopes());
+    add(&mut scopes, reload::scopes());
     add(&mut scopes, delivery::scopes(attempts));
     scopes
 }

@@ -1,4 +1,4 @@
-//! Drives one outbound joint for each connection, attempt after attempt, and keeps those that are parked.
+//! Drives one outbound joint for each connection, attempt after attempt. Core chooses among those that are parked.
 
 use super::spool::Reader;
 use super::{Live, Owner, Who, Work};
@@ -28,7 +28,8 @@ enum At {
     Securing(Vec<u8>),
     /// The kernel has not taken all octets; then this.
     Writing(Box<Next>),
-    Parked,
+    /// Kept under this name.
+    Parked(u64),
 }
 
 /// What ends a drain: an effect, or (`None`) listening to the server.
@@ -46,6 +47,10 @@ pub(super) struct Task {
     trying: bool,
     /// The message of the attempt.
     message: QueueId,
+    /// Mail had to be encrypted when the attempt began.
+    encrypts: bool,
+    /// Reloads before the attempt began.
+    reloads: u64,
     /// For the oracle: the line that the server is saying, and the marks of what it has taken and nobody has written down.
     line: Vec<u8>,
     marks: Vec<String>,
@@ -56,16 +61,12 @@ impl Task {
         match &self.at {
             At::Busy => None,
             At::Connecting(limit) => *limit,
-            At::Waiting | At::Writing(_) | At::Parked | At::Securing(_) => self.machine.next_timeout(),
+            At::Waiting | At::Writing(_) | At::Parked(_) | At::Securing(_) => self.machine.next_timeout(),
         }
     }
 
-    pub(super) fn is_for(&self, transport: &str, nexthop: &str) -> bool {
+    fn is_for(&self, transport: &str, nexthop: &str) -> bool {
         self.destination.0 == transport && self.destination.1 == nexthop
-    }
-
-    pub(super) fn is_parked(&self) -> bool {
-        matches!(self.at, At::Parked)
     }
 }
 
@@ -77,32 +78,16 @@ impl Live {
         config: &Arc<outbound::Config>,
         attempt: Box<Attempt>,
     ) {
-        let fits = |task: &Task| task.is_parked() && task.is_for(&attempt.transport, &attempt.nexthop);
-        let parked = self.connections.iter().rev().find(|(_, task)| fits(task)).map(|(&id, _)| id);
-        let id = match parked {
-            Some(id) => id,
-            None => {
-                let id = self.next();
-                let machine = Outbound::new(Arc::clone(config), scope.prng().next_u64());
-                let destination = (attempt.transport.clone(), attempt.nexthop.clone());
-                let task = Task {
-                    machine,
-                    socket: None,
-                    at: At::Waiting,
-                    inbox: VecDeque::new(),
-                    destination,
-                    trying: false,
-                    message: attempt.message,
-                    line: Vec::new(),
-                    marks: Vec::new(),
-                };
-                self.connections.insert(id, Box::new(task));
-                id
-            }
-        };
+        let choice = self.kept.choose(Self::now(scope).mono, &attempt, config);
+        for id in choice.over {
+            self.tell_connection(scope, id, Input::Retire);
+        }
+        let id = choice.chosen.unwrap_or_else(|| self.open(scope, config, &attempt));
         if let Some(task) = self.connections.get_mut(&id) {
             task.trying = true;
             task.message = attempt.message;
+            (task.encrypts, task.reloads) = (self.site.encrypts, self.reloads);
+            task.socket.iter().for_each(|&socket| scope.fabric.ledger.speaks(socket, task.encrypts));
         }
         let now = scope.fabric.kernel.now();
         let addresses = attempt.recipients.iter().map(|recipient| recipient.address.external());
@@ -113,9 +98,33 @@ impl Live {
         self.tell_connection(scope, id, Input::Attempt(attempt));
     }
 
-    /// The oracle's own count of what runs at once for a destination, this attempt included.
+    /// A connection that has no socket yet.
+    fn open(&mut self, scope: &mut Scope<'_>, config: &Arc<outbound::Config>, attempt: &Attempt) -> u64 {
+        let id = self.next();
+        let task = Task {
+            machine: Outbound::new(Arc::clone(config), scope.prng().next_u64()),
+            socket: None,
+            at: At::Waiting,
+            inbox: VecDeque::new(),
+            destination: (attempt.transport.clone(), attempt.nexthop.clone()),
+            trying: false,
+            message: attempt.message,
+            encrypts: false,
+            reloads: 0,
+            line: Vec::new(),
+            marks: Vec::new(),
+        };
+        self.connections.insert(id, Box::new(task));
+        id
+    }
+
+    /// The oracle's own count of what runs at once for a destination, this attempt included. A reload makes windows that know nothing of what
+    /// runs.
     fn watch_concurrency(&self, scope: &mut Scope<'_>, attempt: &Attempt) {
-        let busy = |task: &&Box<Task>| task.trying && task.is_for(&attempt.transport, &attempt.nexthop);
+        let busy = |task: &&Box<Task>| {
+            let counts = task.trying && task.reloads == self.reloads;
+            counts && task.is_for(&attempt.transport, &attempt.nexthop)
+        };
         let count = self.connections.values().filter(busy).count();
         let limit = self.site.concurrency;
         if count > limit && !self.site.by_recipient.contains(&attempt.transport) {
@@ -126,6 +135,9 @@ impl Live {
 
     fn tell_connection(&mut self, scope: &mut Scope<'_>, id: u64, input: Input<'_>) {
         let Some(task) = self.connections.get_mut(&id) else { return };
+        if let At::Parked(name) = task.at {
+            self.kept.leave(name);
+        }
         task.at = At::Waiting;
         let before = (task.machine.stage(), task.machine.delivery_stage());
         task.machine.handle_input(Self::now(scope), input);
@@ -192,8 +204,8 @@ impl Live {
                 let message = task.message;
                 self.progress(scope, id, message, settled.outcomes);
             }
-            Some(Effect::Park) => {
-                task.at = At::Parked;
+            Some(Effect::Park(purpose)) => {
+                task.at = At::Parked(self.kept.keep(*purpose, id));
                 self.close_reader(who);
                 self.work.push_back(Work::Wake(who));
             }
@@ -233,6 +245,7 @@ impl Live {
         if let Some(task) = self.connections.get_mut(&id) {
             task.socket = Some(socket);
             task.at = At::Connecting(limit);
+            scope.fabric.ledger.speaks(socket, task.encrypts);
         }
     }
 
@@ -329,7 +342,7 @@ impl Live {
     pub(super) fn wake_connection(&mut self, scope: &mut Scope<'_>, id: u64) {
         let Some(task) = self.connections.get_mut(&id) else { return };
         match task.at {
-            At::Parked if !task.inbox.is_empty() => {
+            At::Parked(_) if !task.inbox.is_empty() => {
                 // Whatever a server says to an idle client, it is over.
                 task.inbox.clear();
                 self.tell_connection(scope, id, Input::Retire);
@@ -405,7 +418,7 @@ impl Live {
                     self.tell_connection(scope, id, Input::Lost(Loss::TimedOut));
                 }
                 At::Writing(_) => self.write_failed(scope, id),
-                At::Parked => self.tell_connection(scope, id, Input::Retire),
+                At::Parked(_) => self.tell_connection(scope, id, Input::Retire),
                 At::Waiting | At::Securing(_) => {
                     task.at = At::Waiting;
                     let before = (task.machine.stage(), task.machine.delivery_stage());

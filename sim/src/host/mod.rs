@@ -25,6 +25,7 @@ use postrider_core::event::{DeliveryStatus, Event};
 use postrider_core::machine::Machine;
 use postrider_core::mail::{AttemptId, QueueId, QueueIds, Refusal};
 use postrider_core::manager::{self, Manager};
+use postrider_core::outbound::Kept;
 use postrider_core::prng::Prng;
 use postrider_core::queue::{self, DiskError, Done, Log};
 use postrider_core::report::Allowance;
@@ -69,6 +70,9 @@ enum Work {
 /// A host: its configuration, and while it is up, everything that it has in memory.
 #[derive(Debug)]
 pub struct Host {
+    /// All that an operator may have it use.
+    sites: Vec<Arc<Site>>,
+    /// The one that it uses, or will use when it starts.
     site: Arc<Site>,
     live: Option<Box<Live>>,
     /// What the operator had in mind when the host went down.
@@ -79,6 +83,10 @@ pub struct Host {
 #[derive(Debug)]
 struct Live {
     site: Arc<Site>,
+    /// What the site says of them, with configurations that are new with each start and reload.
+    transports: BTreeMap<String, site::Agent>,
+    /// How often the configuration has been exchanged.
+    reloads: u64,
     log: Log,
     manager: Manager,
     resolver: dns::Resolver,
@@ -87,6 +95,8 @@ struct Live {
     /// Tasks are large, and maps move what they hold about.
     sessions: BTreeMap<Socket, Box<sessions::Task>>,
     connections: BTreeMap<u64, Box<connections::Task>>,
+    /// Those that wait for another attempt.
+    kept: Kept<u64>,
     reports: BTreeMap<u64, reports::Task>,
     /// Notices to the postmaster that may still be sent.
     allowance: Allowance,
@@ -110,7 +120,14 @@ impl Host {
     /// A host of this configuration.
     #[must_use]
     pub fn new(site: Arc<Site>) -> Self {
-        Self { site, live: None, operator: orders::Operator::default() }
+        Self { sites: vec![Arc::clone(&site)], site, live: None, operator: orders::Operator::default() }
+    }
+
+    /// The same, with another configuration that an operator may have it use: number 1.
+    #[must_use]
+    pub fn with_other(mut self, other: Arc<Site>) -> Self {
+        self.sites.push(other);
+        self
     }
 
     /// Messages that it answers for; `None` while it is down.
@@ -138,10 +155,13 @@ impl Actor for Host {
             log: Log::new(site.queue, log_seed),
             manager,
             resolver: dns::Resolver::new(site.dns.clone()),
+            transports: site.fresh_transports(),
+            reloads: 0,
             site,
             ids: None,
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
+            kept: Kept::default(),
             reports: BTreeMap::new(),
             allowance: Allowance::default(),
             routings: BTreeMap::new(),
@@ -156,9 +176,7 @@ impl Actor for Host {
             tables_fail: false,
             operator: self.operator,
         };
-        let Site { lifetimes, encrypts, relays, size_limit, manager, .. } = &*self.site;
-        scope.fabric.ledger.limit(*size_limit);
-        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays), manager.retry.minimal_backoff);
+        live.promise(scope);
         self.live = Some(Box::new(live));
         self.with(scope, |live, _| {
             live.work.push_back(Work::Log(queue::Input::Open));
@@ -190,7 +208,15 @@ impl Actor for Host {
     }
 
     fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
+        let wanted = match word {
+            Word::Reload(number) => self.sites.get(number).cloned(),
+            _ => None,
+        };
+        if let Some(site) = &wanted {
+            self.site = Arc::clone(site);
+        }
         self.with(scope, |live, scope| match word {
+            Word::Reload(_) => wanted.into_iter().for_each(|site| live.reload(scope, site)),
             Word::Behave | Word::Flush => live.flush(scope),
             Word::Requeue => live.requeue_all(),
             Word::Hold => live.hold_all(),
@@ -212,6 +238,13 @@ impl Actor for Host {
 }
 
 impl Live {
+    /// The oracle hears what the host lives by from now on.
+    fn promise(&self, scope: &mut Scope<'_>) {
+        let Site { lifetimes, encrypts, relays, size_limit, manager, .. } = &*self.site;
+        scope.fabric.ledger.limit(*size_limit);
+        scope.fabric.ledger.host(scope.node, *lifetimes, (*encrypts, *relays), manager.retry.minimal_backoff);
+    }
+
     fn now(scope: &Scope<'_>) -> Now {
         scope.now()
     }

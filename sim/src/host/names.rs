@@ -40,7 +40,7 @@ impl Live {
         self.tell_resolver(scope, input);
     }
 
-    fn tell_resolver(&mut self, scope: &mut Scope<'_>, input: Input<'_>) {
+    pub(super) fn tell_resolver(&mut self, scope: &mut Scope<'_>, input: Input<'_>) {
         self.resolver.handle_input(Self::now(scope), input);
         self.drain_resolver(scope);
     }

@@ -26,7 +26,12 @@ pub(super) struct Routing {
 
 impl Live {
     pub(super) fn tell_manager(&mut self, scope: &mut Scope<'_>, input: Input) {
+        let reloads = matches!(input, Input::Reload(_));
         self.manager.handle_input(Self::now(scope), input);
+        if reloads {
+            // What schedules is a new one.
+            self.manager.listen_to_edges();
+        }
         self.drain_manager(scope);
     }
 
@@ -107,7 +112,7 @@ impl Live {
             return self.load_to_requeue(attempt);
         }
         let text = attempt.nexthop.clone();
-        let settled = match self.site.transports.get(&attempt.transport) {
+        let settled = match self.transports.get(&attempt.transport) {
             Some(Agent::Remote(config)) => {
                 let config = config.clone();
                 return self.deliver(scope, &config, attempt);

@@ -1,13 +1,15 @@
-//! An operator: what a story has done to the queue of a host, as postqueue(1) and postsuper(1) do.
+//! An operator: what a story has done to the queue of a host, as postqueue(1) and postsuper(1) do, and to its configuration.
 
-use super::{Live, Work};
+use super::{Live, Site, Work};
 use crate::faults::Class;
 use crate::world::Scope;
+use postrider_core::dns;
 use postrider_core::event::Event;
 use postrider_core::mail::{Order, OrderResult, Selection};
 use postrider_core::manager::Input;
 use postrider_core::queue::Ticket;
 use postrider_core::time::{Duration, Instant};
+use std::sync::Arc;
 
 const FLUSH: Ticket = Ticket(0);
 const REQUEUE: Ticket = Ticket(1);
@@ -70,6 +72,17 @@ impl Live {
     pub(super) fn delete_one(&mut self, choice: u64) {
         self.operator.deleting = Some(choice);
         self.order(LIST, Order::List(Selection::All(None)));
+    }
+
+    /// Another configuration is used from now on, as the runtime does it: sessions and attempts that are under way keep theirs.
+    pub(super) fn reload(&mut self, scope: &mut Scope<'_>, site: Arc<Site>) {
+        self.transports = site.fresh_transports();
+        self.site = site;
+        self.reloads += 1;
+        self.promise(scope);
+        scope.fired(Class::Reloaded);
+        self.tell_resolver(scope, dns::Input::Reload(self.site.dns.clone()));
+        self.work.push_back(Work::Manager(Input::Reload(Box::new(self.site.manager.clone()))));
     }
 
     fn order(&mut self, ticket: Ticket, order: Order) {

@@ -155,6 +155,15 @@ impl Site {
         })
     }
 
+    /// Its transports, with configurations of their own: a reload makes new ones, though no value may have changed.
+    pub(super) fn fresh_transports(&self) -> BTreeMap<String, Agent> {
+        let fresh = |agent: &Agent| match agent {
+            Agent::Remote(config) => Agent::Remote(Arc::new((**config).clone())),
+            other => other.clone(),
+        };
+        self.transports.iter().map(|(name, agent)| (name.clone(), fresh(agent))).collect()
+    }
+
     pub(super) fn lookup(&self, table: &TableName, key: &str) -> Result<Option<String>, TableFailure> {
         if let Some(entries) = self.tables.get(&table.0) {
             return Ok(entries.get(key).cloned());

@@ -12,7 +12,7 @@ use super::hops::{Hop, Hops, Report};
 use super::names::Names;
 use super::orders::Orders;
 use super::patience::Patience;
-use crate::network::NodeId;
+use crate::network::{NodeId, Socket};
 use postrider_core::ask::{DnsAnswer, RecordKind};
 use postrider_core::mail::QueueId;
 use postrider_core::time::{Duration, Instant};
@@ -79,7 +79,8 @@ pub(super) struct Rules {
     pub(super) lifetime: Duration,
     pub(super) report_lifetime: Duration,
     pub(super) encrypts: bool,
-    pub(super) relays: bool,
+    /// At some time it encrypted, or handed mail on: mail may have failed though its server was there.
+    pub(super) selective: bool,
     /// Its clock has jumped: ages mean little.
     pub(super) jumped: bool,
     /// An attempt was made since it started.
@@ -105,6 +106,8 @@ pub struct Taken<'a> {
     pub recipients: &'a [String],
     /// They came through TLS.
     pub secured: bool,
+    /// The end of the connection of who handed over, where the world knows it.
+    pub line: Option<Socket>,
     /// The server spoke out of turn before: what its replies were taken for is its own fault.
     pub confused: bool,
 }
@@ -132,6 +135,8 @@ pub struct Ledger {
     pub(super) patience: Patience,
     pub(super) orders: Orders,
     pub(super) hosts: BTreeMap<NodeId, Rules>,
+    /// Connections of hosts, and whether what goes over them must be encrypted.
+    pub(super) lines: BTreeMap<Socket, bool>,
     /// Domains that have nowhere to go.
     pub(super) doomed: BTreeSet<String>,
     /// Octets of a message that some host does not take.
@@ -165,6 +170,7 @@ impl Default for Ledger {
             patience: Patience::default(),
             orders: Orders::default(),
             hosts: BTreeMap::new(),
+            lines: BTreeMap::new(),
             doomed: BTreeSet::new(),
             size_limit: u64::MAX,
             reachable: (BTreeSet::new(), Instant::default()),
@@ -233,7 +239,7 @@ impl Ledger {
         self.doomed.insert(domain.to_owned());
     }
 
-    /// What a host lives by; `backoff` is the least pause before it tries again.
+    /// What a host lives by from now on; `backoff` is the least pause before it tries again.
     pub fn host(
         &mut self,
         node: NodeId,
@@ -243,7 +249,8 @@ impl Ledger {
     ) {
         self.patience.promise(node, backoff);
         let before = self.hosts.remove(&node).unwrap_or_default();
-        self.hosts.insert(node, Rules { lifetime, report_lifetime, encrypts, relays, ..before });
+        let selective = before.selective || encrypts || relays;
+        self.hosts.insert(node, Rules { lifetime, report_lifetime, encrypts, selective, ..before });
     }
 
     fn rules(&mut self, node: NodeId) -> &mut Rules {
@@ -429,7 +436,7 @@ impl Ledger {
 
     /// Mail must not expire when an exchanger of its domain has worked for long.
     fn judge_effort(&mut self, node: NodeId, what: &Report, now: Instant) {
-        let hopeful = self.hosts.get(&node).is_some_and(|rules| !rules.relays && !rules.encrypts);
+        let hopeful = self.hosts.get(&node).is_some_and(|rules| !rules.selective);
         if what.report || !hopeful || now.since(self.reachable.1) < LONG || self.reachable.0.is_empty() {
             return;
         }

@@ -4,6 +4,7 @@ use super::content::{is_intact, token_of};
 use super::hops::{Hop, Report};
 use super::ledger::{Ledger, Taken, Token};
 use crate::network::NodeId;
+use crate::network::Socket;
 use postrider_core::time::Instant;
 use std::borrow::Cow;
 
@@ -18,17 +19,24 @@ impl Ledger {
         }
     }
 
+    /// A host begins an attempt over a connection, or opens one for an attempt: whether mail had to be encrypted when the attempt began. A
+    /// reload changes nothing for attempts that are under way.
+    pub fn speaks(&mut self, line: Socket, encrypts: bool) {
+        self.lines.insert(line, encrypts);
+    }
+
     /// Mail has left a host, through TLS or in the clear.
-    pub fn came(&mut self, from: Option<NodeId>, secured: bool) {
-        let encrypts = |node| self.hosts.get(node).is_some_and(|rules| rules.encrypts);
-        if !secured && from.as_ref().is_some_and(encrypts) {
+    pub fn came(&mut self, from: Option<NodeId>, line: Option<Socket>, secured: bool) {
+        let by_host = || from.and_then(|node| self.hosts.get(&node)).is_some_and(|rules| rules.encrypts);
+        let encrypts = line.and_then(|line| self.lines.get(&line).copied()).unwrap_or_else(by_host);
+        if encrypts && !secured {
             self.broken("mail came in the clear from a host that has to encrypt".to_owned());
         }
     }
 
     /// A server took a message.
     pub fn took(&mut self, now: Instant, taken: &Taken<'_>) {
-        self.came(taken.from, taken.secured);
+        self.came(taken.from, taken.line, taken.secured);
         // Notices to a postmaster are about sessions, copies of reports about letters that are judged without them; what comes to
         // the sender of notices is what another host reports of one.
         let is_notice =

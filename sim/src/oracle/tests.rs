@@ -1,7 +1,7 @@
 //! The ledger sees what it must see, and lets pass what has a cause.
 
 use super::{Ledger, Report, Taken, Token, Verdict, message};
-use crate::network::NodeId;
+use crate::network::{NodeId, Socket};
 use postrider_core::mail::QueueId;
 use postrider_core::time::{Duration, Instant};
 
@@ -24,14 +24,53 @@ fn relayed(token: Token, recipients: &[String]) -> Vec<u8> {
 
 fn take(ledger: &mut Ledger, content: &[u8], recipients: &[String], mark: &str) {
     let marks = [mark.to_owned()];
+    let from = Some(HOST);
     let taken =
-        Taken { marks: &marks, from: Some(HOST), content, recipients, secured: false, confused: false };
+        Taken { marks: &marks, from, content, recipients, secured: false, line: None, confused: false };
     ledger.took(Instant(1), &taken);
 }
 
 fn broken(mut ledger: Ledger) -> Vec<String> {
     ledger.close();
     ledger.violations.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn after_a_reload_attempts_that_begin_must_be_encrypted_and_those_under_way_need_not() {
+    let (old, new) = (Socket(2), Socket(4));
+    let lifetimes = (Duration::from_secs(1_000), Duration::from_secs(1_000));
+    let came = |line: Socket, later: bool| {
+        let mut ledger = Ledger::default();
+        let (token, recipients) = promised(&mut ledger);
+        ledger.speaks(old, false);
+        ledger.host(HOST, lifetimes, (true, false), BACKOFF);
+        ledger.speaks(new, true);
+        if later {
+            // The next attempt, over the connection of before.
+            ledger.speaks(old, true);
+        }
+        let (content, marks) = (relayed(token, &recipients), ["m1".to_owned()]);
+        let (from, recipients) = (Some(HOST), &recipients[..]);
+        let content = &content[..];
+        let taken = Taken {
+            marks: &marks,
+            from,
+            content,
+            recipients,
+            secured: false,
+            line: Some(line),
+            confused: false,
+        };
+        ledger.took(Instant(1), &taken);
+        ledger.heard(HOST, "m1");
+        broken(ledger)
+    };
+    assert_eq!(came(old, false), Vec::<String>::new());
+    let wrong = "mail came in the clear from a host that has to encrypt";
+    assert_eq!(came(new, false), [wrong]);
+    assert_eq!(came(old, true), [wrong]);
+    // Of a connection that nobody told it of it knows the host.
+    assert_eq!(came(Socket(6), false), [wrong]);
 }
 
 #[test]

@@ -417,6 +417,7 @@ impl Server {
             recipients,
             // LMTP has a policy of its own.
             secured: session.secured || self.manners.lmtp,
+            line: Some(socket.peer()),
             confused: session.confused,
         };
         scope.fabric.ledger.took(now, &taken);

@@ -3,7 +3,7 @@
 use super::address;
 use super::params::{Frame, main_cf};
 use super::scenario::{ClientPlan, HostPlan, Scenario, Trouble};
-use super::troubles::{lasting, odds, troubles};
+use super::troubles::{lasting, odds, reloads, troubles};
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link};
 use crate::peers::{Habits, Manners, Plan, Tls};
@@ -65,12 +65,7 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         let disk = 20 * 1024 * 1024 + prng.below(64 * 1024 * 1024);
         // Small ones: more segments, more compaction, more to go wrong, and less to copy.
         let segment = 16_384 << if prng.chance(1, 8) { prng.below(6) } else { prng.below(3) };
-        scenario.hosts.push(HostPlan { main: main_cf(prng, frame), disk, segment });
-    }
-    let encrypts = |host: &HostPlan| host.main.iter().any(|line| line == "smtp_tls_security_level = encrypt");
-    if scenario.hosts.iter().any(encrypts) {
-        // Reports must get out.
-        scenario.servers[0].tls = Tls::Good;
+        scenario.hosts.push(HostPlan { main: main_cf(prng, frame), other: Vec::new(), disk, segment });
     }
     if let (Some(count), Some(&host)) = (wish.crash_at, scenario.host_nodes().first()) {
         scenario.troubles.push(Trouble { at: 1, fault: Fault::CrashAtOperation(host, count), end: None });
@@ -84,6 +79,12 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         if hurried {
             scenario.lasting = lasting(prng, &scenario);
         }
+        reloads(prng, &mut scenario, hurried);
+    }
+    let encrypts = |line: &String| line == "smtp_tls_security_level = encrypt";
+    if scenario.hosts.iter().any(|host| host.main.iter().chain(&host.other).any(encrypts)) {
+        // Reports must get out.
+        scenario.servers[0].tls = Tls::Good;
     }
     scenario
 }

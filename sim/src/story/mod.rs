@@ -160,8 +160,11 @@ fn populate(world: &mut World<Inhabitant>, scenario: &Scenario) {
         world.add(address(1, number), None, Inhabitant::Server(Box::new(Server::new(*manners))));
     }
     for (number, plan) in scenario.hosts.iter().enumerate() {
-        let actor = Inhabitant::Host(Box::new(Host::new(Arc::new(site(number, plan)))));
-        world.add(address(2, number), Some(plan.disk), actor);
+        let mut host = Host::new(Arc::new(site(number, plan, &plan.main)));
+        if !plan.other.is_empty() {
+            host = host.with_other(Arc::new(site(number, plan, &plan.other)));
+        }
+        world.add(address(2, number), Some(plan.disk), Inhabitant::Host(Box::new(host)));
     }
     for (number, plan) in scenario.clients.iter().enumerate() {
         let server = SocketAddr::new(address(2, plan.host), 25);
@@ -183,10 +186,10 @@ const MASTER: &str = "smtp inet n - y - - smtpd\nsmtp unix - - y - - smtp\nrelay
     discard unix - - y - - discard\ncleanup unix n - y - 0 cleanup\nrewrite unix - - y - - trivial-rewrite\n\
     bounce unix - - y - 0 bounce\nqmgr unix n - n 300 1 qmgr\n";
 
-fn site(number: usize, plan: &HostPlan) -> Site {
+fn site(number: usize, plan: &HostPlan, main: &[String]) -> Site {
     let name = format!("host{number}.sim");
     let node = NodeId(u16::try_from(number).unwrap_or(0));
-    let made = Site::new(&name, address(2, number), node, &plan.main.join("\n"), MASTER);
+    let made = Site::new(&name, address(2, number), node, &main.join("\n"), MASTER);
     let mut site = made.unwrap_or_else(|wrong| panic!("the scenario's configuration is wrong: {wrong:?}"));
     // Smaller than the parameter allows: more segments, more compaction, more to go wrong.
     site.queue =

@@ -51,6 +51,10 @@ const CHOICES: &[Choice] = &[
     ("message_size_limit", &["102400"]),
 ];
 
+/// Parameters that no reload changes: the oracle goes by one value in all of a story.
+const LASTING: [&str; 3] =
+    ["message_size_limit", "smtp_destination_recipient_limit", "lmtp_destination_recipient_limit"];
+
 /// How much of a configuration the story decides.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Frame {
@@ -124,6 +128,37 @@ pub(super) fn main_cf(prng: &mut Prng, frame: Frame) -> Vec<String> {
         let strict = ["message_size_limit", "smtpd_recipient_limit"];
         lines.retain(|line| !strict.iter().any(|name| line.starts_with(name)));
     }
+    lines
+}
+
+/// Has a host keep connections though nothing waits for them, and for long.
+pub(super) fn keep_connections(main: &mut Vec<String>) {
+    main.retain(|line| !line.starts_with("smtp_connection_cache_"));
+    main.push("smtp_connection_cache_destinations = d0.sim d1.sim d2.sim d3.sim".to_owned());
+    main.push("smtp_connection_cache_time_limit = 30s".to_owned());
+}
+
+/// Another main.cf of the same host: other values of some parameters, and perhaps another level of TLS.
+pub(super) fn another(prng: &mut Prng, main: &[String], hurried: bool) -> Vec<String> {
+    let sets = |line: &String, name: &str| line.split_once(" = ").is_some_and(|(set, _)| set == name);
+    let mut lines = main.to_vec();
+    for (name, values) in CHOICES.iter().filter(|(name, _)| !LASTING.contains(name)) {
+        if prng.chance(1, 8) {
+            lines.retain(|line| !sets(line, name));
+            if prng.chance(3, 4) {
+                let value = values[prng.below(values.len() as u64) as usize];
+                lines.push(format!("{name} = {value}"));
+            }
+        }
+    }
+    let relays = lines.iter().any(|line| sets(line, "relayhost") && line.contains('['));
+    let level = match prng.below(4) {
+        0..3 if hurried && !relays => "encrypt",
+        2 => "none",
+        _ => "may",
+    };
+    lines.retain(|line| !sets(line, "smtp_tls_security_level"));
+    lines.push(format!("smtp_tls_security_level = {level}"));
     lines
 }
 

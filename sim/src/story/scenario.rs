@@ -45,6 +45,9 @@ pub struct Scenario {
 pub struct HostPlan {
     /// The lines of its main.cf.
     pub main: Vec<String>,
+    /// Those of another one, that an operator may have it use; none: there is no other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other: Vec<String>,
     /// Octets of its disk.
     pub disk: u64,
     /// Octets of a segment of its log.

@@ -1,5 +1,6 @@
 //! What goes wrong, drawn: each class of troubles is missing from every second story, so that the others reach further.
 
+use super::params::{another, keep_connections};
 use super::scenario::{Lasting, Scenario, Trouble};
 use crate::disk::Moods;
 use crate::network::NodeId;
@@ -53,6 +54,35 @@ pub(super) fn troubles(prng: &mut Prng, scenario: &Scenario) -> Vec<Trouble> {
         }
     }
     troubles
+}
+
+/// Draws operators who have hosts use another configuration, and perhaps the first one again; in half of the cases shortly after they wanted all mail
+/// tried, and often early, so that connections are in use when it happens.
+pub(super) fn reloads(prng: &mut Prng, scenario: &mut Scenario, hurried: bool) {
+    if prng.chance(1, 2) {
+        return;
+    }
+    for (host, plan) in scenario.host_nodes().into_iter().zip(&mut scenario.hosts) {
+        if prng.chance(1, 4) {
+            continue;
+        }
+        if prng.chance(1, 2) {
+            keep_connections(&mut plan.main);
+        }
+        plan.other = another(prng, &plan.main, hurried);
+        for _ in 0..1 + prng.below(4) {
+            // Clients that are in a hurry have handed all in within seconds.
+            let most = if prng.chance(1, 2) { 5_000_000 } else { scenario.safety * 1_000_000 };
+            let at = prng.below(most);
+            if prng.chance(1, 2) {
+                let before = at.saturating_sub(prng.below(3_000_000));
+                let fault = Fault::Tell(host, Word::Flush);
+                scenario.troubles.push(Trouble { at: before, fault, end: None });
+            }
+            let fault = Fault::Tell(host, Word::Reload(usize::from(prng.chance(2, 3))));
+            scenario.troubles.push(Trouble { at, fault, end: None });
+        }
+    }
 }
 
 fn end_of(fault: &Fault) -> Option<Fault> {

@@ -61,6 +61,8 @@ pub enum Word {
     Delete(u64),
     /// Lookup tables fail (true), or work again.
     Tables(bool),
+    /// An operator has a host use the configuration of this number, if it has one, from now on.
+    Reload(usize),
 }
 
 impl<A: Actor> World<A> {

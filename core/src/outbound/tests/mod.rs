@@ -203,7 +203,7 @@ impl World {
                     Effect::Progress(settled) => self.seen.push(Seen::Progress(*settled)),
                     Effect::Settle(settled) => self.seen.push(Seen::Settle(*settled)),
                     Effect::HandOver(attempt) => self.seen.push(Seen::HandOver(attempt)),
-                    Effect::Park => self.seen.push(Seen::Park),
+                    Effect::Park(_) => self.seen.push(Seen::Park),
                     Effect::Event(event) => self.log.push(event.text()),
                     Effect::Notice(notice) => self.notices.push(*notice),
                 }

@@ -12,7 +12,7 @@ mod stages;
 pub use stages::STAGES;
 
 use super::job::Job;
-use super::{Effect, Endpoint, Input, TlsDemand};
+use super::{Effect, Endpoint, Input, Purpose, TlsDemand};
 use crate::ask::{Facts, Question};
 use crate::delivery::{self, Delivery, Ended, Host, Loss, Params, Peer, Protocol, TlsLevel};
 use crate::event::Event;
@@ -62,15 +62,6 @@ impl Config {
         params.hosts.best_mx_transport.clear();
         Self { params: Arc::new(params), ..self.clone() }
     }
-}
-
-/// Whether a connection that was opened under one configuration may be used under another: only if they are the very same one.
-///
-/// A reload makes new ones, so that no kept connection outlives what it was opened for: mail that must be encrypted since then never
-/// goes over one in the clear, and its questions are not answered from tables of before. Postfix's clients end at a reload, too.
-#[must_use]
-pub fn serves(kept: &Arc<Config>, wanted: &Arc<Config>) -> bool {
-    Arc::ptr_eq(kept, wanted)
 }
 
 /// What the joint waits for.
@@ -158,12 +149,6 @@ impl Outbound {
             stale_reads: 0,
             out: Outbox::new(),
         }
-    }
-
-    /// The configuration that it was made with.
-    #[must_use]
-    pub const fn config(&self) -> &Arc<Config> {
-        &self.config
     }
 
     /// True when it takes an [`Input::Attempt`].
@@ -335,8 +320,10 @@ impl Outbound {
             return self.leave(now, AfterQuit::Idle);
         };
         let until = now.mono.after(cache.time_limit).min(connection.opened.after(cache.reuse_time_limit));
+        let (transport, nexthop) = (connection.transport.clone(), connection.nexthop.clone());
         self.stage = Stage::Parked(until);
-        self.out.put(Effect::Park);
+        let config = Arc::clone(&self.config);
+        self.out.put(Effect::Park(Box::new(Purpose { transport, nexthop, config, until })));
     }
 
     /// The connection is no more; the postmaster hears of its troubles.

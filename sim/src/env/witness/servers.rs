@@ -175,10 +175,10 @@ fn took(
 ) -> Replies {
     with(|book| {
         for (node, secured) in passages(content) {
-            book.ledger.came(Some(node), secured);
+            book.ledger.came(Some(node), None, secured);
         }
         let marks: Vec<String> = (0..if each { recipients.len() } else { 1 }).map(|_| book.mark()).collect();
-        let taken = Taken { marks: &marks, from, content, recipients, secured, confused: false };
+        let taken = Taken { marks: &marks, from, content, recipients, secured, line: None, confused: false };
         book.ledger.took(book.now(), &taken);
         let crashes = from.map_or(0, |node| book.daemon(node).crashes);
         Replies { marks, crashes, run: None }
