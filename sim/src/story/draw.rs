@@ -2,8 +2,9 @@
 
 use super::address;
 use super::params::{Frame, main_cf};
+use super::rare::rare;
 use super::scenario::{ClientPlan, HostPlan, Scenario, Trouble};
-use super::troubles::{lasting, odds, troubles};
+use super::troubles::{lasting, mild, odds, troubles};
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link};
 use crate::peers::{Habits, Manners, Plan, Tls};
@@ -81,9 +82,12 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
     if !calm {
         slow_links(prng, &mut scenario);
         scenario.troubles.extend(troubles(prng, &scenario));
+        rare(prng, &mut scenario);
         if hurried {
             scenario.lasting = lasting(prng, &scenario);
         }
+        let milder = mild(prng, &scenario, hurried);
+        scenario.lasting.extend(milder);
     }
     scenario
 }
@@ -200,6 +204,7 @@ fn manners(prng: &mut Prng, calm: bool) -> Manners {
         half_closes: odds(prng, polite, 300),
         connections: if !polite && prng.chance(1, 4) { 1 + prng.below(5) as u32 } else { 0 },
         refuses: false,
+        ..Manners::default()
     }
 }
 
@@ -220,6 +225,7 @@ fn client(
         vanishes: odds(prng, calm, 100),
         dithers: odds(prng, calm, 100),
         half_closes: odds(prng, calm, 100),
+        ..Habits::default()
     };
     ClientPlan { host: prng.below(hosts as u64) as usize, habits, letters }
 }
