@@ -83,7 +83,7 @@ fn moods(prng: &mut Prng) -> Moods {
     }
 }
 
-/// Draws what stays broken for good. The first server, to which reports go, the first name server, and a host always recover.
+/// Draws what stays broken for good. The first server, to which reports go, a name server, and a host always recover.
 pub(super) fn lasting(prng: &mut Prng, scenario: &Scenario) -> Vec<Lasting> {
     let mut lasting = Vec::new();
     let hosts = scenario.host_nodes();
@@ -117,10 +117,12 @@ pub(super) fn lasting(prng: &mut Prng, scenario: &Scenario) -> Vec<Lasting> {
 /// Draws what stays bad for good and keeps no mail from its way: a name server that keeps its humour, a path that stays as it is.
 pub(super) fn mild(prng: &mut Prng, scenario: &Scenario, hurried: bool) -> Vec<Lasting> {
     let mut lasting = Vec::new();
-    for (number, humour) in scenario.names.iter().enumerate().skip(1) {
-        let node = NodeId(number as u16);
-        let off = scenario.lasting.contains(&Lasting::Off(node));
-        if prng.chance(1, 3) && !off && *humour != Humour::default() {
+    let names = scenario.name_nodes();
+    let off = |node: &NodeId| scenario.lasting.contains(&Lasting::Off(*node));
+    // Any of them, so that those are asked first that lie, where another one answers.
+    if names.len() > 1 && prng.chance(1, 3) && !names.iter().any(off) {
+        let node = any(prng, &names);
+        if scenario.names[usize::from(node.0)] != Humour::default() {
             lasting.push(Lasting::Humour(node));
         }
     }
