@@ -40,12 +40,36 @@ pub enum Entry {
 pub struct Zones {
     /// Name to entries with their time to live in seconds.
     pub entries: BTreeMap<String, Vec<(u32, Entry)>>,
+    /// What becomes of them, in any order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+}
+
+/// A name has other entries.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// From when on, in microseconds.
+    pub at: u64,
+    /// Whose.
+    pub name: String,
+    /// All that it has then.
+    pub entries: Vec<(u32, Entry)>,
 }
 
 impl Zones {
     /// Adds an entry.
     pub fn add(&mut self, name: &str, ttl: u32, entry: Entry) {
         self.entries.entry(name.to_owned()).or_default().push((ttl, entry));
+    }
+
+    /// What a name has at a moment, in microseconds.
+    #[must_use]
+    pub fn at(&self, name: &str, moment: u64) -> Option<&[(u32, Entry)]> {
+        let past = self.changes.iter().filter(|change| change.at <= moment && change.name == name);
+        match past.max_by_key(|change| change.at) {
+            Some(change) => Some(&change.entries),
+            None => self.entries.get(name).map(Vec::as_slice),
+        }
     }
 }
 
@@ -84,26 +108,54 @@ pub struct NameServer {
     tcp: BTreeMap<Socket, (Option<NodeId>, Vec<u8>)>,
     delayed: BTreeMap<u64, (SocketAddr, Vec<u8>)>,
     next: u64,
+    /// What names that change had when somebody asked last.
+    told: BTreeMap<(NodeId, String), Vec<(u32, Entry)>>,
+    /// It keeps its humour for good, though the world has healed.
+    stubborn: bool,
 }
 
 impl NameServer {
     /// A server of these zones.
     #[must_use]
     pub fn new(zones: Arc<Zones>, humour: Humour) -> Self {
-        Self { zones, humour, tcp: BTreeMap::new(), delayed: BTreeMap::new(), next: 0 }
+        Self {
+            zones,
+            humour,
+            tcp: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            next: 0,
+            told: BTreeMap::new(),
+            stubborn: false,
+        }
+    }
+
+    /// True with these odds of 1000; then the class of fault has fired.
+    fn odds(&self, scope: &mut Scope<'_>, of_thousand: u16, class: Class) -> bool {
+        let fires = scope.lot(of_thousand);
+        if fires {
+            self.fired(scope, class);
+        }
+        fires
+    }
+
+    fn fired(&self, scope: &mut Scope<'_>, class: Class) {
+        scope.fired(class);
+        if self.stubborn {
+            scope.fired(Class::LastingHumour);
+        }
     }
 
     fn datagram(&mut self, scope: &mut Scope<'_>, from: SocketAddr, octets: &[u8]) {
         let Ok(query) = Message::from_vec(octets) else { return };
-        if scope.odds(self.humour.silent, Class::DnsSilent) {
+        if self.odds(scope, self.humour.silent, Class::DnsSilent) {
             return;
         }
-        if scope.odds(self.humour.forged, Class::DnsForged) {
+        if self.odds(scope, self.humour.forged, Class::DnsForged) {
             self.forge(scope, from, &query);
         }
         let asker = scope.fabric.network.owner(from.ip());
         let Some(mut answer) = self.answer(scope, asker, &query, true) else { return };
-        if !answer.is_empty() && scope.odds(self.humour.garbles, Class::DnsGarbled) {
+        if !answer.is_empty() && self.odds(scope, self.humour.garbles, Class::DnsGarbled) {
             let at = scope.prng().below(answer.len() as u64) as usize;
             answer.truncate(at);
         }
@@ -137,13 +189,13 @@ impl NameServer {
     fn failure(&self, scope: &mut Scope<'_>, query: &Message, udp: bool) -> Option<Message> {
         let mut message = reply(query);
         if self.humour.no_edns && query.edns.is_some() {
-            scope.fired(Class::DnsNoEdns);
+            self.fired(scope, Class::DnsNoEdns);
             message.metadata.response_code = ResponseCode::FormErr;
-        } else if scope.odds(self.humour.fails, Class::DnsServfail) {
+        } else if self.odds(scope, self.humour.fails, Class::DnsServfail) {
             message.metadata.response_code = ResponseCode::ServFail;
-        } else if scope.odds(self.humour.refuses, Class::DnsRefused) {
+        } else if self.odds(scope, self.humour.refuses, Class::DnsRefused) {
             message.metadata.response_code = ResponseCode::Refused;
-        } else if udp && scope.odds(self.humour.truncates, Class::DnsTruncated) {
+        } else if udp && self.odds(scope, self.humour.truncates, Class::DnsTruncated) {
             message.metadata.truncation = true;
         } else {
             return None;
@@ -152,7 +204,7 @@ impl NameServer {
     }
 
     fn answer(
-        &self,
+        &mut self,
         scope: &mut Scope<'_>,
         asker: Option<NodeId>,
         query: &Message,
@@ -162,16 +214,19 @@ impl NameServer {
         if let Some(message) = self.failure(scope, query, udp) {
             return message.to_vec().ok();
         }
-        let ttl = if scope.odds(self.humour.no_ttl, Class::DnsTtlZero) {
-            Some(0)
-        } else if scope.odds(self.humour.long_ttl, Class::DnsTtlLong) {
-            Some(30 * 86_400)
+        let lie = if scope.lot(self.humour.no_ttl) {
+            Some((0, Class::DnsTtlZero))
+        } else if scope.lot(self.humour.long_ttl) {
+            Some((30 * 86_400, Class::DnsTtlLong))
         } else {
             None
         };
         let mut message = reply(query);
         let name = text(&question.name);
-        self.fill(&mut message, &name, question.query_type, ttl);
+        self.fill(scope, asker, (&mut message, &name), question.query_type, lie.map(|(ttl, _)| ttl));
+        if let Some((_, class)) = lie.filter(|_| !message.answers.is_empty()) {
+            self.fired(scope, class);
+        }
         if question.query_type == RecordType::MX {
             self.change(scope, &mut message);
         }
@@ -194,25 +249,52 @@ impl NameServer {
     /// stays, for it is the one that is there.
     fn change(&self, scope: &mut Scope<'_>, message: &mut Message) {
         let several = message.answers.iter().filter(|record| record.record_type() == RecordType::MX).count();
-        if several < 2 || !scope.odds(self.humour.changes, Class::DnsMxChanges) {
+        if several < 2 || !scope.lot(self.humour.changes) {
             return;
         }
         if scope.prng().chance(1, 2) {
             message.answers.pop();
-            return;
+            return self.fired(scope, Class::DnsMxChanges);
         }
+        let mut differs = false;
         for record in &mut message.answers {
             if let RData::MX(mx) = &mut record.data {
-                mx.preference = scope.prng().below(30) as u16;
+                let before = std::mem::replace(&mut mx.preference, scope.prng().below(30) as u16);
+                differs |= before != mx.preference;
             }
+        }
+        if differs {
+            self.fired(scope, Class::DnsMxChanges);
+        }
+    }
+
+    /// An asker hears of a name that changes: does it hear something else than before?
+    fn tell_of(&mut self, scope: &mut Scope<'_>, asker: Option<NodeId>, at: &str, kind: RecordType) {
+        let moment = scope.fabric.kernel.now().0 / 1_000;
+        let changes = self.zones.changes.iter().any(|change| change.name == at);
+        let (Some(asker), Some(entries)) = (asker, self.zones.at(at, moment).filter(|_| changes)) else {
+            return;
+        };
+        let before = self.told.insert((asker, at.to_owned()), entries.to_vec());
+        if before.is_some_and(|before| before != entries) {
+            scope.fired(if kind == RecordType::MX { Class::MxMoved } else { Class::AddressMoved });
         }
     }
 
     /// The records of a name, through its aliases.
-    fn fill(&self, message: &mut Message, asked: &str, kind: RecordType, lie: Option<u32>) {
+    fn fill(
+        &mut self,
+        scope: &mut Scope<'_>,
+        asker: Option<NodeId>,
+        (message, asked): (&mut Message, &str),
+        kind: RecordType,
+        lie: Option<u32>,
+    ) {
+        let moment = scope.fabric.kernel.now().0 / 1_000;
         let mut at = asked.to_owned();
         for _ in 0..20 {
-            let Some(entries) = self.zones.entries.get(&at) else {
+            self.tell_of(scope, asker, &at, kind);
+            let Some(entries) = self.zones.at(&at, moment) else {
                 message.metadata.response_code = ResponseCode::NXDomain;
                 break;
             };
@@ -287,8 +369,10 @@ impl Actor for NameServer {
     }
 
     fn told(&mut self, _scope: &mut Scope<'_>, word: Word) {
-        if word == Word::Behave {
-            self.humour = Humour::default();
+        match word {
+            Word::Behave => self.humour = Humour::default(),
+            Word::Persist => self.stubborn = true,
+            _ => {}
         }
     }
 }
@@ -329,5 +413,24 @@ const fn kind_of(record: RecordType) -> Option<RecordKind> {
         RecordType::PTR => Some(RecordKind::Ptr),
         RecordType::TXT => Some(RecordKind::Txt),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_has_what_the_last_change_before_the_moment_says() {
+        let mut zones = Zones::default();
+        zones.add("d.sim", 60, Entry::Mx(10, "mx0.sim".to_owned()));
+        let other = |number: u16| vec![(60, Entry::Mx(number, "mx1.sim".to_owned()))];
+        let change = |at, number| Change { at, name: "d.sim".to_owned(), entries: other(number) };
+        zones.changes = vec![change(500, 2), change(100, 1)];
+        let base = zones.entries.get("d.sim").map(Vec::as_slice);
+        assert_eq!(zones.at("d.sim", 99), base);
+        assert_eq!(zones.at("d.sim", 100), Some(other(1).as_slice()));
+        assert_eq!(zones.at("d.sim", u64::MAX), Some(other(2).as_slice()));
+        assert_eq!(zones.at("e.sim", 700), None);
     }
 }

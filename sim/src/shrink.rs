@@ -1,6 +1,6 @@
 //! A story that fails, told again with less, until nothing can be left out.
 //!
-//! Troubles, letters, recipients, clients, links, lasting faults and lines of configuration are left out, bad manners
+//! Troubles, letters, recipients, clients, links, lasting faults, changes of zones and lines of configuration are left out, bad manners
 //! and moods become good, as long as a rule of the same kind stays broken. Chance comes from one seed for all, so a part that seemed
 //! needed may be left out later: rounds go on until one brings nothing.
 
@@ -66,7 +66,7 @@ pub fn shrink(
 /// Parts of a story that may be left out.
 fn size(scenario: &Scenario) -> usize {
     let parts = scenario.troubles.len() + scenario.letters() + scenario.lasting.len() + scenario.links.len();
-    parts + lines(scenario)
+    parts + scenario.zones.changes.len() + lines(scenario)
 }
 
 /// Leaves parts of lists out, large runs first: most have nothing to do with it.
@@ -150,6 +150,7 @@ const LISTS: &[List] = &[
     List { length: |s| s.troubles.len(), remove: |s, place, run| cut(&mut s.troubles, place, run) },
     List { length: Scenario::letters, remove: cut_letters },
     List { length: |s| s.lasting.len(), remove: |s, place, run| cut(&mut s.lasting, place, run) },
+    List { length: |s| s.zones.changes.len(), remove: |s, place, run| cut(&mut s.zones.changes, place, run) },
     List { length: |s| s.links.len(), remove: |s, place, run| cut(&mut s.links, place, run) },
     List { length: lines, remove: cut_lines },
 ];

@@ -223,7 +223,7 @@ impl Actor for Host {
             Word::Release => live.release_all(),
             Word::Delete(choice) => live.delete_one(choice),
             Word::Tables(fail) => live.tables_fail = fail,
-            Word::Refuse => {}
+            Word::Refuse | Word::Persist => {}
         });
     }
 

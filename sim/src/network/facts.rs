@@ -16,6 +16,13 @@ pub struct Link {
     pub rate: u64,
 }
 
+impl Link {
+    /// Microseconds that octets need because of the rate.
+    pub(super) fn drip(&self, octets: usize) -> u64 {
+        (octets as u64).saturating_mul(1_000_000).checked_div(self.rate).unwrap_or(0)
+    }
+}
+
 impl Default for Link {
     fn default() -> Self {
         Self { latency: (200, 20_000), loss: 0, rate: 0 }

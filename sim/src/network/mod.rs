@@ -9,6 +9,7 @@
 
 mod events;
 mod facts;
+mod paths;
 #[cfg(test)]
 mod tests;
 
@@ -110,6 +111,12 @@ pub struct Network {
     pub usual: Link,
     links: BTreeMap<(NodeId, NodeId), Link>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// Directions that stay silent, whatever heals.
+    severed: BTreeSet<(NodeId, NodeId)>,
+    /// Machines that never get power again.
+    gone: BTreeSet<NodeId>,
+    /// The usual path is no longer as good as others become.
+    worn: bool,
     ends: BTreeMap<Socket, End>,
     next_socket: u64,
     /// How new connections are cut.
@@ -134,6 +141,9 @@ impl Network {
             usual: Link::default(),
             links: BTreeMap::new(),
             cut: BTreeSet::new(),
+            severed: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            worn: false,
             ends: BTreeMap::new(),
             next_socket: 0,
             cutting: Cutting::Whole,
@@ -160,29 +170,6 @@ impl Network {
     #[must_use]
     pub fn owner(&self, address: IpAddr) -> Option<NodeId> {
         self.addresses.get(&address).copied().or(self.elsewhere)
-    }
-
-    /// Gives a pair of machines a path of its own, in one direction.
-    pub fn link(&mut self, from: NodeId, to: NodeId, link: Link) {
-        self.links.insert((from, to), link);
-    }
-
-    /// Silences one direction.
-    pub fn cut(&mut self, from: NodeId, to: NodeId) {
-        self.cut.insert((from, to));
-    }
-
-    /// Ends the silence between two machines.
-    pub fn mend(&mut self, one: NodeId, other: NodeId) {
-        self.cut.remove(&(one, other));
-        self.cut.remove(&(other, one));
-    }
-
-    /// Ends all partitions and lets links behave.
-    pub fn heal(&mut self) {
-        self.cut.clear();
-        self.links.clear();
-        self.usual = Link::default();
     }
 
     /// Accepts connections on a port; 0: on any.
@@ -212,47 +199,6 @@ impl Network {
         if let Some(machine) = self.machines.get_mut(&node) {
             machine.bound.remove(&port);
         }
-    }
-
-    fn link_between(&self, from: NodeId, to: NodeId) -> Link {
-        self.links.get(&(from, to)).copied().unwrap_or(self.usual)
-    }
-
-    fn silent(&mut self, from: NodeId, to: NodeId) -> bool {
-        let off = self.machines.get(&to).is_none_or(|machine| machine.power == Power::Off);
-        off || self.is_cut(from, to)
-    }
-
-    /// Something is to pass that does not.
-    fn is_cut(&mut self, from: NodeId, to: NodeId) -> bool {
-        if self.cut.is_empty() || !self.cut.contains(&(from, to)) {
-            return false;
-        }
-        let both = self.cut.contains(&(to, from));
-        self.fired.note(if both { Class::CutBoth } else { Class::CutOneWay });
-        true
-    }
-
-    /// Time on the way, losses of TCP included.
-    fn travel(&mut self, from: NodeId, to: NodeId, octets: usize) -> Duration {
-        let link = self.link_between(from, to);
-        let spread = link.latency.1.saturating_sub(link.latency.0);
-        let mut micros = link.latency.0 + self.prng.below(spread + 1);
-        if let Some(drip) = (octets as u64).saturating_mul(1_000_000).checked_div(link.rate) {
-            micros += drip;
-            self.fired.note(Class::Drip);
-        }
-        let mut time = Duration::from_micros(micros);
-        let mut resend = RESEND;
-        while link.loss > 0 && resend < RESEND_MAX && self.prng.chance(u64::from(link.loss), 1_000) {
-            time += resend;
-            resend *= 2;
-            self.fired.note(Class::Loss);
-        }
-        if time > SLOW {
-            self.fired.note(Class::Delay);
-        }
-        time
     }
 
     /// Connects; the result comes as [`Arrival::Connected`] or [`Arrival::NotConnected`].
@@ -301,9 +247,17 @@ impl Network {
         taken
     }
 
+    /// True while both ends of a connection are there.
+    #[must_use]
+    pub fn is_whole(&self, socket: Socket) -> bool {
+        self.ends.contains_key(&socket) && self.ends.contains_key(&socket.peer())
+    }
+
     /// Says that no more octets will come (half-close).
     pub fn finish(&mut self, now: Instant, socket: Socket) {
-        self.fired.note(Class::HalfClose);
+        if self.is_whole(socket) && self.ends.get(&socket).is_some_and(|end| !end.ended) {
+            self.fired.note(Class::HalfClose);
+        }
         self.end(now, socket);
     }
 
@@ -368,12 +322,15 @@ impl Network {
     fn transmit(&mut self, now: Instant, from: NodeId, to: NodeId, receiver: Socket, segment: Segment) {
         let octets = if let Segment::Octets(octets) = &segment { octets.len() } else { 0 };
         let wait = self.travel(from, to, octets);
-        let drip = self.link_between(from, to).rate > 0;
+        let link = self.link_between(from, to);
         let Some(end) = self.ends.get_mut(&receiver) else { return };
         end.octets += octets;
         end.queue.push_back(segment);
         // A slow link is slow for each octet, so one segment waits for the one before.
-        let start = if drip { now.max(end.last_arrival) } else { now };
+        let start = if link.rate > 0 { now.max(end.last_arrival) } else { now };
+        if octets > 0 && start.since(now) + Duration::from_micros(link.drip(octets)) > SLOW && link.rate > 0 {
+            self.fired.note(Class::Drip);
+        }
         end.last_arrival = end.last_arrival.max(start.after(wait));
         let at = end.last_arrival;
         self.planned.push((at, NetEvent::Arrive(receiver)));
@@ -392,7 +349,7 @@ impl Network {
         let spread = link.latency.1.saturating_sub(link.latency.0);
         let wait = Duration::from_micros(link.latency.0 + self.prng.below(spread + 1));
         if link.loss > 0 && self.prng.chance(u64::from(link.loss), 1_000) {
-            return self.fired.note(Class::Loss);
+            return self.suffers(Class::Loss, (source, target));
         }
         if !self.is_cut(source, target) {
             self.planned.push((now.after(wait), NetEvent::Datagram(from, to, octets)));

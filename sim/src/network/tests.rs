@@ -123,3 +123,55 @@ fn a_datagram_to_a_port_that_is_not_bound_comes_back_as_unreachable() {
     network.datagram(Instant(0), SocketAddr::new(here, port), there, vec![1]);
     assert_eq!(run(&mut network), [(HERE, Arrival::Unreachable(port))]);
 }
+
+#[test]
+fn a_half_close_counts_once_and_only_where_somebody_hears_it() {
+    let (here, there) = addresses();
+    let mut network = network();
+    let socket = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    assert!(network.is_whole(socket));
+    network.finish(Instant(0), socket);
+    network.finish(Instant(0), socket);
+    assert_eq!(network.fired.count(Class::HalfClose), 1);
+    let second = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.abort(Instant(0), second.peer());
+    run(&mut network);
+    assert!(!network.is_whole(second));
+    network.finish(Instant(0), second);
+    assert_eq!(network.fired.count(Class::HalfClose), 1);
+}
+
+#[test]
+fn octets_drip_where_they_come_more_than_a_second_late_for_the_rate() {
+    let (here, there) = addresses();
+    let mut network = network();
+    network.link(HERE, THERE, Link { rate: 1_000, ..Link::default() });
+    let socket = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.send(Instant(0), socket, &[b'x'; 700], true);
+    assert_eq!(network.fired.count(Class::Drip), 0, "less than a second");
+    network.send(Instant(0), socket, &[b'x'; 700], true);
+    assert_eq!(network.fired.count(Class::Drip), 1, "behind the others");
+    run(&mut network);
+}
+
+#[test]
+fn what_is_severed_stays_so_and_a_path_that_stays_is_no_better_than_it_was() {
+    let (here, there) = addresses();
+    let mut network = network();
+    let lossy = Link { loss: 900, ..Link::default() };
+    network.usual = lossy;
+    network.heal();
+    network.stay(lossy);
+    network.sever(HERE, THERE);
+    network.mend(HERE, THERE);
+    network.heal();
+    network.stay(lossy);
+    let socket = network.connect(Instant(0), HERE, here, there);
+    assert_eq!(run(&mut network), [(HERE, Arrival::NotConnected(socket, false))]);
+    let fired = |class| network.fired.count(class);
+    assert!(fired(Class::LastingCut) > 0 && fired(Class::LastingCut) == fired(Class::CutOneWay));
+    assert!(fired(Class::LastingPath) > 0 && fired(Class::LastingPath) <= fired(Class::Loss));
+}

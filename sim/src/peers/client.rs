@@ -3,6 +3,7 @@
 //! It works through a plan of letters, one connection for some of them. It may pipeline, drip, hang up in the middle, or vanish before the
 //! reply. It never hands a letter in twice, so a letter that comes twice is not its doing.
 
+use super::drops::{Drop, drops};
 use super::take_line;
 use crate::faults::Class;
 use crate::kernel::Planned;
@@ -16,6 +17,8 @@ use std::net::SocketAddr;
 
 /// How long it waits for anything.
 const PATIENCE: Duration = Duration::from_secs(400);
+/// Set in timers for the next piece of what drips; the rest of such a tag counts them.
+const DROP: u64 = 1 << 63;
 
 /// A letter to be handed in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +47,10 @@ pub struct Habits {
     pub dithers: u16,
     /// Sends its end behind the dot, and waits for the reply.
     pub half_closes: u16,
+    /// Sends its end behind any line, and waits for the replies to what it has said.
+    pub half_closes_early: u16,
+    /// Sends what it says a few octets at a time.
+    pub drips: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +82,12 @@ pub struct Client {
     letter: Option<Letter>,
     expected: VecDeque<Expect>,
     buffer: Vec<u8>,
+    /// What it is still sending, piece by piece; what it says next goes behind.
+    dripping: VecDeque<Drop>,
+    /// Counts pieces, so that an old timer is known as old.
+    dropped: u64,
+    /// It has sent its end for [`Habits::half_closes_early`]: it can not say anything more on this connection.
+    finished: bool,
     /// Counts what happens, so that an old timer is known as old.
     step: u64,
     alarm: Option<Planned>,
@@ -92,6 +105,9 @@ impl Client {
             letter: None,
             expected: VecDeque::new(),
             buffer: Vec::new(),
+            dripping: VecDeque::new(),
+            dropped: 0,
+            finished: false,
             step: 0,
             alarm: None,
         }
@@ -105,32 +121,75 @@ impl Client {
     }
 
     fn next_letter(&mut self, scope: &mut Scope<'_>) {
+        if self.finished {
+            self.forget_connection(scope);
+        }
         if let Some(plan) = self.plans.front() {
             let time = Duration::from_millis(plan.wait);
             self.wait(scope, time);
         } else {
             self.step += 1;
-            if let Some(socket) = self.socket {
+            if self.socket.is_some() {
                 self.expected.push_back(Expect::Goodbye);
-                scope.send(socket, b"QUIT\r\n");
+                self.say(scope, b"QUIT\r\n");
                 self.wait(scope, PATIENCE);
             }
         }
     }
 
+    /// Sends octets, whole or in drops, and perhaps its end behind them.
+    fn say(&mut self, scope: &mut Scope<'_>, octets: &[u8]) {
+        let Some(socket) = self.socket else { return };
+        if !self.dripping.is_empty() {
+            return self.dripping.push_back(Drop { pause: Duration::ZERO, octets: octets.to_vec() });
+        }
+        if scope.lot(self.habits.drips) {
+            self.dripping = drops(scope.prng(), octets).into();
+            return self.plan_drop(scope);
+        }
+        scope.send(socket, octets);
+        if scope.lot(self.habits.half_closes_early) {
+            self.finished = true;
+            scope.finish(socket);
+        }
+    }
+
+    fn plan_drop(&mut self, scope: &mut Scope<'_>) {
+        self.dropped += 1;
+        if let Some(drop) = self.dripping.front() {
+            scope.timer(drop.pause, DROP | self.dropped);
+        }
+    }
+
+    fn drip(&mut self, scope: &mut Scope<'_>) {
+        let (Some(socket), Some(drop)) = (self.socket, self.dripping.pop_front()) else { return };
+        if drop.is_slow() && scope.fabric.network.is_whole(socket) {
+            scope.fired(Class::DripClient);
+        }
+        scope.send(socket, &drop.octets);
+        self.plan_drop(scope);
+    }
+
     /// The connection is of no more use.
     fn drop_connection(&mut self, scope: &mut Scope<'_>, verdict: Verdict) {
-        if let Some(socket) = self.socket.take() {
-            scope.abort(socket);
-        }
-        self.expected.clear();
-        self.buffer.clear();
+        self.forget_connection(scope);
         if let Some(letter) = self.letter.take() {
             scope.fabric.ledger.replied(letter.token, verdict);
         }
         if !self.plans.is_empty() {
             self.next_letter(scope);
         }
+    }
+
+    fn forget_connection(&mut self, scope: &mut Scope<'_>) {
+        if let Some(socket) = self.socket.take() {
+            scope.abort(socket);
+        }
+        self.expected.clear();
+        self.buffer.clear();
+        self.dripping.clear();
+        self.dropped += 1;
+        self.finished = false;
     }
 
     /// Until the dot is said, nobody but us answers for the letter.
@@ -154,7 +213,10 @@ impl Client {
 
     /// MAIL, and the rest of it at once for one who pipelines.
     fn offer(&mut self, scope: &mut Scope<'_>) {
-        let (Some(letter), Some(socket)) = (&self.letter, self.socket) else { return };
+        if self.finished {
+            return self.drop_connection(scope, Verdict::Refused);
+        }
+        let Some(letter) = &self.letter else { return };
         let mut text = format!("MAIL FROM:<{}>\r\n", letter.plan.sender);
         let recipients = letter.plan.recipients.clone();
         self.expected.push_back(Expect::Mail);
@@ -171,7 +233,7 @@ impl Client {
             text.push_str("DATA\r\n");
             self.expected.push_back(Expect::Data);
         }
-        scope.send(socket, text.as_bytes());
+        self.say(scope, text.as_bytes());
     }
 
     fn reply(&mut self, scope: &mut Scope<'_>, code: u16) {
@@ -207,10 +269,11 @@ impl Client {
     }
 
     fn ask(&mut self, scope: &mut Scope<'_>, expect: Expect, text: &str) {
-        self.expected.push_back(expect);
-        if let Some(socket) = self.socket {
-            scope.send(socket, text.as_bytes());
+        if self.finished {
+            return self.drop_connection(scope, Verdict::Refused);
         }
+        self.expected.push_back(expect);
+        self.say(scope, text.as_bytes());
     }
 
     fn recipient(&mut self, scope: &mut Scope<'_>, recipient: &str, good: bool) {
@@ -239,25 +302,28 @@ impl Client {
     }
 
     fn content(&mut self, scope: &mut Scope<'_>) {
+        if self.finished {
+            return self.drop_connection(scope, Verdict::Refused);
+        }
         let (Some(letter), Some(socket)) = (&self.letter, self.socket) else { return };
         if letter.accepted == 0 {
             // A server may ask for content that is for nobody: it gets none (RFC 2920 3.1).
-            scope.send(socket, b".\r\n");
+            self.say(scope, b".\r\n");
             return self.expected.push_back(Expect::Dot);
         }
         let mut stuffed = stuffed(&scope.fabric.ledger.message(letter.token));
         if scope.odds(self.habits.hangs_up, Class::ClientHangsUp) {
             stuffed.truncate(stuffed.len() / 2);
-            scope.send(socket, &stuffed);
+            self.say(scope, &stuffed);
             return self.drop_connection(scope, Verdict::Refused);
         }
         stuffed.extend_from_slice(b".\r\n");
-        scope.send(socket, &stuffed);
+        self.say(scope, &stuffed);
         self.expected.push_back(Expect::Dot);
         if scope.odds(self.habits.vanishes, Class::ClientVanishes) {
             return self.drop_connection(scope, Verdict::Unknown);
         }
-        if self.habits.half_closes > 0 && scope.prng().chance(u64::from(self.habits.half_closes), 1_000) {
+        if scope.lot(self.habits.half_closes) && self.dripping.is_empty() {
             scope.finish(socket);
         }
     }
@@ -320,6 +386,9 @@ impl Actor for Client {
     }
 
     fn timer(&mut self, scope: &mut Scope<'_>, tag: u64) {
+        if tag == DROP | self.dropped {
+            return self.drip(scope);
+        }
         if tag != self.step {
             return;
         }

@@ -59,8 +59,18 @@ pub struct Manners {
     pub lies: u16,
     /// LMTP: more replies than recipients.
     pub brags: u16,
-    /// Sends its end before it is done with reading.
+    /// Sends its end at QUIT, before it is done with reading.
     pub half_closes: u16,
+    /// Sends its end behind any other reply: it reads on, and says no more.
+    pub half_closes_early: u16,
+    /// Closes or resets instead of answering QUIT.
+    pub hangs_up_at_quit: u16,
+    /// Says a reply a few octets at a time.
+    pub drips: u16,
+    /// Milliseconds without a word from a client between two messages, after which it hangs up; 0: it waits for ever.
+    pub idle: u64,
+    /// It says 421 before it does so.
+    pub idle_says: bool,
     /// Connections at once, beyond which it says 421; 0: any.
     pub connections: u32,
     /// Refuses everything for now, for good.
@@ -90,6 +100,11 @@ impl Default for Manners {
             lies: 0,
             brags: 0,
             half_closes: 0,
+            half_closes_early: 0,
+            hangs_up_at_quit: 0,
+            drips: 0,
+            idle: 0,
+            idle_says: false,
             connections: 0,
             refuses: false,
         }

@@ -3,6 +3,7 @@
 //! Written plainly and from the RFCs, without a line of core, so that core's mistakes are not theirs.
 
 mod client;
+mod drops;
 mod manners;
 mod reading;
 mod server;

@@ -4,6 +4,8 @@
 //! again after a while; all others are taken. Its manners decide the rest: whether it greets, hangs up at some stage,
 //! is slow, loses the reply after the dot, speaks only HELO, or lies in LMTP. It tells the ledger what it took and which reports came.
 
+mod saying;
+
 use super::reading::{self, address, line_end};
 use super::{Manners, Tls};
 use crate::faults::Class;
@@ -11,8 +13,12 @@ use crate::network::{Arrival, Cutting, NodeId, Socket};
 use crate::oracle::Taken;
 use crate::world::{Actor, Scope, Word};
 use postrider_core::time::{Duration, Instant};
+use saying::Later;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+
+/// What stands for the first octets of a TLS handshake.
+const HANDSHAKE: &str = "\u{16}HELLO";
 
 #[derive(Debug, Default)]
 struct Session {
@@ -30,6 +36,12 @@ struct Session {
     secured: bool,
     /// It has said more than it was asked.
     confused: bool,
+    /// It has sent its end: it says nothing more.
+    finished: bool,
+    /// When the client said something last.
+    heard: Instant,
+    /// A timer will look whether it is idle.
+    watched: bool,
 }
 
 impl Session {
@@ -38,14 +50,6 @@ impl Session {
         let rest = self.buffer.get(used..).unwrap_or_default();
         self.content.as_mut().map_or((0, false), |content| reading::content(rest, content))
     }
-}
-
-/// What a timer of this server does.
-#[derive(Debug)]
-enum Later {
-    Say(Vec<u8>),
-    Finish,
-    Close(bool),
 }
 
 /// A mail server.
@@ -58,6 +62,8 @@ pub struct Server {
     later: BTreeMap<u64, (Socket, Later)>,
     next: u64,
     behaves: bool,
+    /// It keeps its manners for good, though the world has healed.
+    stubborn: bool,
     /// Messages taken.
     pub taken: u64,
 }
@@ -73,60 +79,14 @@ impl Server {
             later: BTreeMap::new(),
             next: 0,
             behaves: false,
+            stubborn: false,
             taken: 0,
         }
     }
 
-    fn plan(&mut self, scope: &mut Scope<'_>, socket: Socket, later: Later) {
-        let slowness = self.manners.slowness;
-        let Some(session) = self.sessions.get_mut(&socket) else { return };
-        let now = scope.fabric.kernel.now();
-        if slowness == 0 && session.busy <= now {
-            return self.act(scope, socket, later);
-        }
-        let wait = Duration::from_micros(scope.prng().below(slowness + 1));
-        session.busy = session.busy.max(now).after(wait);
-        self.later.insert(self.next, (socket, later));
-        scope.timer_at(session.busy, self.next);
-        self.next += 1;
-    }
-
-    fn act(&mut self, scope: &mut Scope<'_>, socket: Socket, later: Later) {
-        match later {
-            Later::Say(octets) => {
-                if let Some(session) = self.sessions.get_mut(&socket) {
-                    session.out.extend(octets);
-                }
-            }
-            Later::Finish => {
-                self.flush(scope, socket);
-                scope.finish(socket);
-            }
-            Later::Close(reset) => {
-                self.flush(scope, socket);
-                self.sessions.remove(&socket);
-                if reset { scope.abort(socket) } else { scope.close(socket) }
-            }
-        }
-    }
-
-    /// Replies of one moment leave together.
-    fn flush(&mut self, scope: &mut Scope<'_>, socket: Socket) {
-        if let Some(session) = self.sessions.get_mut(&socket)
-            && !session.out.is_empty()
-        {
-            let out = std::mem::take(&mut session.out);
-            scope.send(socket, &out);
-        }
-    }
-
-    fn say(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
-        self.plan(scope, socket, Later::Say([line.as_bytes(), b"\r\n"].concat()));
-    }
-
     /// Says what belongs here, and perhaps once too often: then nobody knows what the next reply is taken for.
     fn say_and_more(&mut self, scope: &mut Scope<'_>, socket: Socket, line: &str) {
-        if !scope.odds(self.manners.out_of_turn, Class::OutOfTurn) {
+        if !self.odds(scope, self.manners.out_of_turn, Class::OutOfTurn) {
             return self.say(scope, socket, line);
         }
         self.say(scope, socket, &format!("{line}\r\n250 2.0.0 and by the way"));
@@ -152,41 +112,36 @@ impl Server {
 
     fn accept(&mut self, scope: &mut Scope<'_>, socket: Socket, peer: SocketAddr) {
         let from = scope.fabric.network.owner(peer.ip());
-        self.sessions.insert(socket, Session { from, ..Session::default() });
-        if scope.odds(self.manners.silent, Class::Silent) {
+        let heard = scope.fabric.kernel.now();
+        self.sessions.insert(socket, Session { from, heard, ..Session::default() });
+        if self.odds(scope, self.manners.silent, Class::Silent) {
             return self.fall_asleep(socket);
         }
-        if scope.odds(self.manners.hangs_up, Class::CloseGreeting) {
+        if self.odds(scope, self.manners.hangs_up, Class::CloseGreeting) {
             return self.hang_up(scope, socket);
         }
         let most = self.manners.connections as usize;
         let crowded = most > 0 && self.sessions.len() > most;
         if crowded {
-            scope.fired(Class::Crowded);
+            self.fired(scope, Class::Crowded);
         }
-        if crowded || self.manners.refuses || scope.odds(self.manners.rude, Class::Rude) {
+        if self.manners.refuses {
+            scope.fired(Class::Lasting);
+        }
+        if crowded || self.manners.refuses || self.odds(scope, self.manners.rude, Class::Rude) {
             let soft = crowded || self.manners.refuses || scope.prng().chance(3, 4);
             self.say(scope, socket, if soft { "421 4.3.2 not now" } else { "554 go away" });
             return self.plan(scope, socket, Later::Close(false));
         }
+        self.watch(scope, socket);
         self.say_and_more(scope, socket, "220 peer.sim ESMTP");
         self.flush(scope, socket);
     }
 
-    fn fall_asleep(&mut self, socket: Socket) {
-        if let Some(session) = self.sessions.get_mut(&socket) {
-            session.asleep = true;
-        }
-    }
-
-    fn hang_up(&mut self, scope: &mut Scope<'_>, socket: Socket) {
-        self.fall_asleep(socket);
-        let reset = scope.prng().chance(1, 2);
-        self.plan(scope, socket, Later::Close(reset));
-    }
-
     fn octets(&mut self, scope: &mut Scope<'_>, socket: Socket, octets: &[u8]) {
+        let now = scope.fabric.kernel.now();
         let Some(session) = self.sessions.get_mut(&socket) else { return };
+        session.heard = now;
         session.buffer.extend_from_slice(octets);
         self.excuse(scope, socket);
         let mut used = 0;
@@ -218,20 +173,23 @@ impl Server {
     /// True when its manners answered in place of the protocol.
     fn misbehaves(&mut self, scope: &mut Scope<'_>, socket: Socket, verb: &str) -> bool {
         let class = match verb {
-            "EHLO" | "HELO" | "LHLO" | "STARTTLS" => Class::CloseHello,
+            "EHLO" | "HELO" | "LHLO" => Class::CloseHello,
+            "STARTTLS" => Class::CloseStartTls,
+            HANDSHAKE => Class::CloseHandshake,
             "RCPT" => Class::CloseRcpt,
             "DATA" => Class::CloseData,
+            "RSET" | "NOOP" => Class::CloseReset,
             _ => Class::CloseMail,
         };
-        if scope.odds(self.manners.hangs_up, class) {
+        if self.odds(scope, self.manners.hangs_up, class) {
             self.hang_up(scope, socket);
             return true;
         }
-        if scope.odds(self.manners.sleeps, Class::Sleeps) {
+        if self.odds(scope, self.manners.sleeps, Class::Sleeps) {
             self.fall_asleep(socket);
             return true;
         }
-        if scope.odds(self.manners.babbles, Class::Babble) {
+        if self.odds(scope, self.manners.babbles, Class::Babble) {
             self.say(scope, socket, "hello? I am not a mail server");
             return true;
         }
@@ -244,7 +202,7 @@ impl Server {
             return;
         }
         let step = matches!(verb.as_str(), "MAIL" | "RCPT" | "DATA");
-        if step && scope.odds(self.manners.soft, Class::Soft) {
+        if step && self.odds(scope, self.manners.soft, Class::Soft) {
             return self.say(scope, socket, "451 4.3.0 try again later");
         }
         match verb.as_str() {
@@ -252,7 +210,7 @@ impl Server {
             "LHLO" if self.manners.lmtp => self.hello(scope, socket),
             "HELO" if !self.manners.lmtp => self.say_and_more(scope, socket, "250 peer.sim"),
             "STARTTLS" if self.manners.tls != Tls::None => self.say(scope, socket, "220 2.0.0 go ahead"),
-            "\u{16}HELLO" => self.handshake(scope, socket),
+            HANDSHAKE => self.handshake(scope, socket),
             "MAIL" => self.mail(scope, socket, line),
             "RCPT" => self.recipient(scope, socket, line),
             "DATA" => self.data(scope, socket),
@@ -261,9 +219,12 @@ impl Server {
                 self.say(scope, socket, "250 2.0.0 forgotten");
             }
             "NOOP" => self.say(scope, socket, "250 2.0.0 yes"),
+            "QUIT" if self.odds(scope, self.manners.hangs_up_at_quit, Class::CloseQuit) => {
+                self.hang_up(scope, socket);
+            }
             "QUIT" => {
                 self.say(scope, socket, "221 2.0.0 bye");
-                if scope.odds(self.manners.half_closes, Class::HalfClose) {
+                if scope.lot(self.manners.half_closes) {
                     return self.plan(scope, socket, Later::Finish);
                 }
                 self.plan(scope, socket, Later::Close(false));
@@ -290,9 +251,9 @@ impl Server {
     fn handshake(&mut self, scope: &mut Scope<'_>, socket: Socket) {
         let fails = self.manners.tls == Tls::Broken;
         if fails {
-            scope.fired(Class::TlsHandshake);
+            self.fired(scope, Class::TlsHandshake);
         }
-        if fails || scope.odds(self.manners.tls_fails, Class::TlsHandshake) {
+        if fails || self.odds(scope, self.manners.tls_fails, Class::TlsHandshake) {
             self.say(scope, socket, "\u{15}");
             return self.plan(scope, socket, Later::Close(false));
         }
@@ -340,11 +301,11 @@ impl Server {
             return self.say_and_more(scope, socket, "550 5.1.1 no such user");
         }
         if recipient.starts_with("full") && !self.behaves {
-            scope.fired(Class::RecipientLater);
+            self.fired(scope, Class::RecipientLater);
             return self.say_and_more(scope, socket, "452 4.2.2 mailbox full");
         }
         if greylists && greylisted() {
-            scope.fired(Class::Greylisted);
+            self.fired(scope, Class::Greylisted);
             return self.say_and_more(scope, socket, "450 4.7.1 greylisted, come again");
         }
         session.recipients.push(recipient);
@@ -358,7 +319,7 @@ impl Server {
         }
         session.content = Some(Vec::new());
         self.say(scope, socket, "354 go on");
-        if scope.odds(self.manners.cuts_content, Class::CloseBody) {
+        if self.odds(scope, self.manners.cuts_content, Class::CloseBody) {
             self.hang_up(scope, socket);
         }
     }
@@ -369,11 +330,12 @@ impl Server {
         let recipients = std::mem::take(&mut session.recipients);
         session.mail = None;
         let confused = session.confused;
-        if scope.odds(self.manners.hangs_up, Class::CloseDot) {
+        self.watch(scope, socket);
+        if self.odds(scope, self.manners.hangs_up, Class::CloseDot) {
             return self.hang_up(scope, socket);
         }
         let count = if self.manners.lmtp { recipients.len() } else { 1 };
-        if !confused && scope.odds(self.manners.soft, Class::SoftDot) {
+        if !confused && self.odds(scope, self.manners.soft, Class::SoftDot) {
             for _ in 0..count {
                 self.say(scope, socket, "451 4.3.0 no room for content");
             }
@@ -383,15 +345,15 @@ impl Server {
             (0..count).map(|number| format!("S{}x{}y{number}", scope.node.0, self.taken)).collect();
         self.taken += 1;
         self.record(scope, socket, &content, (&recipients, &marks));
-        if scope.odds(self.manners.loses_reply, Class::ReplyLost) {
+        if self.odds(scope, self.manners.loses_reply, Class::ReplyLost) {
             self.fall_asleep(socket);
             return self.plan(scope, socket, Later::Close(true));
         }
-        let few = self.manners.lmtp && scope.odds(self.manners.lies, Class::LmtpFew);
+        let few = self.manners.lmtp && self.odds(scope, self.manners.lies, Class::LmtpFew);
         for mark in marks.iter().take(marks.len() - usize::from(few)) {
             self.say(scope, socket, &format!("250 2.0.0 Ok: queued as {mark}"));
         }
-        if self.manners.lmtp && scope.odds(self.manners.brags, Class::LmtpMany) {
+        if self.manners.lmtp && self.odds(scope, self.manners.brags, Class::LmtpMany) {
             self.say(scope, socket, "250 2.0.0 Ok: and for somebody else");
         }
         if few {
@@ -460,10 +422,8 @@ impl Actor for Server {
 
     fn told(&mut self, scope: &mut Scope<'_>, word: Word) {
         match word {
-            Word::Refuse => {
-                self.manners.refuses = true;
-                scope.fired(Class::Lasting);
-            }
+            Word::Refuse => self.manners.refuses = true,
+            Word::Persist => self.stubborn = true,
             Word::Behave => {
                 self.behaves = true;
                 self.manners = self.manners.good();

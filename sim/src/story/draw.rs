@@ -2,8 +2,9 @@
 
 use super::address;
 use super::params::{Frame, main_cf};
+use super::rare::rare;
 use super::scenario::{ClientPlan, HostPlan, Scenario, Trouble};
-use super::troubles::{lasting, odds, reloads, troubles};
+use super::troubles::{lasting, mild, odds, reloads, troubles};
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link};
 use crate::peers::{Habits, Manners, Plan, Tls};
@@ -32,7 +33,8 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
     let mut prng = Prng::new(seed);
     let prng = &mut prng;
     let calm = wish.calm;
-    let (hosts, servers) = (1 + prng.below(3) as usize, 2 + prng.below(3) as usize);
+    // Most of what goes wrong needs one host; with several, mail has more of the same steps.
+    let (hosts, servers) = ([1, 1, 1, 2, 2, 3][prng.below(6) as usize], 2 + prng.below(3) as usize);
     let name_servers = 1 + prng.below(2) as usize;
     let hurried = !calm && prng.chance(1, 3);
     let clients = 1 + prng.below(4);
@@ -76,9 +78,12 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
     if !calm {
         slow_links(prng, &mut scenario);
         scenario.troubles.extend(troubles(prng, &scenario));
+        rare(prng, &mut scenario);
         if hurried {
             scenario.lasting = lasting(prng, &scenario);
         }
+        let milder = mild(prng, &scenario, hurried);
+        scenario.lasting.extend(milder);
         reloads(prng, &mut scenario, hurried);
     }
     let encrypts = |line: &String| line == "smtp_tls_security_level = encrypt";
@@ -201,6 +206,7 @@ fn manners(prng: &mut Prng, calm: bool) -> Manners {
         half_closes: odds(prng, polite, 300),
         connections: if !polite && prng.chance(1, 4) { 1 + prng.below(5) as u32 } else { 0 },
         refuses: false,
+        ..Manners::default()
     }
 }
 
@@ -221,6 +227,7 @@ fn client(
         vanishes: odds(prng, calm, 100),
         dithers: odds(prng, calm, 100),
         half_closes: odds(prng, calm, 100),
+        ..Habits::default()
     };
     ClientPlan { host: prng.below(hosts as u64) as usize, habits, letters }
 }

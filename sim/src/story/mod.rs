@@ -7,6 +7,7 @@
 mod draw;
 mod panics;
 mod params;
+mod rare;
 mod scenario;
 mod troubles;
 
@@ -35,6 +36,8 @@ const EVENTS_STEP: u64 = 100_000;
 /// Simulated time in which everything settles once the world has healed: more than the longest backoff, less than the shortest
 /// patience of an operator; and the lifetimes of mail and reports where something stays broken.
 const SETTLING: Duration = Duration::from_secs(2 * 86_400);
+/// What zones said before may be believed for so long.
+const BELIEVED: Duration = Duration::from_secs(3_600);
 /// Octets that no story fills.
 const AMPLE: u64 = u64::MAX / 4;
 
@@ -110,7 +113,8 @@ fn unfold(world: &mut World<Inhabitant>, scenario: &Scenario) {
     let calm_at = Instant::default().after(Duration::from_secs(scenario.safety));
     let mut fast_enough = run_on(world, calm_at);
     heal(world, scenario);
-    let patience = if scenario.lasting.is_empty() { SETTLING } else { SETTLING * 4 };
+    let hopeful = scenario.lasting.iter().all(|lasting| lasting.is_mild());
+    let patience = if hopeful { SETTLING } else { SETTLING * 4 };
     let end = calm_at.after(patience);
     while fast_enough && world.fabric.kernel.now() < end {
         let step = world.fabric.kernel.now().after(Duration::from_secs(300));
@@ -222,13 +226,24 @@ fn heal(world: &mut World<Inhabitant>, scenario: &Scenario) {
         }
     }
     for node in (0..scenario.machines()).map(NodeId) {
-        if !hosts.contains(&node) && !scenario.lasting.contains(&Lasting::Refuses(node)) {
-            world.plan(now, Fault::Tell(node, Word::Behave));
+        let lasts = |kind| scenario.lasting.contains(&kind);
+        if hosts.contains(&node) || lasts(Lasting::Refuses(node)) {
+            continue;
         }
+        let persists = lasts(Lasting::Manners(node)) || lasts(Lasting::Humour(node));
+        world.plan(now, Fault::Tell(node, if persists { Word::Persist } else { Word::Behave }));
     }
     if !scenario.lasting.is_empty() {
-        world.fabric.ledger.reachable(scenario.reachable(), now);
+        let stale = if scenario.zones.changes.is_empty() { Duration::ZERO } else { BELIEVED };
+        world.fabric.ledger.reachable(scenario.reachable(), now.after(stale));
     }
+    last(world, scenario);
+}
+
+/// What stays broken.
+fn last(world: &mut World<Inhabitant>, scenario: &Scenario) {
+    let now = world.fabric.kernel.now();
+    let hosts = scenario.host_nodes();
     for lasting in &scenario.lasting {
         match *lasting {
             Lasting::Off(node) => {
@@ -240,9 +255,14 @@ fn heal(world: &mut World<Inhabitant>, scenario: &Scenario) {
             Lasting::Refuses(node) => world.plan(now, Fault::Tell(node, Word::Refuse)),
             Lasting::Unreachable(node) => {
                 for &host in &hosts {
-                    world.plan(now, Fault::Cut(host, node, true));
+                    world.plan(now, Fault::Sever(host, node));
+                    world.plan(now, Fault::Sever(node, host));
                 }
             }
+            Lasting::Silent(from, to) => world.plan(now, Fault::Sever(from, to)),
+            Lasting::Path => world.plan(now, Fault::Usual(scenario.usual)),
+            // They were not told to behave.
+            Lasting::Manners(_) | Lasting::Humour(_) => {}
         }
     }
 }

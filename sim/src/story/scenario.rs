@@ -1,5 +1,6 @@
 //! A story as data: all that a seed draws, so that it can be kept, read, and made smaller.
 
+use super::address;
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link, NodeId};
 use crate::peers::{Habits, Manners, Plan};
@@ -86,7 +87,35 @@ pub enum Lasting {
     Refuses(NodeId),
     /// No host reaches the server.
     Unreachable(NodeId),
+    /// What the first sends never reaches the second; one of them is a host, the other a server.
+    Silent(NodeId, NodeId),
+    /// The server keeps its manners.
+    Manners(NodeId),
+    /// The name server keeps its humour.
+    Humour(NodeId),
+    /// The usual path stays as it is.
+    Path,
 }
+
+impl Lasting {
+    /// All mail can be delivered nevertheless.
+    #[must_use]
+    pub const fn is_mild(self) -> bool {
+        matches!(self, Self::Humour(_) | Self::Path)
+    }
+
+    /// A server that some host does not reach, or that takes nothing.
+    fn breaks(self, server: NodeId) -> bool {
+        match self {
+            Self::Off(node) | Self::Refuses(node) | Self::Unreachable(node) => node == server,
+            Self::Silent(from, to) => from == server || to == server,
+            Self::Manners(_) | Self::Humour(_) | Self::Path => false,
+        }
+    }
+}
+
+/// Of a path that is slower nobody can say that connections over it come about in time.
+const QUICK: u64 = 200_000;
 
 impl Scenario {
     fn node(number: usize) -> NodeId {
@@ -120,30 +149,112 @@ impl Scenario {
         (first..first + self.hosts.len()).map(Self::node).collect()
     }
 
-    /// Domains with an exchanger that works once the world has healed.
+    /// Domains with an exchanger that works once the world has healed, by what zones say in the end. What is left out is not
+    /// unreachable: only, nobody can say that it is reached in time.
     #[must_use]
     pub fn reachable(&self) -> BTreeSet<String> {
-        let broken: BTreeSet<NodeId> = self
-            .lasting
-            .iter()
-            .map(|lasting| match *lasting {
-                Lasting::Off(node) | Lasting::Refuses(node) | Lasting::Unreachable(node) => node,
-            })
-            .collect();
+        if self.lasting.contains(&Lasting::Path) && self.usual.latency.1 > QUICK {
+            return BTreeSet::new();
+        }
+        let names = self.zones.entries.keys();
+        names.filter(|name| self.is_reachable(name)).cloned().collect()
+    }
+
+    fn is_reachable(&self, domain: &str) -> bool {
+        let entries = self.zones.at(domain, u64::MAX).unwrap_or_default();
+        let servers = || entries.iter().filter_map(|(_, entry)| self.exchanger(entry));
+        let works = |node: NodeId| !self.lasting.iter().any(|lasting| lasting.breaks(node));
+        // A session with it may be the only one that an attempt is allowed, and comes to nothing.
+        if servers().any(|node| self.lasting.contains(&Lasting::Manners(node))) {
+            return false;
+        }
+        // Who hears of some of them, or in another order, may always hear of those that do not work.
+        if self.lasting.iter().any(|lasting| self.is_fickle(*lasting)) {
+            return servers().next().is_some() && servers().all(works);
+        }
+        servers().any(works)
+    }
+
+    /// A name server that says other exchangers for good.
+    fn is_fickle(&self, lasting: Lasting) -> bool {
+        let Lasting::Humour(node) = lasting else { return false };
+        self.names.get(usize::from(node.0)).is_some_and(|humour| humour.changes > 0)
+    }
+
+    /// The server behind an exchanger, in the end.
+    fn exchanger(&self, entry: &Entry) -> Option<NodeId> {
+        let Entry::Mx(_, name) = entry else { return None };
+        let at = self.zones.at(name, u64::MAX)?.iter().find_map(|(_, entry)| match entry {
+            Entry::Address(at) => Some(*at),
+            _ => None,
+        })?;
         let nodes = self.server_nodes();
-        let works = |entry: &Entry| {
-            let Entry::Mx(_, name) = entry else { return false };
-            let number = name.strip_prefix("mx").and_then(|rest| rest.strip_suffix(".sim"));
-            let number: Option<usize> = number.and_then(|number| number.parse().ok());
-            number.and_then(|number| nodes.get(number)).is_some_and(|node| !broken.contains(node))
-        };
-        let domains = self.zones.entries.iter().filter(|(_, all)| all.iter().any(|(_, entry)| works(entry)));
-        domains.map(|(domain, _)| domain.clone()).collect()
+        nodes.into_iter().enumerate().find(|(number, _)| address(1, *number) == at).map(|(_, node)| node)
     }
 
     /// Letters that are handed in.
     #[must_use]
     pub fn letters(&self) -> usize {
         self.clients.iter().map(|client| client.letters.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Wish, draw};
+    use super::*;
+    use crate::names::{Change, Zones};
+
+    /// Two servers and one that speaks LMTP behind two name servers; `d.sim` has both, `e.sim` the second.
+    fn scenario() -> Scenario {
+        let mut scenario = draw(1, Wish { calm: true, ..Wish::default() });
+        scenario.names = vec![Humour::default(), Humour { changes: 100, ..Humour::default() }];
+        scenario.servers = vec![Manners::default(); 3];
+        scenario.zones = Zones::default();
+        for number in 0..2 {
+            scenario.zones.add(&format!("mx{number}.sim"), 60, Entry::Address(address(1, number)));
+            scenario.zones.add("d.sim", 60, Entry::Mx(10, format!("mx{number}.sim")));
+        }
+        scenario.zones.add("e.sim", 60, Entry::Mx(10, "mx1.sim".to_owned()));
+        scenario
+    }
+
+    fn reachable(lasting: &[Lasting], change: Option<(&str, Entry)>) -> Vec<String> {
+        let mut scenario = scenario();
+        scenario.lasting = lasting.to_vec();
+        let changes =
+            change.map(|(name, entry)| Change { at: 5, name: name.into(), entries: vec![(60, entry)] });
+        scenario.zones.changes.extend(changes);
+        scenario.reachable().into_iter().collect()
+    }
+
+    #[test]
+    fn a_domain_is_reachable_while_what_lasts_leaves_it_an_exchanger() {
+        let (first, second, host) = (NodeId(2), NodeId(3), NodeId(5));
+        assert_eq!(reachable(&[], None), ["d.sim", "e.sim"]);
+        assert_eq!(reachable(&[Lasting::Path, Lasting::Humour(NodeId(1))], None), ["d.sim", "e.sim"]);
+        for lasting in [Lasting::Off(second), Lasting::Silent(host, second), Lasting::Silent(second, host)] {
+            assert_eq!(reachable(&[lasting], None), ["d.sim"], "{lasting:?}");
+            assert_eq!(reachable(&[lasting, Lasting::Humour(NodeId(1))], None), Vec::<String>::new());
+        }
+        assert_eq!(reachable(&[Lasting::Manners(first)], None), ["e.sim"], "one session may be all it gets");
+    }
+
+    #[test]
+    fn what_zones_say_in_the_end_decides() {
+        let moved = Some(("mx1.sim", Entry::Address(address(1, 0))));
+        assert_eq!(reachable(&[Lasting::Off(NodeId(3))], moved), ["d.sim", "e.sim"]);
+        let nobody = Some(("mx1.sim", Entry::Address(address(9, 0))));
+        assert_eq!(reachable(&[Lasting::Path], nobody), ["d.sim"]);
+        let other = Some(("e.sim", Entry::Mx(10, "mx0.sim".to_owned())));
+        assert_eq!(reachable(&[Lasting::Off(NodeId(2))], other), ["d.sim"]);
+    }
+
+    #[test]
+    fn over_a_slow_path_nothing_is_known_to_be_reached_in_time() {
+        let mut scenario = scenario();
+        scenario.lasting = vec![Lasting::Path];
+        scenario.usual.latency.1 = 3_000_000;
+        assert!(scenario.reachable().is_empty());
     }
 }

@@ -3,7 +3,8 @@
 use super::params::{another, keep_connections};
 use super::scenario::{Lasting, Scenario, Trouble};
 use crate::disk::Moods;
-use crate::network::NodeId;
+use crate::names::Humour;
+use crate::network::{Link, NodeId};
 use crate::world::{Fault, Word};
 use postrider_core::prng::Prng;
 
@@ -112,14 +113,20 @@ fn moods(prng: &mut Prng) -> Moods {
     }
 }
 
-/// Draws what stays broken for good. The first server, to which reports go, and one name server always recover.
+/// Draws what stays broken for good. The first server, to which reports go, a name server, and a host always recover.
 pub(super) fn lasting(prng: &mut Prng, scenario: &Scenario) -> Vec<Lasting> {
     let mut lasting = Vec::new();
-    for &server in scenario.server_nodes().iter().skip(1) {
-        match prng.below(6) {
+    let hosts = scenario.host_nodes();
+    for (number, &server) in scenario.server_nodes().iter().enumerate().skip(1) {
+        let host = any(prng, &hosts);
+        let manners = scenario.servers[number];
+        match prng.below(10) {
             0 => lasting.push(Lasting::Off(server)),
             1 => lasting.push(Lasting::Refuses(server)),
             2 => lasting.push(Lasting::Unreachable(server)),
+            3 if prng.chance(1, 2) => lasting.push(Lasting::Silent(host, server)),
+            3 => lasting.push(Lasting::Silent(server, host)),
+            4 | 5 if manners != manners.good() => lasting.push(Lasting::Manners(server)),
             _ => {}
         }
     }
@@ -128,9 +135,32 @@ pub(super) fn lasting(prng: &mut Prng, scenario: &Scenario) -> Vec<Lasting> {
             lasting.push(Lasting::Off(names));
         }
     }
-    let hosts = scenario.host_nodes();
     if hosts.len() > 1 && prng.chance(1, 4) {
-        lasting.push(Lasting::Off(any(prng, &hosts)));
+        // Any of them, but not all.
+        let some = 1 + prng.below((1 << hosts.len()) - 2);
+        let down = hosts.iter().enumerate().filter(|(place, _)| some >> place & 1 == 1);
+        lasting.extend(down.map(|(_, host)| Lasting::Off(*host)));
+    }
+    lasting
+}
+
+/// Draws what stays bad for good and keeps no mail from its way: a name server that keeps its humour, a path that stays as it is.
+pub(super) fn mild(prng: &mut Prng, scenario: &Scenario, hurried: bool) -> Vec<Lasting> {
+    let mut lasting = Vec::new();
+    let names = scenario.name_nodes();
+    let off = |node: &NodeId| scenario.lasting.contains(&Lasting::Off(*node));
+    // Any of them, so that those are asked first that lie, where another one answers.
+    if names.len() > 1 && prng.chance(1, 3) && !names.iter().any(off) {
+        let node = any(prng, &names);
+        if scenario.names[usize::from(node.0)] != Humour::default() {
+            lasting.push(Lasting::Humour(node));
+        }
+    }
+    let Link { latency, loss, .. } = scenario.usual;
+    // Where mail may not grow old the path must let it through.
+    let bearable = loss > 0 && latency.1 <= 200_000;
+    if prng.chance(1, 5) && (bearable || hurried) {
+        lasting.push(Lasting::Path);
     }
     lasting
 }

@@ -3,7 +3,7 @@
 use super::{Actor, Event, Fabric, World};
 use crate::disk::Moods;
 use crate::faults::Class;
-use crate::network::NodeId;
+use crate::network::{Link, NodeId};
 use postrider_core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub enum Fault {
     Disarm(NodeId),
     /// One direction is silent, or (true) both.
     Cut(NodeId, NodeId, bool),
+    /// One direction is silent for good.
+    Sever(NodeId, NodeId),
+    /// The path that all use who have none of their own is this one for good.
+    Usual(Link),
     /// These two reach one another again.
     Mend(NodeId, NodeId),
     /// All links are whole again.
@@ -47,6 +51,8 @@ pub enum Fault {
 pub enum Word {
     /// From now on behave well.
     Behave,
+    /// The world has healed, but for this one: it stays as it is.
+    Persist,
     /// From now on refuse all for now.
     Refuse,
     /// An operator wants all mail tried now.
@@ -76,7 +82,7 @@ impl<A: Actor> World<A> {
                 if let Some(slot) = self.slots.get_mut(usize::from(node.0)) {
                     slot.off = true;
                 }
-                self.fabric.fired.note(Class::Lasting);
+                self.fabric.network.gone(node);
             }
             Fault::Boot(node) => self.boot(node),
             Fault::Heal => self.fabric.network.heal(),
@@ -86,6 +92,8 @@ impl<A: Actor> World<A> {
                     self.fabric.network.cut(to, from);
                 }
             }
+            Fault::Sever(from, to) => self.fabric.network.sever(from, to),
+            Fault::Usual(link) => self.fabric.network.stay(link),
             Fault::Mend(one, other) => self.fabric.network.mend(one, other),
             Fault::Reset(choice) => _ = self.fabric.network.reset_some(now, choice),
             Fault::Tell(node, word) => self.tell(node, word),

@@ -34,9 +34,14 @@ impl Scope<'_> {
         &mut self.fabric.prng
     }
 
+    /// True with these odds of 1000. What has no odds draws nothing, so that old plans tell their stories.
+    pub fn lot(&mut self, of_thousand: u16) -> bool {
+        of_thousand > 0 && self.fabric.prng.chance(u64::from(of_thousand), 1_000)
+    }
+
     /// True with these odds of 1000; then the class of fault has fired.
     pub fn odds(&mut self, of_thousand: u16, class: Class) -> bool {
-        let fires = of_thousand > 0 && self.fabric.prng.chance(u64::from(of_thousand), 1_000);
+        let fires = self.lot(of_thousand);
         if fires {
             self.fired(class);
         }
