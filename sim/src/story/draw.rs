@@ -2,12 +2,11 @@
 
 use super::address;
 use super::params::{Frame, main_cf};
-use super::scenario::{ClientPlan, HostPlan, Scenario, Trouble};
+use super::scenario::{ClientPlan, Crash, HostPlan, Scenario};
 use super::troubles::{lasting, odds, troubles};
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link};
 use crate::peers::{Habits, Manners, Plan, Tls};
-use crate::world::Fault;
 use postrider_core::prng::Prng;
 
 /// Letters of a story, about.
@@ -20,8 +19,6 @@ pub struct Wish {
     pub calm: bool,
     /// The first host loses power at this spool operation.
     pub crash_at: Option<u64>,
-    /// The first host is killed (false) or loses power (true) right behind this effect.
-    pub crash_behind: Option<(u64, bool)>,
     /// Disks say that they have synced, and have not: the oracle must notice.
     pub lying_disks: bool,
 }
@@ -72,11 +69,8 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         // Reports must get out.
         scenario.servers[0].tls = Tls::Good;
     }
-    if let (Some(count), Some(&host)) = (wish.crash_at, scenario.host_nodes().first()) {
-        scenario.troubles.push(Trouble { at: 1, fault: Fault::CrashAtOperation(host, count), end: None });
-    }
-    if let (Some((count, power)), Some(&host)) = (wish.crash_behind, scenario.host_nodes().first()) {
-        scenario.troubles.push(Trouble { at: 1, fault: Fault::CrashAtEffect(host, count, power), end: None });
+    if let Some(count) = wish.crash_at {
+        scenario.crash(Crash::AtOperation, count);
     }
     if !calm {
         slow_links(prng, &mut scenario);
