@@ -12,22 +12,20 @@ use std::io::{ErrorKind, Write};
 pub(crate) fn run(plan: &Plan, file: Option<&str>, spoken: bool) -> bool {
     println!("seed {} of commit {}", plan.seed, plan.commit);
     let (ending, ledger) = tell_all(&plan.scenario, spoken);
-    print!("{}", ending.fired.happened());
-    ledger.accounts().for_each(|account| println!("{account}"));
-    for violation in &ending.violations {
-        println!("BROKEN: {violation}");
-    }
+    let mut text = ending.fired.happened();
+    ledger.accounts().for_each(|account| text += &format!("{account}\n"));
+    ending.violations.iter().for_each(|violation| text += &format!("BROKEN: {violation}\n"));
     let holds = ending.violations.is_empty();
     if !holds {
         let name = format!("broken-{}.json", plan.seed);
-        println!("plan: {}", keep(&name, plan.clone().told(&ending), file));
+        text += &format!("plan: {}\n", keep(&name, plan.clone().told(&ending), file));
     }
-    println!("{ending}");
+    text += &format!("{ending}\n");
     let replay = plan.compare(&ending);
-    if let Some(words) = plan.in_words(replay) {
-        println!("{words}");
-    }
-    println!("trace {:016x}", ending.trace);
+    text += &plan.in_words(replay).map_or_else(String::new, |words| words + "\n");
+    text += &format!("trace {:016x}\n", ending.trace);
+    // Who reads only the first lines closes the pipe: the rest is then told to nobody.
+    _ = std::io::stdout().write_all(text.as_bytes());
     holds && replay != Replay::Broken
 }
 

@@ -171,7 +171,10 @@ fn a_story_ends_with_its_faults_its_letters_and_its_hash() {
     let letters = said.lines().filter(|line| line.starts_with("letter ")).count();
     assert_eq!(letters, plan.scenario.letters(), "a line for each: {said}");
     assert!(said.contains(", promised: ") && said.contains(" delivered"), "{said}");
-    assert!(said.contains("  a machine loses power\n") && !said.contains("           0  "), "{said}");
+    assert!(
+        said.contains("  a client hangs up in the middle\n") && !said.contains("           0  "),
+        "{said}"
+    );
     let mut last = said.lines().rev();
     assert!(last.next().is_some_and(|line| line.len() == "trace ".len() + 16), "{said}");
     assert!(last.next().is_some_and(|line| line.contains(" letters, ")), "{said}");
@@ -210,7 +213,7 @@ fn a_sweep_ends_where_nothing_is_left_to_try() {
     let all = said(&simulator(&folder, "sweep 7 operations --letters 1"));
     let count = all.split_once(": all ").and_then(|(_, rest)| rest.split_once(',')).expect(&all).0;
     let count: u64 = count.parse().expect("a number");
-    assert!(count > 5, "{all}");
+    assert!(count > 15, "{all}");
     assert!(all.starts_with("seed 7, first host, operations of its disk, power lost in each: all "), "{all}");
     let first = said(&simulator(&folder, "sweep 7 --count 3 --letters 1"));
     assert!(first.ends_with(": the first 3, 0 broken\n"), "{first}");
@@ -223,7 +226,7 @@ fn a_sweep_ends_where_nothing_is_left_to_try() {
 fn a_sweep_that_breaks_a_rule_leaves_plans() {
     let folder = folder("sweep-broken");
     plan_with(&folder, "lying.json", |plan| plan["scenario"]["lying_disks"] = true.into());
-    let output = simulator(&folder, "sweep lying.json --count 400");
+    let output = simulator(&folder, "sweep lying.json --letters 6");
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     let said = said(&output);
     let name = said.lines().find_map(|line| line.split_once(": plan: ")).expect(&said).1;

@@ -120,13 +120,13 @@ impl Scenario {
         self.troubles.push(Trouble { at: 0, fault, end: None });
     }
 
-    /// Leaves of the letters that the first host is handed the first so many, and no others.
+    /// Leaves so many letters and no others, and all of them are handed to the first host.
     pub fn shorten(&mut self, letters: usize) {
         let mut left = letters;
         for client in &mut self.clients {
-            let kept = if client.host == 0 { left.min(client.letters.len()) } else { 0 };
-            client.letters.truncate(kept);
-            left -= kept;
+            client.host = 0;
+            client.letters.truncate(left);
+            left -= client.letters.len();
         }
     }
 
