@@ -25,6 +25,9 @@ use postrider_core::time::Now;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// What a recording says of the program that made it: its version, and the commit that it was built from.
+pub const BUILT: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("POSTRIDER_COMMIT"));
+
 /// Where a recording goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ring {

@@ -3,13 +3,15 @@
 //! A word that the table does not have is an error, with the nearest that it has: a slip of the pen must not pass for a run.
 
 use crate::rehearsal;
+use crate::sweep::Sweep;
 use postrider_core::params::check::nearest;
 use postrider_sim::plan::Plan;
-use postrider_sim::story::{Wish, draw};
+use postrider_sim::story::{Crash, Wish, draw};
 
 pub(crate) const USAGE: &str = "usage: postrider-sim run SEED|PLAN [--spoken] [WISH...]
        postrider-sim swarm [--seeds N | --minutes M] [--from SEED] [--threads N] [WISH...]
-       postrider-sim sweep SEED [--operations N | --effects N] [--power]
+       postrider-sim sweep SEED|PLAN [operations | effects [--power]] [--count N] [--letters N]
+                                               the first host ends at each of them in turn; of a SEED nothing else goes wrong
        postrider-sim plan SEED [WISH...]       prints the plan of a seed
        postrider-sim replay PLAN               tells the story of a plan, each event on a line
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
@@ -19,7 +21,8 @@ pub(crate) const USAGE: &str = "usage: postrider-sim run SEED|PLAN [--spoken] [W
        in a build with the feature planted, --plant BUG goes with each of these
        postrider-sim scale [MESSAGES [FILE.svg]]
        postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
-wishes: --calm          nothing goes wrong but what is asked for
+wishes, of what is drawn from a SEED:
+        --calm          nothing goes wrong but what is asked for
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
 
@@ -73,8 +76,8 @@ const FORMS: &[Form] = &[
     },
     Form {
         name: "sweep",
-        words: (1, 1),
-        options: &[("--operations", With::Number), ("--effects", With::Number), ("--power", With::Nothing)],
+        words: (1, 2),
+        options: &[("--count", With::Number), ("--letters", With::Number), ("--power", With::Nothing)],
     },
     Form { name: "plan", words: (1, 1), options: &[] },
     Form { name: "replay", words: (1, 1), options: &[] },
@@ -202,24 +205,61 @@ impl Arguments {
         Wish {
             calm: self.flag("--calm"),
             crash_at: self.number("--crash-at"),
-            crash_behind: None,
             lying_disks: self.flag("--lying-disks"),
         }
+    }
+
+    /// The first word, where that is a file and no seed.
+    pub(crate) fn file(&self) -> Option<&str> {
+        self.nth(0).filter(|word| word.parse::<u64>().is_err())
     }
 
     /// The plan that the first word names: a seed, or a file.
     ///
     /// # Errors
-    /// In words, where the file holds none.
-    pub(crate) fn plan(&self) -> Result<Plan, String> {
+    /// In words, where the file holds none, or a wish would change nothing.
+    pub(crate) fn plan(&self) -> Result<Plan, Failure> {
+        self.plan_of(self.wish())
+    }
+
+    fn plan_of(&self, wish: Wish) -> Result<Plan, Failure> {
         let word = self.nth(0).unwrap_or_default();
-        match word.parse() {
-            Ok(seed) => Ok(Plan::of(seed, draw(seed, self.wish()))),
-            Err(_) => {
-                let text = std::fs::read_to_string(word).map_err(|error| format!("{word}: {error}"))?;
-                Plan::parse(&text).map_err(|error| format!("{word}: {error}"))
-            }
+        if let Ok(seed) = word.parse() {
+            return Ok(Plan::of(seed, draw(seed, wish)));
         }
+        if let Some((wish, _)) = WISHES.iter().find(|(wish, _)| self.flag(wish)) {
+            let why = format!(
+                "{wish} is for a story that is drawn from a seed; {word} is a plan, and told as it is"
+            );
+            return Err(Failure::Misused(why));
+        }
+        let text = std::fs::read_to_string(word).map_err(|error| format!("{word}: {error}"))?;
+        Ok(Plan::parse(&text).map_err(|error| format!("{word}: {error}"))?)
+    }
+
+    /// The sweep that is asked for.
+    ///
+    /// # Errors
+    /// In words, where it is none.
+    pub(crate) fn sweep(&self) -> Result<Sweep, Failure> {
+        let how = match (self.nth(1).unwrap_or("operations"), self.flag("--power")) {
+            ("operations", false) => Crash::AtOperation,
+            ("effects", false) => Crash::Kill,
+            ("effects", true) => Crash::Power,
+            ("operations", true) => {
+                let why = "--power goes with effects: at operations of the disk power is lost anyway";
+                return Err(Failure::Misused(why.to_owned()));
+            }
+            (word, _) => {
+                let why = format!("there is no sweep of {word}, only of operations and of effects");
+                return Err(Failure::Misused(why));
+            }
+        };
+        let mut plan = self.plan_of(Wish { calm: true, ..Wish::default() })?;
+        if let Some(letters) = self.number("--letters") {
+            plan.scenario.shorten(usize::try_from(letters).unwrap_or(usize::MAX));
+        }
+        Ok(Sweep { plan, how, count: self.number("--count") })
     }
 }
 
@@ -260,6 +300,25 @@ mod tests {
         assert!(wrong("check --calm").starts_with("check has no option --calm\nusage: "));
         assert!(wrong("run").starts_with("usage: "));
         assert!(wrong("").starts_with("usage: "));
+    }
+
+    #[test]
+    fn what_would_change_nothing_is_refused() {
+        let misused = |failure| match failure {
+            Failure::Misused(why) => why,
+            Failure::Failed(why) => panic!("{why}"),
+        };
+        for line in ["run some.json --calm", "replay --calm some.json", "shrink some.json --calm"] {
+            let why = misused(read(line).expect("well formed").plan().expect_err(line));
+            assert!(why.starts_with("--calm is for a story that is drawn from a seed"), "{line}: {why}");
+        }
+        let sweep = |line: &str| read(line).expect("well formed").sweep();
+        assert!(sweep("sweep 7 effects --power").is_ok_and(|sweep| sweep.how == Crash::Power));
+        assert!(sweep("sweep 7 --count 5").is_ok_and(|sweep| sweep.count == Some(5)));
+        let why = |line| misused(sweep(line).err().expect(line));
+        assert!(why("sweep 7 --power").starts_with("--power goes with effects"));
+        assert!(why("sweep 7 operation").starts_with("there is no sweep of operation"));
+        assert!(read("sweep 7 effects operations").is_err());
     }
 
     #[test]

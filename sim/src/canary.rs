@@ -120,12 +120,15 @@ pub(crate) fn caught(name: &str, plans: Option<&str>) -> bool {
 /// Whether a story breaks no rule where the bug is not planted: without a line of configuration it may break one by itself. This process has the
 /// bug, so another one tells it.
 fn holds_without(name: &str, scenario: &Scenario) -> bool {
-    let path = std::env::temp_dir().join(format!("postrider-canary-{name}-{}.json", std::process::id()));
+    // A folder of its own: one that fails leaves a plan.
+    let folder = std::env::temp_dir().join(format!("postrider-canary-{name}-{}", std::process::id()));
+    let path = folder.join("story.json");
     let text = serde_json::to_string(&Plan::of(scenario.seed, scenario.clone())).unwrap_or_default();
-    let told = std::fs::write(&path, text)
+    let told = std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&path, text))
         .and_then(|()| std::env::current_exe())
-        .and_then(|program| Command::new(program).arg("run").arg(&path).output());
-    _ = std::fs::remove_file(&path);
+        .and_then(|program| Command::new(program).arg("run").arg(&path).current_dir(&folder).output());
+    _ = std::fs::remove_dir_all(&folder);
     told.is_ok_and(|output| output.status.success())
 }
 
@@ -135,6 +138,8 @@ fn keep(name: &str, seed: u64, folder: &str) {
     let Some((mut plan, _)) = shrink(&plan, |_| {}, |smaller| holds_without(name, smaller)) else { return };
     let words = Bug::ALL.iter().find(|(_, other, _)| *other == name).map_or("", |(.., words)| words);
     plan.about = format!("Breaks a rule where {words}.");
+    // Each commit tells it, with the bug and without.
+    plan.trace = None;
     let path = format!("{folder}/{name}.json");
     let text = serde_json::to_string(&plan).map_err(std::io::Error::other);
     if let Err(error) = text.and_then(|text| std::fs::write(&path, text + "\n")) {

@@ -142,7 +142,18 @@ impl Fired {
     /// One line for each class.
     #[must_use]
     pub fn table(&self) -> String {
-        Class::ALL.iter().fold(String::new(), |mut text, class| {
+        self.lines(|_| true)
+    }
+
+    /// One line for each class that has fired.
+    #[must_use]
+    pub fn happened(&self) -> String {
+        self.lines(|count| count > 0)
+    }
+
+    fn lines(&self, wanted: impl Fn(u64) -> bool) -> String {
+        let classes = Class::ALL.iter().filter(|class| wanted(self.count(**class)));
+        classes.fold(String::new(), |mut text, class| {
             _ = writeln!(text, "{:>12}  {}", self.count(*class), class.name());
             text
         })
@@ -163,5 +174,6 @@ mod tests {
         assert_eq!(fired.count(Class::Loss), 2);
         assert_eq!(fired.never().count(), Class::ALL.len() - 1);
         assert!(fired.table().starts_with("           2  a segment"));
+        assert_eq!((fired.table().lines().count(), fired.happened().lines().count()), (Class::ALL.len(), 1));
     }
 }

@@ -2,8 +2,9 @@
 //! seed from which all of it follows.
 //!
 //! [`kernel`] orders events; [`network`], [`disk`] and [`names`] are the things that fail; [`peers`] are the others; [`oracle`]
-//! judges. [`explain`] takes the decisions of a real daemon again. [`scale`] runs manager and log alone, with a million messages. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing here reads a
-//! clock, opens a file or starts a thread: a seed and a commit are the whole history.
+//! judges. [`explain`] takes the decisions of a real daemon again. [`scale`] runs manager and log alone, with a million messages. [`env`] is a world of another kind: there the whole daemon runs, over turmoil or madsim. Nothing that
+//! a story is made of reads a clock, opens a file or starts a thread: a seed and a commit are the whole history. [`check`] reads a clock, [`rehearse`] the
+//! operator's files.
 
 #![forbid(unsafe_code)]
 

@@ -2,8 +2,8 @@
 //!
 //! `run` tells one story and prints how it ended; `swarm` tells many on all cores and stops for none that fails; `sweep` tells one calm
 //! story again and again, and the first host ends at each of its spool operations or effects in turn; `replay` tells the story of
-//! a plan; `explain` takes the decisions of a recording again; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken, and 64 when
-//! the command line is not understood.
+//! a plan; `explain` takes the decisions of a recording again; `shrink` leaves out of a story that fails what it can. The exit code is 1 when a rule was broken
+//! or a recorded story can not be told again, and 64 when the command line is not understood.
 
 mod allocator;
 mod arguments;
@@ -13,11 +13,12 @@ mod cost;
 mod recorded;
 mod rehearsal;
 mod swarm;
+mod sweep;
+mod telling;
 
 use arguments::{Arguments, Failure};
 use postrider_sim::plan::Plan;
 use postrider_sim::shrink::shrink;
-use postrider_sim::story::{Wish, draw, tell};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -51,8 +52,8 @@ fn obey(arguments: &Arguments) -> Result<bool, Failure> {
         return Err(Failure::Misused(format!("there is no bug {bug}")));
     }
     Ok(match arguments.command {
-        "run" => run(&arguments.plan()?, arguments.flag("--spoken")),
-        "replay" => run(&arguments.plan()?, true),
+        "run" => telling::run(&arguments.plan()?, arguments.file(), arguments.flag("--spoken")),
+        "replay" => telling::run(&arguments.plan()?, arguments.file(), true),
         "plan" => {
             println!("{}", arguments.plan()?);
             true
@@ -66,7 +67,7 @@ fn obey(arguments: &Arguments) -> Result<bool, Failure> {
         }),
         "explain" => recorded::explain(arguments)?,
         "check" => check(arguments),
-        "sweep" => sweep(arguments, arguments.plan()?.seed),
+        "sweep" => sweep::sweep(&arguments.sweep()?),
         "shrink" => smaller(&arguments.plan()?),
         "rehearse" => rehearsal::rehearse(arguments)?,
         "scale" => cost::scale(arguments.count(0)?.unwrap_or(1_000_000), arguments.nth(1)),
@@ -90,39 +91,7 @@ fn plant(_: &str, _: &Arguments) -> Result<bool, Failure> {
     Err(Failure::Failed(format!("this build has no bugs to plant: {how}")))
 }
 
-/// Tells one story. The last line ends in the hash of the trace.
-fn run(plan: &Plan, spoken: bool) -> bool {
-    println!("seed {} of commit {}", plan.seed, plan.commit);
-    let ending = tell(&plan.scenario, spoken);
-    for violation in &ending.violations {
-        println!("BROKEN: {violation}");
-    }
-    println!("{ending}");
-    ending.violations.is_empty()
-}
-
-/// One calm story, and its first host ends at every operation of its disk, or right behind every effect.
-fn sweep(arguments: &Arguments, seed: u64) -> bool {
-    let effects = arguments.number("--effects");
-    let count = effects.or(arguments.number("--operations")).unwrap_or(300);
-    let (mut broken, mut crashes) = (0, 0);
-    for at in 0..count {
-        let wish = match effects {
-            Some(_) => Wish { crash_behind: Some((at, arguments.flag("--power"))), ..Wish::default() },
-            None => Wish { crash_at: Some(at), ..Wish::default() },
-        };
-        let ending = tell(&draw(seed, Wish { calm: true, ..wish }), false);
-        crashes += ending.crashes;
-        broken += usize::from(!ending.violations.is_empty());
-        for violation in &ending.violations {
-            println!("at {at}: {violation}");
-        }
-    }
-    println!("{count} stories, {broken} broken, {crashes} crashes");
-    broken == 0
-}
-
-/// The model checks whose name begins with that of the second word, or all; each with its states.
+/// The model checks whose name begins with that of the second word, or all; each with its states and what was checked.
 fn check(arguments: &Arguments) -> bool {
     let wanted = arguments.nth(0).unwrap_or("");
     let scopes: Vec<_> =
@@ -132,8 +101,7 @@ fn check(arguments: &Arguments) -> bool {
         while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
             let checked = (scope.check)();
             broken.fetch_add(usize::from(!checked.faults.is_empty()), Ordering::Relaxed);
-            let faults = checked.faults.iter().map(|fault| format!("\n  {fault}")).collect::<String>();
-            println!("{:60} {:>9} states {:>7.1} s{faults}", checked.name, checked.states, checked.seconds);
+            println!("{checked}");
         }
     };
     std::thread::scope(|threads| {

@@ -12,9 +12,10 @@ use crate::story::{Ending, Scenario, tell};
 /// Rounds at most: each tells the story once for every part.
 const ROUNDS_MAX: usize = 8;
 
-/// Which rule it is about: its words without names and numbers.
+/// Which rule it is about: its words without names and numbers. What follows a semicolon is told of one case only.
 fn kind(violation: &Violation) -> String {
-    let words = violation.0.split_whitespace();
+    let rule = violation.0.split(';').next().unwrap_or_default();
+    let words = rule.split_whitespace();
     let plain = words.filter(|word| !word.contains(|c: char| c.is_ascii_digit() || c == '@'));
     plain.take(9).collect::<Vec<_>>().join(" ")
 }
@@ -60,7 +61,8 @@ pub fn shrink(
             break;
         }
     }
-    Some(best)
+    let (plan, ending) = best;
+    Some((plan.told(&ending), ending))
 }
 
 /// Parts of a story that may be left out.

@@ -2,9 +2,10 @@
 //!
 //! Ctrl-C ends it in order: no new story begins, and what was covered is printed.
 
+use crate::telling::keep_of_seed;
 use postrider_sim::edges::Edges;
 use postrider_sim::faults::Fired;
-use postrider_sim::plan::Plan;
+use postrider_sim::plan::built;
 use postrider_sim::story::{Ending, Wish, draw, tell};
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
@@ -92,17 +93,16 @@ fn one(seed: u64, wish: Wish, sums: &Mutex<Sums>, began: Instant) {
         if std::io::stderr().is_terminal() {
             eprint!("\r");
         }
-        println!("seed {seed} BROKEN: {ending}");
+        println!("seed {seed} of commit {} BROKEN: {ending}, trace {:016x}", built(), ending.trace);
         ending.violations.iter().take(8).for_each(|violation| println!("  {violation}"));
         if sums.broken <= PLANS_MAX {
             let name = format!("broken-{seed}.json");
-            let kept = std::fs::write(&name, Plan::of(seed, scenario).to_string());
-            println!("  plan: {}", kept.map_or_else(|error| error.to_string(), |()| name));
+            println!("  plan: {}", keep_of_seed(&name, seed, scenario, &ending));
         }
     }
-    // One line that changes for a person; in a log, a line now and then.
+    // One line that changes for a person; in a log, a line at once and then now and then.
     let watched = std::io::stderr().is_terminal();
-    if sums.stories.is_multiple_of(if watched { 50 } else { 1_000 }) {
+    if sums.stories == 1 || sums.stories.is_multiple_of(if watched { 50 } else { 1_000 }) {
         let rate = sums.stories as f64 / began.elapsed().as_secs_f64();
         let (start, end) = if watched { ("\r", " ") } else { ("", "\n") };
         eprint!("{start}{} stories, {} broken, {rate:.0} a second{end}", sums.stories, sums.broken);

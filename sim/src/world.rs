@@ -51,8 +51,8 @@ pub trait Actor {
     fn crash(&mut self) {}
     /// A word from the world.
     fn told(&mut self, _scope: &mut Scope<'_>, _word: Word) {}
-    /// What it still has to do, in words; `None` when nothing.
-    fn pending(&self) -> Option<String> {
+    /// What it still has to do and what it waits for, in words; `None` when nothing. What is shared, and its machine, are there to be asked.
+    fn pending(&self, _node: NodeId, _fabric: &Fabric) -> Option<String> {
         None
     }
 }
@@ -90,8 +90,8 @@ impl<T: OneOf> Actor for T {
         self.actor_mut().told(scope, word);
     }
 
-    fn pending(&self) -> Option<String> {
-        self.actor().pending()
+    fn pending(&self, node: NodeId, fabric: &Fabric) -> Option<String> {
+        self.actor().pending(node, fabric)
     }
 }
 
@@ -195,6 +195,21 @@ impl Fabric {
         self.kernel.after(wait, Event::Disk(node, incarnation));
     }
 
+    /// What the disk of a machine does, for people.
+    #[must_use]
+    pub fn disk_in_words(&self, node: NodeId) -> String {
+        let machine = self.machines.get(usize::from(node.0));
+        let Some(spindle) = machine.and_then(|machine| machine.spindle.as_ref()) else {
+            return "it has no disk".to_owned();
+        };
+        match &spindle.busy {
+            Some((_, op, _)) => {
+                format!("its disk is busy with {op:.80?}, operations behind it: {}", spindle.waiting.len())
+            }
+            None => "its disk is idle".to_owned(),
+        }
+    }
+
     /// All faults that did harm so far.
     #[must_use]
     pub fn all_fired(&self) -> Fired {
@@ -289,9 +304,9 @@ impl<A: Actor> World<A> {
     /// Why the world has not settled: the first thing that somebody who is not down for good still has to do.
     #[must_use]
     pub fn pending(&self) -> Option<String> {
-        self.slots.iter().enumerate().filter(|(_, slot)| !slot.off).find_map(|(node, slot)| {
-            let why = slot.actor.pending()?;
-            Some(format!("machine {node}: {why}"))
+        (0..).map(NodeId).zip(&self.slots).filter(|(_, slot)| !slot.off).find_map(|(node, slot)| {
+            let why = slot.actor.pending(node, &self.fabric)?;
+            Some(format!("machine {}: {why}", node.0))
         })
     }
 

@@ -35,6 +35,7 @@ fn what_broke_a_rule_with_a_planted_bug_breaks_none_without_it() {
 fn with_its_bug_each_breaks_a_rule() {
     for (name, path) in plans() {
         let mut simulator = std::process::Command::new(env!("CARGO_BIN_EXE_postrider-sim"));
+        simulator.current_dir(env!("CARGO_TARGET_TMPDIR"));
         let output = simulator.arg("run").arg(&path).args(["--plant", &name]).output().expect("it runs");
         assert_eq!(output.status.code(), Some(1), "{name}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("BROKEN"), "{name}");

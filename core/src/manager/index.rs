@@ -322,6 +322,11 @@ impl Index {
         })
     }
 
+    /// The one with the lowest id.
+    pub(super) fn first(&self) -> Option<(QueueId, &Entry)> {
+        self.entries.first_key_value().map(|(id, entry)| (*id, entry))
+    }
+
     /// The one with the highest id.
     pub(super) fn last(&self) -> Option<QueueId> {
         self.entries.last_key_value().map(|(id, _)| *id)

@@ -19,6 +19,7 @@ mod requeue;
 mod routing;
 mod telling;
 mod unmade;
+mod waits;
 mod writing;
 
 #[cfg(test)]
@@ -46,6 +47,7 @@ pub use requeue::{REQUEUE, requeued_as, unable_to_requeue};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+pub use waits::{Step, Waits};
 use writing::Writer;
 
 /// What the driver tells the manager.

@@ -38,7 +38,8 @@ const FRAME_HEAD: usize = 9;
 /// How a file begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begin {
-    /// Version of the program that recorded: only the same takes the same decisions.
+    /// Version of the program that recorded and, behind a plus sign, its commit: only the same takes the same decisions. Older recordings have
+    /// the version alone.
     pub version: String,
     /// The number of the file in its ring.
     pub number: u64,

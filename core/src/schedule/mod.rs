@@ -212,6 +212,17 @@ impl Scheduler {
         self.transports.get(place.transport)?.condition(place.destination)
     }
 
+    /// The destinations that a message waits for in the line, for people.
+    pub fn waited_for(&self, message: QueueId) -> impl Iterator<Item = Condition> {
+        self.transports.iter().flat_map(move |transport| transport.waited_for(message))
+    }
+
+    /// The destinations that rest, for people.
+    pub fn resting(&self) -> impl Iterator<Item = Condition> {
+        let all = self.transports.iter().flat_map(Transport::conditions);
+        all.filter(|condition| condition.rests_until.is_some())
+    }
+
     /// An attempt has ended. When its destination counts as dead now, what waited for it comes back.
     pub fn ended(&mut self, now: Instant, place: Place, feedback: &Feedback) -> Vec<Returned> {
         let (bad, verdict) = match feedback {

@@ -94,6 +94,17 @@ impl Transport {
         self.destinations.get(&id).map(|destination| (destination.key.as_str(), destination.entries))
     }
 
+    /// How all its destinations stand.
+    pub(super) fn conditions(&self) -> impl Iterator<Item = Condition> {
+        self.destinations.values().map(Destination::condition)
+    }
+
+    /// How the destinations stand that a message waits for.
+    pub(super) fn waited_for(&self, message: QueueId) -> impl Iterator<Item = Condition> {
+        let peers = self.jobs.get(&message).into_iter().flat_map(|job| job.peers.keys());
+        peers.filter_map(|id| self.condition(*id))
+    }
+
     fn named(&mut self, key: &str, nexthop: &str) -> DestinationId {
         if let Some(id) = self.names.get(key) {
             return *id;

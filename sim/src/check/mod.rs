@@ -21,8 +21,8 @@ mod spool;
 mod window;
 
 use postrider_core::ask::{Answer, DnsRecord, DnsRecords};
-use stateright::{Checker, HasDiscoveries, Model};
-use std::fmt::Debug;
+use stateright::{Checker, Expectation, HasDiscoveries, Model};
+use std::fmt::{self, Debug};
 use std::hash::Hash;
 use std::time::Instant;
 
@@ -38,8 +38,24 @@ pub struct Checked {
     pub states: usize,
     /// Seconds.
     pub seconds: f64,
+    /// What must always hold, and did.
+    pub held: Vec<&'static str>,
+    /// What must be possible, and was.
+    pub reached: Vec<&'static str>,
     /// Properties that failed, each with its way; and what should be possible and never was.
     pub faults: Vec<String>,
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:60} {:>9} states {:>7.1} s", self.name, self.states, self.seconds)?;
+        for (word, names) in [("held", &self.held), ("reached", &self.reached)] {
+            if !names.is_empty() {
+                write!(f, "\n  {word}: {}", names.join("; "))?;
+            }
+        }
+        self.faults.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
 }
 
 /// A scope that can be checked.
@@ -84,23 +100,27 @@ where
     let began = Instant::now();
     let checker = model.clone().checker().finish_when(HasDiscoveries::AnyFailures).spawn_dfs().join();
     let states = checker.unique_state_count();
-    let mut faults = Vec::new();
-    let mut never = Vec::new();
+    let (mut held, mut reached) = (Vec::new(), Vec::new());
+    let (mut faults, mut never) = (Vec::new(), Vec::new());
     for property in model.properties() {
         let found = checker.discovery(property.name);
         match (property.expectation, found) {
-            (stateright::Expectation::Sometimes, None) => never.push(format!("never: {}", property.name)),
-            (stateright::Expectation::Always, Some(_)) => {
+            (Expectation::Sometimes, None) => never.push(format!("never: {}", property.name)),
+            (Expectation::Sometimes, Some(_)) => reached.push(property.name),
+            (Expectation::Always, None) => held.push(property.name),
+            (Expectation::Always, Some(_)) => {
                 faults.push(format!("broken: {}: {}", property.name, shortest(model, property.name)));
             }
-            _ => {}
+            (Expectation::Eventually, _) => {}
         }
     }
     // A search that found a fault has not looked at everything.
     if faults.is_empty() {
         faults = never;
+    } else {
+        held.clear();
     }
-    Checked { name, states, seconds: began.elapsed().as_secs_f64(), faults }
+    Checked { name, states, seconds: began.elapsed().as_secs_f64(), held, reached, faults }
 }
 
 /// The shortest way to a state in which a property is broken. A search that goes no deeper than so many steps finds a way or does not:
@@ -148,6 +168,9 @@ mod tests {
             let checked = (scope.check)();
             assert_eq!(checked.faults, Vec::<String>::new(), "{}", checked.name);
             assert!(checked.states > 30, "{} has {} states", checked.name, checked.states);
+            let text = checked.to_string();
+            assert!(text.contains("\n  held: ") && !checked.held.is_empty(), "{text}");
+            assert!(text.contains("\n  reached: ") && !checked.reached.is_empty(), "{text}");
         }
     }
 }

@@ -10,8 +10,9 @@ mod tests;
 mod words;
 
 use manager::Clerk;
+use postrider::record::BUILT;
 use postrider_core::event::printable;
-use postrider_core::recording::{Damage, Record, Records};
+use postrider_core::recording::{Begin, Damage, Record, Records};
 use postrider_core::time::Timestamp;
 use postrider_core::wire::date::rfc5322;
 use sessions::Sessions;
@@ -162,31 +163,29 @@ impl Reader {
         self.say(head, tell);
     }
 
+    /// A file begins. Another program may decide otherwise: one of another commit as well as one of another version.
+    fn begun(&mut self, begin: Begin, tell: &mut dyn FnMut(&Entry)) {
+        self.last = begin.at;
+        self.sessions.whole = begin.content;
+        let theirs = &begin.version;
+        if theirs != BUILT && self.version.as_ref() != Some(theirs) {
+            let silent = if theirs.contains('+') { "" } else { " of a commit that it does not say" };
+            self.say(
+                format!("recorded by version {theirs}{silent}, this is {BUILT}: it may decide otherwise"),
+                tell,
+            );
+        }
+        if self.version.is_none() {
+            let content = if begin.content { "with" } else { "without" };
+            let since = rfc5322(begin.at, 0);
+            self.say(format!("recorded by version {theirs} since {since}, {content} contents"), tell);
+        }
+        self.version = Some(begin.version);
+    }
+
     fn take(&mut self, record: Record, tell: &mut dyn FnMut(&Entry)) {
         match record {
-            Record::Begin(begin) => {
-                self.last = begin.at;
-                self.sessions.whole = begin.content;
-                let ours = env!("CARGO_PKG_VERSION");
-                if begin.version != ours && self.version.as_ref() != Some(&begin.version) {
-                    self.say(
-                        format!(
-                            "recorded by version {}, this is {ours}: it may decide otherwise",
-                            begin.version
-                        ),
-                        tell,
-                    );
-                }
-                if self.version.is_none() {
-                    let content = if begin.content { "with" } else { "without" };
-                    let since = rfc5322(begin.at, 0);
-                    self.say(
-                        format!("recorded by version {} since {since}, {content} contents", begin.version),
-                        tell,
-                    );
-                }
-                self.version = Some(begin.version);
-            }
+            Record::Begin(begin) => self.begun(begin, tell),
             Record::Setting(setting) => {
                 let number = setting.number;
                 if let Err(why) = self.sessions.set(*setting) {

@@ -8,7 +8,7 @@ use postrider_core::mail::{
 use postrider_core::manager::{Input, Manager, Output, Params};
 use postrider_core::params::Settings;
 use postrider_core::prng::Prng;
-use postrider_core::recording::{MAGIC, Minutes};
+use postrider_core::recording::{Begin, Kind, MAGIC, Minutes, frame};
 use postrider_core::time::{Duration, Now};
 use postrider_core::wire::{EnhancedStatus, Mailbox};
 
@@ -177,4 +177,28 @@ fn facts_behind_a_lost_one_are_not_explained_until_the_manager_is_written_down_a
     assert!(summary.unexplained > 0, "{text}");
     assert!(text.contains(&format!("{} is durable", QueueId(3))), "{text}");
     assert!(!text.contains(&format!("{} is durable", QueueId(2))), "{text}");
+}
+
+#[test]
+fn a_recording_of_another_commit_says_so_and_an_old_one_that_it_does_not_know() {
+    let of = |version: &str| {
+        let at = postrider_core::time::Timestamp::from_seconds(1_700_000_000);
+        let begin = Begin { version: version.to_owned(), number: 1, at, content: false };
+        let mut file = MAGIC.to_vec();
+        file.extend(frame(Kind::Begin, &begin).expect("small"));
+        let (text, summary) = told(&[file]);
+        assert_eq!((summary.records, summary.damages), (1, 0), "{text}");
+        text
+    };
+    let ours = of(BUILT);
+    assert!(ours.contains(&format!("recorded by version {BUILT} since ")) && !ours.contains("may decide"));
+    assert!(BUILT.contains('+'), "{BUILT}");
+    let plain = env!("CARGO_PKG_VERSION");
+    let other = of(&format!("{plain}+0123456789ab"));
+    assert!(
+        other.contains(&format!("{plain}+0123456789ab, this is {BUILT}: it may decide otherwise")),
+        "{other}"
+    );
+    let old = of(plain);
+    assert!(old.contains(&format!("{plain} of a commit that it does not say, this is {BUILT}")), "{old}");
 }

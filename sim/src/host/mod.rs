@@ -2,7 +2,8 @@
 //!
 //! It does what the runtime does and no more: carries out effects and brings their results. Its tasks are entries in maps, its channels one queue
 //! of [`Work`], its disk, network and clock the world's. Rooms: `sessions` (inbound), `connections` (outbound), `office` (manager),
-//! `orders` (operators), `reports` and `requeue` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration).
+//! `orders` (operators), `reports` and `requeue` (submission), `spool` (log, staging, reading), `names` (resolver), `site` (configuration),
+//! `waits` (what is left to do, in words).
 
 mod connections;
 mod names;
@@ -13,13 +14,14 @@ mod requeue;
 mod sessions;
 mod site;
 mod spool;
+mod waits;
 
 pub use site::{Site, Wrong};
 
 use crate::faults::Class;
 use crate::kernel::Planned;
-use crate::network::{Arrival, Socket};
-use crate::world::{Actor, Scope, Word};
+use crate::network::{Arrival, NodeId, Socket};
+use crate::world::{Actor, Fabric, Scope, Word};
 use postrider_core::ask::{Answer, Question};
 use postrider_core::event::{DeliveryStatus, Event};
 use postrider_core::machine::Machine;
@@ -111,6 +113,8 @@ struct Live {
     /// When log, manager and resolver want to be told that time has passed; `None`: they have heard something since it was asked.
     due: [Option<Option<Instant>>; 3],
     last: u64,
+    /// Why each message was put off last, since the start.
+    put_off: BTreeMap<QueueId, String>,
     /// Lookup tables do not answer.
     tables_fail: bool,
     operator: orders::Operator,
@@ -173,6 +177,7 @@ impl Actor for Host {
             alarm: None,
             due: [None; 3],
             last: 0,
+            put_off: BTreeMap::new(),
             tables_fail: false,
             operator: self.operator,
         };
@@ -227,13 +232,11 @@ impl Actor for Host {
         });
     }
 
-    fn pending(&self) -> Option<String> {
-        let Some(live) = &self.live else { return Some("down".to_owned()) };
-        if live.ids.is_none() {
-            return Some("recovering".to_owned());
+    fn pending(&self, node: NodeId, fabric: &Fabric) -> Option<String> {
+        match &self.live {
+            Some(live) => live.waits(node, fabric),
+            None => Some("down; it starts again within two minutes".to_owned()),
         }
-        let messages = live.manager.messages();
-        (messages > 0).then(|| format!("{messages} messages in the queue"))
     }
 }
 
@@ -267,9 +270,11 @@ impl Live {
         match event {
             Event::Ordered { .. } => self.overhear_order(scope, event),
             Event::Expired { id, .. } => ledger.expired(scope.node, &id.to_string(), now),
-            Event::Delivery { id, recipient, status: DeliveryStatus::Deferred, .. } => {
+            Event::Delivery { id, recipient, status: DeliveryStatus::Deferred, text, .. } => {
                 ledger.put_off(scope.node, *id, recipient, now);
+                self.put_off.insert(*id, text.clone());
             }
+            Event::Removed { id } => _ = self.put_off.remove(id),
             Event::Delivery { id, status: DeliveryStatus::Bounced, .. } => ledger.bounced(&id.to_string()),
             _ => {}
         }

@@ -43,7 +43,7 @@ impl Ledger {
 }
 
 impl Letter {
-    fn is_settled(&self, fate: &Fate) -> bool {
+    pub(super) fn is_settled(&self, fate: &Fate) -> bool {
         let silent = self.sender.is_empty() && (fate.hard || fate.expired);
         fate.delivered + fate.failed > 0 || fate.report_ended || fate.deleted || silent
     }

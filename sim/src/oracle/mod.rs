@@ -3,6 +3,7 @@
 //! [`ledger`] knows who answers for each recipient; [`hops`] why a copy may be a second one; [`names`] what name servers said;
 //! [`patience`] when a host may try again; [`orders`] what operators have put on hold or deleted.
 
+mod account;
 mod content;
 mod hops;
 mod judge;

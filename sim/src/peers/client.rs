@@ -7,9 +7,9 @@ use super::drops::{Drop, drops};
 use super::take_line;
 use crate::faults::Class;
 use crate::kernel::Planned;
-use crate::network::{Arrival, Socket};
+use crate::network::{Arrival, NodeId, Socket};
 use crate::oracle::{Token, Verdict};
-use crate::world::{Actor, Scope, Word};
+use crate::world::{Actor, Fabric, Scope, Word};
 use postrider_core::time::Duration;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -405,8 +405,17 @@ impl Actor for Client {
         }
     }
 
-    fn pending(&self) -> Option<String> {
+    fn pending(&self, _node: NodeId, _fabric: &Fabric) -> Option<String> {
         let left = self.plans.len() + usize::from(self.letter.is_some());
-        (left > 0).then(|| format!("{left} letters to hand in"))
+        let host = self.server;
+        let waits = match (&self.letter, self.expected.front()) {
+            (Some(_), Some(expected)) => format!("{host} owes it an answer ({expected:?})"),
+            (Some(_), None) => format!("one is being handed in to {host}"),
+            (None, _) => {
+                let wait = self.plans.front().map_or(0, |plan| plan.wait);
+                format!("the next goes to {host}, {wait} ms after the one before")
+            }
+        };
+        (left > 0).then(|| format!("letters to hand in: {left}; {waits}"))
     }
 }

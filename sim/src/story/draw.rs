@@ -3,12 +3,11 @@
 use super::address;
 use super::params::{Frame, main_cf};
 use super::rare::rare;
-use super::scenario::{ClientPlan, HostPlan, Scenario, Trouble};
+use super::scenario::{ClientPlan, Crash, HostPlan, Scenario};
 use super::troubles::{lasting, mild, odds, reloads, troubles};
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link};
 use crate::peers::{Habits, Manners, Plan, Tls};
-use crate::world::Fault;
 use postrider_core::prng::Prng;
 
 /// Letters of a story, about.
@@ -21,8 +20,6 @@ pub struct Wish {
     pub calm: bool,
     /// The first host loses power at this spool operation.
     pub crash_at: Option<u64>,
-    /// The first host is killed (false) or loses power (true) right behind this effect.
-    pub crash_behind: Option<(u64, bool)>,
     /// Disks say that they have synced, and have not: the oracle must notice.
     pub lying_disks: bool,
 }
@@ -69,11 +66,8 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         let segment = 16_384 << if prng.chance(1, 8) { prng.below(6) } else { prng.below(3) };
         scenario.hosts.push(HostPlan { main: main_cf(prng, frame), other: Vec::new(), disk, segment });
     }
-    if let (Some(count), Some(&host)) = (wish.crash_at, scenario.host_nodes().first()) {
-        scenario.troubles.push(Trouble { at: 1, fault: Fault::CrashAtOperation(host, count), end: None });
-    }
-    if let (Some((count, power)), Some(&host)) = (wish.crash_behind, scenario.host_nodes().first()) {
-        scenario.troubles.push(Trouble { at: 1, fault: Fault::CrashAtEffect(host, count, power), end: None });
+    if let Some(count) = wish.crash_at {
+        scenario.crash(Crash::AtOperation, count);
     }
     if !calm {
         slow_links(prng, &mut scenario);

@@ -12,7 +12,7 @@ mod scenario;
 mod troubles;
 
 pub use draw::{Wish, draw};
-pub use scenario::{ClientPlan, HostPlan, Lasting, Scenario, Trouble};
+pub use scenario::{ClientPlan, Crash, HostPlan, Lasting, Scenario, Trouble};
 
 use crate::edges::Edges;
 use crate::faults::Fired;
@@ -20,7 +20,7 @@ use crate::host::{Host, Site};
 use crate::inhabitant::Inhabitant;
 use crate::names::NameServer;
 use crate::network::NodeId;
-use crate::oracle::Violation;
+use crate::oracle::{Ledger, Violation};
 use crate::peers::{Client, Server};
 use crate::world::{Fault, Word, World};
 use postrider_core::queue;
@@ -69,8 +69,8 @@ impl fmt::Display for Ending {
         let (letters, promised) = self.letters;
         write!(
             f,
-            "{} events, {} s, {letters} letters, {promised} promised, {} duplicates, {} crashes, trace {:016x}",
-            self.events, self.seconds, self.duplicates, self.crashes, self.trace
+            "{} events, {} s, {letters} letters, {promised} promised, {} duplicates, {} crashes",
+            self.events, self.seconds, self.duplicates, self.crashes
         )
     }
 }
@@ -83,12 +83,18 @@ fn address(class: u8, number: usize) -> IpAddr {
 /// Tells a story to its end. Where something panics, that is its end, and a rule that was broken.
 #[must_use]
 pub fn tell(scenario: &Scenario, spoken: bool) -> Ending {
+    tell_all(scenario, spoken).0
+}
+
+/// The same, with the ledger: who has what in the end.
+#[must_use]
+pub fn tell_all(scenario: &Scenario, spoken: bool) -> (Ending, Ledger) {
     let mut world = World::new(scenario.seed, spoken);
     if let Err(broken) = panics::caught(spoken, || unfold(&mut world, scenario)) {
         world.fabric.ledger.broken(broken);
     }
     let fabric = &mut world.fabric;
-    Ending {
+    let ending = Ending {
         trace: fabric.kernel.trace.hash(),
         events: fabric.kernel.taken,
         seconds: fabric.kernel.now().0 / 1_000_000_000,
@@ -98,18 +104,17 @@ pub fn tell(scenario: &Scenario, spoken: bool) -> Ending {
         fired: fabric.all_fired(),
         edges: fabric.edges.clone(),
         violations: std::mem::take(&mut fabric.ledger.violations),
-    }
+    };
+    (ending, world.fabric.ledger)
 }
 
 /// Both phases, and the judgement.
 fn unfold(world: &mut World<Inhabitant>, scenario: &Scenario) {
+    // What goes wrong at the very beginning is there before anybody starts.
+    let (first, later): (Vec<_>, Vec<_>) = scenario.troubles.iter().partition(|trouble| trouble.at == 0);
+    first.into_iter().for_each(|trouble| plan(world, trouble));
     populate(world, scenario);
-    for trouble in &scenario.troubles {
-        world.plan(Instant(trouble.at.saturating_mul(1_000)), trouble.fault.clone());
-        if let Some((until, end)) = &trouble.end {
-            world.plan(Instant(until.saturating_mul(1_000)), end.clone());
-        }
-    }
+    later.into_iter().for_each(|trouble| plan(world, trouble));
     let calm_at = Instant::default().after(Duration::from_secs(scenario.safety));
     let mut fast_enough = run_on(world, calm_at);
     heal(world, scenario);
@@ -124,6 +129,13 @@ fn unfold(world: &mut World<Inhabitant>, scenario: &Scenario) {
         }
     }
     conclude(world, fast_enough);
+}
+
+fn plan(world: &mut World<Inhabitant>, trouble: &Trouble) {
+    world.plan(Instant(trouble.at.saturating_mul(1_000)), trouble.fault.clone());
+    if let Some((until, end)) = &trouble.end {
+        world.plan(Instant(until.saturating_mul(1_000)), end.clone());
+    }
 }
 
 /// Lets time pass; false when the end was not reached, because a rule was broken or because there is no end.

@@ -1,6 +1,7 @@
 //! A story as data: all that a seed draws, so that it can be kept, read, and made smaller.
 
 use super::address;
+use crate::faults::Class;
 use crate::names::{Entry, Humour, Zones};
 use crate::network::{Cutting, Link, NodeId};
 use crate::peers::{Habits, Manners, Plan};
@@ -114,10 +115,53 @@ impl Lasting {
     }
 }
 
+/// How the first host ends in a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// It loses power while its disk carries out an operation.
+    AtOperation,
+    /// Its process ends between two effects.
+    Kill,
+    /// It loses power between two effects.
+    Power,
+}
+
+impl Crash {
+    /// The class that fires when it has happened.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::AtOperation => Class::CrashAtOperation,
+            Self::Kill | Self::Power => Class::CrashAtEffect,
+        }
+    }
+}
+
 /// Of a path that is slower nobody can say that connections over it come about in time.
 const QUICK: u64 = 200_000;
 
 impl Scenario {
+    /// The first host ends so once it has carried out so many operations or effects since the very beginning.
+    pub fn crash(&mut self, how: Crash, count: u64) {
+        let Some(&host) = self.host_nodes().first() else { return };
+        let fault = match how {
+            Crash::AtOperation => Fault::CrashAtOperation(host, count),
+            Crash::Kill => Fault::CrashAtEffect(host, count, false),
+            Crash::Power => Fault::CrashAtEffect(host, count, true),
+        };
+        self.troubles.push(Trouble { at: 0, fault, end: None });
+    }
+
+    /// Leaves so many letters and no others, and all of them are handed to the first host.
+    pub fn shorten(&mut self, letters: usize) {
+        let mut left = letters;
+        for client in &mut self.clients {
+            client.host = 0;
+            client.letters.truncate(left);
+            left -= client.letters.len();
+        }
+    }
+
     fn node(number: usize) -> NodeId {
         NodeId(u16::try_from(number).unwrap_or(u16::MAX))
     }

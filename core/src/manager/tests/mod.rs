@@ -5,6 +5,7 @@ mod many;
 mod orders;
 mod stored;
 mod trouble;
+mod waits;
 
 use super::*;
 use crate::mail::{

@@ -4,7 +4,7 @@
 //! can be read when those before it are gone. A disk that fails ends the recording, with a line in the log, and nothing else.
 
 use crate::observe;
-use crate::record::{Batch, Frame, Tape};
+use crate::record::{BUILT, Batch, Frame, Tape};
 use crate::trouble::told;
 use postrider_core::recording::{Begin, Kind, MAGIC, frame};
 use std::fs::{self, File, OpenOptions};
@@ -108,7 +108,7 @@ impl Writer {
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.path(self.number))?;
         (self.file, self.written) = (Some(BufWriter::with_capacity(64 * 1024, file)), 0);
         let begin = Begin {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: BUILT.to_owned(),
             number: self.number,
             at: crate::env::wall_clock(),
             content: self.tape.ring.content,
