@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mail::Selection;
+use crate::schedule::Condition;
 
 fn step(toy: &Toy) -> Step {
     toy.manager.first_waits().expect("a message").step
