@@ -8,9 +8,9 @@ use postrider_sim::world::{Fault, Word};
 use std::path::Path;
 use std::process::Command;
 
-/// The seed of the story that is swept, and what it takes.
+/// The seed of the story that is swept, and longer than it takes.
 const SWEPT: u64 = 7;
-const DAY: u64 = 86_400;
+const LONG: u64 = 2 * 3_600;
 
 fn told(seed: u64, wish: Wish) -> Ending {
     tell(&draw(seed, wish), false)
@@ -44,6 +44,11 @@ fn swept(how: Crash, safety: u64) -> u64 {
     scenario.shorten(3);
     scenario.safety = safety;
     assert_eq!(scenario.letters(), 3);
+    // Who has no room until the world heals would be tried again until then: who is refused has a report made instead.
+    let letters = scenario.clients.iter_mut().flat_map(|client| &mut client.letters);
+    for recipient in letters.flat_map(|letter| &mut letter.recipients) {
+        *recipient = recipient.replace("full", "bad");
+    }
     for at in 0.. {
         let mut scenario = scenario.clone();
         scenario.crash(how, at);
@@ -60,15 +65,15 @@ fn swept(how: Crash, safety: u64) -> u64 {
 
 #[test]
 fn power_may_go_at_every_operation_of_the_spool() {
-    let operations = swept(Crash::AtOperation, DAY);
+    let operations = swept(Crash::AtOperation, LONG);
     assert!(operations >= 15, "{operations} operations");
 }
 
 #[test]
 fn a_process_may_end_and_power_may_go_behind_every_effect() {
-    let effects = swept(Crash::Kill, DAY);
+    let effects = swept(Crash::Kill, LONG);
     assert!(effects >= 60, "{effects} effects");
-    assert_eq!(swept(Crash::Power, 2 * DAY), effects, "nothing is left to do on the second day");
+    assert_eq!(swept(Crash::Power, 2 * LONG), effects, "nothing is left to do afterwards");
 }
 
 #[test]
