@@ -34,7 +34,7 @@ fn one_that_is_put_off_says_until_when_and_one_on_hold_that_it_is() {
     let due = toy.now.mono.after(Duration::from_secs(300));
     assert_eq!(step(&toy), Step::Deferred { due, parked: false, resting: Vec::new() });
     toy.manner("dead.example", Manner::IsDead);
-    toy.send(2, &["b@dead.example"]);
+    (2..=9).for_each(|number| toy.send(number, &["b@dead.example"]));
     let Step::Deferred { resting, .. } = step(&toy) else { panic!("{:?}", step(&toy)) };
     assert!(resting.iter().any(|one| one.name == "dead.example" && one.rests_until.is_some()), "{resting:?}");
     toy.disk_hangs = true;
