@@ -56,6 +56,7 @@ bugs! {
     OneTooMany "the concurrency window lets one more in",
     DeadForever "a destination that rests is not woken",
     PermitLeaked "a permit is kept when a delivery went wrong",
+    PauseIgnored "the pause between two deliveries to a destination is not kept",
     SoftIsHard "4xx counts as 5xx",
     HardIsSoft "5xx counts as 4xx",
     LostIsDone "a reply that was lost counts as delivered",

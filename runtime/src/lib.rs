@@ -23,7 +23,7 @@ pub mod record;
 pub mod report;
 pub mod requeue;
 pub mod resolve;
-#[cfg(all(test, shuttle))]
+#[cfg(all(test, feature = "shuttle"))]
 mod schedules;
 pub mod seats;
 pub mod serve;

@@ -426,7 +426,7 @@ fn loss(error: &io::Error) -> Loss {
 }
 
 /// An attempt that says nothing but where to, for tests.
-#[cfg(all(test, shuttle))]
+#[cfg(all(test, feature = "shuttle"))]
 pub(crate) fn empty_attempt(transport: &str, nexthop: &str) -> Attempt {
     Attempt {
         id: AttemptId(1),

@@ -1,4 +1,4 @@
-//! What threads share, in the orders in which shuttle lets them run (`--cfg shuttle`, docs/VERIFICATION.md).
+//! What threads share, in the orders in which shuttle lets them run (feature `shuttle`, docs/VERIFICATION.md).
 //!
 //! Each test runs under random schedules and under PCT, which finds orders that need few, but well placed, changes of thread. A
 //! schedule that fails is printed, and `shuttle::replay` runs it again.

@@ -120,7 +120,7 @@ impl Drop for Seat {
     }
 }
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
     use super::*;
     use std::net::Ipv4Addr;

@@ -56,7 +56,7 @@ pub struct Opened {
 }
 
 /// Messages whose place is remembered from their commit to their first delivery.
-const RECENT_MAX: usize = if cfg!(shuttle) { 2 } else { 1_024 };
+const RECENT_MAX: usize = if cfg!(feature = "shuttle") { 2 } else { 1_024 };
 
 /// Lets the spool's thread sleep until enough messages have come, in place of waking up for each.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Recent {
     }
 
     /// How many are remembered.
-    #[cfg(all(test, shuttle))]
+    #[cfg(all(test, feature = "shuttle"))]
     pub(crate) fn count(&self) -> usize {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).places.len()
     }

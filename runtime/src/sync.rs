@@ -1,15 +1,15 @@
 //! Locks, conditions, atomics and threads of what several threads share: std's, or shuttle's, which tries out the orders in which they
-//! might run. `cfg(shuttle)` is a build of its own (docs/VERIFICATION.md); production never sees it.
+//! might run. The feature `shuttle` is for a build of the tests alone (docs/VERIFICATION.md); production never sees it.
 
-#[cfg(shuttle)]
+#[cfg(feature = "shuttle")]
 pub use shuttle::{sync::*, thread};
-#[cfg(not(shuttle))]
+#[cfg(not(feature = "shuttle"))]
 pub use std::{sync::*, thread};
 
 use std::time::Duration;
 
 /// Waits while a condition holds, and no longer than so long.
-#[cfg(not(shuttle))]
+#[cfg(not(feature = "shuttle"))]
 pub fn wait_while_for<'a, T>(
     condvar: &Condvar,
     _: &'a Mutex<T>,
@@ -21,7 +21,7 @@ pub fn wait_while_for<'a, T>(
 }
 
 /// The same where no time passes: it is over at some later moment, and the scheduler says which.
-#[cfg(shuttle)]
+#[cfg(feature = "shuttle")]
 pub fn wait_while_for<'a, T>(
     _: &Condvar,
     mutex: &'a Mutex<T>,

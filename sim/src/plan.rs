@@ -1,8 +1,9 @@
 //! A story that is worth keeping, as a file: the scenario, where it came from, and how it ended.
 //!
-//! A seed means nothing after a change of what is drawn; a plan does. Those of found bugs live in corpus/plans/, and each test
-//! run tells them again.
+//! A seed means nothing after a change of what is drawn; a plan does, as far as it goes: the dice that fall while it is told are not in it. So
+//! those of found bugs, which live in corpus/plans/ and are told in each run of the tests, say what must happen in them.
 
+use crate::faults::Class;
 use crate::story::{Ending, Scenario, tell};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -20,6 +21,9 @@ pub struct Plan {
     /// The hash of its trace as that program told it, in hexadecimal; `None` where it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
+    /// Classes of faults that it is about: where one does no harm any more, because the world draws other numbers, the plan shows nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<Class>,
     /// All of the story.
     pub scenario: Scenario,
 }
@@ -28,7 +32,7 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64, scenario: Scenario) -> Self {
-        Self { about: String::new(), seed, commit: built(), trace: None, scenario }
+        Self { about: String::new(), seed, commit: built(), trace: None, needs: Vec::new(), scenario }
     }
 
     /// The same, with the hash of its trace as this program has told it.

@@ -132,7 +132,16 @@ fn the_plans_of_found_bugs_hold() {
         let text = std::fs::read_to_string(&path).expect("a plan");
         let plan = Plan::parse(&text).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
         let ending = tell(&plan.scenario, false);
-        assert_eq!(ending.violations, [], "{}: {}", path.display(), plan.about);
+        let name = path.display();
+        assert_eq!(ending.violations, [], "{name}: {}", plan.about);
+        assert!(
+            !plan.about.is_empty() && !plan.needs.is_empty(),
+            "{name} says what it is about, and what must happen in it"
+        );
+        for class in &plan.needs {
+            let shows = "so it shows nothing any more: find the story anew, with what was mended undone";
+            assert!(ending.fired.count(*class) > 0, "{name}: {} does no harm, {shows}", class.name());
+        }
         count += 1;
     }
     assert!(count > 0, "there are plans");

@@ -155,7 +155,7 @@ impl Config {
         let services = self.services.iter().map(|service| Some(service.key()));
         for service in std::iter::once(None).chain(services) {
             let settings = self.settings(service.as_deref());
-            for (name, value) in settings.values.iter() {
+            for (name, value) in &*settings.values {
                 if !matches!(super::scope::kind_of(name), Kind::Tables | Kind::Matches | Kind::Restrictions) {
                     continue;
                 }
@@ -350,7 +350,16 @@ impl Config {
         // A level that is none is told where it is set, not at each default that depends on it.
         inherited.retain(|problem| !problem.text.contains(expand::NO_LEVEL));
         problems.extend(if own.is_empty() { inherited } else { own });
-        Settings { values: Arc::new(values.into_iter().collect()) }
+        // Three runs that are in order already. A name that is there twice has the value that was found last.
+        values.sort_by(|(one, _), (other, _)| one.cmp(other));
+        values.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                std::mem::swap(later, earlier);
+            }
+            is_same
+        });
+        Settings { values: values.into() }
     }
 
     /// Where a name is set.
@@ -382,7 +391,7 @@ impl Config {
         problems: &mut Vec<Problem>,
     ) {
         let scope = self.scope(service, &[]);
-        for (name, value) in settings.values.iter() {
+        for (name, value) in &*settings.values {
             // The table's own defaults are right: the tests of the table see to that.
             if matches!(value, Cow::Borrowed(_)) || seen.is_some_and(|seen| seen.custom(name) == Some(value))
             {

@@ -34,16 +34,18 @@ pub use server_tls::ServerTls;
 use crate::ask::TableName;
 use crate::time::Duration;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A name and its value.
+type Value = (Cow<'static, str>, Cow<'static, str>);
 
 /// All parameters of one service, expanded and checked: a getter of a name in the table can not fail.
 ///
 /// A clone costs nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// What is borrowed is a default of the table, which no file has touched.
-    values: Arc<BTreeMap<Cow<'static, str>, Cow<'static, str>>>,
+    /// By name. What is borrowed is a default of the table, which no file has touched.
+    values: Arc<[Value]>,
 }
 
 impl Default for Settings {
@@ -83,7 +85,8 @@ impl Settings {
     /// The expanded text of a name that the configuration itself may have made: a restriction class.
     #[must_use]
     pub fn custom(&self, name: &str) -> Option<&str> {
-        self.values.get(name).map(AsRef::as_ref)
+        let at = self.values.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        self.values.get(at).map(|(_, value)| value.as_ref())
     }
 
     /// A yes/no value.

@@ -176,8 +176,8 @@ impl<'a> Scope<'a> {
     }
 
     /// [`Scope::names`] in two: those with a plain default, with it, and those whose values must be found.
-    pub(super) fn sorted_out(&self) -> (Vec<(Name, &'static str)>, BTreeSet<Name>) {
-        let (mut plain, mut rest) = (Vec::new(), BTreeSet::new());
+    pub(super) fn sorted_out(&self) -> (Vec<(Name, &'static str)>, Vec<Name>) {
+        let (mut plain, mut rest) = (Vec::new(), Vec::new());
         plain.reserve(table::PLAIN.len());
         // Both are in the order of names.
         let said = self.said();
@@ -188,7 +188,7 @@ impl<'a> Scope<'a> {
             let name = Cow::Borrowed(row.name);
             match default.filter(|_| unsaid) {
                 Some(default) => plain.push((name, default)),
-                None => _ = rest.insert(name),
+                None => rest.push(name),
             }
         }
         for row in table::TRANSPORT {
@@ -204,12 +204,14 @@ impl<'a> Scope<'a> {
                 };
                 match fallback.filter(|_| self.assigned(&name).is_none() && own()) {
                     Some(default) => plain.push((Cow::Owned(name), default)),
-                    None => _ = rest.insert(Cow::Owned(name)),
+                    None => rest.push(Cow::Owned(name)),
                 }
             }
         }
         let set = self.main.keys().map(String::as_str).chain(self.overrides.keys().copied());
         rest.extend(set.map(|name| Cow::Owned(name.to_owned())));
+        rest.sort_unstable();
+        rest.dedup();
         (plain, rest)
     }
 

@@ -109,7 +109,9 @@ impl Limiter {
                 dead
             }
             Self::Pace { pause, from: PauseFrom::End, free_at } => {
-                *free_at = now.after(*pause);
+                if !planted!(PauseIgnored) {
+                    *free_at = now.after(*pause);
+                }
                 false
             }
             Self::Pace { .. } => false,

@@ -4,7 +4,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError, wait_while_for};
 use std::time::Duration;
 
 /// Octets of frames that wait for the writer.
-const SHELF_MAX: usize = if cfg!(shuttle) { 16 } else { 16 * 1024 * 1024 };
+const SHELF_MAX: usize = if cfg!(feature = "shuttle") { 16 } else { 16 * 1024 * 1024 };
 /// With so many the writer does not wait for more.
 const HURRY: usize = SHELF_MAX / 8;
 /// From the first frame of a batch to its write: a wake-up for each frame would cost more than the frame.

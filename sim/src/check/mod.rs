@@ -136,7 +136,8 @@ where
     while least < most {
         let depth = (least + most.min(4 * least)) / 2;
         let checker = model.clone().checker().target_max_depth(depth);
-        let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+        // Another property may fail sooner; that ends no search for this one.
+        let checker = checker.finish_when(HasDiscoveries::AnyOf([property].into())).spawn_bfs().join();
         match checker.discovery(property) {
             Some(path) => {
                 let actions: Vec<String> =

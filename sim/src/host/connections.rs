@@ -51,6 +51,8 @@ pub(super) struct Task {
     encrypts: bool,
     /// Reloads before the attempt began.
     reloads: u64,
+    /// When it began.
+    began: Instant,
     /// For the oracle: the line that the server is saying, and the marks of what it has taken and nobody has written down.
     line: Vec<u8>,
     marks: Vec<String>,
@@ -87,12 +89,13 @@ impl Live {
             task.trying = true;
             task.message = attempt.message;
             (task.encrypts, task.reloads) = (self.site.encrypts, self.reloads);
+            task.began = scope.fabric.kernel.now();
             task.socket.iter().for_each(|&socket| scope.fabric.ledger.speaks(socket, task.encrypts));
         }
         let now = scope.fabric.kernel.now();
         let addresses = attempt.recipients.iter().map(|recipient| recipient.address.external());
         scope.fabric.ledger.attempted(scope.node, attempt.message, addresses, now);
-        self.watch_concurrency(scope, &attempt);
+        self.watch_limits(scope, &attempt);
         let reader = Reader::new(attempt.message, Arc::clone(&attempt.pieces));
         self.open_reader(Who::Connection(id), reader);
         self.tell_connection(scope, id, Input::Attempt(attempt));
@@ -111,6 +114,7 @@ impl Live {
             message: attempt.message,
             encrypts: false,
             reloads: 0,
+            began: Instant::default(),
             line: Vec::new(),
             marks: Vec::new(),
         };
@@ -118,18 +122,40 @@ impl Live {
         id
     }
 
-    /// The oracle's own count of what runs at once for a destination, this attempt included. A reload makes windows that know nothing of what
-    /// runs.
-    fn watch_concurrency(&self, scope: &mut Scope<'_>, attempt: &Attempt) {
+    /// The oracle's own count of what runs at once for a destination, this attempt included, and of the time since the last one ended. A reload
+    /// makes windows and pauses that know nothing of what runs.
+    fn watch_limits(&self, scope: &mut Scope<'_>, attempt: &Attempt) {
+        if self.site.by_recipient.contains(&attempt.transport) {
+            return;
+        }
         let busy = |task: &&Box<Task>| {
             let counts = task.trying && task.reloads == self.reloads;
             counts && task.is_for(&attempt.transport, &attempt.nexthop)
         };
         let count = self.connections.values().filter(busy).count();
         let limit = self.site.concurrency;
-        if count > limit && !self.site.by_recipient.contains(&attempt.transport) {
+        if count > limit {
             let text = format!("{count} attempts at once for {}, {limit} are allowed", attempt.nexthop);
             scope.fabric.ledger.broken(text);
+        }
+        if self.site.pause.is_zero() {
+            return;
+        }
+        let ended = self.ended.get(&(attempt.transport.clone(), attempt.nexthop.clone()));
+        if ended.is_some_and(|ended| scope.fabric.kernel.now() < ended.after(self.site.pause)) {
+            let wanted = self.site.pause.as_secs();
+            let text =
+                format!("{} is tried again less than {wanted} s after an attempt ended", attempt.nexthop);
+            scope.fabric.ledger.broken(text);
+        }
+    }
+
+    /// An attempt has ended. What began before a reload counts for nobody.
+    fn attempt_ended(&mut self, now: Instant, id: u64) {
+        let Some(task) = self.connections.get_mut(&id) else { return };
+        task.trying = false;
+        if !self.site.pause.is_zero() && task.began > self.reloaded {
+            self.ended.insert(task.destination.clone(), now);
         }
     }
 
@@ -189,7 +215,7 @@ impl Live {
                 }
             }
             Some(Effect::Settle(settled)) => {
-                task.trying = false;
+                self.attempt_ended(scope.fabric.kernel.now(), id);
                 self.unwritten.insert(settled.id, id);
                 self.work.push_back(Work::Manager(manager::Input::Settled(*settled)));
             }

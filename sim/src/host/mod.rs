@@ -89,6 +89,10 @@ struct Live {
     transports: BTreeMap<String, site::Agent>,
     /// How often the configuration has been exchanged.
     reloads: u64,
+    /// When it was last, or when the host started.
+    reloaded: Instant,
+    /// When an attempt for a destination ended last, by transport and next hop, where there is to be a pause behind it.
+    ended: BTreeMap<(String, String), Instant>,
     log: Log,
     manager: Manager,
     resolver: dns::Resolver,
@@ -161,6 +165,8 @@ impl Actor for Host {
             resolver: dns::Resolver::new(site.dns.clone()),
             transports: site.fresh_transports(),
             reloads: 0,
+            reloaded: scope.fabric.kernel.now(),
+            ended: BTreeMap::new(),
             site,
             ids: None,
             sessions: BTreeMap::new(),

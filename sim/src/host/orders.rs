@@ -79,6 +79,8 @@ impl Live {
         self.transports = site.fresh_transports();
         self.site = site;
         self.reloads += 1;
+        self.reloaded = scope.fabric.kernel.now();
+        self.ended.clear();
         self.promise(scope);
         scope.fired(Class::Reloaded);
         self.tell_resolver(scope, dns::Input::Reload(self.site.dns.clone()));

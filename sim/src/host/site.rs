@@ -43,6 +43,8 @@ pub struct Site {
     pub(super) submission: Arc<submission::Setup>,
     pub(super) report: report::Params,
     pub(super) concurrency: usize,
+    /// Between the end of an attempt and the beginning of the next for the same destination.
+    pub(super) pause: Duration,
     /// Lifetimes of mail and of reports.
     pub(super) lifetimes: (Duration, Duration),
     /// Octets of a message; larger ones are refused.
@@ -81,10 +83,16 @@ impl Site {
         if !errors.is_empty() {
             return Err(errors);
         }
-        // The ledger counts what a host does at once for a destination by one number for all transports.
-        let concurrency = config.settings(None).number("default_destination_concurrency_limit");
+        // The ledger counts what a host does at once for a destination by one number for all transports, and one pause.
+        let settings = config.settings(None);
+        let concurrency = settings.number("default_destination_concurrency_limit");
         let mut site = Self::of(&config, address, node, "", false)?;
-        site.concurrency = usize::try_from(concurrency).unwrap_or(20);
+        site.pause = settings.time("default_destination_rate_delay");
+        site.concurrency = match usize::try_from(concurrency) {
+            // Where there is a pause between attempts there is one at a time.
+            Ok(limit) if site.pause.is_zero() => limit,
+            _ => 1,
+        };
         site.tables = tables(main);
         Ok(site)
     }
@@ -135,6 +143,7 @@ impl Site {
             submission: Arc::new(submission),
             report: report::Params::new(&values.of("bounce")),
             concurrency: usize::MAX,
+            pause: Duration::ZERO,
             size_limit: match settings.number("message_size_limit") {
                 0 => u64::MAX,
                 limit => limit,

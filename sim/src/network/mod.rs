@@ -40,8 +40,10 @@ impl Socket {
 
 /// Octets under way before a sender must wait.
 const SEND_BUFFER: usize = 128 * 1024;
-/// Pieces of one write that are cut small.
-const SMALL_PIECES: u32 = 60;
+/// Pieces at the beginning of a write that are cut small; what has been cut so often has been cut enough, and events are not free.
+const SMALL_PIECES: u32 = 16;
+/// Octets at its end that are cut small: an end of line, an end of data.
+const SMALL_END: usize = 8;
 /// How long a connect is tried, as Linux does.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(127);
 /// How long octets are sent again before a connection is given up.
@@ -232,9 +234,10 @@ impl Network {
         while !rest.is_empty() {
             pieces += 1;
             let length = match cutting {
-                // What is cut small at its beginning has been cut enough; events are not free.
-                _ if pieces > SMALL_PIECES => rest.len().min(16_384),
                 Cutting::Whole => rest.len(),
+                Cutting::Pieces(_) if pieces > SMALL_PIECES && rest.len() > SMALL_END => {
+                    (rest.len() - SMALL_END).min(16_384)
+                }
                 Cutting::Pieces(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
             };
             let (piece, behind) = rest.split_at(length);

@@ -59,6 +59,23 @@ fn octets_arrive_in_order_however_they_are_cut_and_lost() {
 }
 
 #[test]
+fn a_long_write_is_cut_small_at_its_beginning_and_at_its_end() {
+    let mut network = network();
+    network.cutting = Cutting::Pieces(1);
+    let (here, there) = addresses();
+    let socket = network.connect(Instant(0), HERE, here, there);
+    run(&mut network);
+    network.send(Instant(0), socket, &[b'x'; 20_024], true);
+    let lengths: Vec<usize> = run(&mut network)
+        .iter()
+        .filter_map(
+            |(_, arrival)| if let Arrival::Octets(_, octets) = arrival { Some(octets.len()) } else { None },
+        )
+        .collect();
+    assert_eq!(lengths, [vec![1; 16], vec![16_384, 3_616], vec![1; 8]].concat());
+}
+
+#[test]
 fn a_dead_program_refuses_and_a_dead_machine_is_silent() {
     let (here, there) = addresses();
     let mut killed = network();
