@@ -22,6 +22,7 @@ mod print;
 mod scope;
 mod server_tls;
 mod told;
+mod unsaid;
 mod unused;
 
 pub use config::{Config, Listener};

@@ -8,6 +8,7 @@ use super::host::{Host, NO_DOMAIN, mydomain};
 use super::main_cf::Assigned;
 use super::master_cf::Delivery;
 use super::table::{self, Kind, Row, TransportRow};
+use super::unsaid::UNSAID;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -178,15 +179,16 @@ impl<'a> Scope<'a> {
     /// [`Scope::names`] in two: those with a plain default, with it, and those whose values must be found.
     pub(super) fn sorted_out(&self) -> (Vec<(Name, &'static str)>, Vec<Name>) {
         let (mut plain, mut rest) = (Vec::new(), Vec::new());
-        plain.reserve(table::PLAIN.len());
+        plain.reserve(UNSAID.len());
         // Both are in the order of names.
         let said = self.said();
-        let mut said = said.iter().peekable();
-        for &(row, default) in table::PLAIN.iter() {
-            while said.next_if(|name| **name < row.name).is_some() {}
-            let unsaid = said.peek().is_none_or(|name| **name != row.name);
-            let name = Cow::Borrowed(row.name);
-            match default.filter(|_| unsaid) {
+        let mut next = said.iter().peekable();
+        for unsaid in UNSAID.iter() {
+            let name = unsaid.row.name;
+            while next.next_if(|said| **said < name).is_some() {}
+            let is_unsaid = next.peek().is_none_or(|said| **said != name);
+            let name = Cow::Borrowed(name);
+            match unsaid.value(&said).filter(|_| is_unsaid) {
                 Some(default) => plain.push((name, default)),
                 None => rest.push(name),
             }

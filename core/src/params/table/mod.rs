@@ -356,13 +356,6 @@ pub fn row(name: &str) -> Option<&'static Row> {
     BY_LENGTH.get(at).copied()
 }
 
-/// All rows by name, each with its plain default: most of a configuration is these, whatever its files say.
-pub(super) static PLAIN: LazyLock<Vec<(&'static Row, Option<&'static str>)>> = LazyLock::new(|| {
-    let mut rows: Vec<_> = all().map(|row| (row, row.plain())).collect();
-    rows.sort_unstable_by_key(|(row, _)| row.name);
-    rows
-});
-
 /// All rows, file by file.
 pub fn all() -> impl Iterator<Item = &'static Row> {
     GROUPS.iter().flat_map(|group| group.iter())
@@ -397,14 +390,6 @@ mod tests {
         for row in all() {
             assert!(names.insert(row.name), "{} has two rows", row.name);
             assert_eq!(super::row(row.name), Some(row));
-        }
-    }
-
-    #[test]
-    fn every_plain_default_is_right() {
-        for (row, plain) in PLAIN.iter() {
-            let right = plain.is_none_or(|text| super::super::check::check(row.kind, text).is_ok());
-            assert!(right || row.is_old(), "{}", row.name);
         }
     }
 
