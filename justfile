@@ -15,6 +15,10 @@ fmt:
 swarm MINUTES="1":
     cargo run -q --release -p postrider-sim -- swarm --minutes {{MINUTES}}
 
+# The same with a program that was built by what stories do; built twice from nothing (docs/decisions/0053).
+guided MINUTES="60" *OPTIONS:
+    "$(sim/guided)" swarm --minutes {{MINUTES}} {{OPTIONS}}
+
 # Plants bugs one at a time: the oracle must notice each.
 canary:
     cargo run -q --release -p postrider-sim --features planted -- canary
