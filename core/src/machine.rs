@@ -43,6 +43,19 @@ pub struct Stages {
     pub edges: &'static [(&'static str, &'static str)],
 }
 
+#[cfg(test)]
+impl Stages {
+    /// Of edges that were taken, those that the table does not have; and those of the table that were not taken.
+    pub(crate) fn compare(&self, taken: &std::collections::BTreeSet<(u8, u8)>) -> (Vec<String>, Vec<String>) {
+        let name = |stage: u8| self.names.get(usize::from(stage)).copied().unwrap_or("?");
+        let words = |(from, to): (&str, &str)| format!("{from} -> {to}");
+        let taken: Vec<_> = taken.iter().map(|(from, to)| (name(*from), name(*to))).collect();
+        let strange = taken.iter().filter(|edge| edge.0 != edge.1 && !self.edges.contains(edge));
+        let missing = self.edges.iter().filter(|edge| !taken.contains(edge));
+        (strange.copied().map(words).collect(), missing.copied().map(words).collect())
+    }
+}
+
 /// Edges of a table that were taken, by the numbers of their stages, if anybody listens: in a daemon nobody does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Taken(Option<Vec<(u8, u8)>>);

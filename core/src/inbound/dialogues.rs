@@ -18,9 +18,9 @@ use crate::policy::{Action, Judgement, Situation, Stage, Verdict};
 use crate::prng::Prng;
 use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::wire::{EnhancedStatus, Reply};
-use playing::{like, play, transcript};
+use playing::{edges, like, play, transcript};
 use reading::read;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -224,6 +224,32 @@ fn every_dialogue_goes_as_written_however_it_is_cut() {
     }
     assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), all.len(), failures.join("\n"));
     assert!(all.len() >= 200, "only {} dialogues: is the corpus complete?", all.len());
+}
+
+/// Edges that no dialogue takes: the world of the dialogues answers each question at once, also what is asked in its turn.
+const UNPLAYED: [&str; 6] = [
+    "arriving -> judging",
+    "arriving -> closed",
+    "judging -> securing",
+    "judging -> finishing",
+    "content -> judging",
+    "finishing -> identifying",
+];
+
+#[test]
+fn dialogues_take_the_edges_of_the_session_and_no_others() {
+    let mut taken = BTreeSet::new();
+    for path in dialogues() {
+        let text = std::fs::read_to_string(path).expect("a dialogue is UTF-8");
+        let dialogue = read(&text).expect("it is well formed");
+        taken.extend(edges(&dialogue, &mut |_| Vec::new()).expect("it goes as written"));
+        if !dialogue.uncut {
+            taken.extend(edges(&dialogue, &mut |length| (1..length).collect()).expect("it goes as written"));
+        }
+    }
+    let (strange, missing) = crate::session::STAGES.compare(&taken);
+    assert!(strange.is_empty(), "not in the table: {strange:?}");
+    assert_eq!(missing, UNPLAYED);
 }
 
 /// Whole transcripts: whoever changes a word that we say or log sees it here as a difference.

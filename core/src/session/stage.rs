@@ -61,6 +61,8 @@ pub const STAGES: Stages = Stages {
     edges: &[
         ("arriving", "judging"),
         ("arriving", "command"),
+        // smtpd_tls_wrappermode.
+        ("arriving", "securing"),
         ("arriving", "closed"),
         ("judging", "command"),
         ("judging", "identifying"),
@@ -72,12 +74,16 @@ pub const STAGES: Stages = Stages {
         ("command", "identifying"),
         ("command", "content"),
         ("command", "securing"),
+        // BDAT 0 LAST.
+        ("command", "finishing"),
         ("command", "closed"),
         ("securing", "command"),
         ("securing", "closed"),
         ("identifying", "command"),
         ("identifying", "judging"),
         ("identifying", "content"),
+        // The whole content came with its command.
+        ("identifying", "finishing"),
         ("identifying", "closed"),
         ("content", "judging"),
         ("content", "finishing"),

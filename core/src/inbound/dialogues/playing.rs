@@ -16,6 +16,8 @@ pub(super) struct Transcript {
 struct Player<'a> {
     dialogue: &'a Dialogue,
     inbound: Inbound,
+    /// Edges of the session's table that were taken.
+    edges: BTreeSet<(u8, u8)>,
     now: Now,
     seen: Transcript,
     /// Octets of `seen.sent` that were expected.
@@ -38,6 +40,7 @@ impl<'a> Player<'a> {
         );
         let mut player = Self {
             dialogue,
+            edges: BTreeSet::from([(0, inbound.stage())]),
             inbound,
             now,
             seen: Transcript::default(),
@@ -54,8 +57,14 @@ impl<'a> Player<'a> {
     }
 
     fn tell(&mut self, input: Input<'_>) -> Result<(), Failure> {
-        self.inbound.handle_input(self.now, input);
+        self.give(input);
         self.drain()
+    }
+
+    fn give(&mut self, input: Input<'_>) {
+        let before = self.inbound.stage();
+        self.inbound.handle_input(self.now, input);
+        self.edges.insert((before, self.inbound.stage()));
     }
 
     /// Takes all effects and does what they ask for, as a driver would.
@@ -70,7 +79,7 @@ impl<'a> Player<'a> {
                 return Err("a request was not the last effect of its drain".to_owned());
             }
             if let Some(input) = next {
-                self.inbound.handle_input(self.now, input);
+                self.give(input);
             }
         }
         Ok(())
@@ -135,7 +144,9 @@ impl<'a> Player<'a> {
         let end = self.now.after(duration);
         while let Some(at) = self.inbound.next_timeout().filter(|at| *at <= end.mono) {
             self.now = self.now.after(at.since(self.now.mono));
+            let before = self.inbound.stage();
             self.inbound.handle_timeout(self.now);
+            self.edges.insert((before, self.inbound.stage()));
             self.drain()?;
         }
         self.now = end;
@@ -321,6 +332,14 @@ pub(super) fn play(
     cuts: &mut dyn FnMut(usize) -> Vec<usize>,
 ) -> Result<Transcript, Failure> {
     Ok(play_to_end(dialogue, cuts)?.seen)
+}
+
+/// The edges of the session's table that a play takes.
+pub(super) fn edges(
+    dialogue: &Dialogue,
+    cuts: &mut dyn FnMut(usize) -> Vec<usize>,
+) -> Result<BTreeSet<(u8, u8)>, Failure> {
+    Ok(play_to_end(dialogue, cuts)?.edges)
 }
 
 /// A play as a text: who said what, what was logged, and the messages with their envelopes.

@@ -18,7 +18,7 @@ use crate::mail::{
 };
 use crate::time::{Duration, Instant, Now, Timestamp};
 use crate::wire::Mailbox;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Octets that are content for sure: nothing else that we say is so long.
@@ -39,6 +39,8 @@ pub(super) enum Seen {
 /// The world.
 pub(super) struct World {
     pub(super) outbound: Outbound,
+    /// Edges that were taken: of the outbound joint, and of its connection.
+    pub(super) edges: [BTreeSet<(u8, u8)>; 2],
     pub(super) now: Now,
     pub(super) zone: BTreeMap<(String, RecordKind), DnsAnswer>,
     pub(super) tables: BTreeMap<(String, String), String>,
@@ -98,6 +100,7 @@ impl World {
         };
         Self {
             outbound: Outbound::new(Arc::new(config), 7),
+            edges: [BTreeSet::new(), BTreeSet::new()],
             now: Now { mono: Instant(1_000_000_000), wall: Timestamp::from_seconds(1_000_000) },
             zone: BTreeMap::new(),
             tables: BTreeMap::new(),
@@ -175,8 +178,19 @@ impl World {
         if matches!(input, Input::Connected | Input::Lost(_)) {
             self.gives_up = None;
         }
-        self.outbound.handle_input(self.now, input);
+        self.give(|outbound, now| outbound.handle_input(now, input));
         self.settle_down();
+    }
+
+    /// Lets the machine do something, and notes the edges that it takes.
+    fn give(&mut self, act: impl FnOnce(&mut Outbound, Now)) {
+        let before = (self.outbound.stage(), self.outbound.delivery_stage());
+        act(&mut self.outbound, self.now);
+        let after = (self.outbound.stage(), self.outbound.delivery_stage());
+        self.edges[0].insert((before.0, after.0));
+        // A connection that is there for the first time was in its first stage.
+        let Some(to) = after.1 else { return };
+        self.edges[1].insert((before.1.unwrap_or_default(), to));
     }
 
     fn settle_down(&mut self) {
@@ -209,19 +223,19 @@ impl World {
                 }
             }
             if let Some(answer) = answer {
-                self.outbound.handle_input(self.now, Input::Answer(answer));
+                self.give(|outbound, now| outbound.handle_input(now, Input::Answer(answer)));
             } else if let Some(restart) = read {
                 if let (Some(why), false) = (self.breaks.clone(), restart) {
-                    self.outbound.handle_input(self.now, Input::ContentLost(why));
+                    self.give(|outbound, now| outbound.handle_input(now, Input::ContentLost(why)));
                     continue;
                 }
                 let at = if restart { 0 } else { read_at.unwrap_or(self.content.len()) };
                 let end = (at + crate::limits::CHUNK_MAX).min(self.content.len());
                 read_at = Some(end);
                 let chunk = self.content[at..end].to_vec();
-                self.outbound.handle_input(self.now, Input::Content(&chunk));
+                self.give(|outbound, now| outbound.handle_input(now, Input::Content(&chunk)));
             } else if sent {
-                self.outbound.handle_input(self.now, Input::Drained);
+                self.give(|outbound, now| outbound.handle_input(now, Input::Drained));
             } else {
                 return;
             }
@@ -242,7 +256,7 @@ impl World {
             if self.gives_up.is_some_and(|given_up| given_up <= at) {
                 self.tell(Input::Lost(Loss::TimedOut));
             } else {
-                self.outbound.handle_timeout(self.now);
+                self.give(Outbound::handle_timeout);
                 self.settle_down();
             }
         }
