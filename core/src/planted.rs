@@ -1,5 +1,8 @@
 //! Bugs on purpose, one at a time, to see whether the simulator's oracle has eyes (`postrider-sim canary`).
 //!
+//! Behind those that were thought out are those that stories found and that are mended: each brings its bug back, so that the story which shows it
+//! (corpus/plans/) is known to show it still.
+//!
 //! Only with the feature `planted`, which no shipped program has: without it each site is the constant false, and this file is a
 //! macro. tests/tests/purity.rs shows that the daemon knows nothing of it.
 
@@ -16,16 +19,32 @@ macro_rules! planted {
 
 #[cfg(feature = "planted")]
 macro_rules! bugs {
-    ($($variant:ident $words:literal,)*) => {
+    ($($variant:ident $words:literal,)*; found: $($found:ident $told:literal,)*) => {
         /// A bug.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[allow(missing_docs)] // The words beside each say it.
-        pub enum Bug { $($variant,)* }
+        pub enum Bug { $($variant,)* $($found,)* }
 
         impl Bug {
-            /// All of them.
+            /// All that were thought out.
             pub const ALL: &'static [(Self, &'static str, &'static str)] =
                 &[$((Self::$variant, stringify!($variant), $words),)*];
+
+            /// Those that stories found and that are mended. One story in some thousands shows such a bug.
+            pub const FOUND: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$found, stringify!($found), $told),)*];
+
+            /// A bug of either sort: its name and its words.
+            #[must_use]
+            pub fn named(name: &str) -> Option<(Self, &'static str, &'static str)> {
+                Self::ALL.iter().chain(Self::FOUND).find(|(_, other, _)| *other == name).copied()
+            }
+
+            /// The name of the bug that is planted.
+            #[must_use]
+            pub fn planted() -> Option<&'static str> {
+                Self::ALL.iter().chain(Self::FOUND).find(|(bug, ..)| is(*bug)).map(|(_, name, _)| *name)
+            }
         }
     };
 }
@@ -71,6 +90,15 @@ bugs! {
     KeptForAnyone "a kept connection takes mail for another destination",
     KeptUnderOldPolicy "a connection that was kept before a reload is used after it",
     SaysYes "250 is said although the disk refused",
+    ; found:
+    ReadOnce "a read that fails once while the spool is recovered is not tried again",
+    ClaimAsked "while mail waits for company the time of a claim passes, and is asked for again and again",
+    EndNotRenewed "recovery syncs the end of the last segment, and does not write it again",
+    FullUnclaimed "on a disk without room for another segment nothing says that the last batch is durable",
+    ClaimUnsynced "what says that mail is durable is not durable itself",
+    OddIsHard "a reply of a class that can not be meant is a refusal for good",
+    KeptForADay "records are kept for a day, where their time to live is as long",
+    OrdersMeet "an order passes over messages for which an order before it is still being written",
 }
 
 /// The bug of this process: chosen once, before anything runs.

@@ -17,7 +17,7 @@ pub(crate) const USAGE: &str = "usage: postrider-sim run SEED|PLAN [--spoken] [W
        postrider-sim shrink SEED|PLAN [WISH...] prints the smallest plan that fails as this one does
        postrider-sim explain RECORDING [--id QUEUEID] [--session N]   why a daemon decided so
        postrider-sim check [SCOPE] [--plant BUG] model checks, exhaustive in small scopes
-       postrider-sim canary [BUG] [--plans DIR] plants bugs, one at a time; keeps a plan that shows each
+       postrider-sim canary [BUG] [--from SEED] [--plans DIR]   plants bugs, one at a time; keeps a plan that shows each
        in a build with the feature planted, --plant BUG goes with each of these
        postrider-sim scale [MESSAGES [FILE.svg]]
        postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
@@ -84,8 +84,8 @@ const FORMS: &[Form] = &[
     Form { name: "shrink", words: (1, 1), options: &[] },
     Form { name: "explain", words: (1, 1), options: &[("--id", With::Word), ("--session", With::Number)] },
     Form { name: "check", words: (0, 1), options: &[] },
-    Form { name: "canary", words: (0, 1), options: &[("--plans", With::Word)] },
-    Form { name: "caught", words: (1, 1), options: &[("--plans", With::Word)] },
+    Form { name: "canary", words: (0, 1), options: &[("--from", With::Number), ("--plans", With::Word)] },
+    Form { name: "caught", words: (1, 1), options: &[("--from", With::Number), ("--plans", With::Word)] },
     Form { name: "scale", words: (0, 2), options: &[] },
     Form {
         name: "rehearse",

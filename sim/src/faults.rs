@@ -3,13 +3,12 @@
 //! A class counts when it does harm, not when it was planned: a loss that met no segment is no loss. A swarm in which a
 //! class never fired has not tried it, and says so.
 
-use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 macro_rules! classes {
     ($($variant:ident $name:literal,)*) => {
         /// A class of faults.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[allow(missing_docs)] // The name beside each says it.
         pub enum Class { $($variant,)* }
 

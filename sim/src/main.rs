@@ -19,6 +19,7 @@ mod telling;
 use arguments::{Arguments, Failure};
 use postrider_sim::plan::Plan;
 use postrider_sim::shrink::shrink;
+use postrider_sim::story::Scenario;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -68,7 +69,7 @@ fn obey(arguments: &Arguments) -> Result<bool, Failure> {
         "explain" => recorded::explain(arguments)?,
         "check" => check(arguments),
         "sweep" => sweep::sweep(&arguments.sweep()?),
-        "shrink" => smaller(&arguments.plan()?),
+        "shrink" => smaller(arguments.plan()?, arguments.word("--plant")),
         "rehearse" => rehearsal::rehearse(arguments)?,
         "scale" => cost::scale(arguments.count(0)?.unwrap_or(1_000_000), arguments.nth(1)),
         bugs => plant(bugs, arguments)?,
@@ -78,10 +79,10 @@ fn obey(arguments: &Arguments) -> Result<bool, Failure> {
 /// The commands about planted bugs.
 #[cfg(feature = "planted")]
 fn plant(command: &str, arguments: &Arguments) -> Result<bool, Failure> {
-    let plans = arguments.word("--plans");
+    let (from, plans) = (arguments.number("--from").unwrap_or(0), arguments.word("--plans"));
     Ok(match command {
-        "canary" => canary::canary(arguments.nth(0), plans),
-        _ => canary::caught(arguments.nth(0).unwrap_or(""), plans),
+        "canary" => canary::canary(arguments.nth(0), from, plans),
+        _ => canary::caught(arguments.nth(0).unwrap_or(""), from, plans),
     })
 }
 
@@ -114,8 +115,14 @@ fn check(arguments: &Arguments) -> bool {
     broken == 0 && !scopes.is_empty()
 }
 
-fn smaller(plan: &Plan) -> bool {
-    match shrink(plan, |size| eprint!("\r{size} parts  "), |_| true) {
+/// Where a bug is planted, what is left breaks a rule because of it.
+fn smaller(mut plan: Plan, bug: Option<&str>) -> bool {
+    plan.bug = bug.map(str::to_owned).or(plan.bug);
+    #[cfg(feature = "planted")]
+    let keeps = |smaller: &Scenario| bug.is_none_or(|bug| canary::holds_without(bug, smaller));
+    #[cfg(not(feature = "planted"))]
+    let keeps = |_: &Scenario| true;
+    match shrink(&plan, |size| eprint!("\r{size} parts  "), keeps) {
         Some((plan, ending)) => {
             println!("{plan}");
             for violation in &ending.violations {

@@ -1,9 +1,9 @@
 //! A story that is worth keeping, as a file: the scenario, where it came from, and how it ended.
 //!
 //! A seed means nothing after a change of what is drawn; a plan does, as far as it goes: the dice that fall while it is told are not in it. So
-//! those of found bugs, which live in corpus/plans/ and are told in each run of the tests, say what must happen in them.
+//! those of found bugs, which live in corpus/plans/ and are told in each run of the tests, name the switch that brings their bug back: with it
+//! they break a rule, or they show nothing any more.
 
-use crate::faults::Class;
 use crate::story::{Ending, Scenario, tell};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -14,6 +14,9 @@ pub struct Plan {
     /// What it shows, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub about: String,
+    /// The switch that brings back what it is about (core/src/planted.rs).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bug: Option<String>,
     /// The seed that it was drawn from.
     pub seed: u64,
     /// The commit of the program that drew it, or told it last.
@@ -21,9 +24,6 @@ pub struct Plan {
     /// The hash of its trace as that program told it, in hexadecimal; `None` where it has not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<String>,
-    /// Classes of faults that it is about: where one does no harm any more, because the world draws other numbers, the plan shows nothing.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<Class>,
     /// All of the story.
     pub scenario: Scenario,
 }
@@ -32,7 +32,7 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn of(seed: u64, scenario: Scenario) -> Self {
-        Self { about: String::new(), seed, commit: built(), trace: None, needs: Vec::new(), scenario }
+        Self { about: String::new(), bug: None, seed, commit: built(), trace: None, scenario }
     }
 
     /// The same, with the hash of its trace as this program has told it.
@@ -117,8 +117,7 @@ pub fn built() -> String {
 
 #[cfg(feature = "planted")]
 fn planted() -> Option<&'static str> {
-    use postrider_core::planted::{Bug, is};
-    Bug::ALL.iter().find(|(bug, ..)| is(*bug)).map(|(_, name, _)| *name)
+    postrider_core::planted::Bug::planted()
 }
 
 #[cfg(not(feature = "planted"))]

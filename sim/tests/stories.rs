@@ -134,14 +134,9 @@ fn the_plans_of_found_bugs_hold() {
         let ending = tell(&plan.scenario, false);
         let name = path.display();
         assert_eq!(ending.violations, [], "{name}: {}", plan.about);
-        assert!(
-            !plan.about.is_empty() && !plan.needs.is_empty(),
-            "{name} says what it is about, and what must happen in it"
-        );
-        for class in &plan.needs {
-            let shows = "so it shows nothing any more: find the story anew, with what was mended undone";
-            assert!(ending.fired.count(*class) > 0, "{name}: {} does no harm, {shows}", class.name());
-        }
+        // That it still shows it is seen where bugs can be planted (planted.rs).
+        let both = !plan.about.is_empty() && plan.bug.is_some();
+        assert!(both, "{name} says what it is about, and which switch brings that back");
         count += 1;
     }
     assert!(count > 0, "there are plans");

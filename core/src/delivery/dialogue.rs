@@ -288,6 +288,7 @@ impl Delivery {
             Severity::Odd if row == Row::Dot && self.params.protocol == Protocol::Lmtp => {
                 (Reach::Recipient, Fate::PutOff)
             }
+            Severity::Odd if planted!(OddIsHard) => classify(row.moment(), Severity::Hard),
             _ => classify(row.moment(), severity),
         };
         if reach == Reach::Host {

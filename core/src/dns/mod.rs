@@ -302,7 +302,8 @@ impl Resolver {
         asking.aliases += found.aliases;
         asking.authentic &= found.authentic;
         // Postfix keeps none; the recursive resolver behind us keeps them for as long as it likes.
-        let longest = self.params.cache_time;
+        let longest =
+            if planted!(KeptForADay) { Duration::from_secs(86_400) } else { self.params.cache_time };
         let is_absence = matches!(found.end, End::Nothing(_));
         let longest = if is_absence { longest.min(NEGATIVE_TTL_MAX) } else { longest };
         let ttl = Duration::from_secs(u64::from(found.ttl.unwrap_or(0)));

@@ -30,6 +30,9 @@ pub(super) struct Task {
     /// The last message that was there when the order came: what is made for it is not for it.
     last: QueueId,
     done: u64,
+    /// For which an order before this one was being written when it came.
+    #[cfg(feature = "planted")]
+    locked: Vec<QueueId>,
 }
 
 /// An order that is recorded.
@@ -98,7 +101,16 @@ impl Manager {
             _ => QueueId(0),
         });
         let last = self.index.last().unwrap_or_default();
-        self.tasks.push_back(Task { ticket, verb, selection, next, last, done: 0 });
+        self.tasks.push_back(Task {
+            ticket,
+            verb,
+            selection,
+            next,
+            last,
+            done: 0,
+            #[cfg(feature = "planted")]
+            locked: self.index.from(QueueId(0)).filter(|(_, entry)| entry.locked).map(|(id, _)| id).collect(),
+        });
         if self.tasks.len() == 1 {
             self.step(now);
         }
@@ -174,6 +186,10 @@ impl Manager {
             if chosen.len() >= CHANGES_PER_APPEND_MAX {
                 task.next = Some(id);
                 break;
+            }
+            #[cfg(feature = "planted")]
+            if planted!(OrdersMeet) && task.locked.contains(&id) {
+                continue;
             }
             if selects(&task.selection, id, entry) {
                 chosen.push(id);

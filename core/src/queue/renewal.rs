@@ -62,7 +62,7 @@ impl Renewal {
     fn next(&self) -> Option<Op> {
         let end = if self.at < SEGMENT_HEADER { SEGMENT_HEADER } else { self.end };
         let length = end.saturating_sub(self.at).min(self.piece);
-        if length == 0 {
+        if length == 0 || planted!(EndNotRenewed) {
             return None;
         }
         Some(Op::Read { file: File::Segment(self.segment), offset: self.at, length })

@@ -163,7 +163,9 @@ impl Log {
             if self.writer.missing(self.now.mono) > 0 {
                 // What is written then claims what is synced, too. A time for that alone would pass while company is waited for, and be asked
                 // for again and again: in production a thread spins for a millisecond, in simulation time stands still (seed 3490).
-                self.writer.claim_at = None;
+                if !planted!(ClaimAsked) {
+                    self.writer.claim_at = None;
+                }
                 return;
             }
             self.writer.company.enough();
@@ -281,7 +283,8 @@ impl Log {
         // Where no segment can be made, room is for outcomes and moves. But one bit of a batch that holds mail and is not claimed would pass
         // for a torn end, and take the mail behind it along unsaid.
         let mail = current.mail_to > current.claimed;
-        let room = current.size - current.tail >= SECTOR && (mail || !self.spares.is_failing());
+        let anyway = mail && !planted!(FullUnclaimed);
+        let room = current.size - current.tail >= SECTOR && (anyway || !self.spares.is_failing());
         if current.claimed >= current.synced.min(current.said_to) || !room {
             self.writer.claim_at = None;
             return;
@@ -290,6 +293,7 @@ impl Log {
             None => self.writer.claim_at = Some(self.now.mono.after(CLAIM_AFTER)),
             Some(at) if at <= self.now.mono => {
                 self.writer.claim_at = None;
+                let mail = mail && !planted!(ClaimUnsynced);
                 self.start_write(vec![Item::new(None, Kind::Claim { mail }, Vec::new(), Vec::new())]);
             }
             Some(_) => {}
