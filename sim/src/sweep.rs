@@ -25,20 +25,21 @@ pub(crate) fn sweep(sweep: &Sweep) -> bool {
     // The first place at which nothing happens: so many there are.
     let end = AtomicU64::new(sweep.count.unwrap_or(u64::MAX));
     let seed = sweep.plan.seed;
+    let tell = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            if at >= end.load(Ordering::Relaxed) {
+                return;
+            }
+            match one(sweep, at, broken.load(Ordering::Relaxed) < PLANS_MAX) {
+                Some(holds) => _ = broken.fetch_add(u64::from(!holds), Ordering::Relaxed),
+                None => _ = end.fetch_min(at, Ordering::Relaxed),
+            }
+        }
+    };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    if at >= end.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    match one(sweep, at, broken.load(Ordering::Relaxed) < PLANS_MAX) {
-                        Some(holds) => _ = broken.fetch_add(u64::from(!holds), Ordering::Relaxed),
-                        None => _ = end.fetch_min(at, Ordering::Relaxed),
-                    }
-                }
-            });
+            scope.spawn(tell);
         }
     });
     let (broken, places) = (broken.into_inner(), end.into_inner());

@@ -18,7 +18,7 @@ pub(crate) fn run(plan: &Plan, file: Option<&str>, spoken: bool) -> bool {
     let holds = ending.violations.is_empty();
     if !holds {
         let name = format!("broken-{}.json", plan.seed);
-        text += &format!("plan: {}\n", keep(&name, plan.clone().told(&ending), file));
+        text += &format!("plan: {}\n", keep(&name, &plan.clone().told(&ending), file));
     }
     text += &format!("{ending}\n");
     let replay = plan.compare(&ending);
@@ -31,11 +31,11 @@ pub(crate) fn run(plan: &Plan, file: Option<&str>, spoken: bool) -> bool {
 
 /// Writes a plan of a story that was told from a seed; says where it is, or why not.
 pub(crate) fn keep_of_seed(name: &str, seed: u64, scenario: Scenario, ending: &Ending) -> String {
-    keep(name, Plan::of(seed, scenario).told(ending), None)
+    keep(name, &Plan::of(seed, scenario).told(ending), None)
 }
 
 /// A plan that came from a file is there already: nothing is written over for it, since what lies there may be what it was shrunk from.
-fn keep(name: &str, plan: Plan, file: Option<&str>) -> String {
+fn keep(name: &str, plan: &Plan, file: Option<&str>) -> String {
     let mut options = OpenOptions::new();
     let options =
         options.write(true).create_new(file.is_some()).create(file.is_none()).truncate(file.is_none());

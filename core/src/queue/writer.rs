@@ -195,11 +195,15 @@ impl Log {
         };
         let end = self.writer.current.as_ref().map_or(0, |current| current.size);
         let start = at;
+        let mut mail = false;
         let mut fits = move |item: &Item, most: u64| {
             let next = at + round_up(item.size(), ALIGN);
-            let yes = round_up(next, SECTOR) <= end && (at == start || next - start <= most);
+            // Behind mail there is room for what says that it is durable, if nothing else comes: see `claim_when_idle`.
+            let holds = (mail || item.kind.holds_mail()) && !planted!(NoRoomToClaim);
+            let claim = if holds { SECTOR } else { 0 };
+            let yes = round_up(next, SECTOR) + claim <= end && (at == start || next - start <= most);
             if yes {
-                at = next;
+                (at, mail) = (next, holds);
             }
             yes
         };

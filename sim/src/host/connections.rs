@@ -128,11 +128,11 @@ impl Live {
         if self.site.by_recipient.contains(&attempt.transport) {
             return;
         }
-        let busy = |task: &&Box<Task>| {
+        let busy = |task: &&Task| {
             let counts = task.trying && task.reloads == self.reloads;
             counts && task.is_for(&attempt.transport, &attempt.nexthop)
         };
-        let count = self.connections.values().filter(busy).count();
+        let count = self.connections.values().map(AsRef::as_ref).filter(busy).count();
         let limit = self.site.concurrency;
         if count > limit {
             let text = format!("{count} attempts at once for {}, {limit} are allowed", attempt.nexthop);

@@ -472,6 +472,26 @@ fn where_no_segment_can_be_made_mail_is_claimed_all_the_same() {
 }
 
 #[test]
+fn mail_at_the_end_of_a_segment_is_claimed_as_any_other() {
+    let mut world = World::new(3, params());
+    world.settle();
+    for count in 1..150 {
+        let id = world.commit();
+        world.settle();
+        world.pass(Duration::from_millis(200));
+        world.settle();
+        assert_eq!(world.lives[&id].answer, Some(Ok(())), "{count}");
+        let place = world.log.whereabouts(id).expect("it is there");
+        let mut disk = world.disk.clone();
+        disk.spoil(place.file, |octets| octets[place.offset as usize] ^= 1);
+        let mut next = World::over(disk, 1, params());
+        next.settle();
+        assert_eq!(next.recovered.len(), count - 1);
+        assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{count}: {:?}", next.troubles);
+    }
+}
+
+#[test]
 fn what_says_that_mail_is_durable_is_durable_itself() {
     for seed in 0..20 {
         let mut world = World::new(seed, params());
