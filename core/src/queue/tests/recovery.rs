@@ -3,7 +3,7 @@
 use super::super::frame::{FrameHeader, SegmentHeader, checksum};
 use super::super::recovery::Stage;
 use super::super::{DiskError, Done, File, Input, Log, Op, Output, Params};
-use super::disk::Disk;
+use super::disk::{Disk, Fault};
 use super::world::{World, params};
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, QueueId};
@@ -384,15 +384,16 @@ fn segments_that_were_made_ahead_are_used_and_others_without_a_header_are_remove
     };
     let before = segments(&world);
     let made = world.log.next_segment;
-    // One of another size, as a change of the parameter leaves it, and one that was cut off.
-    let (other, cut) = (File::Segment(made), File::Segment(made + 1));
+    // One of another size, as a change of the parameter leaves it, one that was cut off, and one that is a whole header.
+    let (other, cut, header) = (File::Segment(made), File::Segment(made + 1), File::Segment(made + 2));
     world.disk.run(Op::Create { file: other, size: 8_192 }).expect("a disk with room");
     world.disk.run(Op::Create { file: cut, size: 1_023 }).expect("a disk with room");
+    world.disk.run(Op::Create { file: header, size: 1_024 }).expect("a disk with room");
     let (mut next, _) = recover(over(world.disk), |_, _| false);
     assert_eq!(next.warnings.len(), 1, "{:?}", next.warnings);
     assert!(next.warnings[0].contains(&format!("segment {} of the spool is cut off", made + 1)));
     next.settle();
-    assert!(next.disk.inode(other).is_none() && next.disk.inode(cut).is_none());
+    assert!([other, cut, header].iter().all(|file| next.disk.inode(*file).is_none()));
     let after = segments(&next);
     assert!(before.iter().all(|segment| after.contains(segment)), "{before:?} {after:?}");
     assert!(after.len() <= before.len() + 1, "{before:?} {after:?}");
@@ -419,6 +420,49 @@ fn a_last_segment_that_can_not_be_written_anew_is_told_after_six_tries() {
     assert_eq!(pauses, [Duration::from_millis(500); 5]);
     let told = next.troubles.iter().filter(|text| text.contains("could not be written anew")).count();
     assert_eq!((told, next.recovered.len()), (1, 3), "{:?}", next.troubles);
+}
+
+/// A start over this disk at which nothing can be written anew.
+fn not_renewed(disk: Disk, fault: Fault) -> World {
+    let mut next = over(disk);
+    next.recover(|next, op| {
+        if matches!((op, &next.log.recovery.stage), (Op::Write { .. }, Stage::Renew(_))) {
+            next.disk.faults.insert(next.disk.count + 1, fault);
+        }
+    });
+    next
+}
+
+#[test]
+fn a_full_disk_holds_space_back_only_where_mail_lies_in_what_could_not_be_written_anew() {
+    let holds = |disk, fault| {
+        let next = not_renewed(disk, fault);
+        assert_eq!(next.troubles.len(), 1, "{:?}", next.troubles);
+        assert!(next.troubles[0].contains("could not be written anew"), "{:?}", next.troubles);
+        let pinned = next.log.index.segments.values().any(|segment| segment.pinned);
+        assert_eq!(next.troubles[0].contains("gives no space back"), pinned, "{:?}", next.troubles);
+        pinned
+    };
+    assert!(!holds(spool().disk, Fault::Full), "all mail was durable");
+    assert!(holds(killed().0, Fault::Full), "nobody says that its mail was durable");
+    assert!(holds(spool().disk, Fault::Failed) && holds(killed().0, Fault::Failed));
+}
+
+#[test]
+fn a_segment_that_could_not_be_written_anew_is_at_the_next_start() {
+    let world = spool();
+    for fault in [Fault::Full, Fault::Failed] {
+        let mut next = not_renewed(world.disk.clone(), fault);
+        next.settle();
+        let mut written = Vec::new();
+        let mut third = over(next.disk);
+        third.recover(|next, op| {
+            if let (Op::Write { file, .. }, Stage::Renew(_)) = (op, &next.log.recovery.stage) {
+                written.push(*file);
+            }
+        });
+        assert!(written.contains(&used(&world)), "{written:?}");
+    }
 }
 
 #[test]
