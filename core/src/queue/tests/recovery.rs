@@ -147,6 +147,37 @@ fn killed_later() -> (Disk, File, [u64; 3]) {
     (world.disk.clone(), used(&world), at)
 }
 
+/// A message, and two in one batch behind it, of which the first has the octets from 5,120 to 9,216 alone.
+fn one_and_two() -> (World, [QueueId; 3]) {
+    let mut world = World::new(5, params());
+    world.settle();
+    let ids = [300, 9_000, 2_000].map(|stored| world.commit_sized(stored, ContentPlace::Inline));
+    while world.lives[&ids[2]].answer.is_none() {
+        if world.pending.is_empty() { world.pass(Duration::from_millis(1)) } else { world.complete(0) }
+    }
+    (world, ids)
+}
+
+#[test]
+fn mail_of_the_last_batch_is_there_behind_octets_that_can_not_be_read() {
+    let (world, ids) = one_and_two();
+    let (next, _) = recover(over(world.disk), reads_small(6_000..6_001));
+    let found: Vec<QueueId> = next.recovered.iter().map(|summary| summary.id).collect();
+    assert_eq!(found, [ids[0], ids[2]], "{:?}", next.troubles);
+}
+
+#[test]
+fn damage_behind_octets_that_can_not_be_read_is_set_aside() {
+    let (mut world, ids) = one_and_two();
+    world.settle();
+    let place = world.log.whereabouts(ids[2]).expect("it is there");
+    world.disk.spoil(place.file, |octets| octets[place.offset as usize + 1_000] ^= 1);
+    let (next, _) = recover(over(world.disk), reads_small(6_000..6_001));
+    assert_eq!(next.recovered.len(), 1);
+    let copies = next.disk.files().iter().filter(|(file, _)| matches!(file, File::Corrupt(..))).count();
+    assert_eq!(copies, 1, "{:?}", next.troubles);
+}
+
 #[test]
 fn a_torn_end_behind_octets_that_can_not_be_read_is_no_damage() {
     let (mut disk, file, at) = killed_later();
@@ -474,28 +505,44 @@ fn where_the_last_segment_can_not_be_read_the_octets_beside_are_written_anew_all
         world.complete(0);
     }
     // Nothing says yet that it is durable: all of it is written once more.
-    let dark = 300_000;
-    let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 512 * 1024, ..params() });
-    let mut written = Vec::new();
+    for (dark, piece) in [(100_000, 99_328), (300_000, 295_936)] {
+        let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 512 * 1024, ..params() });
+        let mut written = Vec::new();
+        next.recover(|next, op| {
+            let renews = matches!(next.log.recovery.stage, Stage::Renew(_));
+            next.disk.unreadable = false;
+            match op {
+                Op::Read { offset, length, .. } if renews => {
+                    next.disk.unreadable = (*offset..offset + length).contains(&dark);
+                }
+                Op::Write { offset, octets, .. } if renews => {
+                    written.push((*offset, offset + octets.iter().map(Vec::len).sum::<usize>() as u64));
+                }
+                _ => {}
+            }
+        });
+        let end = written.iter().map(|(_, end)| *end).max().expect("it is written anew");
+        let missing = (0..end).filter(|at| !written.iter().any(|(from, to)| (*from..*to).contains(at)));
+        let missing: Vec<u64> = missing.collect();
+        assert!(end > 400_000, "{end}");
+        assert_eq!((missing.first(), missing.len()), (Some(&piece), 4096), "one small piece");
+        assert_eq!(next.recovered.len(), 1);
+    }
+}
+
+#[test]
+fn a_header_that_can_not_be_read_again_is_not_written_anew_and_what_is_behind_it_is() {
+    let mut next = over(killed().0);
+    let (mut tries, mut written) = (0, Vec::new());
     next.recover(|next, op| {
         let renews = matches!(next.log.recovery.stage, Stage::Renew(_));
-        next.disk.unreadable = false;
-        match op {
-            Op::Read { offset, length, .. } if renews => {
-                next.disk.unreadable = (*offset..offset + length).contains(&dark);
-            }
-            Op::Write { offset, octets, .. } if renews => {
-                written.push((*offset, offset + octets.iter().map(Vec::len).sum::<usize>() as u64));
-            }
-            _ => {}
+        next.disk.unreadable = renews && matches!(op, Op::Read { offset: 0, .. });
+        tries += u32::from(next.disk.unreadable);
+        if let (true, Op::Write { offset, .. }) = (renews, op) {
+            written.push(*offset);
         }
     });
-    let end = written.iter().map(|(_, end)| *end).max().expect("it is written anew");
-    let missing = (0..end).filter(|at| !written.iter().any(|(from, to)| (*from..*to).contains(at)));
-    let missing: Vec<u64> = missing.collect();
-    assert!(end > 400_000, "{end}");
-    assert_eq!((missing.first(), missing.len()), (Some(&295_936), 4096), "one small piece");
-    assert_eq!(next.recovered.len(), 1);
+    assert_eq!((tries, written), (6, vec![1_024, 5_120]), "in small pieces");
 }
 
 #[test]
