@@ -345,3 +345,18 @@ impl Log {
         self.take_consequences(consequences);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_only_meet_have_no_octet_in_common() {
+        let ranges = [(10, 20), (40, 50)];
+        let touched = [(0, 10), (0, 11), (12, 13), (19, 30), (20, 40), (49, 60), (50, 60), (0, 90)];
+        assert_eq!(
+            touched.map(|(from, to)| touches(&ranges, from, to)),
+            [false, true, true, true, false, true, false, true]
+        );
+    }
+}

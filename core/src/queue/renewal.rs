@@ -158,7 +158,11 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Params;
+    use super::super::index::{Place, Segment};
+    use super::super::item::tests::message;
     use super::*;
+    use crate::mail::{Change, ContentPlace, QueueId};
 
     /// What is read and written, when all goes well: offset and length.
     fn pieces(from: u64, end: u64, size: u64) -> Vec<(u64, u64)> {
@@ -184,5 +188,21 @@ mod tests {
         let large =
             [(0, 1024), (599_552, 262_144), (861_696, 262_144), (1_123_840, 262_144), (1_385_984, 114_176)];
         assert_eq!(pieces(600_000, 1_500_000, 2 << 20), large, "in pieces of 256 KiB");
+    }
+
+    #[test]
+    fn a_message_counts_in_a_segment_when_an_octet_of_it_lies_in_what_is_written_anew() {
+        let mut log = Log::new(Params::default(), 1);
+        let entry = Segment { size: 8192, end: 8192, salt: 0, commits: 0, pinned: false };
+        log.index.add_segment(1, entry);
+        log.index.add_segment(2, entry);
+        let message = Box::new(message(QueueId(7), ContentPlace::Inline, 300));
+        log.index.apply(Place::new(1, 2048, 512), 48, &[Change::Commit(message)]);
+        let counts = |segment, from| log.counts_in(&Renewal::new(segment, from, 8192, 8192));
+        assert_eq!(
+            [1024, 2048, 2559, 2560, 4096].map(|from| counts(1, from)),
+            [true, true, true, false, false]
+        );
+        assert_eq!([1024, 2048, 2560].map(|from| counts(2, from)), [false; 3], "it lies in another one");
     }
 }

@@ -324,3 +324,28 @@ impl Log {
         self.trouble(subject, text);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_in_several_places_is_copied_to_the_end_of_each_and_its_last_octet_at_last() {
+        let (segment, content) = (File::Segment(1), File::Content(QueueId(7)));
+        let sources = vec![
+            Source { file: segment, offset: 1_024, length: 100_000 },
+            Source { file: content, offset: 0, length: 1_000 },
+        ];
+        let mut salvage = Salvage::new(File::Corrupt(1, 1_024), None, String::new(), sources);
+        let mut pieces = Vec::new();
+        for nearly in [false, true] {
+            salvage.nearly = nearly;
+            while let Some(Source { file, offset, length }) = salvage.next() {
+                salvage.done += length;
+                pieces.push((file, offset, length));
+            }
+        }
+        let whole = [(segment, 1_024, 65_536), (segment, 66_560, 34_464)];
+        assert_eq!(pieces, [whole[0], whole[1], (content, 0, 999), (content, 999, 1)]);
+    }
+}

@@ -3,7 +3,7 @@
 use super::super::frame::{FrameHeader, SegmentHeader, checksum};
 use super::super::recovery::Stage;
 use super::super::{DiskError, Done, File, Input, Log, Op, Output, Params};
-use super::disk::Disk;
+use super::disk::{Disk, Fault};
 use super::world::{World, params};
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, QueueId};
@@ -145,6 +145,37 @@ fn killed_later() -> (Disk, File, [u64; 3]) {
     }
     let at = [first, rest[0], rest[1]].map(|id| world.log.whereabouts(id).expect("it is there").offset);
     (world.disk.clone(), used(&world), at)
+}
+
+/// A message, and two in one batch behind it, of which the first has the octets from 5,120 to 9,216 alone.
+fn one_and_two() -> (World, [QueueId; 3]) {
+    let mut world = World::new(5, params());
+    world.settle();
+    let ids = [300, 9_000, 2_000].map(|stored| world.commit_sized(stored, ContentPlace::Inline));
+    while world.lives[&ids[2]].answer.is_none() {
+        if world.pending.is_empty() { world.pass(Duration::from_millis(1)) } else { world.complete(0) }
+    }
+    (world, ids)
+}
+
+#[test]
+fn mail_of_the_last_batch_is_there_behind_octets_that_can_not_be_read() {
+    let (world, ids) = one_and_two();
+    let (next, _) = recover(over(world.disk), reads_small(6_000..6_001));
+    let found: Vec<QueueId> = next.recovered.iter().map(|summary| summary.id).collect();
+    assert_eq!(found, [ids[0], ids[2]], "{:?}", next.troubles);
+}
+
+#[test]
+fn damage_behind_octets_that_can_not_be_read_is_set_aside() {
+    let (mut world, ids) = one_and_two();
+    world.settle();
+    let place = world.log.whereabouts(ids[2]).expect("it is there");
+    world.disk.spoil(place.file, |octets| octets[place.offset as usize + 1_000] ^= 1);
+    let (next, _) = recover(over(world.disk), reads_small(6_000..6_001));
+    assert_eq!(next.recovered.len(), 1);
+    let copies = next.disk.files().iter().filter(|(file, _)| matches!(file, File::Corrupt(..))).count();
+    assert_eq!(copies, 1, "{:?}", next.troubles);
 }
 
 #[test]
@@ -384,15 +415,16 @@ fn segments_that_were_made_ahead_are_used_and_others_without_a_header_are_remove
     };
     let before = segments(&world);
     let made = world.log.next_segment;
-    // One of another size, as a change of the parameter leaves it, and one that was cut off.
-    let (other, cut) = (File::Segment(made), File::Segment(made + 1));
+    // One of another size, as a change of the parameter leaves it, one that was cut off, and one that is a whole header.
+    let (other, cut, header) = (File::Segment(made), File::Segment(made + 1), File::Segment(made + 2));
     world.disk.run(Op::Create { file: other, size: 8_192 }).expect("a disk with room");
     world.disk.run(Op::Create { file: cut, size: 1_023 }).expect("a disk with room");
+    world.disk.run(Op::Create { file: header, size: 1_024 }).expect("a disk with room");
     let (mut next, _) = recover(over(world.disk), |_, _| false);
     assert_eq!(next.warnings.len(), 1, "{:?}", next.warnings);
     assert!(next.warnings[0].contains(&format!("segment {} of the spool is cut off", made + 1)));
     next.settle();
-    assert!(next.disk.inode(other).is_none() && next.disk.inode(cut).is_none());
+    assert!([other, cut, header].iter().all(|file| next.disk.inode(*file).is_none()));
     let after = segments(&next);
     assert!(before.iter().all(|segment| after.contains(segment)), "{before:?} {after:?}");
     assert!(after.len() <= before.len() + 1, "{before:?} {after:?}");
@@ -421,6 +453,49 @@ fn a_last_segment_that_can_not_be_written_anew_is_told_after_six_tries() {
     assert_eq!((told, next.recovered.len()), (1, 3), "{:?}", next.troubles);
 }
 
+/// A start over this disk at which nothing can be written anew.
+fn not_renewed(disk: Disk, fault: Fault) -> World {
+    let mut next = over(disk);
+    next.recover(|next, op| {
+        if matches!((op, &next.log.recovery.stage), (Op::Write { .. }, Stage::Renew(_))) {
+            next.disk.faults.insert(next.disk.count + 1, fault);
+        }
+    });
+    next
+}
+
+#[test]
+fn a_full_disk_holds_space_back_only_where_mail_lies_in_what_could_not_be_written_anew() {
+    let holds = |disk, fault| {
+        let next = not_renewed(disk, fault);
+        assert_eq!(next.troubles.len(), 1, "{:?}", next.troubles);
+        assert!(next.troubles[0].contains("could not be written anew"), "{:?}", next.troubles);
+        let pinned = next.log.index.segments.values().any(|segment| segment.pinned);
+        assert_eq!(next.troubles[0].contains("gives no space back"), pinned, "{:?}", next.troubles);
+        pinned
+    };
+    assert!(!holds(spool().disk, Fault::Full), "all mail was durable");
+    assert!(holds(killed().0, Fault::Full), "nobody says that its mail was durable");
+    assert!(holds(spool().disk, Fault::Failed) && holds(killed().0, Fault::Failed));
+}
+
+#[test]
+fn a_segment_that_could_not_be_written_anew_is_at_the_next_start() {
+    let world = spool();
+    for fault in [Fault::Full, Fault::Failed] {
+        let mut next = not_renewed(world.disk.clone(), fault);
+        next.settle();
+        let mut written = Vec::new();
+        let mut third = over(next.disk);
+        third.recover(|next, op| {
+            if let (Op::Write { file, .. }, Stage::Renew(_)) = (op, &next.log.recovery.stage) {
+                written.push(*file);
+            }
+        });
+        assert!(written.contains(&used(&world)), "{written:?}");
+    }
+}
+
 #[test]
 fn where_the_last_segment_can_not_be_read_the_octets_beside_are_written_anew_all_the_same() {
     let mut world = World::new(5, Params { segment_size: 512 * 1024, ..params() });
@@ -430,28 +505,44 @@ fn where_the_last_segment_can_not_be_read_the_octets_beside_are_written_anew_all
         world.complete(0);
     }
     // Nothing says yet that it is durable: all of it is written once more.
-    let dark = 300_000;
-    let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 512 * 1024, ..params() });
-    let mut written = Vec::new();
+    for (dark, piece) in [(100_000, 99_328), (300_000, 295_936)] {
+        let mut next = World::over(world.disk.clone(), 9, Params { segment_size: 512 * 1024, ..params() });
+        let mut written = Vec::new();
+        next.recover(|next, op| {
+            let renews = matches!(next.log.recovery.stage, Stage::Renew(_));
+            next.disk.unreadable = false;
+            match op {
+                Op::Read { offset, length, .. } if renews => {
+                    next.disk.unreadable = (*offset..offset + length).contains(&dark);
+                }
+                Op::Write { offset, octets, .. } if renews => {
+                    written.push((*offset, offset + octets.iter().map(Vec::len).sum::<usize>() as u64));
+                }
+                _ => {}
+            }
+        });
+        let end = written.iter().map(|(_, end)| *end).max().expect("it is written anew");
+        let missing = (0..end).filter(|at| !written.iter().any(|(from, to)| (*from..*to).contains(at)));
+        let missing: Vec<u64> = missing.collect();
+        assert!(end > 400_000, "{end}");
+        assert_eq!((missing.first(), missing.len()), (Some(&piece), 4096), "one small piece");
+        assert_eq!(next.recovered.len(), 1);
+    }
+}
+
+#[test]
+fn a_header_that_can_not_be_read_again_is_not_written_anew_and_what_is_behind_it_is() {
+    let mut next = over(killed().0);
+    let (mut tries, mut written) = (0, Vec::new());
     next.recover(|next, op| {
         let renews = matches!(next.log.recovery.stage, Stage::Renew(_));
-        next.disk.unreadable = false;
-        match op {
-            Op::Read { offset, length, .. } if renews => {
-                next.disk.unreadable = (*offset..offset + length).contains(&dark);
-            }
-            Op::Write { offset, octets, .. } if renews => {
-                written.push((*offset, offset + octets.iter().map(Vec::len).sum::<usize>() as u64));
-            }
-            _ => {}
+        next.disk.unreadable = renews && matches!(op, Op::Read { offset: 0, .. });
+        tries += u32::from(next.disk.unreadable);
+        if let (true, Op::Write { offset, .. }) = (renews, op) {
+            written.push(*offset);
         }
     });
-    let end = written.iter().map(|(_, end)| *end).max().expect("it is written anew");
-    let missing = (0..end).filter(|at| !written.iter().any(|(from, to)| (*from..*to).contains(at)));
-    let missing: Vec<u64> = missing.collect();
-    assert!(end > 400_000, "{end}");
-    assert_eq!((missing.first(), missing.len()), (Some(&295_936), 4096), "one small piece");
-    assert_eq!(next.recovered.len(), 1);
+    assert_eq!((tries, written), (6, vec![1_024, 5_120]), "in small pieces");
 }
 
 #[test]

@@ -414,31 +414,186 @@ fn a_copy_for_which_there_is_no_room_takes_none() {
     assert!(is_set_aside(&last, id));
 }
 
-#[test]
-fn a_copy_of_an_earlier_start_that_can_not_be_synced_is_written_again() {
+/// A disk on which a record is damaged, and its message.
+fn without_record() -> (Disk, QueueId, Vec<u8>) {
     let (mut world, id, record) = with_content();
     let (file, content) = (used(&world), world.lives[&id].content.clone());
     world.disk.spoil(file, |octets| octets[record + 60] ^= 1);
-    let mut next = over(world.disk);
-    let orphan = File::Orphan(id);
-    // Killed when all of it is written, and nothing says that the end of it is durable.
-    while next.disk.inode(orphan).is_none_or(|inode| inode.octets.len() < 2_000) {
+    (world.disk, id, content)
+}
+
+/// The same when a start was killed that had copied its content, and nothing says that the end of the copy is durable.
+fn with_old_copy() -> (Disk, QueueId, Vec<u8>) {
+    let (disk, id, content) = without_record();
+    let mut next = over(disk);
+    while next.disk.inode(File::Orphan(id)).is_none_or(|inode| inode.octets.len() < 2_000) {
         next.complete(0);
     }
+    (next.disk, id, content)
+}
+
+fn could_not_be_set_aside(world: &World) -> bool {
+    world.troubles.iter().any(|text| text.contains("could not be set aside"))
+}
+
+#[test]
+fn a_copy_of_an_earlier_start_that_can_not_be_synced_is_written_again() {
+    let (disk, id, content) = with_old_copy();
+    let orphan = File::Orphan(id);
     for seed in 0..20 {
-        let mut third = over(next.disk.clone());
+        let mut third = over(disk.clone());
         third.disk.prng = Prng::new(seed);
         let mut failed = false;
         third.recover(|next, op| {
             next.disk.broken = !failed && *op == Op::Sync(orphan);
             failed |= next.disk.broken;
         });
-        assert!(failed);
+        assert!(failed && !could_not_be_set_aside(&third), "{:?}", third.troubles);
         wait_long(&mut third);
         let mut crashed = third.crashed_disk(seed);
         let is_whole = crashed.inode(orphan).is_some_and(|inode| inode.octets == content);
         assert!(is_whole || crashed.inode(File::Content(id)).is_some(), "{seed}");
     }
+}
+
+#[test]
+fn a_copy_that_has_become_shorter_when_it_is_written_again_is_no_copy() {
+    let (disk, id, content) = with_old_copy();
+    let mut third = over(disk);
+    let mut failed = false;
+    third.recover(|next, op| {
+        next.disk.broken = !failed && *op == Op::Sync(File::Orphan(id));
+        failed |= next.disk.broken;
+        if failed && matches!(op, Op::Read { file: File::Orphan(_), .. }) {
+            next.disk.spoil(File::Orphan(id), |octets| octets.truncate(1_000));
+        }
+    });
+    wait_long(&mut third);
+    assert!(could_not_be_set_aside(&third), "{:?}", third.troubles);
+    assert!(third.disk.inode(File::Content(id)).is_some_and(|inode| inode.octets == content));
+}
+
+#[test]
+fn a_copy_that_somebody_takes_away_counts_when_an_earlier_start_had_made_it_and_else_does_not() {
+    let taken_away = |disk, id| {
+        let mut next = over(disk);
+        let mut gone = false;
+        next.recover(|next, op| {
+            if !gone && *op == Op::Sync(File::Orphan(id)) {
+                gone = next.disk.run(Op::Unlink(File::Orphan(id))).is_ok();
+            }
+        });
+        assert!(gone);
+        wait_long(&mut next);
+        let is_kept = next.disk.inode(File::Content(id)).is_some();
+        (could_not_be_set_aside(&next), is_kept)
+    };
+    let (disk, id, _) = without_record();
+    assert_eq!(taken_away(disk, id), (true, true));
+    let (disk, id, _) = with_old_copy();
+    assert_eq!(taken_away(disk, id), (false, false));
+}
+
+#[test]
+fn an_empty_copy_that_can_not_be_synced_holds_nothing_up() {
+    let (world, _, record) = with_content();
+    let mut disk = world.disk.clone();
+    disk.spoil(used(&world), |octets| octets.truncate(record));
+    let mut next = over(disk);
+    let is_empty_copy = |(file, size): &(File, u64)| matches!(file, File::Corrupt(..)) && *size == 0;
+    while !next.disk.files().iter().any(is_empty_copy) {
+        next.complete(0);
+    }
+    let mut third = over(next.disk);
+    let mut failed = false;
+    third.recover(|next, op| {
+        next.disk.broken = matches!(op, Op::Sync(File::Corrupt(..)));
+        failed |= next.disk.broken;
+    });
+    assert!(failed && third.log.writer.current.is_some(), "it takes mail");
+}
+
+#[test]
+fn a_content_that_could_not_be_set_aside_keeps_its_own_record_and_no_other() {
+    let mut world = spool();
+    let ids = [0; 2].map(|_| {
+        let id = world.commit_sized(2_000, ContentPlace::File);
+        world.settle();
+        id
+    });
+    let records = ids.map(|id| world.log.index.get(id).expect("it is there").commit);
+    assert_eq!(records[0].segment(), records[1].segment());
+    let segment = records[0].segment();
+    for record in records {
+        world.disk.spoil(File::Segment(segment), |octets| octets[record.offset() as usize + 60] ^= 1);
+    }
+    let mut next = over(world.disk);
+    next.recover(|next, op| {
+        next.disk.broken = matches!(op, Op::Write { file: File::Orphan(id), .. } if *id == ids[0]);
+    });
+    wait_long(&mut next);
+    let copied = records.map(|record| next.disk.inode(File::Corrupt(segment, record.offset())).is_some());
+    assert_eq!(copied, [false, true], "{:?}", next.troubles);
+    assert!(next.disk.inode(File::Content(ids[0])).is_some() && is_set_aside(&next, ids[1]));
+}
+
+#[test]
+fn a_segment_that_counts_no_more_is_removed_without_a_word_though_its_header_is_lost() {
+    let mut world = spool();
+    let file = used(&world);
+    let mut octets = world.disk.inode(file).expect("it is there").octets.clone();
+    octets[..1_024].fill(0);
+    while used_last(&mut world) == file {}
+    for id in world.present() {
+        world.remove(id);
+    }
+    wait_long(&mut world);
+    assert!(world.disk.inode(file).is_none(), "it is given back");
+    let before = current(&world);
+    while current(&world) == before {
+        used_last(&mut world);
+    }
+    // The newest says where the log begins. Its name comes back, as if its removal had not been durable.
+    world.disk.run(Op::Create { file, size: octets.len() as u64 }).expect("a disk with room");
+    world.disk.spoil(file, |there| there.copy_from_slice(&octets));
+    let (mut next, _) = recover(over(world.disk), |_, _| false);
+    next.settle();
+    assert_eq!(next.troubles, Vec::<String>::new());
+    assert!(next.disk.inode(file).is_none());
+}
+
+#[test]
+fn a_blank_segment_that_has_become_shorter_since_it_was_listed_is_read_to_its_end() {
+    let mut world = spool();
+    let blank = File::Segment(world.log.next_segment + 3);
+    world.disk.run(Op::Create { file: blank, size: 16 * 1024 }).expect("a disk with room");
+    let mut next = over(world.disk);
+    next.recover(|next, op| {
+        if matches!(op, Op::Read { file, offset: 1_024, .. } if *file == blank) {
+            next.disk.spoil(blank, |octets| octets.truncate(5_000));
+        }
+    });
+    assert_eq!((next.recovered.len(), next.troubles.len()), (3, 0), "{:?}", next.troubles);
+}
+
+#[test]
+fn a_blank_segment_is_read_in_pieces_of_a_mebibyte_and_no_octet_of_it_twice() {
+    let mut world = spool();
+    let [blank, header] = [3, 4].map(|more| File::Segment(world.log.next_segment + more));
+    world.disk.run(Op::Create { file: blank, size: 2_500_000 }).expect("a disk with room");
+    world.disk.run(Op::Create { file: header, size: 1_024 }).expect("a disk with room");
+    let mut next = over(world.disk);
+    let mut reads = Vec::new();
+    next.recover(|_, op| {
+        if let Op::Read { file, offset, length } = op
+            && [blank, header].contains(file)
+        {
+            reads.push((*file, *offset, *length));
+        }
+    });
+    assert_eq!(reads[..2], [(blank, 0, 1_024), (header, 0, 1_024)], "nothing is behind the other header");
+    let pieces = [(1_024, 1_048_576), (1_049_600, 1_048_576), (2_098_176, 401_824)];
+    assert_eq!(reads[2..], pieces.map(|(offset, length)| (blank, offset, length)));
 }
 
 #[test]
