@@ -96,7 +96,7 @@ bugs! {
     EndNotRenewed "recovery syncs the end of the last segment, and does not write it again",
     FullUnclaimed "on a disk without room for another segment nothing says that the last batch is durable",
     ClaimUnsynced "what says that mail is durable is not durable itself",
-    NoRoomToClaim "a batch of mail may end where its segment does, and nothing says that it is durable",
+    NoRoomToClaim "nothing says that mail which ends where its segment does is durable",
     OddIsHard "a reply of a class that can not be meant is a refusal for good",
     KeptForADay "records are kept for a day, where their time to live is as long",
     OrdersMeet "an order passes over messages for which an order before it is still being written",

@@ -308,8 +308,7 @@ impl Config {
     /// Expands every value. A value that can not be expanded is empty, and told.
     fn build(&self, scope: &Scope<'_>, service: Option<&Service>, problems: &mut Vec<Problem>) -> Settings {
         let (plain, rest) = scope.sorted_out();
-        let mut values: Vec<_> =
-            plain.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))).collect();
+        let mut values = Vec::new();
         // Faults that a name only has from another are told once, at that other.
         let (mut own, mut inherited) = (Vec::new(), Vec::new());
         for name in rest {
@@ -350,15 +349,10 @@ impl Config {
         // A level that is none is told where it is set, not at each default that depends on it.
         inherited.retain(|problem| !problem.text.contains(expand::NO_LEVEL));
         problems.extend(if own.is_empty() { inherited } else { own });
-        // Three runs that are in order already. A name that is there twice has the value that was found last.
+        values.extend(plain.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))));
+        // Of a name that is there twice the value counts that was found.
         values.sort_by(|(one, _), (other, _)| one.cmp(other));
-        values.dedup_by(|later, earlier| {
-            let is_same = later.0 == earlier.0;
-            if is_same {
-                std::mem::swap(later, earlier);
-            }
-            is_same
-        });
+        values.dedup_by(|(one, _), (other, _)| one == other);
         Settings { values: values.into() }
     }
 

@@ -195,15 +195,11 @@ impl Log {
         };
         let end = self.writer.current.as_ref().map_or(0, |current| current.size);
         let start = at;
-        let mut mail = false;
         let mut fits = move |item: &Item, most: u64| {
             let next = at + round_up(item.size(), ALIGN);
-            // Behind mail there is room for what says that it is durable, if nothing else comes: see `claim_when_idle`.
-            let holds = (mail || item.kind.holds_mail()) && !planted!(NoRoomToClaim);
-            let claim = if holds { SECTOR } else { 0 };
-            let yes = round_up(next, SECTOR) + claim <= end && (at == start || next - start <= most);
+            let yes = round_up(next, SECTOR) <= end && (at == start || next - start <= most);
             if yes {
-                (at, mail) = (next, holds);
+                at = next;
             }
             yes
         };
@@ -288,7 +284,10 @@ impl Log {
         // for a torn end, and take the mail behind it along unsaid.
         let mail = current.mail_to > current.claimed;
         let anyway = mail && !planted!(FullUnclaimed);
-        let room = current.size - current.tail >= SECTOR && (anyway || !self.spares.is_failing());
+        let fits = current.size - current.tail >= SECTOR;
+        // Mail may have filled its segment to the last sector: the next one says that all of this one is durable.
+        let elsewhere = mail && !self.spares.ready.is_empty() && !planted!(NoRoomToClaim);
+        let room = if fits { anyway || !self.spares.is_failing() } else { elsewhere };
         if current.claimed >= current.synced.min(current.said_to) || !room {
             self.writer.claim_at = None;
             return;
@@ -297,6 +296,9 @@ impl Log {
             None => self.writer.claim_at = Some(self.now.mono.after(CLAIM_AFTER)),
             Some(at) if at <= self.now.mono => {
                 self.writer.claim_at = None;
+                if !fits && !matches!(self.rotate(0, true), Taken::Yes) {
+                    return;
+                }
                 let mail = mail && !planted!(ClaimUnsynced);
                 self.start_write(vec![Item::new(None, Kind::Claim { mail }, Vec::new(), Vec::new())]);
             }
