@@ -49,9 +49,7 @@ pub(super) struct Task {
     message: QueueId,
     /// Mail had to be encrypted when the attempt began.
     encrypts: bool,
-    /// Reloads before the attempt began.
-    reloads: u64,
-    /// When it began.
+    /// When the attempt began.
     began: Instant,
     /// For the oracle: the line that the server is saying, and the marks of what it has taken and nobody has written down.
     line: Vec<u8>,
@@ -88,8 +86,7 @@ impl Live {
         if let Some(task) = self.connections.get_mut(&id) {
             task.trying = true;
             task.message = attempt.message;
-            (task.encrypts, task.reloads) = (self.site.encrypts, self.reloads);
-            task.began = scope.fabric.kernel.now();
+            (task.encrypts, task.began) = (self.site.encrypts, scope.fabric.kernel.now());
             task.socket.iter().for_each(|&socket| scope.fabric.ledger.speaks(socket, task.encrypts));
         }
         let now = scope.fabric.kernel.now();
@@ -113,7 +110,6 @@ impl Live {
             trying: false,
             message: attempt.message,
             encrypts: false,
-            reloads: 0,
             began: Instant::default(),
             line: Vec::new(),
             marks: Vec::new(),
@@ -129,7 +125,7 @@ impl Live {
             return;
         }
         let busy = |task: &&Task| {
-            let counts = task.trying && task.reloads == self.reloads;
+            let counts = task.trying && task.began >= self.reloaded;
             counts && task.is_for(&attempt.transport, &attempt.nexthop)
         };
         let count = self.connections.values().map(AsRef::as_ref).filter(busy).count();

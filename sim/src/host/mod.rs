@@ -87,9 +87,7 @@ struct Live {
     site: Arc<Site>,
     /// What the site says of them, with configurations that are new with each start and reload.
     transports: BTreeMap<String, site::Agent>,
-    /// How often the configuration has been exchanged.
-    reloads: u64,
-    /// When it was last, or when the host started.
+    /// When the configuration was exchanged last, or the host started.
     reloaded: Instant,
     /// When an attempt for a destination ended last, by transport and next hop, where there is to be a pause behind it.
     ended: BTreeMap<(String, String), Instant>,
@@ -164,7 +162,6 @@ impl Actor for Host {
             manager,
             resolver: dns::Resolver::new(site.dns.clone()),
             transports: site.fresh_transports(),
-            reloads: 0,
             reloaded: scope.fabric.kernel.now(),
             ended: BTreeMap::new(),
             site,

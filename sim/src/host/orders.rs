@@ -78,7 +78,6 @@ impl Live {
     pub(super) fn reload(&mut self, scope: &mut Scope<'_>, site: Arc<Site>) {
         self.transports = site.fresh_transports();
         self.site = site;
-        self.reloads += 1;
         self.reloaded = scope.fabric.kernel.now();
         self.ended.clear();
         self.promise(scope);

@@ -57,13 +57,14 @@ impl<'a> Player<'a> {
     }
 
     fn tell(&mut self, input: Input<'_>) -> Result<(), Failure> {
-        self.give(input);
+        self.give(|inbound, now| inbound.handle_input(now, input));
         self.drain()
     }
 
-    fn give(&mut self, input: Input<'_>) {
+    /// Lets the machine do something, and notes the edge that it takes.
+    fn give(&mut self, act: impl FnOnce(&mut Inbound, Now)) {
         let before = self.inbound.stage();
-        self.inbound.handle_input(self.now, input);
+        act(&mut self.inbound, self.now);
         self.edges.insert((before, self.inbound.stage()));
     }
 
@@ -79,7 +80,7 @@ impl<'a> Player<'a> {
                 return Err("a request was not the last effect of its drain".to_owned());
             }
             if let Some(input) = next {
-                self.give(input);
+                self.give(|inbound, now| inbound.handle_input(now, input));
             }
         }
         Ok(())
@@ -144,9 +145,7 @@ impl<'a> Player<'a> {
         let end = self.now.after(duration);
         while let Some(at) = self.inbound.next_timeout().filter(|at| *at <= end.mono) {
             self.now = self.now.after(at.since(self.now.mono));
-            let before = self.inbound.stage();
-            self.inbound.handle_timeout(self.now);
-            self.edges.insert((before, self.inbound.stage()));
+            self.give(Inbound::handle_timeout);
             self.drain()?;
         }
         self.now = end;
