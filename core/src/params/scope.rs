@@ -170,25 +170,26 @@ impl<'a> Scope<'a> {
         self.assigned(name).is_none() && !self.computed.contains_key(name)
     }
 
-    /// The names of which the files or the host say something.
-    fn said(&self) -> BTreeSet<&str> {
+    /// Of which names in [`UNSAID`] the files or the host say something.
+    fn said(&self) -> Vec<bool> {
+        let mut said = vec![false; UNSAID.len()];
         let assigned = self.main.keys().map(String::as_str).chain(self.overrides.keys().copied());
-        assigned.chain(self.computed.keys().copied()).collect()
+        for name in assigned.chain(self.computed.keys().copied()) {
+            if let Ok(place) = UNSAID.binary_search_by_key(&name, |unsaid| unsaid.row.name) {
+                said[place] = true;
+            }
+        }
+        said
     }
 
     /// [`Scope::names`] in two: those with a plain default, with it, and those whose values must be found.
     pub(super) fn sorted_out(&self) -> (Vec<(Name, &'static str)>, Vec<Name>) {
         let (mut plain, mut rest) = (Vec::new(), Vec::new());
         plain.reserve(UNSAID.len());
-        // Both are in the order of names.
         let said = self.said();
-        let mut next = said.iter().peekable();
-        for unsaid in UNSAID.iter() {
-            let name = unsaid.row.name;
-            while next.next_if(|said| **said < name).is_some() {}
-            let is_unsaid = next.peek().is_none_or(|said| **said != name);
-            let name = Cow::Borrowed(name);
-            match unsaid.value(&said).filter(|_| is_unsaid) {
+        for (unsaid, is_said) in UNSAID.iter().zip(&said) {
+            let name = Cow::Borrowed(unsaid.row.name);
+            match unsaid.value(&said).filter(|_| !is_said) {
                 Some(default) => plain.push((name, default)),
                 None => rest.push(name),
             }

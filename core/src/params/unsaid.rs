@@ -6,7 +6,6 @@
 use super::expand::{expand, references};
 use super::table::{Row, all, row};
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// A row, and what its default comes to.
@@ -15,28 +14,29 @@ pub(super) struct Unsaid {
     pub(super) row: &'static Row,
     /// `None` where the host decides.
     value: Option<Cow<'static, str>>,
-    /// The names from which it comes, directly or through others.
-    through: Vec<&'static str>,
+    /// The places in [`UNSAID`] of the names from which it comes, directly or through others.
+    through: Vec<usize>,
 }
 
 /// All rows, by name.
 pub(super) static UNSAID: LazyLock<Vec<Unsaid>> = LazyLock::new(|| {
-    let mut rows: Vec<Unsaid> = all().map(Unsaid::new).collect();
-    rows.sort_unstable_by_key(|unsaid| unsaid.row.name);
-    rows
+    let mut rows: Vec<&'static Row> = all().collect();
+    rows.sort_unstable_by_key(|row| row.name);
+    rows.iter().map(|row| Unsaid::new(row, &rows)).collect()
 });
 
 impl Unsaid {
-    fn new(row: &'static Row) -> Self {
+    fn new(row: &'static Row, by_name: &[&Row]) -> Self {
         let plain = row.plain().map(|text| (Cow::Borrowed(text), Vec::new()));
-        let (value, through) = plain.or_else(|| expanded(row)).unzip();
-        Self { row, value, through: through.unwrap_or_default() }
+        let (value, names) = plain.or_else(|| expanded(row)).unzip();
+        let place = |name: &&str| by_name.binary_search_by_key(name, |row| row.name).ok();
+        Self { row, value, through: names.iter().flatten().filter_map(place).collect() }
     }
 
-    /// The value, unless somebody says something of a name that it comes from.
-    pub(super) fn value(&'static self, said: &BTreeSet<&str>) -> Option<&'static str> {
+    /// The value, unless somebody says something of a name that it comes from: `said` has a place for each row.
+    pub(super) fn value(&'static self, said: &[bool]) -> Option<&'static str> {
         let value = self.value.as_deref()?;
-        self.through.iter().all(|name| !said.contains(name)).then_some(value)
+        self.through.iter().all(|place| !said[*place]).then_some(value)
     }
 }
 
