@@ -36,6 +36,23 @@ pub enum Cutting {
     Whole,
     /// Pieces of at most this many octets, of random size.
     Pieces(u16),
+    /// The same, on one connection of four: small pieces are many events.
+    Some(u16),
+}
+
+/// Of how many connections one is cut where some are.
+const CUT_ONE_OF: u64 = 4;
+
+impl Cutting {
+    /// How one connection is cut, of the two ends of which this is one.
+    #[must_use]
+    pub const fn of(self, socket: Socket) -> Self {
+        match self {
+            Self::Some(most) if (socket.0 >> 1).is_multiple_of(CUT_ONE_OF) => Self::Pieces(most),
+            Self::Some(_) => Self::Whole,
+            all => all,
+        }
+    }
 }
 
 /// Something that reaches a machine.

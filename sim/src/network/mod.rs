@@ -212,7 +212,7 @@ impl Network {
             None => (0, 0),
         };
         let other = self.owner(to.ip()).unwrap_or(node);
-        let end = End::new(node, other, incarnation, SocketAddr::new(from, port), self.cutting);
+        let end = End::new(node, other, incarnation, SocketAddr::new(from, port), self.cutting.of(socket));
         self.ends.insert(socket, end);
         let wait = self.travel(node, other, 0);
         self.planned.push((now.after(wait), NetEvent::Syn(socket, to, now)));
@@ -235,10 +235,10 @@ impl Network {
             pieces += 1;
             let length = match cutting {
                 Cutting::Whole => rest.len(),
-                Cutting::Pieces(_) if pieces > SMALL_PIECES && rest.len() > SMALL_END => {
+                Cutting::Pieces(_) | Cutting::Some(_) if pieces > SMALL_PIECES && rest.len() > SMALL_END => {
                     (rest.len() - SMALL_END).min(16_384)
                 }
-                Cutting::Pieces(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
+                Cutting::Pieces(most) | Cutting::Some(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
             };
             let (piece, behind) = rest.split_at(length);
             self.transmit(now, from, to, socket.peer(), Segment::Octets(piece.to_vec()));

@@ -76,6 +76,23 @@ fn a_long_write_is_cut_small_at_its_beginning_and_at_its_end() {
 }
 
 #[test]
+fn where_some_connections_are_cut_it_is_one_of_four() {
+    let mut network = network();
+    network.cutting = Cutting::Some(1);
+    let (here, there) = addresses();
+    let pieces: Vec<usize> = (0..8)
+        .map(|_| {
+            let socket = network.connect(Instant(0), HERE, here, there);
+            run(&mut network);
+            network.send(Instant(0), socket, b"QUIT\r\n", true);
+            let seen = run(&mut network);
+            seen.iter().filter(|(_, arrival)| matches!(arrival, Arrival::Octets(..))).count()
+        })
+        .collect();
+    assert_eq!(pieces, [6, 1, 1, 1, 6, 1, 1, 1]);
+}
+
+#[test]
 fn a_dead_program_refuses_and_a_dead_machine_is_silent() {
     let (here, there) = addresses();
     let mut killed = network();

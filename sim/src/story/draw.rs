@@ -90,7 +90,7 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
 
 fn cutting(prng: &mut Prng) -> Cutting {
     match prng.below(16) {
-        0 => Cutting::Pieces(1 + prng.below(60) as u16),
+        0 => Cutting::Some(1 + prng.below(60) as u16),
         1..5 => Cutting::Pieces(1_460),
         _ => Cutting::Whole,
     }
