@@ -139,6 +139,11 @@ impl Fired {
         Class::ALL.iter().copied().filter(|class| self.count(*class) == 0)
     }
 
+    /// The classes that have fired more often than here.
+    pub fn since(&self, before: &Self) -> impl Iterator<Item = Class> {
+        Class::ALL.iter().copied().filter(|class| self.count(*class) > before.count(*class))
+    }
+
     /// One line for each class.
     #[must_use]
     pub fn table(&self) -> String {
@@ -173,6 +178,8 @@ mod tests {
         fired.add(&other);
         assert_eq!(fired.count(Class::Loss), 2);
         assert_eq!(fired.never().count(), Class::ALL.len() - 1);
+        assert_eq!(fired.since(&Fired::default()).collect::<Vec<_>>(), [Class::Loss]);
+        assert_eq!(fired.since(&fired).count(), 0);
         assert!(fired.table().starts_with("           2  a segment"));
         assert_eq!((fired.table().lines().count(), fired.happened().lines().count()), (Class::ALL.len(), 1));
     }

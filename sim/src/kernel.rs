@@ -8,6 +8,7 @@
 use postrider_core::time::{Duration, Instant, Now, Timestamp};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::io::Write as _;
 
 /// When simulated time begins: 2026-01-01T00:00:00Z. Any fixed moment would do.
 const BEGINNING: i64 = 1_767_225_600;
@@ -177,8 +178,15 @@ impl<E> Kernel<E> {
     pub fn note(&mut self, numbers: &[u64], words: impl FnOnce() -> String) {
         self.trace.numbers(&[self.now.0]);
         self.trace.numbers(numbers);
+        self.say(words);
+    }
+
+    /// Words for listeners alone: they are no part of the trace.
+    pub fn say(&self, words: impl FnOnce() -> String) {
         if self.trace.spoken {
-            println!("{:>14.6} {}", self.now.0 as f64 / 1e9, words());
+            // Who has closed the pipe hears the rest no more; the story goes on.
+            let line = crate::words::cut(words());
+            _ = writeln!(std::io::stdout(), "{:>14.6} {line}", self.now.0 as f64 / 1e9);
         }
     }
 }

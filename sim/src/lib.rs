@@ -26,4 +26,5 @@ pub mod rehearse;
 pub mod scale;
 pub mod shrink;
 pub mod story;
+pub mod words;
 pub mod world;

@@ -70,6 +70,23 @@ impl Plan {
         }
     }
 
+    /// What people said of it, and the bug that it shows, where that is not in this program; a line for each.
+    #[must_use]
+    pub fn preface(&self) -> String {
+        let mut text = String::new();
+        if !self.about.is_empty() {
+            text += &format!("about: {}\n", self.about);
+        }
+        match self.bug.as_deref() {
+            Some(bug) if planted() == Some(bug) => text += &format!("bug: {bug}, which is planted\n"),
+            Some(bug) => {
+                text += &format!("bug: {bug}, which is not planted here: this is the story without it\n")
+            }
+            None => {}
+        }
+        text
+    }
+
     /// Reads a plan.
     ///
     /// # Errors

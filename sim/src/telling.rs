@@ -10,7 +10,11 @@ use std::io::{ErrorKind, Write};
 /// Tells one story; true when it breaks no rule and is the one that was recorded. The last line is the hash of the trace. `file` is where the plan
 /// comes from, if it is a file.
 pub(crate) fn run(plan: &Plan, file: Option<&str>, spoken: bool) -> bool {
-    println!("seed {} of commit {}", plan.seed, plan.commit);
+    let mut head = format!("seed {} of commit {}\n{}", plan.seed, plan.commit, plan.preface());
+    if spoken {
+        head += &plan.scenario.legend();
+    }
+    _ = std::io::stdout().write_all(head.as_bytes());
     let (ending, ledger) = tell_all(&plan.scenario, spoken);
     let mut text = ending.fired.happened();
     ledger.accounts().for_each(|account| text += &format!("{account}\n"));

@@ -17,6 +17,7 @@ use crate::faults::{Class, Fired};
 use crate::kernel::{Kernel, Trace};
 use crate::network::{Arrival, NetEvent, Network, NodeId};
 use crate::oracle::Ledger;
+use crate::words;
 use postrider_core::event::Event as LogLine;
 use postrider_core::prng::Prng;
 use postrider_core::queue::{DiskError, Done, File, Op};
@@ -149,6 +150,10 @@ pub struct Fabric {
     pub edges: Edges,
     /// What hosts log of fates, reports and troubles, where somebody wants it and takes it out.
     pub logged: Option<Vec<(Instant, LogLine)>>,
+    /// How the machines are called, for people.
+    pub names: Vec<String>,
+    /// Of the faults that did harm, what listeners have been told.
+    told: Fired,
     machines: Vec<Machine>,
     /// The machine that has carried out its last effect, until it is down.
     blown: Option<NodeId>,
@@ -204,10 +209,24 @@ impl Fabric {
         };
         match &spindle.busy {
             Some((_, op, _)) => {
-                format!("its disk is busy with {op:.80?}, operations behind it: {}", spindle.waiting.len())
+                let op = words::operation(op);
+                format!("its disk is busy with {op}, operations behind it: {}", spindle.waiting.len())
             }
             None => "its disk is idle".to_owned(),
         }
+    }
+
+    /// Tells listeners which classes of faults did harm since they were told last, and on which machine, where that is known.
+    fn tell_fired(&mut self, node: Option<NodeId>) {
+        if !self.kernel.trace.spoken {
+            return;
+        }
+        let all = self.all_fired();
+        for class in all.since(&self.told) {
+            let place = node.map_or_else(String::new, |node| format!("[{}] ", node.0));
+            self.kernel.say(|| format!("{place}fault: {}", class.name()));
+        }
+        self.told = all;
     }
 
     /// All faults that did harm so far.
@@ -254,6 +273,8 @@ impl<A: Actor> World<A> {
             fired: Fired::default(),
             edges: Edges::default(),
             logged: None,
+            names: Vec::new(),
+            told: Fired::default(),
             machines: Vec::new(),
             blown: None,
         };
@@ -317,6 +338,7 @@ impl<A: Actor> World<A> {
         while self.fabric.kernel.taken < last {
             let Some(event) = self.fabric.kernel.next(end) else { return true };
             self.happen(event);
+            self.fabric.tell_fired(None);
             self.fabric.settle_network();
         }
         false
@@ -328,7 +350,7 @@ impl<A: Actor> World<A> {
                 let now = self.fabric.kernel.now();
                 let Some((node, arrival)) = self.fabric.network.happen(now, event) else { return };
                 self.with(node, None, |actor, scope| {
-                    scope.note(1, &[number(&arrival)], || words(&arrival));
+                    scope.note(1, &[number(&arrival)], || words::arrival(&arrival));
                     actor.arrival(scope, arrival);
                 });
             }
@@ -366,7 +388,9 @@ impl<A: Actor> World<A> {
             self.fabric.ledger.disk_failed(node);
         }
         self.with(node, Some(incarnation), |actor, scope| {
-            scope.note(3, &[tag, u64::from(result.is_ok())], || format!("disk {op:.80?}: {result:.60?}"));
+            scope.note(3, &[tag, u64::from(result.is_ok())], || {
+                format!("disk {}: {}", words::operation(&op), words::result(&result))
+            });
             actor.disk(scope, tag, result);
         });
         // Behind the actor: what it has been told with this sync is durable with it.
@@ -374,19 +398,6 @@ impl<A: Actor> World<A> {
             self.fabric.ledger.synced(node);
         }
         self.fabric.spin(node, incarnation);
-    }
-}
-
-/// An arrival, for listeners.
-fn words(arrival: &Arrival) -> String {
-    match arrival {
-        Arrival::Octets(socket, octets) => {
-            format!("heard {} {}", socket.0, String::from_utf8_lossy(octets).escape_debug())
-        }
-        Arrival::Datagram { port, from, octets } => {
-            format!("datagram from {from} to port {port}, {} octets", octets.len())
-        }
-        other => format!("{other:?}"),
     }
 }
 

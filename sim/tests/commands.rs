@@ -277,6 +277,47 @@ fn a_seed_its_plan_and_every_process_tell_one_history() {
 }
 
 #[test]
+fn a_spoken_story_can_be_read() {
+    let folder = folder("spoken");
+    for seed in [42, 8] {
+        let output = simulator(&folder, &format!("run {seed} --spoken"));
+        let said = said(&output);
+        for line in said.lines() {
+            assert!(line.chars().count() <= 500, "{line}");
+        }
+        let plan = simulator(&folder, &format!("plan {seed}"));
+        let plan = Plan::parse(&String::from_utf8_lossy(&plan.stdout)).expect("a plan");
+        assert!(said.contains(&format!("\n{}      0.000000 ", plan.scenario.legend())), "who is who: {said}");
+        // What did harm is counted at the end, and told when it does.
+        let table = said.lines().skip_while(|line| !line.starts_with("           "));
+        let fired: Vec<&str> = table
+            .filter_map(|line| line.trim_start().split_once("  "))
+            .filter(|(count, _)| count.parse::<u64>().is_ok())
+            .map(|(_, class)| class)
+            .collect();
+        assert!(fired.len() > 5, "{said}");
+        for class in fired {
+            assert!(said.contains(&format!(" fault: {class}\n")), "{seed}: {class}");
+        }
+        assert!(said.contains(" octets, CRC-32 ") && said.contains(" MX: NoError, "), "{said}");
+    }
+}
+
+#[test]
+fn a_plan_that_is_told_again_says_what_it_is_about() {
+    let folder = folder("about");
+    plan_with(&folder, "about.json", |plan| {
+        plan["about"] = "A letter was lost.".into();
+        plan["bug"] = "AckBeforeSync".into();
+    });
+    let said = said(&simulator(&folder, "replay about.json"));
+    let mut lines = said.lines().skip(1);
+    assert_eq!(lines.next(), Some("about: A letter was lost."));
+    let bug = "bug: AckBeforeSync, which is not planted here: this is the story without it";
+    assert_eq!(lines.next(), Some(bug));
+}
+
+#[test]
 fn a_panic_is_a_broken_rule_with_its_words() {
     let folder = folder("panic");
     let mut plan: serde_json::Value =

@@ -2,15 +2,23 @@
 
 use super::ledger::{Fate, Ledger, Letter, Verdict};
 
+impl Verdict {
+    /// What the client was told, for people.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Promised => "promised",
+            Self::Refused => "not taken",
+            Self::Unknown => "no answer",
+        }
+    }
+}
+
 impl Ledger {
     /// One line for each letter: from whom, what the client was told, and what became of each recipient.
     pub fn accounts(&self) -> impl Iterator<Item = String> {
         self.letters.iter().enumerate().map(|(number, letter)| {
-            let said = match letter.verdict {
-                Verdict::Promised => "promised",
-                Verdict::Refused => "not taken",
-                Verdict::Unknown => "no answer",
-            };
+            let said = letter.verdict.in_words();
             let fates =
                 letter.fates.iter().map(|fate| format!("{} {}", fate.recipient, self.end_of(letter, fate)));
             let fates = fates.collect::<Vec<_>>().join(", ");

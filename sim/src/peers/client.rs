@@ -331,7 +331,10 @@ impl Client {
     fn end(&mut self, scope: &mut Scope<'_>, verdict: Verdict) {
         if let Some(letter) = self.letter.take() {
             let verdict = if letter.accepted == 0 { Verdict::Refused } else { verdict };
-            scope.note(6, &[letter.token.0, verdict as u64], || format!("{:?} {verdict:?}", letter.token));
+            scope.note(6, &[letter.token.0, verdict as u64], || {
+                let (number, words) = (letter.token.0, verdict.in_words());
+                format!("letter {number}: {words}")
+            });
             scope.fabric.ledger.replied(letter.token, verdict);
         }
         self.next_letter(scope);

@@ -370,7 +370,7 @@ impl Server {
     ) {
         let Some(session) = self.sessions.get(&socket) else { return };
         let numbers = [crate::kernel::hash(content), recipients.len() as u64];
-        scope.note(5, &numbers, || format!("took {} octets for {recipients:?}", content.len()));
+        scope.note(5, &numbers, || format!("took {} octets for {}", content.len(), recipients.join(", ")));
         let now = scope.fabric.kernel.now();
         let taken = Taken {
             marks,

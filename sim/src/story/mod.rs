@@ -5,6 +5,7 @@
 //! everything must have settled. The ledger judges both.
 
 mod draw;
+mod legend;
 mod panics;
 mod params;
 mod rare;
@@ -187,6 +188,7 @@ fn populate(world: &mut World<Inhabitant>, scenario: &Scenario) {
         let client = Client::new(server, plan.letters.clone(), plan.habits);
         world.add(address(3, number), None, Inhabitant::Client(Box::new(client)));
     }
+    world.fabric.names = scenario.called();
     world.fabric.network.cutting = scenario.cutting;
     world.fabric.network.usual = scenario.usual;
     for (from, to, link) in &scenario.links {

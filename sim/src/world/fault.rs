@@ -4,6 +4,7 @@ use super::{Actor, Event, Fabric, World};
 use crate::disk::Moods;
 use crate::faults::Class;
 use crate::network::{Link, NodeId};
+use crate::words;
 use postrider_core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -73,7 +74,8 @@ pub enum Word {
 
 impl<A: Actor> World<A> {
     pub(super) fn fault(&mut self, fault: &Fault) {
-        self.fabric.kernel.note(&[9], || format!("FAULT {fault:?}"));
+        let Fabric { kernel, names, .. } = &mut self.fabric;
+        kernel.note(&[9], || format!("fault: {}", words::fault(fault, |node| name(names, node))));
         let now = self.fabric.kernel.now();
         match *fault {
             Fault::Crash(node, power) => self.crash(node, power),
@@ -150,6 +152,11 @@ impl<A: Actor> World<A> {
             self.tell(node, word);
         }
     }
+}
+
+/// How a machine is called.
+fn name(names: &[String], node: NodeId) -> String {
+    names.get(usize::from(node.0)).cloned().unwrap_or_else(|| format!("machine {}", node.0))
 }
 
 impl Fabric {

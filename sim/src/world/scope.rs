@@ -4,6 +4,7 @@ use super::{Event, Fabric, Fault};
 use crate::faults::Class;
 use crate::kernel::Planned;
 use crate::network::{NodeId, Socket};
+use crate::words;
 use postrider_core::prng::Prng;
 use postrider_core::queue::Op;
 use postrider_core::time::{Duration, Instant, Now};
@@ -51,6 +52,7 @@ impl Scope<'_> {
     /// A fault has done harm.
     pub fn fired(&mut self, class: Class) {
         self.fabric.fired.note(class);
+        self.fabric.tell_fired(Some(self.node));
     }
 
     /// An effect is about to be carried out; false when the machine has carried out its last one.
@@ -103,7 +105,7 @@ impl Scope<'_> {
             return false;
         }
         self.note(2, &[socket.0, crate::kernel::hash(octets)], || {
-            format!("send {} {}", socket.0, String::from_utf8_lossy(octets).escape_debug())
+            format!("send {} {}", socket.0, words::octets(octets))
         });
         let now = self.fabric.kernel.now();
         self.fabric.network.send(now, socket, octets, tell)
