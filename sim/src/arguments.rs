@@ -126,6 +126,14 @@ pub(crate) struct Arguments {
 }
 
 impl Arguments {
+    /// The usage, where a command line asks for it.
+    pub(crate) fn help(line: &[String]) -> Option<&'static str> {
+        let asks = line.first().is_some_and(|word| word == "help")
+            || line.iter().any(|word| matches!(word.as_str(), "--help" | "-h"));
+        let form = FORMS.iter().find(|form| line.iter().take(2).any(|word| word == form.name));
+        asks.then(|| form.map_or(USAGE, Form::usage))
+    }
+
     /// Reads a command line.
     ///
     /// # Errors
@@ -168,6 +176,17 @@ impl Arguments {
 
     pub(crate) fn flag(&self, name: &str) -> bool {
         self.word(name).is_some()
+    }
+
+    /// The number of an option of which 0 would be nothing at all.
+    ///
+    /// # Errors
+    /// When it is 0.
+    pub(crate) fn some(&self, name: &str, nothing: &str) -> Result<Option<u64>, Failure> {
+        match self.number(name) {
+            Some(0) => Err(Failure::Misused(format!("{name} 0: nothing would be {nothing}"))),
+            number => Ok(number),
+        }
     }
 
     /// The number of an option; the last counts.
@@ -264,7 +283,12 @@ impl Arguments {
 }
 
 /// That something is not known, and what may have been meant.
-fn unknown(text: &str, word: &str, known: impl Iterator<Item = &'static str>, usage: &str) -> String {
+pub(crate) fn unknown(
+    text: &str,
+    word: &str,
+    known: impl Iterator<Item = &'static str>,
+    usage: &str,
+) -> String {
     match nearest(word, known) {
         Some(near) => format!("{text}; did you mean {near}?"),
         None => format!("{text}\n{usage}"),
@@ -319,6 +343,20 @@ mod tests {
         assert!(why("sweep 7 --power").starts_with("--power goes with effects"));
         assert!(why("sweep 7 operation").starts_with("there is no sweep of operation"));
         assert!(read("sweep 7 effects operations").is_err());
+    }
+
+    #[test]
+    fn who_asks_for_help_gets_the_usage() {
+        let help =
+            |line: &str| Arguments::help(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        for line in ["help", "-h", "--help", "help swarm", "run --help", "swarm --seeds -h"] {
+            assert_eq!(help(line), Some(USAGE), "{line}");
+        }
+        assert_eq!(
+            (help("help rehearse"), help("rehearse -h")),
+            (Some(rehearsal::USAGE), Some(rehearsal::USAGE))
+        );
+        assert_eq!((help("run help"), help("")), (None, None));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A bug is chosen once for a process, so each has a process of its own: this program, with the name of the bug. Only in a build with the
 //! feature `planted`.
 
+use crate::arguments::{Failure, unknown};
 use postrider_core::planted::{Bug, plant};
 use postrider_sim::check::scopes;
 use postrider_sim::plan::Plan;
@@ -41,13 +42,38 @@ const CHECKED: [(&str, &str); 15] = [
 /// Bugs that no story can bring out, because a driver does not do what shows them.
 const CHECKED_ALONE: [&str; 1] = ["KeptForAnyone"];
 
-/// Plants all bugs that were thought out, or the one of either sort that is named; true when each was caught. Stories are drawn from this seed on.
-pub(crate) fn canary(name: Option<&str>, from: u64, plans: Option<&str>) -> bool {
-    let chosen = name.map_or_else(|| Bug::ALL.to_vec(), |name| Bug::named(name).into_iter().collect());
+/// A bug, its name and its words.
+type Named = (Bug, &'static str, &'static str);
+
+/// All bugs that were thought out, or the one of either sort that is named.
+pub(crate) fn chosen(name: Option<&str>) -> Result<Vec<Named>, Failure> {
+    match name {
+        None => Ok(Bug::ALL.to_vec()),
+        Some(name) => Bug::named(name).map(|bug| vec![bug]).ok_or_else(|| no_bug(name)),
+    }
+}
+
+fn no_bug(name: &str) -> Failure {
+    let known: Vec<&'static str> = Bug::ALL.iter().chain(Bug::FOUND).map(|(_, known, _)| *known).collect();
+    let usage = format!("bugs: {}", known.join(", "));
+    Failure::Misused(unknown(&format!("there is no bug {name}"), name, known.into_iter(), &usage))
+}
+
+/// Why a bug was not planted.
+pub(crate) fn not_planted(name: &str) -> Failure {
+    match Bug::named(name) {
+        None => no_bug(name),
+        Some(_) => Failure::Misused(format!("{name}: a process has one bug, and this one has one already")),
+    }
+}
+
+/// Plants these bugs; true when each was caught. Stories are drawn from this seed on.
+pub(crate) fn canary(chosen: &[Named], from: u64, plans: Option<&str>) -> bool {
     let program = std::env::current_exe().ok();
     let (mut caught, mut count) = (0, 0);
     for (_, name, words) in chosen {
-        let mut options = vec!["caught".to_owned(), name.to_owned(), "--from".to_owned(), from.to_string()];
+        let mut options =
+            vec!["caught".to_owned(), (*name).to_owned(), "--from".to_owned(), from.to_string()];
         options.extend(plans.into_iter().flat_map(|folder| ["--plans".to_owned(), folder.to_owned()]));
         let output = program.as_ref().and_then(|program| Command::new(program).args(options).output().ok());
         let said = output.as_ref().map(|output| String::from_utf8_lossy(&output.stdout).into_owned());

@@ -32,6 +32,10 @@ const MISUSED: u8 = 64;
 
 fn main() -> ExitCode {
     let line: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(usage) = Arguments::help(&line) {
+        println!("{usage}");
+        return ExitCode::SUCCESS;
+    }
     match Arguments::read(&line).map_err(Failure::Misused).and_then(|arguments| obey(&arguments)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -50,7 +54,7 @@ fn main() -> ExitCode {
 fn obey(arguments: &Arguments) -> Result<bool, Failure> {
     #[cfg(feature = "planted")]
     if let Some(bug) = arguments.word("--plant").filter(|bug| !canary::plant_by_name(bug)) {
-        return Err(Failure::Misused(format!("there is no bug {bug}")));
+        return Err(canary::not_planted(bug));
     }
     Ok(match arguments.command {
         "run" => telling::run(&arguments.plan()?, arguments.file(), arguments.flag("--spoken")),
@@ -61,13 +65,13 @@ fn obey(arguments: &Arguments) -> Result<bool, Failure> {
         }
         "swarm" => swarm::many(&swarm::Size {
             from: arguments.number("--from").unwrap_or(0),
-            seeds: arguments.number("--seeds"),
-            minutes: arguments.number("--minutes"),
+            seeds: arguments.some("--seeds", "told")?,
+            minutes: arguments.some("--minutes", "told")?,
             threads: arguments.number("--threads"),
             wish: arguments.wish(),
         }),
         "explain" => recorded::explain(arguments)?,
-        "check" => check(arguments),
+        "check" => check(arguments)?,
         "sweep" => sweep::sweep(&arguments.sweep()?),
         "shrink" => smaller(arguments.plan()?, arguments.word("--plant")),
         "rehearse" => rehearsal::rehearse(arguments)?,
@@ -81,7 +85,7 @@ fn obey(arguments: &Arguments) -> Result<bool, Failure> {
 fn plant(command: &str, arguments: &Arguments) -> Result<bool, Failure> {
     let (from, plans) = (arguments.number("--from").unwrap_or(0), arguments.word("--plans"));
     Ok(match command {
-        "canary" => canary::canary(arguments.nth(0), from, plans),
+        "canary" => canary::canary(&canary::chosen(arguments.nth(0))?, from, plans),
         _ => canary::caught(arguments.nth(0).unwrap_or(""), from, plans),
     })
 }
@@ -93,10 +97,14 @@ fn plant(_: &str, _: &Arguments) -> Result<bool, Failure> {
 }
 
 /// The model checks whose name begins with that of the second word, or all; each with its states and what was checked.
-fn check(arguments: &Arguments) -> bool {
+fn check(arguments: &Arguments) -> Result<bool, Failure> {
     let wanted = arguments.nth(0).unwrap_or("");
-    let scopes: Vec<_> =
-        postrider_sim::check::scopes(2).into_iter().filter(|scope| scope.name.starts_with(wanted)).collect();
+    let mut scopes = postrider_sim::check::scopes(2);
+    let names: Vec<&'static str> = scopes.iter().map(|scope| scope.name).collect();
+    scopes.retain(|scope| scope.name.starts_with(wanted));
+    if scopes.is_empty() {
+        return Err(no_scope(wanted, &names));
+    }
     let (next, broken) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let one = || {
         while let Some(scope) = scopes.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -112,7 +120,14 @@ fn check(arguments: &Arguments) -> bool {
     });
     let broken = broken.into_inner();
     println!("{} scopes, {broken} broken", scopes.len());
-    broken == 0 && !scopes.is_empty()
+    Ok(broken == 0)
+}
+
+/// The room of a scope, which is what stands before its colon, is a name as well.
+fn no_scope(wanted: &str, names: &[&'static str]) -> Failure {
+    let known = names.iter().flat_map(|name| [*name, name.split(':').next().unwrap_or_default()]);
+    let usage = format!("scopes: {}", names.join("; "));
+    Failure::Misused(arguments::unknown(&format!("there is no scope {wanted}"), wanted, known, &usage))
 }
 
 /// Where a bug is planted, what is left breaks a rule because of it.

@@ -49,10 +49,8 @@ fn wanted(arguments: &Arguments) -> Result<Wanted, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = arguments.number("--threads").map_or(cores, |threads| threads as usize);
     let from = arguments.number("--from").unwrap_or(1);
-    let seeds: Vec<u64> = (from..from.saturating_add(arguments.number("--seeds").unwrap_or(1))).collect();
-    if seeds.is_empty() {
-        return Err(misused("--seeds 0: nothing would be played"));
-    }
+    let count = arguments.some("--seeds", "played")?.unwrap_or(1);
+    let seeds: Vec<u64> = (from..from.saturating_add(count)).collect();
     Ok(Wanted {
         directories: std::iter::once(configuration)
             .chain(arguments.all("--compare"))

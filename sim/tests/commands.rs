@@ -69,6 +69,11 @@ fn what_is_not_understood_is_told_and_nothing_runs() {
         ("sweep 7 --effects", "sweep has no option --effects"),
         ("sweep 7 letters", "there is no sweep of letters"),
         ("scale many", "scale wants a number, not many"),
+        ("swarm --seeds 0", "--seeds 0: nothing would be told"),
+        ("swarm --minutes 0", "--minutes 0: nothing would be told"),
+        ("rehearse -c nowhere --seeds 0 week.toml", "--seeds 0: nothing would be played"),
+        ("check spol", "there is no scope spol; did you mean spool?"),
+        ("check nosuchscope", "there is no scope nosuchscope\nscopes: "),
         ("rehearse --sedes 5 week.toml", "rehearse has no option --sedes; did you mean --seeds?"),
         ("rehearse week.toml", "usage: postrider-sim rehearse"),
         ("replay", "usage: postrider-sim run"),
@@ -82,6 +87,32 @@ fn what_is_not_understood_is_told_and_nothing_runs() {
     }
     let output = simulator(&folder, "replay nowhere.json");
     assert_eq!(output.status.code(), Some(2), "a file that is not there is no slip of the pen");
+}
+
+#[cfg(feature = "planted")]
+#[test]
+fn a_bug_that_is_not_known_is_told_with_the_nearest_that_is() {
+    let folder = folder("bugs");
+    for (line, words) in [
+        ("canary AckBeforSync", "there is no bug AckBeforSync; did you mean AckBeforeSync?"),
+        ("canary NoSuchBug", "there is no bug NoSuchBug\nbugs: AckBeforeSync, "),
+        ("run 42 --plant AckBeforSync", "there is no bug AckBeforSync; did you mean AckBeforeSync?"),
+    ] {
+        let output = simulator(&folder, line);
+        assert_eq!(output.status.code(), Some(64), "{line}");
+        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(wrong.starts_with(words), "{line}: {wrong}");
+    }
+}
+
+#[test]
+fn who_asks_for_help_gets_the_usage_and_0() {
+    let folder = folder("help");
+    for line in ["--help", "-h", "help", "swarm --help"] {
+        let output = simulator(&folder, line);
+        assert_eq!(output.status.code(), Some(0), "{line}");
+        assert!(said(&output).starts_with("usage: postrider-sim run"), "{line}");
+    }
 }
 
 #[test]
