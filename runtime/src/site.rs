@@ -10,7 +10,7 @@ use crate::tables::{self, Tables};
 use crate::tls;
 use crate::trouble::told;
 use postrider_core::ask::{Facts, TableName};
-use postrider_core::delivery::{Protocol, TlsLevel};
+use postrider_core::delivery::Protocol;
 use postrider_core::params::master_cf::{Delivery, Host as ListenHost, Role, Service};
 use postrider_core::params::{Config, Listener, Problem, Settings};
 use postrider_core::rewrite::Rewrite;
@@ -170,20 +170,12 @@ impl<E: Environment> Site<E> {
     /// What is set and does not work yet, beyond whole parameters: restrictions, and levels of TLS.
     #[must_use]
     pub fn not_working(&self) -> Vec<Problem> {
-        let mut found = BTreeSet::new();
-        for door in self.doors.values() {
-            for (parameter, word) in door.config.policy.not_working() {
-                let text = format!("not working yet: {word}");
-                let remedy = match word.as_str() {
-                    "sleep" => "it does nothing",
-                    word if word.starts_with("permit") => {
-                        "where it might have permitted, a refusal is 451 instead"
-                    }
-                    _ => "where it is reached, the answer is 451",
-                };
-                found.insert(self.config.doubt(parameter, &text, remedy));
-            }
-        }
+        let remote = self.transports.values().filter_map(|agent| match agent {
+            Agent::Remote(config, _) => Some(&**config),
+            _ => None,
+        });
+        let mut found = outbound::doubts(&self.config, remote);
+        found.extend(self.doors.values().flat_map(|door| door.config.policy.doubts(&self.config)));
         for door in self.doors.values().filter(|door| door.tls.is_none()) {
             let session = &door.config.session;
             let remedy = match session.tls_level {
@@ -196,40 +188,7 @@ impl<E: Environment> Site<E> {
             let what = "there is no certificate: set smtpd_tls_cert_file and smtpd_tls_key_file";
             found.insert(self.config.doubt("smtpd_tls_cert_file", what, remedy));
         }
-        for agent in self.transports.values() {
-            let Agent::Remote(config, _) = agent else { continue };
-            if let TlsLevel::Unsupported(level) = &config.params.tls {
-                let program = config.params.protocol.program();
-                // An older name asks for the level where the newer one is not set.
-                let names = ["tls_security_level", "enforce_tls"].map(|name| format!("{program}_{name}"));
-                let [level_name, older] = &names;
-                let parameter =
-                    if self.is_set(level_name) || !self.is_set(older) { level_name } else { older };
-                let text = format!("not working yet: {level}");
-                found.insert(self.config.doubt(
-                    parameter,
-                    &text,
-                    "its mail waits in the queue, nothing is sent",
-                ));
-            }
-        }
-        for parameter in ["smtp_tls_security_level", "lmtp_tls_security_level"] {
-            let services =
-                self.config.services().iter().filter(|service| matches!(service.role, Role::Transport(_)));
-            let mut levels =
-                services.map(|service| self.config.settings(Some(&service.key())).text(parameter) == "dane");
-            if levels.any(|dane| dane) {
-                let remedy = "it acts as may: encrypted where that is offered, and never authenticated";
-                found.insert(self.config.doubt(parameter, "not working yet: dane", remedy));
-            }
-        }
         found.into_iter().collect()
-    }
-
-    /// Whether main.cf or a service sets a parameter.
-    fn is_set(&self, name: &str) -> bool {
-        let services = self.config.services().iter().map(Some);
-        std::iter::once(None).chain(services).any(|service| self.config.set_at(name, service).is_some())
     }
 
     /// What the manager must know.

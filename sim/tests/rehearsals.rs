@@ -303,6 +303,55 @@ fn what_is_wrong_with_a_scenario_is_told_with_its_line() {
 }
 
 #[test]
+fn a_parameter_that_changes_nothing_is_refused() {
+    let text = text_of("dns-outage.toml");
+    let swept = |name: &str| {
+        let sweep = BTreeMap::from([(name.to_owned(), vec![toml::Value::Integer(0)])]);
+        study::plans(&[directory()], "s.toml", &text, &sweep).map(|plans| plans.len())
+    };
+    let wrong = |name| swept(name).expect_err(name);
+    assert_eq!(
+        wrong("retry_jiter"),
+        "--sweep: there is no parameter retry_jiter; did you mean retry_jitter?"
+    );
+    let why = "--sweep: smtpd_milters plays no role in a rehearsal: no milter runs: mail goes on as if it had passed";
+    assert_eq!(wrong("smtpd_milters"), why);
+    assert!(wrong("spool_reserve").starts_with("--sweep: spool_reserve plays no role in a rehearsal: "));
+    assert!(wrong("default_process_limit").starts_with("--sweep: default_process_limit has no effect: "));
+    assert_eq!(swept("retry_jitter"), Ok(1));
+
+    let lines = "[set]\nretry_jiter = 1\nsmtp_bind_address = \"10.0.0.1\"\n[sweep]\nmilter_protocol = [2, 6]\n[workload]";
+    let text = text.replacen("[workload]", lines, 1);
+    let told = study::plans(&[directory()], "s.toml", &text, &BTreeMap::new()).expect_err("it is wrong");
+    let line = |name: &str| text.lines().position(|line| line.starts_with(name)).expect("a line") + 1;
+    for (name, words) in [
+        ("retry_jiter", "there is no parameter retry_jiter; did you mean retry_jitter?"),
+        (
+            "smtp_bind_address",
+            "smtp_bind_address plays no role in a rehearsal: the simulated host has one address",
+        ),
+        ("milter_protocol", "milter_protocol does not work in Postrider yet"),
+    ] {
+        assert!(told.contains(&format!("s.toml:{}: {words}", line(name))), "{told}");
+    }
+    assert_eq!(told.lines().count(), 3, "{told}");
+}
+
+#[test]
+fn a_value_that_does_not_work_yet_is_among_the_notes() {
+    let text = text_of("dns-outage.toml").replacen(
+        "[workload]",
+        "[set]\nsmtp_tls_security_level = \"verify\"\n[workload]",
+        1,
+    );
+    let plans = study::plans(&[directory()], "s.toml", &text, &BTreeMap::new()).expect("right");
+    let notes = &plans[0].setup.notes;
+    let words = "[set]: smtp_tls_security_level: not working yet: verify; its mail waits in the queue, nothing is sent.";
+    assert!(notes.iter().any(|note| note == words), "{notes:?}");
+    assert!(notes.iter().all(|note| !note.contains("overriding earlier entry")), "{notes:?}");
+}
+
+#[test]
 fn a_variable_that_names_nothing_is_refused() {
     let text = text_of("dns-outage.toml");
     let sweep = |name: &str, value: &str| {

@@ -7,6 +7,7 @@
 //! [`Input::Written`] comes exactly one [`Effect::Park`] or [`Effect::Close`], also when no connection is left, and then
 //! the machine takes another attempt.
 
+mod doubts;
 mod job;
 mod kept;
 pub mod routes;
@@ -15,6 +16,7 @@ mod tests;
 mod wiring;
 
 pub use crate::delivery::Loss;
+pub use doubts::doubts;
 pub use kept::{Choice, Kept, Purpose};
 pub use wiring::{Config, Outbound, STAGES};
 

@@ -20,7 +20,7 @@ pub use params::{Codes, Params};
 use crate::ask::{Facts, Pause, TableName};
 use crate::because::Because;
 use crate::mail::{ClientFacts, NoticeClass, Sender, TlsFacts};
-use crate::params::Settings;
+use crate::params::{Config, Problem, Settings};
 use crate::rewrite::Rewrite;
 use crate::wire::{Mailbox, Reply};
 use program::{Rule, Subject};
@@ -218,6 +218,20 @@ impl Policy {
     #[must_use]
     pub fn not_working(&self) -> &[(String, String)] {
         &self.not_working
+    }
+
+    /// The same, as an operator should hear of it.
+    pub fn doubts(&self, config: &Config) -> impl Iterator<Item = Problem> {
+        self.not_working.iter().map(|(parameter, word)| {
+            let remedy = match word.as_str() {
+                "sleep" => "it does nothing",
+                word if word.starts_with("permit") => {
+                    "where it might have permitted, a refusal is 451 instead"
+                }
+                _ => "where it is reached, the answer is 451",
+            };
+            config.doubt(parameter, &format!("not working yet: {word}"), remedy)
+        })
     }
 
     /// The tables that the lists name: the driver has them at hand. A table that is only named in the value

@@ -5,7 +5,7 @@ use crate::network::NodeId;
 use postrider_core::ask::{TableFailure, TableName};
 use postrider_core::delivery::Protocol;
 use postrider_core::params::master_cf::{Delivery, Role};
-use postrider_core::params::{Config, Host, Settings, Severity};
+use postrider_core::params::{Config, Host, Problem, Settings, Severity};
 use postrider_core::rewrite::Rewrite;
 use postrider_core::tables::Table;
 use postrider_core::time::Duration;
@@ -162,6 +162,16 @@ impl Site {
             sockets: BTreeMap::new(),
             other_sockets: None,
         })
+    }
+
+    /// What of its configuration does not work yet, beyond whole parameters.
+    #[must_use]
+    pub fn doubts(&self, config: &Config) -> Vec<Problem> {
+        let remote = self.transports.values().filter_map(|agent| match agent {
+            Agent::Remote(config) => Some(&**config),
+            _ => None,
+        });
+        outbound::doubts(config, remote).into_iter().chain(self.door.policy.doubts(config)).collect()
     }
 
     /// Its transports, with configurations of their own: a reload makes new ones, though no value may have changed.

@@ -4,6 +4,7 @@
 //! says where mail goes and what is wrong there; [`world`] plays it and writes down what becomes of each recipient; [`study`] says what
 //! is compared with what; [`report`] and [`page`] tell what was found.
 
+mod named;
 pub mod page;
 pub mod plot;
 pub mod report;

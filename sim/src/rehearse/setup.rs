@@ -7,6 +7,9 @@ use crate::host::Site;
 use crate::network::NodeId;
 use crate::rehearse::scenario::vary;
 use postrider_core::ask::TableName;
+use postrider_core::params::judge::judge;
+use postrider_core::params::problem::File;
+use postrider_core::params::table::Works;
 use postrider_core::params::{Config, Host, Problem, Severity};
 use postrider_core::queue;
 use postrider_core::tables::{Source, Table, TableSpec};
@@ -27,7 +30,7 @@ pub const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 99));
 const SEGMENT: u64 = 2 * 1024 * 1024;
 
 /// Parameters that a world decides, their value there, and why.
-const WORLD: [(&str, &str, &str); 11] = [
+pub(super) const WORLD: [(&str, &str, &str); 11] = [
     ("inet_interfaces", "all", "the simulated host has one address, and loopback"),
     ("inet_protocols", "ipv4", "the simulated network has IPv4"),
     ("proxy_interfaces", "", "no translator stands before the simulated host"),
@@ -146,34 +149,61 @@ impl Directory {
         (more, notes)
     }
 
+    /// A problem for the report. What stands behind main.cf was added for the world or by the scenario, which may say something else than
+    /// main.cf does.
+    fn in_words(&self, problem: &Problem) -> Option<String> {
+        let Problem { text, remedy, .. } = problem;
+        if !self.is_added(problem) {
+            return Some(format!("{problem}."));
+        }
+        (!text.starts_with("overriding earlier entry")).then(|| format!("[set]: {text}; {remedy}."))
+    }
+
+    fn is_added(&self, problem: &Problem) -> bool {
+        let last = self.main.lines().count() as u32;
+        problem.place.file == File::Main && problem.place.line.is_some_and(|line| line > last)
+    }
+
+    /// How far a parameter works; `None` where there is none of this name.
+    pub(super) fn works(&self, name: &str) -> Option<Works> {
+        self.config("").0.works(name)
+    }
+
+    /// Which of these names nothing uses, each with what may have been meant.
+    pub(super) fn unused(&self, set: &BTreeMap<String, toml::Value>) -> BTreeMap<String, String> {
+        let more: String =
+            set.iter().map(|(name, value)| format!("{name} = {}\n", vary::plain(value))).collect();
+        let (_, problems) = self.config(&more);
+        let unused = problems.into_iter().filter_map(|problem| {
+            let name = problem.text.strip_prefix("unused parameter: ")?.to_owned();
+            Some((name, problem.remedy))
+        });
+        unused.collect()
+    }
+
     /// Makes it ready for a world, with other values for some parameters.
     ///
     /// # Errors
     /// What is wrong with it, one problem on a line.
     pub fn ready(&self, set: &BTreeMap<String, toml::Value>) -> Result<Setup, String> {
         let (more, mut notes) = self.changes(set);
-        let (config, problems) = self.config(&more);
-        let last = self.main.lines().count() as u32;
+        let (config, mut problems) = self.config(&more);
+        problems.extend(judge(&config));
         let errors: Vec<String> = problems
             .iter()
             .filter(|problem| problem.severity == Severity::Error)
-            .map(|problem| match problem.place.line.filter(|line| *line > last) {
-                Some(_) => format!("[set]: {}; {}", problem.text, problem.remedy),
-                None => format!("{}/{problem}", self.path.display()),
+            .map(|problem| match self.is_added(problem) {
+                true => format!("[set]: {}; {}", problem.text, problem.remedy),
+                false => format!("{}/{problem}", self.path.display()),
             })
             .collect();
         if !errors.is_empty() {
             return Err(errors.join("\n"));
         }
-        notes.extend(
-            problems
-                .iter()
-                .filter(|problem| problem.place.line.is_some())
-                .map(|problem| format!("{problem}.")),
-        );
+        let told = problems.iter().filter(|problem| problem.place.line.is_some());
+        notes.extend(told.filter_map(|problem| self.in_words(problem)));
         let (compiled, more_notes) = self.tables(&config);
         notes.extend(more_notes);
-        notes.extend(NEVER.map(str::to_owned));
         let resolv = format!("nameserver {NAMES}\n");
         let wrong = |wrong: Vec<(String, String)>| {
             wrong
@@ -182,6 +212,8 @@ impl Directory {
                 .collect::<Vec<_>>()
         };
         let mut site = Site::of(&config, HOST, NodeId(0), &resolv, true).map_err(|e| wrong(e).join("\n"))?;
+        notes.extend(site.doubts(&config).iter().filter_map(|problem| self.in_words(problem)));
+        notes.extend(NEVER.map(str::to_owned));
         site.compiled = compiled;
         site.queue = queue::Params { segment_size: SEGMENT, reserve: SEGMENT, ..site.queue };
         site.other_sockets = Some((ELSEWHERE, 24).into());

@@ -1,7 +1,8 @@
 //! What is compared with what: configurations, variables and their values, and the cases that follow from them.
 
+use super::named;
 use super::report::{Report, outages};
-use super::scenario::{Refused, Scenario, Variable, vary};
+use super::scenario::{Refused, Scenario, Variable, line_of_key, vary};
 use super::setup::{Directory, Setup};
 use super::tally::tally;
 use super::world::{History, play};
@@ -19,6 +20,25 @@ pub struct Plan {
     pub setup: Setup,
     /// The scenario.
     pub scenario: Scenario,
+}
+
+/// Where names of parameters stand: on the command line, or in the file of the scenario.
+#[derive(Debug)]
+pub(super) struct Origin<'a> {
+    name: &'a str,
+    text: &'a str,
+    sweep: &'a BTreeMap<String, Vec<toml::Value>>,
+}
+
+impl Origin<'_> {
+    /// The place of a name, for people.
+    pub(super) fn place(&self, parameter: &str) -> String {
+        if self.sweep.contains_key(parameter) {
+            return "--sweep".to_owned();
+        }
+        let line = ["sweep", "set"].into_iter().find_map(|table| line_of_key(self.text, table, parameter));
+        line.map_or_else(|| self.name.to_owned(), |line| format!("{}:{line}", self.name))
+    }
 }
 
 /// The cases of a scenario: each configuration with each value of each variable.
@@ -42,8 +62,14 @@ pub fn plans(
     if values.len() * directories.len() > CASES_MAX {
         return Err(format!("{} cases: at most {CASES_MAX} are compared", values.len() * directories.len()));
     }
+    let origin = Origin { name, text, sweep };
+    let parameters = variables.iter().filter(|(name, _)| !name.contains('.'));
+    let firsts = parameters.filter_map(|(name, values)| Some((name.clone(), values.first()?.clone())));
+    let mut set = scenario.set.clone();
+    set.extend(firsts);
     let mut plans = Vec::new();
     for directory in directories {
+        named::judge(directory, &set, &origin)?;
         for variables in &values {
             let scenario = vary::vary(text, variables).map_err(refused)?;
             let setup = directory.ready(&scenario.set)?;

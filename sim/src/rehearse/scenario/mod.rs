@@ -348,6 +348,15 @@ impl Scenario {
     }
 }
 
+/// The line of a key of a table of a text.
+#[must_use]
+pub fn line_of_key(text: &str, table: &str, key: &str) -> Option<usize> {
+    let whole = toml::de::DeTable::parse(text).ok()?;
+    let (_, table) = whole.get_ref().iter().find(|(name, _)| name.get_ref() == table)?;
+    let mut keys = table.get_ref().as_table()?.keys();
+    keys.find(|name| name.get_ref() == key).map(|name| line_of(text, name.span().start))
+}
+
 fn line_of(text: &str, at: usize) -> usize {
     text.as_bytes().iter().take(at).filter(|octet| **octet == b'\n').count() + 1
 }
