@@ -117,6 +117,8 @@ fn one(size: &Size, number: u64, sums: &Mutex<Sums>, began: Instant) {
         if sums.broken <= PLANS_MAX {
             let name = format!("broken-{seed}.json");
             println!("  plan: {}", keep_of_seed(&name, seed, scenario, &ending));
+        } else {
+            println!("  plan: {}", that_prints_the_plan(seed, size.wish));
         }
     }
     // One line that changes for a person; in a log, a line at once and then now and then.
@@ -127,6 +129,15 @@ fn one(size: &Size, number: u64, sums: &Mutex<Sums>, began: Instant) {
         eprint!("{start}{} stories, {} broken, {rate:.0} a second{end}", sums.stories, sums.broken);
         _ = std::io::stderr().flush();
     }
+}
+
+/// The command that prints the plan of a seed: past so many that fail, nobody reads a folder of them.
+fn that_prints_the_plan(seed: u64, wish: Wish) -> String {
+    let mut command = format!("postrider-sim plan {seed}");
+    command += if wish.calm { " --calm" } else { "" };
+    command += &wish.crash_at.map_or_else(String::new, |at| format!(" --crash-at {at}"));
+    command += if wish.lying_disks { " --lying-disks" } else { "" };
+    command
 }
 
 /// What is to be said of classes of faults that never fired in all of a window, and whether there was none. What is drawn for a wish lacks some.
@@ -228,5 +239,12 @@ mod tests {
         let wish = Wish { calm: true, ..Wish::default() };
         let windows = BTreeMap::from([(0, window(1_000, Class::ALL))]);
         assert_eq!(classes(&windows, &size(wish)), ("classes: not judged with a wish".to_owned(), true));
+    }
+
+    #[test]
+    fn the_plan_of_a_seed_is_printed_with_its_wishes() {
+        assert_eq!(that_prints_the_plan(7, Wish::default()), "postrider-sim plan 7");
+        let wish = Wish { calm: true, crash_at: Some(3), lying_disks: true };
+        assert_eq!(that_prints_the_plan(7, wish), "postrider-sim plan 7 --calm --crash-at 3 --lying-disks");
     }
 }
