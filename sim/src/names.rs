@@ -87,7 +87,7 @@ pub struct Humour {
     pub truncates: u16,
     /// FORMERR to EDNS.
     pub no_edns: bool,
-    /// A forger's answers come first: wrong id, wrong question.
+    /// A forger's answers come first: the right question, a wrong id.
     pub forged: u16,
     /// Times to live of 0 instead of what the zone says.
     pub no_ttl: u16,
