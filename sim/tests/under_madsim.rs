@@ -69,6 +69,13 @@ struct Home {
     belongings: Belongings,
 }
 
+/// How a daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Killed,
+    PowerLost,
+}
+
 impl Home {
     fn new(seed: u64) -> Self {
         Self::with(seed, "", Belongings::default())
@@ -100,18 +107,24 @@ impl Home {
         Self { node, address, disk, belongings }
     }
 
-    /// The power fails, and comes back after a while; nothing is the matter with the disk any more then.
-    async fn lose_power(&self, prng: &mut Prng) {
+    /// The daemon ends, and starts again after a while; nothing is the matter with the disk any more then. What was written and not synced
+    /// survives a kill, and is lost with the power.
+    async fn end(&self, end: End, prng: &mut Prng) {
         Handle::current().kill(self.node.id());
-        self.disk.lose_power();
+        match end {
+            End::Killed => witness::killed(self.address),
+            End::PowerLost => {
+                self.disk.lose_power();
+                witness::lost_power(self.address);
+            }
+        }
         self.disk.heal();
-        witness::lost_power(self.address);
         sleep(Duration::from_secs(prng.below(600))).await;
         Handle::current().restart(self.node.id());
     }
 
     /// Something is the matter with the disk for up to an hour: it is full, or fails at writes, syncs or reads. Half of the time it heals by
-    /// itself; then comes the next write, at which the power may fail.
+    /// itself; then comes the next write, at which the daemon may end.
     async fn ail(&self, prng: &mut Prng) {
         let careless = prng.chance(1, 2);
         let odds = |prng: &mut Prng| u16::try_from(50 + prng.below(500)).expect("a small number");
@@ -174,8 +187,8 @@ fn acknowledged(words: &Acknowledged) -> BTreeMap<String, Duration> {
 /// What became of an outage, in simulated time.
 struct Outage {
     trace: Trace,
-    /// When the power failed.
-    failures: Vec<Duration>,
+    /// When the daemon ended, and how.
+    ends: Vec<(Duration, End)>,
     /// How long the first message was retried until somebody was there to take it.
     retried: Duration,
     /// What went wrong with the disk.
@@ -183,22 +196,28 @@ struct Outage {
 }
 
 impl Outage {
-    /// Losses of power on that of the first five days which had fewest.
+    /// Ends of the daemon on that of the first five days which had fewest.
     fn each_day(&self) -> usize {
         let of_day = |day: u32| day * DAY..(day + 1) * DAY;
-        let counts = (0..5).map(|day| self.failures.iter().filter(|at| of_day(day).contains(*at)).count());
+        let counts = (0..5).map(|day| self.ends.iter().filter(|(at, _)| of_day(day).contains(at)).count());
         counts.min().unwrap_or(0)
+    }
+
+    /// It was killed, and the power failed: each more than once.
+    fn ends_in_both_ways(&self) -> bool {
+        let often = |end| self.ends.iter().filter(|(_, other)| *other == end).count() > 1;
+        often(End::Killed) && often(End::PowerLost)
     }
 }
 
-/// What the disk of an outage is like between losses of power.
+/// What the disk of an outage is like while the daemon lives.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Disk {
     Good,
     Bad,
 }
 
-/// A destination that is down for so long, and a daemon whose power fails several times a day.
+/// A destination that is down for so long, and a daemon that is killed or loses power several times a day.
 async fn outage(seed: u64, down: Duration) -> Trace {
     outage_with(seed, down, "", Disk::Good).await.trace
 }
@@ -220,14 +239,15 @@ async fn outage_with(seed: u64, down: Duration, lines: &str, disk: Disk) -> Outa
     // On a bad disk, new mail is to meet its troubles for as long as there are any.
     let words = submitter(MESSAGES, if disk == Disk::Bad { down / 22 } else { HOUR });
     let began = Instant::now();
-    let mut failures = Vec::new();
+    let mut ends = Vec::new();
     while began.elapsed() < down {
         sleep(Duration::from_secs(prng.below(10 * 3600))).await;
         if disk == Disk::Bad {
             home.ail(&mut prng).await;
         }
-        failures.push(began.elapsed());
-        home.lose_power(&mut prng).await;
+        let end = if prng.chance(1, 2) { End::Killed } else { End::PowerLost };
+        ends.push((began.elapsed(), end));
+        home.end(end, &mut prng).await;
     }
     assert_eq!(acknowledged(&words).len(), MESSAGES, "all were acknowledged by then");
     assert_eq!(sink.taken().len(), 0, "nobody was there to take it");
@@ -241,7 +261,7 @@ async fn outage_with(seed: u64, down: Duration, lines: &str, disk: Disk) -> Outa
         assert_eq!(sink.copies(word), 1, "{word}: no crash came after it was delivered");
     }
     assert_eq!(home.belongings.ledger.paths(), Vec::<String>::new(), "there was nothing to report");
-    Outage { trace: tracing.trace(), failures, retried, fired: home.disk.fired() }
+    Outage { trace: tracing.trace(), ends, retried, fired: home.disk.fired() }
 }
 
 fn run<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
@@ -251,7 +271,7 @@ fn run<F: Future>(seed: u64, future: impl FnOnce() -> F) -> F::Output {
 }
 
 #[test]
-fn days_of_retries_through_power_failures_lose_and_double_nothing() {
+fn days_of_retries_through_kills_and_power_failures_lose_and_double_nothing() {
     for seed in 0..2 {
         let trace = run(seed, || outage(seed, 3 * DAY));
         assert!(trace.count("status=deferred") > 500, "{}", trace.count("status=deferred"));
@@ -345,11 +365,11 @@ fn another_process_sees_the_same_history() {
 }
 
 #[test]
-fn five_days_of_retries_with_a_kill_every_few_hours_deliver_each_message_once() {
+fn five_days_of_retries_with_an_end_every_few_hours_deliver_each_message_once() {
     // Postfix's lifetime of five days would end before the outage does.
     let outage = run(9, || outage_with(9, 5 * DAY + HOUR, "maximal_queue_lifetime = 6d\n", Disk::Good));
     assert!(outage.retried >= 5 * DAY, "{:?}", outage.retried);
-    assert!(outage.each_day() >= 2, "{:?}", outage.failures);
+    assert!(outage.each_day() >= 2 && outage.ends_in_both_ways(), "{:?}", outage.ends);
     let trace = outage.trace;
     assert!(trace.count("status=deferred") > 1_000, "{}", trace.count("status=deferred"));
     assert_eq!(trace.count("status=sent"), MESSAGES);
@@ -360,6 +380,7 @@ fn five_days_of_retries_with_a_kill_every_few_hours_deliver_each_message_once() 
 fn five_days_on_a_disk_that_is_full_fails_and_tears_lose_nothing() {
     let outage = run(13, || bad_outage(13, 5 * DAY + HOUR));
     assert!(outage.retried >= 5 * DAY, "{:?}", outage.retried);
+    assert!(outage.ends_in_both_ways(), "{:?}", outage.ends);
     let harm = [Class::DiskFull, Class::DiskWrite, Class::DiskSync, Class::DiskRead, Class::DiskTorn];
     for class in harm {
         assert!(outage.fired.count(class) > 0, "{}:\n{}", class.name(), outage.fired.table());
@@ -378,7 +399,7 @@ fn a_disk_that_lies_about_its_syncs_is_noticed_by_the_oracle() {
         home.disk.lie();
         let words = submitter(10, Duration::from_secs(1));
         until(HOUR, || acknowledged(&words).len() == 10).await;
-        home.lose_power(&mut Prng::new(14)).await;
+        home.end(End::PowerLost, &mut Prng::new(14)).await;
         Handle::current().restart(destination.id());
         sleep(6 * HOUR).await;
         let broken = tracing.judge();

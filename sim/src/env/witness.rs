@@ -162,9 +162,18 @@ pub(super) fn host(address: IpAddr, config: &Config) {
 
 /// The power of a daemon's host has failed.
 pub fn lost_power(address: impl Into<IpAddr>) {
+    crashed(address.into(), true);
+}
+
+/// The process of a daemon was killed: what it wrote is there, synced or not.
+pub fn killed(address: impl Into<IpAddr>) {
+    crashed(address.into(), false);
+}
+
+fn crashed(address: IpAddr, power: bool) {
     with(|book| {
-        let (node, now) = (node_of(address.into()), book.now());
-        book.ledger.crashed(node, true, now);
+        let (node, now) = (node_of(address), book.now());
+        book.ledger.crashed(node, power, now);
         let daemon = book.daemon(node);
         daemon.crashes += 1;
         daemon.ailing = 0;
@@ -256,8 +265,8 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const TWO: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
 
-    /// A world in which daemon one hands the same letter over twice, and in between the power of another host fails.
-    fn twice(loses_power: IpAddr) -> Vec<Violation> {
+    /// A world in which daemon one hands the same letter over twice, and has written that it did each time before something happens.
+    fn twice(happens: impl Fn()) -> Vec<Violation> {
         begin();
         let node = node_of(ONE);
         with(|book| _ = book.daemon(node));
@@ -269,16 +278,17 @@ mod tests {
             let mut caller = Caller::accepted(SocketAddr::new(ONE, 4_000));
             caller.hands_over(&recipients, &content);
             caller.says("RSET", "RSET");
-            lost_power(loses_power);
+            happens();
         }
         judge()
     }
 
     #[test]
     fn a_loss_of_power_excuses_second_copies_of_that_daemon_only() {
-        assert_eq!(twice(ONE), []);
+        assert_eq!(twice(|| lost_power(ONE)), []);
         let came = "letter 0 for bob@there.test came 2 times and was reported 0 times, with 0 causes for a second copy";
-        assert_eq!(twice(TWO), [Violation(came.to_owned())]);
+        assert_eq!(twice(|| lost_power(TWO)), [Violation(came.to_owned())]);
+        assert_eq!(twice(|| killed(ONE)), [Violation(came.to_owned())], "what was written survives a kill");
     }
 
     #[test]
