@@ -95,7 +95,7 @@ fn a_bug_that_is_not_known_is_told_with_the_nearest_that_is() {
     let folder = folder("bugs");
     for (line, words) in [
         ("canary AckBeforSync", "there is no bug AckBeforSync; did you mean AckBeforeSync?"),
-        ("canary NoSuchBug", "there is no bug NoSuchBug\nbugs: AckBeforeSync, "),
+        ("canary NoSuchBug", "there is no bug NoSuchBug\nbugs: "),
         ("run 42 --plant AckBeforSync", "there is no bug AckBeforSync; did you mean AckBeforeSync?"),
     ] {
         let output = simulator(&folder, line);
