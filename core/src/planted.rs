@@ -80,6 +80,7 @@ bugs! {
     HardIsSoft "5xx counts as 4xx",
     LostIsDone "a reply that was lost counts as delivered",
     LmtpAnsweredAgain "who was answered by LMTP is tried again when the rest is not",
+    CertificateDecides "a certificate of another name ends the connection, though nobody asked for one",
     ClearAfterHandshake "after a failed handshake mail goes in the clear, though it must not",
     ClearIfNotOffered "where TLS is not offered mail goes in the clear, though it must not",
     DotsUndoubled "a dot at the start of a line is not doubled",

@@ -142,6 +142,9 @@ impl Delivery {
         if self.stage != Stage::Handshake {
             return;
         }
+        if planted!(CertificateDecides) && !facts.trusted {
+            return self.tls_failed("certificate verify failed");
+        }
         self.secured = true;
         self.reader.clear();
         if self.params.tls_loglevel > 0 {

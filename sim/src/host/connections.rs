@@ -289,14 +289,20 @@ impl Live {
         let Some(who) = who.strip_prefix(b"\x16").map(|who| String::from_utf8_lossy(who).into_owned()) else {
             return self.tell_connection(scope, id, Input::TlsFailed("handshake failure".to_owned()));
         };
+        let (socket, trusted) = (task.socket, who == "good");
         let facts = TlsFacts {
             protocol: "TLSv1.3".to_owned(),
             cipher: "TLS_AES_256_GCM_SHA384".to_owned(),
             cipher_bits: 256,
-            trusted: who == "good",
+            trusted,
             peer_name: Some(who),
         };
         self.tell_connection(scope, id, Input::Secured(facts));
+        let goes_on = self.connections.get(&id).is_some_and(|task| task.socket == socket);
+        if !trusted && !goes_on {
+            // The levels of stories are none, may and encrypt, which is not authentication (RFC 7435).
+            scope.fabric.ledger.broken("a certificate that nobody had asked for ended a connection".to_owned());
+        }
     }
 
     /// The oracle hears what a server says that it has taken.

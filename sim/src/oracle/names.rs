@@ -6,8 +6,8 @@ use postrider_core::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-/// The longest that an answer is on its way to who asked, with all that is sent again.
-const ON_ITS_WAY: Duration = Duration::from_secs(90);
+/// How long a question waits for its answer, whatever is sent again: later ones are not heard any more (resolv.conf(5), `timeout`).
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
 /// Where forgers lead.
 pub(crate) const FORGED: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 66);
