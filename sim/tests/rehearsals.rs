@@ -101,6 +101,19 @@ fn an_exchanger_behind_a_silent_one_takes_the_mail_after_the_connect_timeout() {
 }
 
 #[test]
+fn a_bad_exchanger_costs_what_its_place_in_the_order_says() {
+    let case = case(&short("exchanger-order.toml", 30));
+    assert_eq!(case.total.delivered, case.total.accepted);
+    let latency = |name| &named(&case, name).latency;
+    assert!(latency("slow first").p50 >= 9.0, "each letter pays for three replies at least");
+    assert!(latency("slow beside").p90 >= 9.0, "some letters do");
+    assert!((29.0..60.0).contains(&latency("silent first").p50), "each connection waits for its time-out");
+    for last in ["slow last", "silent last"] {
+        assert!(latency(last).most < 9.0, "{last}: who stands behind a good one is not asked");
+    }
+}
+
+#[test]
 fn mail_for_the_dead_is_returned_once_and_the_living_do_not_notice() {
     let case = case(&short("a-tenth-is-dead.toml", 20));
     let (living, silent, refusing) =
