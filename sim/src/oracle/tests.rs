@@ -121,6 +121,31 @@ fn losses_changes_and_duplicates_are_seen() {
     assert!(texts[2].contains("LOST"), "{texts:?}");
 }
 
+/// The host that has a letter hands on another one in its place: a bit of its name has changed, on some disk or on none.
+#[test]
+fn a_bit_that_changed_before_a_relay_took_a_letter_excuses_that_it_never_came() {
+    const RELAY: NodeId = NodeId(8);
+    let lifetimes = (Duration::from_secs(1_000), Duration::from_secs(1_000));
+    let never_came = |letters: usize, rotted: Option<NodeId>| {
+        let mut ledger = Ledger::default();
+        ledger.host(RELAY, lifetimes, (false, false), BACKOFF);
+        for _ in 0..letters {
+            let (Token(letter), recipients) = promised(&mut ledger);
+            let what =
+                Report { letter: letter as usize, places: (0..recipients.len()).collect(), report: false };
+            let mark = QueueId(letter + 1).to_string();
+            ledger.offered(Instant(1), &mark, (Some(HOST), RELAY), what);
+            ledger.committed(RELAY, &mark, true);
+        }
+        rotted.into_iter().for_each(|node| ledger.rotted(node));
+        broken(ledger)
+    };
+    assert_eq!(never_came(1, Some(HOST)), Vec::<String>::new());
+    assert_eq!(never_came(1, Some(RELAY)), Vec::<String>::new());
+    assert!(never_came(1, None)[0].contains("LOST"));
+    assert_eq!(never_came(2, Some(HOST)), ["1 bits changed on disks, and 2 letters"], "a bit spoils one");
+}
+
 #[test]
 fn a_second_copy_is_excused_by_a_lost_reply_an_unwritten_or_an_unsynced_outcome_alone() {
     let twice = |between: &dyn Fn(&mut Ledger)| {

@@ -74,7 +74,7 @@ fn what_is_no_message_and_can_not_be_put_aside_is_when_it_can_and_holds_nobody_u
         wait_for("the one behind it", || taken_of(&scene, &format!("{name}1")).first().map(drop));
         assert!(scene.faults.fired(Kind::Rename) > 0);
         let told = |line: &str| line.contains(&*name) && line.contains("it cannot be put aside: ");
-        assert!(scene.daemon.log().lines().any(told));
+        wait_for("it to be told", || scene.daemon.log().lines().any(told).then_some(()));
         assert!(damaged.exists() && !aside.exists());
         scene.faults.disarm(Kind::Rename);
         drop_into_maildrop(&scene, &format!("{name}2"));
