@@ -186,10 +186,10 @@ impl Actor for Host {
         };
         live.promise(scope);
         self.live = Some(Box::new(live));
-        self.with(scope, |live, _| {
+        self.with(scope, |live, scope| {
             live.work.push_back(Work::Log(queue::Input::Open));
             if live.operator.releasing {
-                live.release_all();
+                live.release_all(scope);
             }
         });
     }
@@ -228,7 +228,7 @@ impl Actor for Host {
             Word::Behave | Word::Flush => live.flush(scope),
             Word::Requeue => live.requeue_all(),
             Word::Hold => live.hold_all(),
-            Word::Release => live.release_all(),
+            Word::Release => live.release_all(scope),
             Word::Delete(choice) => live.delete_one(choice),
             Word::Tables(fail) => live.tables_fail = fail,
             Word::Refuse | Word::Persist => {}
@@ -408,7 +408,7 @@ impl Live {
         }
         self.sessions_time_out(scope);
         self.connections_time_out(scope);
-        self.operator_returns(now.mono);
+        self.operator_returns(scope);
     }
 
     fn log_due(&mut self) -> Option<Instant> {

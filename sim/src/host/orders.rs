@@ -63,7 +63,8 @@ impl Live {
     }
 
     /// Mail that waits for the operator is to go on.
-    pub(super) fn release_all(&mut self) {
+    pub(super) fn release_all(&mut self, scope: &mut Scope<'_>) {
+        scope.fabric.ledger.releasing(scope.node, true);
         (self.operator.releasing, self.operator.again) = (true, None);
         self.order(RELEASE, Order::Release(Selection::All(None)));
     }
@@ -101,16 +102,19 @@ impl Live {
                 scope.fabric.ledger.deleting(&id.to_string());
                 self.order(DELETE, Order::Delete(Selection::Id(*id)));
             }
-            (RELEASE, OrderResult::Done(_)) => self.operator.releasing = false,
+            (RELEASE, OrderResult::Done(_)) => {
+                self.operator.releasing = false;
+                scope.fabric.ledger.releasing(scope.node, false);
+            }
             (RELEASE, _) => self.operator.again = Some(scope.fabric.kernel.now().after(AGAIN)),
             _ => {}
         }
     }
 
     /// The operator looks again.
-    pub(super) fn operator_returns(&mut self, now: Instant) {
-        if self.operator.again.is_some_and(|at| at <= now) {
-            self.release_all();
+    pub(super) fn operator_returns(&mut self, scope: &mut Scope<'_>) {
+        if self.operator.again.is_some_and(|at| at <= scope.fabric.kernel.now()) {
+            self.release_all(scope);
         }
     }
 

@@ -261,9 +261,7 @@ impl Ledger {
     pub fn crashed(&mut self, node: NodeId, power: bool, now: Instant) {
         self.crashes += 1;
         self.patience.ended(node);
-        if power {
-            self.orders.power_failed(node);
-        }
+        self.orders.crashed(node, power);
         let rules = self.rules(node);
         rules.attempted = false;
         rules.floor = rules.highest;

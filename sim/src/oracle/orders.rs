@@ -1,7 +1,7 @@
 //! What operators have ordered, and what must not happen behind it: mail on hold is not tried, and deleted mail neither.
 //!
 //! An order counts when the log of the host says that it was carried out; it is in the host's page cache then, so that the end of a process does not undo it. Loss of power
-//! may. Who is deleted may be gone from the moment of the order.
+//! may. Who is deleted may be gone from the moment of the order, and who is released may go on: the end of a process hides whether that was written.
 
 use super::Ledger;
 use crate::network::NodeId;
@@ -13,6 +13,8 @@ use std::collections::BTreeSet;
 pub(super) struct Orders {
     held: BTreeSet<(NodeId, QueueId)>,
     deleted: BTreeSet<(NodeId, QueueId)>,
+    /// Hosts that were told to release all mail, and have not said that it is done.
+    releasing: BTreeSet<NodeId>,
 }
 
 impl Orders {
@@ -24,10 +26,14 @@ impl Orders {
         self.deleted.contains(&(node, id)).then(|| format!("{id} is tried, and an operator has deleted it"))
     }
 
-    /// The power of a host fails: what was not synced is undone.
-    pub(super) fn power_failed(&mut self, node: NodeId) {
-        self.held.retain(|(host, _)| *host != node);
-        self.deleted.retain(|(host, _)| *host != node);
+    /// A process ends, or the power of its host fails: then what was not synced is undone.
+    pub(super) fn crashed(&mut self, node: NodeId, power: bool) {
+        if self.releasing.remove(&node) || power {
+            self.held.retain(|(host, _)| *host != node);
+        }
+        if power {
+            self.deleted.retain(|(host, _)| *host != node);
+        }
     }
 }
 
@@ -41,6 +47,15 @@ impl Ledger {
     /// A message was put on hold.
     pub fn held(&mut self, node: NodeId, id: QueueId) {
         self.orders.held.insert((node, id));
+    }
+
+    /// An operator wants all mail released, or hears that it is.
+    pub fn releasing(&mut self, node: NodeId, is_wanted: bool) {
+        if is_wanted {
+            self.orders.releasing.insert(node);
+        } else {
+            self.orders.releasing.remove(&node);
+        }
     }
 
     /// An operator is about to delete a message.

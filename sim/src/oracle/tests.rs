@@ -121,6 +121,28 @@ fn losses_changes_and_duplicates_are_seen() {
     assert!(texts[2].contains("LOST"), "{texts:?}");
 }
 
+#[test]
+fn mail_on_hold_stays_there_through_the_end_of_a_process_unless_it_was_being_released() {
+    let tried = |released: bool, said: bool, power: bool| {
+        let mut ledger = Ledger::default();
+        let id = QueueId(9);
+        ledger.held(HOST, id);
+        if released {
+            ledger.releasing(HOST, true);
+        }
+        if said {
+            // Of what is put on hold behind it.
+            ledger.releasing(HOST, false);
+        }
+        ledger.crashed(HOST, power, Instant(1));
+        ledger.orders.judge(HOST, id).is_some()
+    };
+    assert!(tried(false, false, false), "what the log said is in the page cache");
+    assert!(!tried(true, false, false), "it may have been written");
+    assert!(tried(true, true, false), "that was said before");
+    assert!(!tried(false, false, true), "it may not have been synced");
+}
+
 /// The host that has a letter hands on another one in its place: a bit of its name has changed, on some disk or on none.
 #[test]
 fn a_bit_that_changed_before_a_relay_took_a_letter_excuses_that_it_never_came() {
