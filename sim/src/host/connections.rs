@@ -301,7 +301,10 @@ impl Live {
         let goes_on = self.connections.get(&id).is_some_and(|task| task.socket == socket);
         if !trusted && !goes_on {
             // The levels of stories are none, may and encrypt, which is not authentication (RFC 7435).
-            scope.fabric.ledger.broken("a certificate that nobody had asked for ended a connection".to_owned());
+            scope
+                .fabric
+                .ledger
+                .broken("a certificate that nobody had asked for ended a connection".to_owned());
         }
     }
 

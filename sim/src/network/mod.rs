@@ -238,7 +238,9 @@ impl Network {
                 Cutting::Pieces(_) | Cutting::Some(_) if pieces > SMALL_PIECES && rest.len() > SMALL_END => {
                     (rest.len() - SMALL_END).min(16_384)
                 }
-                Cutting::Pieces(most) | Cutting::Some(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
+                Cutting::Pieces(most) | Cutting::Some(most) => {
+                    rest.len().min(1 + self.prng.below(u64::from(most)) as usize)
+                }
             };
             let (piece, behind) = rest.split_at(length);
             self.transmit(now, from, to, socket.peer(), Segment::Octets(piece.to_vec()));
