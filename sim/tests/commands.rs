@@ -49,6 +49,15 @@ fn plan_with(folder: &PathBuf, name: &str, change: impl Fn(&mut serde_json::Valu
     std::fs::write(folder.join(name), plan.to_string()).expect("a file");
 }
 
+/// A command line ends with 64, says these words first, and nothing else runs.
+fn misused(folder: &PathBuf, line: &str, words: &str) {
+    let output = simulator(folder, line);
+    assert_eq!(output.status.code(), Some(64), "{line}");
+    assert_eq!(said(&output), "", "{line}");
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(wrong.starts_with(words), "{line}: {wrong}");
+}
+
 #[test]
 fn what_is_not_understood_is_told_and_nothing_runs() {
     let folder = folder("misused");
@@ -79,11 +88,7 @@ fn what_is_not_understood_is_told_and_nothing_runs() {
         ("replay", "usage: postrider-sim run"),
         ("", "usage: postrider-sim run"),
     ] {
-        let output = simulator(&folder, line);
-        assert_eq!(output.status.code(), Some(64), "{line}");
-        assert_eq!(said(&output), "", "{line}");
-        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(wrong.starts_with(words), "{line}: {wrong}");
+        misused(&folder, line, words);
     }
     let output = simulator(&folder, "replay nowhere.json");
     assert_eq!(output.status.code(), Some(2), "a file that is not there is no slip of the pen");
@@ -98,10 +103,7 @@ fn a_bug_that_is_not_known_is_told_with_the_nearest_that_is() {
         ("canary NoSuchBug", "there is no bug NoSuchBug\nbugs: "),
         ("run 42 --plant AckBeforSync", "there is no bug AckBeforSync; did you mean AckBeforeSync?"),
     ] {
-        let output = simulator(&folder, line);
-        assert_eq!(output.status.code(), Some(64), "{line}");
-        let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(wrong.starts_with(words), "{line}: {wrong}");
+        misused(&folder, line, words);
     }
 }
 

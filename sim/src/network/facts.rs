@@ -44,13 +44,14 @@ pub enum Cutting {
 const CUT_ONE_OF: u64 = 4;
 
 impl Cutting {
-    /// How one connection is cut, of the two ends of which this is one.
+    /// Into pieces of at most how many octets one connection is cut, of which this is an end; `None`: as written.
     #[must_use]
-    pub const fn of(self, socket: Socket) -> Self {
+    pub const fn of(self, socket: Socket) -> Option<u16> {
         match self {
-            Self::Some(most) if (socket.0 >> 1).is_multiple_of(CUT_ONE_OF) => Self::Pieces(most),
-            Self::Some(_) => Self::Whole,
-            all => all,
+            Self::Whole => None,
+            Self::Pieces(most) => Some(most),
+            Self::Some(most) if (socket.0 >> 1).is_multiple_of(CUT_ONE_OF) => Some(most),
+            Self::Some(_) => None,
         }
     }
 }

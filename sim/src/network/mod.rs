@@ -80,7 +80,8 @@ struct End {
     ended: bool,
     silent_since: Option<Instant>,
     resend: Duration,
-    cutting: Cutting,
+    /// Into pieces of at most so many octets what leaves it is cut.
+    cutting: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,13 +235,11 @@ impl Network {
         while !rest.is_empty() {
             pieces += 1;
             let length = match cutting {
-                Cutting::Whole => rest.len(),
-                Cutting::Pieces(_) | Cutting::Some(_) if pieces > SMALL_PIECES && rest.len() > SMALL_END => {
+                None => rest.len(),
+                Some(_) if pieces > SMALL_PIECES && rest.len() > SMALL_END => {
                     (rest.len() - SMALL_END).min(16_384)
                 }
-                Cutting::Pieces(most) | Cutting::Some(most) => {
-                    rest.len().min(1 + self.prng.below(u64::from(most)) as usize)
-                }
+                Some(most) => rest.len().min(1 + self.prng.below(u64::from(most)) as usize),
             };
             let (piece, behind) = rest.split_at(length);
             self.transmit(now, from, to, socket.peer(), Segment::Octets(piece.to_vec()));
@@ -400,7 +399,7 @@ fn next_port(machine: &mut Machine) -> u16 {
 }
 
 impl End {
-    fn new(node: NodeId, other: NodeId, incarnation: u32, address: SocketAddr, cutting: Cutting) -> Self {
+    fn new(node: NodeId, other: NodeId, incarnation: u32, address: SocketAddr, cutting: Option<u16>) -> Self {
         Self {
             node,
             other,

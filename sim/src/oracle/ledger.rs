@@ -298,6 +298,7 @@ impl Ledger {
     /// A disk operation of a host failed.
     pub fn disk_failed(&mut self, node: NodeId) {
         self.hops.disk_failed(node);
+        self.orders.disk_failed(node);
     }
 
     /// Crashes so far.

@@ -122,25 +122,27 @@ fn losses_changes_and_duplicates_are_seen() {
 }
 
 #[test]
-fn mail_on_hold_stays_there_through_the_end_of_a_process_unless_it_was_being_released() {
-    let tried = |released: bool, said: bool, power: bool| {
+fn mail_on_hold_stays_there_through_the_end_of_a_process_unless_it_was_being_released_or_the_disk_failed() {
+    let tried = |before: &dyn Fn(&mut Ledger), power: bool| {
         let mut ledger = Ledger::default();
         let id = QueueId(9);
         ledger.held(HOST, id);
-        if released {
-            ledger.releasing(HOST, true);
-        }
-        if said {
-            // Of what is put on hold behind it.
-            ledger.releasing(HOST, false);
-        }
+        before(&mut ledger);
         ledger.crashed(HOST, power, Instant(1));
         ledger.orders.judge(HOST, id).is_some()
     };
-    assert!(tried(false, false, false), "what the log said is in the page cache");
-    assert!(!tried(true, false, false), "it may have been written");
-    assert!(tried(true, true, false), "that was said before");
-    assert!(!tried(false, false, true), "it may not have been synced");
+    let releasing = |ledger: &mut Ledger| ledger.releasing(HOST, true);
+    let released = |ledger: &mut Ledger| {
+        // And put on hold behind it.
+        ledger.releasing(HOST, true);
+        ledger.releasing(HOST, false);
+    };
+    assert!(tried(&|_| (), false), "what the log said is in the page cache");
+    assert!(!tried(&releasing, false), "it may have been written");
+    assert!(tried(&released, false), "that was said before");
+    assert!(!tried(&|_| (), true), "it may not have been synced");
+    assert!(!tried(&|ledger| ledger.disk_failed(HOST), false), "it may not have been written again");
+    assert!(tried(&|ledger| ledger.disk_failed(NodeId(8)), false), "on its own disk nothing had failed");
 }
 
 /// The host that has a letter hands on another one in its place: a bit of its name has changed, on some disk or on none.
