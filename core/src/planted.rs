@@ -98,6 +98,7 @@ bugs! {
     FullUnclaimed "on a disk without room for another segment nothing says that the last batch is durable",
     ClaimUnsynced "what says that mail is durable is not durable itself",
     NoRoomToClaim "nothing says that mail which ends where its segment does is durable",
+    GivenUpUnclaimed "a segment is removed before anything says that the mail that was moved out of it is durable",
     OddIsHard "a reply of a class that can not be meant is a refusal for good",
     KeptForADay "records are kept for a day, where their time to live is as long",
     OrdersMeet "an order passes over messages for which an order before it is still being written",

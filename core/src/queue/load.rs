@@ -61,7 +61,7 @@ impl Log {
         let (Some(entry), Some(stamp)) = (self.index.get(id), self.index.stamp(id)) else {
             match why {
                 Why::Asked(ticket) => self.outbox.put(Output::Loaded { ticket, loaded: Ok(None) }),
-                Why::Move => self.moved(id),
+                Why::Move => self.moved(id, 0),
             }
             return;
         };

@@ -85,6 +85,8 @@ pub(super) struct Tidy {
     futile: Option<(u64, u64)>,
     /// The last segment of this lap, and the octets that it has freed so far.
     lap: Option<(u64, u64)>,
+    /// The empty segment that may go once something durable says that the mail of this other one is durable up to there.
+    leaving: Option<(u64, u64, u64)>,
     /// Contents of removed messages; they go when the removal is durable.
     contents: Vec<QueueId>,
 }
@@ -246,7 +248,8 @@ impl Log {
         }
         let moved = self.tidy.emptying.take().map_or(0, |emptying| emptying.moved);
         if let (Some((_, gain)), Some(segment)) = (&mut self.tidy.lap, self.index.segments.get(&segment)) {
-            *gain += segment.reusable().saturating_sub(moved);
+            // Before it goes something says that what was moved is durable: a lap that frees no more than that would go on for ever.
+            *gain += segment.reusable().saturating_sub(moved + SECTOR);
         }
         if self.index.segments.get(&segment).is_some_and(|segment| segment.commits > 0) {
             self.put_off(segment, None, "messages in it could not be found again");
@@ -302,9 +305,6 @@ impl Log {
         if let Some(why) = fault(&item) {
             return self.can_not_move(id, why);
         }
-        if let Some(emptying) = &mut self.tidy.emptying {
-            emptying.moved += item.size();
-        }
         self.writer.moves.push_back(item);
     }
 
@@ -314,8 +314,12 @@ impl Log {
         self.start_loads();
     }
 
-    pub(super) fn moved(&mut self, id: QueueId) {
+    /// It lies in a new place, which takes so many octets.
+    pub(super) fn moved(&mut self, id: QueueId, octets: u64) {
         self.tidy.moving.remove(&id);
+        if let Some(emptying) = &mut self.tidy.emptying {
+            emptying.moved += octets;
+        }
     }
 
     pub(super) fn can_not_move(&mut self, id: QueueId, fault: &str) {
@@ -363,8 +367,23 @@ impl Log {
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == number) {
             self.tidy.emptying = None;
         }
+        if !self.is_claimed_without(number) && !planted!(GivenUpUnclaimed) {
+            return;
+        }
         self.tidy.giving_up = Some((number, false));
         self.start(Purpose::GiveUp, Op::Unlink(File::Segment(number)));
+    }
+
+    /// What was moved out of a segment is nowhere else once that has gone, and until something says that it is durable, one bit of it would pass for
+    /// a torn end, and take all of it along unsaid. Nothing waits where nothing can say so: on a full disk it is the segment that makes room.
+    fn is_claimed_without(&mut self, number: u64) -> bool {
+        let Some(current) = &self.writer.current else {
+            return true;
+        };
+        let here = current.seal.segment;
+        let known = self.tidy.leaving.filter(|leaving| leaving.0 == number);
+        let (_, segment, end) = *self.tidy.leaving.insert(known.unwrap_or((number, here, current.mail_to)));
+        segment != here || current.claimed >= end || !self.can_claim()
     }
 
     pub(super) fn give_up_did(&mut self, result: Result<(), DiskError>) {
@@ -582,6 +601,34 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_stays_until_something_says_that_what_was_moved_out_of_it_is_durable() {
+        let mut log = log(3, 0);
+        write_in(&mut log, 3, 2048);
+        log.index.segments.get_mut(&1).expect("it is there").commits = 0;
+        let claimed =
+            |log: &mut Log, octets| log.writer.current.as_mut().expect("it is open").claimed = octets;
+        let goes = |log: &Log| {
+            let mut log = log.clone();
+            log.give_up();
+            drain(&mut log) == [Op::Unlink(File::Segment(1))]
+        };
+        claimed(&mut log, 1024);
+        assert!(!goes(&log), "one bit would take what was moved along");
+        let mut full = log.clone();
+        full.writer.current.as_mut().expect("it is open").tail = SIZE;
+        assert!(goes(&full), "nothing can say so, and room is wanted");
+        full.spares.ready.push_back((9, SIZE));
+        assert!(!goes(&full), "the next segment will say so");
+        log.give_up();
+        write_in(&mut log, 4, 1024);
+        claimed(&mut log, 0);
+        assert!(goes(&log), "the next segment has said so");
+        write_in(&mut log, 3, 4096);
+        claimed(&mut log, 2048);
+        assert!(goes(&log), "what came behind it does not matter");
+    }
+
+    #[test]
     fn a_segment_that_goes_is_not_emptied_any_more() {
         let emptied = |segment| {
             let mut log = log(3, 0);
@@ -641,7 +688,7 @@ mod tests {
             log.tidy.lap = Some((3, 10));
             log.finish_emptying(1);
             assert_eq!((is_put_off(log.tidy.unread, 1), log.tidy.emptying.is_none()), (left, true));
-            let gained = 10 + SIZE - SEGMENT_HEADER - 1_000;
+            let gained = 10 + SIZE - SEGMENT_HEADER - 1_000 - SECTOR;
             assert_eq!(log.tidy.lap, if left { None } else { Some((3, gained)) });
         }
     }
@@ -659,8 +706,9 @@ mod tests {
         assert!(log.writer.moves.is_empty(), "it was given up meanwhile");
         log.tidy.moving.insert(id);
         log.write_anew(id, stamp, &state, vec![0; 300]);
-        let size = log.writer.moves.front().expect("it is written anew").size();
-        assert_eq!(log.tidy.emptying.expect("it goes on").moved, 1_000 + size);
+        assert_eq!(log.writer.moves.len(), 1, "it is written anew");
+        log.moved(id, 512);
+        assert_eq!(log.tidy.emptying.expect("it goes on").moved, 1_512);
     }
 
     #[test]

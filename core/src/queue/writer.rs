@@ -276,6 +276,15 @@ impl Log {
         self.take_spare(need, reserve)
     }
 
+    /// Whether what is durable in the present segment will be said to be, in it or in the next one, without more room than there is.
+    pub(super) fn can_claim(&self) -> bool {
+        let ready = !self.spares.ready.is_empty();
+        let fits = |current: &Current| ready || current.size - current.tail >= SECTOR;
+        // What waits for company is written soon, and says it too; what waits for a segment may wait for this one to go.
+        let moves_on = self.writer.missing(self.now.mono) > 0 || self.waits_for_space().is_none();
+        moves_on && self.writer.refusing.is_none() && self.writer.current.as_ref().is_some_and(fits)
+    }
+
     fn claim_when_idle(&mut self) {
         let Some(current) = &self.writer.current else {
             return;
@@ -409,7 +418,7 @@ impl Log {
     fn take_effect(&mut self, place: Place, content_at: u64, item: &Item) {
         match item.kind {
             Kind::Again(old) => item.changes.iter().for_each(|change| self.index.retract(change.id(), old)),
-            Kind::Move(id, _) => self.moved(id),
+            Kind::Move(id, _) => self.moved(id, place.octets()),
             Kind::Mail | Kind::Change | Kind::Claim { .. } => {}
         }
         let consequences = self.index.apply(place, content_at, &item.changes);
