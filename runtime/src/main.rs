@@ -1,7 +1,7 @@
 //! The binary: arguments in, exit status out.
 
 /// What a message costs must not follow from what waits beside it: docs/decisions/0045-jemalloc.md.
-#[cfg(not(madsim))]
+#[cfg(all(feature = "jemalloc", not(madsim)))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
