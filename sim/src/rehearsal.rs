@@ -85,6 +85,9 @@ pub(crate) fn rehearse(arguments: &Arguments) -> Result<bool, Failure> {
     write(&wanted.out, &files)?;
     println!("{}\n{}\n", report.title, report.question);
     print!("{}", report.table());
+    if report.seeds.len() > 1 {
+        print!("\n{}", report.spread());
+    }
     notes(&report);
     cost.tell(&histories);
     println!("written: {}", wanted.out.join("report.html").display());

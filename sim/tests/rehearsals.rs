@@ -252,6 +252,28 @@ fn the_same_seeds_give_the_same_octets() {
 }
 
 #[test]
+fn how_far_the_seeds_lie_apart_is_told_for_each_destination() {
+    let text = short("connection-limits.toml", 20);
+    let report = |seeds: &[u64]| {
+        let plans = study::plans(&[directory()], "s.toml", &text, &BTreeMap::new()).expect("right");
+        study::run(&plans, seeds, &text)
+    };
+    let (one, two, both) = (report(&[1]), report(&[2]), report(&[1, 2]));
+    assert_eq!(one.spread(), "", "one lies apart from nothing");
+    assert!(!page::page(&one).contains("How far the seeds lie apart"));
+    let tries = |report: &postrider_sim::rehearse::report::Report| named(&report.cases[0], "others").tries;
+    let (low, high) = (tries(&one).min(tries(&two)), tries(&one).max(tries(&two)));
+    assert!(low < high, "these differ");
+    let range = format!("{low} – {high}");
+    let spread = both.spread();
+    let row = spread.lines().find(|line| line.contains("others")).expect("a row for it");
+    assert!(row.contains(&range), "{range}: {row}");
+    assert!(page::page(&both).contains(&range));
+    let rows = both.summary_csv();
+    assert!(rows.lines().any(|line| line.contains(&format!(",2,others,{}", tries(&two)))), "{rows}");
+}
+
+#[test]
 fn two_configurations_are_compared_on_the_same_seeds() {
     let text = short("greylisting.toml", 20);
     let sweep = BTreeMap::from([(

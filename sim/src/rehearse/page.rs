@@ -2,6 +2,7 @@
 
 use super::plot::{self, Line, Plot, Shade, escape, human, thousands};
 use super::report::{COLUMNS, Report};
+use super::spread;
 use super::tally::{Case, Latency, Sample, Summary};
 use std::fmt::Write as _;
 
@@ -62,6 +63,7 @@ pub fn page(report: &Report) -> String {
     latencies(&mut html, report);
     tries(&mut html, report);
     by_destination(&mut html, report);
+    apart(&mut html, report);
     reasons(&mut html, report);
     notes(&mut html, report);
     _ = writeln!(
@@ -105,6 +107,29 @@ fn by_destination(html: &mut String, report: &Report) {
         let rows = rows.map(|one| (one.name.clone(), vec![one])).collect();
         table(html, &case.label, "destination", rows);
     }
+}
+
+/// How far the seeds lie apart.
+fn apart(html: &mut String, report: &Report) {
+    let Some((head, rows)) = spread::table(report) else { return };
+    html.push_str("<h2>How far the seeds lie apart</h2>\n<div class=\"scroll\"><table><caption>From the lowest to the highest: what differs less between two cases is no difference</caption><tr>");
+    for (column, name) in head.iter().enumerate() {
+        _ = write!(html, "<th{} scope=\"col\">{name}</th>", left(column));
+    }
+    html.push_str("</tr>\n");
+    for row in rows {
+        html.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            _ = write!(html, "<td{}>{}</td>", left(column), escape(cell));
+        }
+        html.push_str("</tr>\n");
+    }
+    html.push_str("</table></div>\n");
+}
+
+/// What names a row stands at the left.
+const fn left(column: usize) -> &'static str {
+    if column < 2 { " class=\"n\"" } else { "" }
 }
 
 fn table(html: &mut String, caption: &str, first: &str, rows: Vec<(String, Vec<&Summary>)>) {

@@ -4,6 +4,7 @@
 
 use super::plot::{human, thousands};
 use super::scenario::{How, Outage, Scenario};
+use super::spread;
 use super::tally::{Case, Summary};
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -94,7 +95,7 @@ impl Report {
         serde_json::to_string_pretty(self).map(|text| text + "\n").unwrap_or_default()
     }
 
-    /// One row for each case and destination, and for each case and seed.
+    /// One row for each case and destination, and for each of these and seed.
     #[must_use]
     pub fn summary_csv(&self) -> String {
         let mut text = String::from(
@@ -103,7 +104,9 @@ impl Report {
         for case in &self.cases {
             let all = std::iter::once(&case.total).chain(&case.destinations);
             all.for_each(|one| row(&mut text, &case.label, "mean", one));
-            case.seeds.iter().for_each(|(seed, one)| row(&mut text, &case.label, &seed.to_string(), one));
+            for (seed, all) in &case.seeds {
+                all.iter().for_each(|one| row(&mut text, &case.label, &seed.to_string(), one));
+            }
         }
         text
     }
@@ -166,20 +169,36 @@ impl Report {
                 rows.push([case.label.clone(), one.name.clone()].into_iter().chain(cells).collect());
             }
         }
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-        let mut text = String::new();
-        for row in &rows {
-            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
-                let space = " ".repeat(width - cell.chars().count());
-                let (before, behind) = if column < 2 { ("", space.as_str()) } else { (space.as_str(), "") };
-                _ = write!(text, "{}{before}{cell}{behind}", if column > 0 { "  " } else { "" });
-            }
-            text.truncate(text.trim_end().len());
-            text.push('\n');
-        }
-        text
+        aligned(&rows)
     }
+
+    /// For the terminal: how far the seeds lie apart, where there are several.
+    #[must_use]
+    pub fn spread(&self) -> String {
+        let Some((head, rows)) = spread::table(self) else { return String::new() };
+        let rows: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
+        format!("from the lowest to the highest of {} seeds:\n{}", self.seeds.len(), aligned(&rows))
+    }
+}
+
+/// Columns as wide as their widest cell; from the third on they end at one place.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+            let space = " ".repeat(width - cell.chars().count());
+            let (before, behind) = if column < 2 { ("", space.as_str()) } else { (space.as_str(), "") };
+            _ = write!(text, "{}{before}{cell}{behind}", if column > 0 { "  " } else { "" });
+        }
+        text.truncate(text.trim_end().len());
+        text.push('\n');
+    }
+    text
 }
 
 fn row(text: &mut String, case: &str, seed: &str, one: &Summary) {

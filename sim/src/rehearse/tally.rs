@@ -100,8 +100,8 @@ pub struct Case {
     pub total: Summary,
     /// One for each.
     pub destinations: Vec<Summary>,
-    /// Each seed's total.
-    pub seeds: Vec<(u64, Summary)>,
+    /// Of each seed all destinations together, then each of them.
+    pub seeds: Vec<(u64, Vec<Summary>)>,
     /// How long single letters took where there were mailings too, and those.
     pub beside_mailings: Option<(Latency, Latency)>,
     /// Messages that the host took.
@@ -133,6 +133,46 @@ pub struct Case {
 #[must_use]
 pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: &[(u64, History)]) -> Case {
     let count = histories.len().max(1) as f64;
+    let (total, destinations, series) = by_destination(scenario, histories);
+    let of_seed = |one: &(u64, History)| {
+        let (total, destinations, _) = by_destination(scenario, std::slice::from_ref(one));
+        (one.0, std::iter::once(total).chain(destinations).collect())
+    };
+    let messages: u64 = histories.iter().map(|(_, history)| history.book.messages_taken).sum();
+    let events: u64 = histories.iter().map(|(_, history)| history.events).sum();
+    let sum = |of: fn(&History) -> &BTreeMap<String, u64>| {
+        let mut all = BTreeMap::new();
+        for (word, number) in histories.iter().flat_map(|(_, history)| of(history)) {
+            *all.entry(word.clone()).or_default() += number;
+        }
+        all
+    };
+    Case {
+        label,
+        total,
+        series,
+        destinations,
+        seeds: histories.iter().map(of_seed).collect(),
+        beside_mailings: beside_mailings(histories),
+        messages: messages as f64 / count,
+        events_per_message: events as f64 / messages.max(1) as f64,
+        reports: histories.iter().map(|(_, history)| history.book.reports).sum::<u64>() as f64 / count,
+        refused: sum(|history| &history.book.refused),
+        reasons: sum(|history| &history.book.reasons),
+        strangers: sum(|history| &history.book.strangers),
+        notes,
+        piece: piece(histories),
+        endless: histories.iter().any(|(_, history)| history.endless),
+        traces: histories.iter().map(|(_, history)| format!("{:016x}", history.trace)).collect(),
+    }
+}
+
+/// All destinations together, each of them, and how their states went over time, in the same order.
+fn by_destination(
+    scenario: &Scenario,
+    histories: &[(u64, History)],
+) -> (Summary, Vec<Summary>, Vec<Vec<Sample>>) {
+    let count = histories.len().max(1) as f64;
     let mut names: Vec<String> = scenario.destinations.iter().map(|one| one.name.get_ref().clone()).collect();
     names.push("elsewhere".to_owned());
     let all = |place: usize| histories.iter().filter_map(move |(_, history)| history.book.groups.get(place));
@@ -144,38 +184,16 @@ pub fn tally(label: String, scenario: &Scenario, notes: Vec<String>, histories: 
     total.queue_most = histories.iter().map(|(_, history)| history.book.most.0).sum::<u64>() as f64 / count;
     // Nothing but reports went there, or nothing at all.
     destinations.retain(|one| one.name != "elsewhere" || one.accepted > 0.0);
-    let messages: u64 = histories.iter().map(|(_, history)| history.book.messages_taken).sum();
-    let events: u64 = histories.iter().map(|(_, history)| history.events).sum();
-    let sum = |of: fn(&History) -> &BTreeMap<String, u64>| {
-        let mut all = BTreeMap::new();
-        for (word, number) in histories.iter().flat_map(|(_, history)| of(history)) {
-            *all.entry(word.clone()).or_default() += number;
-        }
-        all
-    };
     let series = series(histories, destinations.len(), count);
-    let piece = histories.first().map_or(1.0, |(_, history)| history.piece.as_secs_f64());
     for (one, samples) in std::iter::once(&mut total).chain(&mut destinations).zip(&series) {
-        one.drained_at = drained_at(samples, piece);
+        one.drained_at = drained_at(samples, piece(histories));
     }
-    Case {
-        label,
-        total,
-        series,
-        destinations,
-        seeds: histories.iter().map(|(seed, history)| (*seed, of_seed(history))).collect(),
-        beside_mailings: beside_mailings(histories),
-        messages: messages as f64 / count,
-        events_per_message: events as f64 / messages.max(1) as f64,
-        reports: histories.iter().map(|(_, history)| history.book.reports).sum::<u64>() as f64 / count,
-        refused: sum(|history| &history.book.refused),
-        reasons: sum(|history| &history.book.reasons),
-        strangers: sum(|history| &history.book.strangers),
-        notes,
-        piece,
-        endless: histories.iter().any(|(_, history)| history.endless),
-        traces: histories.iter().map(|(_, history)| format!("{:016x}", history.trace)).collect(),
-    }
+    (total, destinations, series)
+}
+
+/// Seconds of one sample.
+fn piece(histories: &[(u64, History)]) -> f64 {
+    histories.first().map_or(1.0, |(_, history)| history.piece.as_secs_f64())
 }
 
 /// When the queue had fallen to a twentieth of its highest, and stayed below.
@@ -204,13 +222,6 @@ fn beside_mailings(histories: &[(u64, History)]) -> Option<(Latency, Latency)> {
             _ => true,
         });
     Some((Latency::of(single.collect()), Latency::of(mailed)))
-}
-
-fn of_seed(history: &History) -> Summary {
-    let mut one = summary("all", history.book.groups.iter(), 1.0);
-    one.connections_most = history.book.most.1;
-    one.queue_most = history.book.most.0 as f64;
-    one
 }
 
 fn summary<'a>(name: &str, groups: impl Iterator<Item = &'a Group>, count: f64) -> Summary {
