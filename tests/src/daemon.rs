@@ -308,16 +308,24 @@ impl Daemon {
     /// # Panics
     /// When there is no spool.
     pub fn forget_cached_contents(&self) {
-        for folder in ["log", "contents"] {
-            let folder = self.path().join("spool/postrider").join(folder);
-            for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
-            {
-                let file = entry.and_then(|entry| fs::File::open(entry.path())).expect("a file of the spool");
+        let files = ["log", "contents"].map(|folder| self.path().join("spool/postrider").join(folder));
+        let files = files.iter().flat_map(|folder| {
+            fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        });
+        let files: Vec<PathBuf> = files.map(|entry| entry.expect("an entry").path()).collect();
+        // The kernel keeps what it is busy with at that moment, on another core.
+        wait_for("the kernel to forget what is in the spool", || {
+            for path in &files {
+                let file = fs::File::open(path).expect("a file of the spool");
                 // Only what is on disk can be forgotten.
                 file.sync_all().expect("a disk that works");
                 posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED).expect("a plain file");
             }
-        }
+            let mut cached = Command::new(program("fincore", "util-linux-extra"));
+            let told = cached.args(["-n", "-o", "PAGES"]).args(&files).output().expect("fincore runs");
+            assert!(told.status.success(), "{told:?}");
+            String::from_utf8_lossy(&told.stdout).lines().all(|pages| pages.trim() == "0").then_some(())
+        });
     }
 
     /// Messages in a user's Maildir.
