@@ -215,7 +215,8 @@ fn stop_within_content(name: &str, begin: impl Fn(&Daemon) -> Client) {
 fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
     const LINES: usize = 100_000;
     // More of them than the daemon has workers.
-    let deliveries = 2 * std::thread::available_parallelism().map_or(2, usize::from) + 4;
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let deliveries = 2 * workers + 4;
     let door = Arc::new(RwLock::new(()));
     let shut = door.write().expect("nobody has failed");
     let inside = Arc::clone(&door);
@@ -254,7 +255,8 @@ fn deliveries_that_wait_for_the_disk_to_read_keep_nobody_else_waiting() {
     }
     // What has just come is in memory: no delivery of it needs the disk to read.
     _ = daemon.wait_for_mail("b", 4);
-    assert_eq!(server.taken().len(), 0);
+    // Of some the kernel may have had all in memory again before anybody asked.
+    assert!(deliveries - server.taken().len() > workers, "{} are done", server.taken().len());
     // Who waits for the disk has a piece of its content at most.
     let (most, all) = (SLACK + 256 * deliveries as u64, (deliveries * LINES * 23 / 1_024) as u64);
     let grown = anonymous(daemon.process()).saturating_sub(before);
