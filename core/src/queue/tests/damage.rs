@@ -442,3 +442,23 @@ fn a_driver_that_answers_nonsense_never_makes_it_panic_and_every_append_is_answe
         }
     }
 }
+
+#[test]
+fn what_can_not_be_read_between_its_frames_is_nothing_to_a_message() {
+    let mut world = spool();
+    let id = *world.lives.iter().find(|(_, life)| !life.settled.is_empty()).expect("one has an outcome").0;
+    let reads = |world: &World| world.pending.iter().filter(|(_, op)| matches!(op, Op::Read { .. })).count();
+    let fail = |world: &mut World| {
+        let (op, _) = world.pending.remove(0);
+        world.tell(Input::Did { op, result: Err(DiskError::Failed("a bad sector".to_owned())) });
+    };
+    world.tell(Input::Load { ticket: Ticket(900), id });
+    assert_eq!(reads(&world), 1, "its commit and its outcome at once");
+    fail(&mut world);
+    assert_eq!(reads(&world), 2, "then each alone");
+    world.settle();
+    assert!(world.loaded[&Ticket(900)].is_some() && world.troubles.is_empty(), "{:?}", world.troubles);
+    world.tell(Input::Load { ticket: Ticket(901), id });
+    (0..3).for_each(|_| fail(&mut world));
+    assert!(world.loaded[&Ticket(901)].is_none() && !world.troubles.is_empty(), "not for ever");
+}
