@@ -95,6 +95,11 @@ impl Spares {
         self.failed.is_some()
     }
 
+    /// True while one is being made.
+    pub(super) const fn is_making(&self) -> bool {
+        self.making.is_some()
+    }
+
     /// True when the disk had no room for a spare.
     pub(super) const fn is_full(&self) -> bool {
         matches!(self.failed, Some((Refusal::Full, _)))
@@ -277,10 +282,13 @@ impl Log {
         }
     }
 
-    /// The segment that was written is full or failed: it ends where it is durable.
+    /// The segment that was written is full or failed: it ends where it is durable. One whose header may never have come to be says nothing of the one
+    /// before it, so the next header does: else one bit of the last batch there would pass for a torn end.
     fn leave_segment(&mut self) {
         if let Some(current) = self.writer.current.take() {
-            self.spares.previous = (current.seal.segment, current.synced);
+            if current.synced >= SEGMENT_HEADER {
+                self.spares.previous = (current.seal.segment, current.synced);
+            }
             if let Some(segment) = self.index.segments.get_mut(&current.seal.segment) {
                 segment.end = current.synced;
             }

@@ -83,8 +83,8 @@ pub(super) struct Tidy {
     unremoved: Option<PutOff>,
     /// Octets of closed segments, and of all frames that had died, after a lap that gained too little: it is not repeated until more has died.
     futile: Option<(u64, u64)>,
-    /// The last segment of this lap, and the octets that it has freed so far.
-    lap: Option<(u64, u64)>,
+    /// The last segment of this lap, and the octets that it has freed so far, less those that it has used up.
+    lap: Option<(u64, i64)>,
     /// The empty segment that may go once something durable says that the mail of this other one is durable up to there.
     leaving: Option<(u64, u64, u64)>,
     /// Contents of removed messages; they go when the removal is durable.
@@ -201,7 +201,7 @@ impl Log {
         }
         match self.tidy.lap {
             Some((last, _)) if victim <= last => false,
-            Some((_, gain)) if gain < enough => {
+            Some((_, gain)) if gain < i64::try_from(enough).unwrap_or(i64::MAX) => {
                 self.tidy.lap = None;
                 self.tidy.futile = Some((closed, self.index.dead));
                 true
@@ -249,7 +249,7 @@ impl Log {
         let moved = self.tidy.emptying.take().map_or(0, |emptying| emptying.moved);
         if let (Some((_, gain)), Some(segment)) = (&mut self.tidy.lap, self.index.segments.get(&segment)) {
             // Before it goes something says that what was moved is durable: a lap that frees no more than that would go on for ever.
-            *gain += segment.reusable().saturating_sub(moved + SECTOR);
+            *gain = gain.saturating_add_unsigned(segment.reusable()).saturating_sub_unsigned(moved + SECTOR);
         }
         if self.index.segments.get(&segment).is_some_and(|segment| segment.commits > 0) {
             self.put_off(segment, None, "messages in it could not be found again");
@@ -383,7 +383,9 @@ impl Log {
         let here = current.seal.segment;
         let known = self.tidy.leaving.filter(|leaving| leaving.0 == number);
         let (_, segment, end) = *self.tidy.leaving.insert(known.unwrap_or((number, here, current.mail_to)));
-        segment != here || current.claimed >= end || !self.can_claim()
+        // The header of the next segment says so, once it is written.
+        let is_said = current.header.is_none() && (segment != here || current.claimed >= end);
+        is_said || !self.can_claim()
     }
 
     pub(super) fn give_up_did(&mut self, result: Result<(), DiskError>) {
@@ -428,11 +430,11 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Params;
     use super::super::frame::{SEGMENT_HEADER, Seal};
     use super::super::index::{Place, Segment};
     use super::super::item::tests::message;
     use super::super::writer::Current;
+    use super::super::{Params, Ticket};
     use super::*;
     use crate::machine::Machine;
     use crate::mail::{Change, ContentPlace};
@@ -488,7 +490,7 @@ mod tests {
         log.tidy.lap = Some((4, 7));
         assert!(!log.is_futile(4, 4 * SIZE));
         assert_eq!(log.tidy.lap, Some((4, 7)), "the lap goes on");
-        let enough = SIZE + 4 * SIZE / 8;
+        let enough = (SIZE + 4 * SIZE / 8) as i64;
         log.tidy.lap = Some((4, enough));
         assert!(!log.is_futile(5, 4 * SIZE));
         assert_eq!((log.tidy.lap, log.tidy.futile), (Some((4, 0)), None), "it was worth it: another one");
@@ -512,11 +514,13 @@ mod tests {
             log.tidy.lap = Some((4, gain));
             log.is_futile(5, 4 * SIZE)
         };
-        assert_eq!([SIZE / 8 - 1, SIZE / 8].map(|gain| futile(2 * SIZE - 1, gain)), [true, false]);
-        assert_eq!([SIZE / 8 - 1, SIZE / 8].map(|gain| futile(0, gain)), [true, false]);
-        assert!(futile(2 * SIZE, SIZE / 8), "there is room for two segments");
+        let eighth = (SIZE / 8) as i64;
+        assert_eq!([eighth - 1, eighth].map(|gain| futile(2 * SIZE - 1, gain)), [true, false]);
+        assert_eq!([eighth - 1, eighth].map(|gain| futile(0, gain)), [true, false]);
+        assert!(futile(2 * SIZE, eighth), "there is room for two segments");
+        assert!(futile(0, -1), "it has used up more than it has freed");
         let mut log = log(4, 0);
-        log.tidy.lap = Some((4, SIZE / 8));
+        log.tidy.lap = Some((4, eighth));
         assert!(log.is_futile(5, 4 * SIZE), "segments can be made");
     }
 
@@ -617,12 +621,24 @@ mod tests {
         let mut full = log.clone();
         full.writer.current.as_mut().expect("it is open").tail = SIZE;
         assert!(goes(&full), "nothing can say so, and room is wanted");
+        let mut making = full.clone();
+        making.make_spares();
+        assert!(!goes(&making), "the next segment will say so when it has been made");
+        let waits = message(QueueId(5), ContentPlace::Inline, 4_000);
+        making.append(Ticket(1), vec![Change::Commit(Box::new(waits))], vec![vec![0; 4_000]]);
+        drain(&mut making);
+        assert!(!goes(&making), "and what waits for it does not wait for this one to go");
+        making.spare_did(Err(DiskError::Full));
+        drain(&mut making);
+        assert!(goes(&making), "it can not be made");
         full.spares.ready.push_back((9, SIZE));
         assert!(!goes(&full), "the next segment will say so");
         log.give_up();
         write_in(&mut log, 4, 1024);
         claimed(&mut log, 0);
         assert!(goes(&log), "the next segment has said so");
+        log.writer.current.as_mut().expect("it is open").header = Some(Vec::new());
+        assert!(!goes(&log), "it will, with the first that is written there");
         write_in(&mut log, 3, 4096);
         claimed(&mut log, 2048);
         assert!(goes(&log), "what came behind it does not matter");
@@ -689,8 +705,19 @@ mod tests {
             log.finish_emptying(1);
             assert_eq!((is_put_off(log.tidy.unread, 1), log.tidy.emptying.is_none()), (left, true));
             let gained = 10 + SIZE - SEGMENT_HEADER - 1_000 - SECTOR;
-            assert_eq!(log.tidy.lap, if left { None } else { Some((3, gained)) });
+            assert_eq!(log.tidy.lap, if left { None } else { Some((3, gained as i64)) });
         }
+    }
+
+    #[test]
+    fn a_segment_whose_messages_take_as_much_elsewhere_costs_what_says_that_they_are_durable() {
+        let mut log = log(3, 0);
+        log.index.segments.get_mut(&1).expect("it is there").commits = 0;
+        let (moved, found) = (SIZE - SEGMENT_HEADER, VecDeque::new());
+        log.tidy.emptying = Some(Emptying { segment: 1, walk: None, reading: None, found, moved });
+        log.tidy.lap = Some((3, 0));
+        log.finish_emptying(1);
+        assert_eq!(log.tidy.lap, Some((3, -(SECTOR as i64))));
     }
 
     #[test]

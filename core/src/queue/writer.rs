@@ -276,13 +276,12 @@ impl Log {
         self.take_spare(need, reserve)
     }
 
-    /// Whether what is durable in the present segment will be said to be, in it or in the next one, without more room than there is.
+    /// Whether what is durable in the present segment will be said to be, in it or in the next one, without more room than there is. What waits for company
+    /// or for a segment is written soon, or refused, and then it is said.
     pub(super) fn can_claim(&self) -> bool {
-        let ready = !self.spares.ready.is_empty();
-        let fits = |current: &Current| ready || current.size - current.tail >= SECTOR;
-        // What waits for company is written soon, and says it too; what waits for a segment may wait for this one to go.
-        let moves_on = self.writer.missing(self.now.mono) > 0 || self.waits_for_space().is_none();
-        moves_on && self.writer.refusing.is_none() && self.writer.current.as_ref().is_some_and(fits)
+        let next = !self.spares.ready.is_empty() || self.spares.is_making();
+        let fits = |current: &Current| next || current.size - current.tail >= SECTOR;
+        self.writer.refusing.is_none() && self.writer.current.as_ref().is_some_and(fits)
     }
 
     fn claim_when_idle(&mut self) {
@@ -291,13 +290,15 @@ impl Log {
         };
         // Where no segment can be made, room is for outcomes and moves. But one bit of a batch that holds mail and is not claimed would pass
         // for a torn end, and take the mail behind it along unsaid.
-        let mail = current.mail_to > current.claimed;
+        // Nor is anything said by a segment that was begun for what was then refused.
+        let begun = current.header.is_some();
+        let mail = current.mail_to > current.claimed || begun;
         let anyway = mail && !planted!(FullUnclaimed);
         let fits = current.size - current.tail >= SECTOR;
         // Mail may have filled its segment to the last sector: the next one says that all of this one is durable.
         let elsewhere = mail && !self.spares.ready.is_empty() && !planted!(NoRoomToClaim);
         let room = if fits { anyway || !self.spares.is_failing() } else { elsewhere };
-        if current.claimed >= current.synced.min(current.said_to) || !room {
+        if (current.claimed >= current.synced.min(current.said_to) && !begun) || !room {
             self.writer.claim_at = None;
             return;
         }

@@ -1,6 +1,6 @@
 //! The disk fails, or is full.
 
-use super::super::{Op, Params};
+use super::super::{File, Op, Params};
 use super::disk::Fault;
 use super::world::{Errand, RECIPIENTS, World, params};
 use crate::machine::Machine;
@@ -469,6 +469,39 @@ fn where_no_segment_can_be_made_mail_is_claimed_all_the_same() {
     next.settle();
     assert_eq!(next.recovered.len(), kept.len() - 1);
     assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{:?}", next.troubles);
+}
+
+#[test]
+fn a_segment_whose_first_batch_failed_says_nothing_of_the_one_before_it_so_the_next_one_does() {
+    // Its write fails, or its sync.
+    for later in [1, 2] {
+        let mut world = World::new(1, params());
+        world.settle();
+        let mut good = Vec::new();
+        let begins = |world: &World| {
+            matches!(world.pending.first(), Some((_, Op::Write { file: File::Segment(_), offset: 0, .. })))
+        };
+        // Without a pause in which the log would say that what it has is durable.
+        while !begins(&world) {
+            if world.pending.is_empty() {
+                good.push(world.commit());
+            } else {
+                world.complete(0);
+            }
+        }
+        world.disk.faults.insert(world.disk.count + later, Fault::Failed);
+        world.settle();
+        good.retain(|id| world.lives[id].answer == Some(Ok(())));
+        let last = world.log.whereabouts(*good.last().expect("it took mail")).expect("it is there");
+        for seed in 0..20 {
+            let mut disk = world.crashed_disk(seed);
+            disk.spoil(last.file, |octets| octets[last.offset as usize] ^= 1);
+            let mut next = World::over(disk, seed, params());
+            next.settle();
+            assert_eq!(next.recovered.len(), good.len() - 1);
+            assert!(!next.troubles.is_empty(), "seed {seed}: it passes for a torn end: {:?}", next.notes);
+        }
+    }
 }
 
 #[test]
