@@ -386,6 +386,9 @@ impl<A: Actor> World<A> {
         let synced = matches!(op, Op::Sync(File::Segment(_))) && result.is_ok() && !spindle.disk.lies;
         if result.is_err() && !matches!(op, Op::Read { .. } | Op::Unlink(_) | Op::List) {
             self.fabric.ledger.disk_failed(node);
+            if matches!(op, Op::Write { file: File::Segment(_), .. } | Op::Sync(File::Segment(_))) {
+                self.fabric.ledger.log_failed(node);
+            }
         }
         self.with(node, Some(incarnation), |actor, scope| {
             scope.note(3, &[tag, u64::from(result.is_ok())], || {

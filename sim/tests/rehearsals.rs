@@ -329,6 +329,8 @@ fn what_is_wrong_with_a_scenario_is_told_with_its_line() {
             && wrong.contains("ends before"),
         "{wrong}"
     );
+    let wrong = told("name = \"big provider\"", "name = \"all\"");
+    assert!(wrong.contains("reports have a row of this name anyhow"), "{wrong}");
     let wrong = told("share = 35", "shares = 35");
     assert!(wrong.starts_with("s.toml:15: ") && wrong.contains("unknown field `shares`"), "{wrong}");
     let wrong = told("how = \"timeout\"", "how = \"sleep\"");

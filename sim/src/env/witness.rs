@@ -187,6 +187,9 @@ pub(super) fn disk_did(node: NodeId, op: &Op, result: &Result<Done, DiskError>) 
     with(|book| match result {
         Err(_) if !harmless => {
             book.ledger.disk_failed(node);
+            if matches!(op, Op::Write { file: File::Segment(_), .. } | Op::Sync(File::Segment(_))) {
+                book.ledger.log_failed(node);
+            }
             book.daemon(node).ailing = SYNCS_TO_RECOVER;
         }
         Ok(_) if syncs_log => {

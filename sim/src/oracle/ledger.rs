@@ -298,7 +298,11 @@ impl Ledger {
     /// A disk operation of a host failed.
     pub fn disk_failed(&mut self, node: NodeId) {
         self.hops.disk_failed(node);
-        self.orders.disk_failed(node);
+    }
+
+    /// One that wrote its log, or synced it: what was behind it is written again elsewhere.
+    pub fn log_failed(&mut self, node: NodeId) {
+        self.orders.log_failed(node);
     }
 
     /// Crashes so far.

@@ -1,7 +1,7 @@
 //! What operators have ordered, and what must not happen behind it: mail on hold is not tried, and deleted mail neither.
 //!
 //! An order counts when the log of the host says that it was carried out; it is in the host's page cache then, so that the end of a process does not undo it. Loss of power
-//! may, and so may the end of a process on whose disk something had failed: what was behind it is written again elsewhere, and perhaps was not yet. Who is deleted may be gone from the moment of the order, and who is released may go on: the end of a process hides whether that was written.
+//! may, and so may the end of a process whose disk had refused what it wrote to its log: what was behind it is written again elsewhere, and perhaps was not yet. Who is deleted may be gone from the moment of the order, and who is released may go on: the end of a process hides whether that was written.
 
 use super::Ledger;
 use crate::network::NodeId;
@@ -15,7 +15,7 @@ pub(super) struct Orders {
     deleted: BTreeSet<(NodeId, QueueId)>,
     /// Hosts that were told to release all mail, and have not said that it is done.
     releasing: BTreeSet<NodeId>,
-    /// Hosts on whose disk something has failed since they started.
+    /// Hosts whose disk has refused some of the log since they started.
     failed: BTreeSet<NodeId>,
 }
 
@@ -28,8 +28,8 @@ impl Orders {
         self.deleted.contains(&(node, id)).then(|| format!("{id} is tried, and an operator has deleted it"))
     }
 
-    /// An operation of a host's disk failed.
-    pub(super) fn disk_failed(&mut self, node: NodeId) {
+    /// A host's disk did not take what was written to its log.
+    pub(super) fn log_failed(&mut self, node: NodeId) {
         self.failed.insert(node);
     }
 

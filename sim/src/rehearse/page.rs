@@ -112,7 +112,7 @@ fn by_destination(html: &mut String, report: &Report) {
 /// How far the seeds lie apart.
 fn apart(html: &mut String, report: &Report) {
     let Some((head, rows)) = spread::table(report) else { return };
-    html.push_str("<h2>How far the seeds lie apart</h2>\n<div class=\"scroll\"><table><caption>From the lowest to the highest: what differs less between two cases is no difference</caption><tr>");
+    html.push_str("<h2>How far the seeds lie apart</h2>\n<div class=\"scroll\"><table><caption>From the lowest to the highest: what differs less between two cases may be chance (summary.csv has each seed)</caption><tr>");
     for (column, name) in head.iter().enumerate() {
         _ = write!(html, "<th{} scope=\"col\">{name}</th>", left(column));
     }

@@ -1,6 +1,7 @@
 //! How far the histories of one case lie apart: for each destination, from the lowest to the highest of the seeds.
 //!
-//! A mean of a few histories says nothing about its last digit; what differs less than the seeds do is no difference.
+//! A mean of a few histories says nothing about its last digit, and what differs less than the seeds do may be chance. Cases are played with the same seeds: that each seed differs in the
+//! same way, the rows of summary.csv tell.
 
 use super::plot::{human, thousands};
 use super::report::Report;
@@ -14,12 +15,17 @@ const MEASURES: [Measure; 8] = [
     ("delivered", |one| Some(one.delivered), thousands),
     ("duplicates", |one| Some(one.duplicates), thousands),
     ("tries", |one| Some(one.tries), thousands),
-    ("p50", |one| Some(one.latency.p50), human),
-    ("p90", |one| Some(one.latency.p90), human),
-    ("p99", |one| Some(one.latency.p99), human),
-    ("slowest", |one| Some(one.latency.most), human),
+    ("p50", |one| of_delivered(one, one.latency.p50), human),
+    ("p90", |one| of_delivered(one, one.latency.p90), human),
+    ("p99", |one| of_delivered(one, one.latency.p99), human),
+    ("slowest", |one| of_delivered(one, one.latency.most), human),
     ("drained at", |one| one.drained_at, human),
 ];
+
+/// A latency: where nobody was reached there is none, and none would be the best.
+fn of_delivered(one: &Summary, latency: f64) -> Option<f64> {
+    (one.delivered > 0.0).then_some(latency)
+}
 
 /// The heads of a table's columns, and a row for each case and destination; nothing of a single history.
 pub(super) fn table(report: &Report) -> Option<(Vec<String>, Vec<Vec<String>>)> {
@@ -60,5 +66,10 @@ mod tests {
         assert_eq!(of(&[Some(60.1), Some(60.2)]), "1 min", "no more than can be seen");
         assert_eq!(of(&[Some(60.0), None]), "–", "one history has no end");
         assert_eq!(of(&[]), "–");
+        let nobody = Summary::default();
+        assert!(MEASURES.iter().all(|(name, value, _)| {
+            let is_latency = name.starts_with('p') || *name == "slowest";
+            !is_latency || value(&nobody).is_none()
+        }));
     }
 }

@@ -3,6 +3,8 @@
 use super::{Destination, How, Outage, Refused, Scenario, line_of};
 use std::collections::BTreeSet;
 
+/// Rows of a report that are no destination of a scenario: all together, and names that it does not have.
+const TAKEN: [&str; 2] = ["all", "elsewhere"];
 /// Machines of a world, with room for what belongs to every world.
 const MACHINES_MAX: u64 = 60_000;
 /// Messages of one rehearsal: memory and patience.
@@ -64,6 +66,9 @@ fn destinations(scenario: &Scenario, text: &str) -> Result<(), Refused> {
         let wrong = |why: String| Err(Refused { line, why: format!("destination \"{name}\": {why}") });
         if !names.insert(name) {
             return wrong("another one has this name".to_owned());
+        }
+        if TAKEN.contains(&name.as_str()) {
+            return wrong("reports have a row of this name anyhow; call it something else".to_owned());
         }
         if let Err(why) = one(destination) {
             return wrong(why);
