@@ -11,6 +11,7 @@ mod large;
 mod load;
 mod parse;
 mod rates;
+mod record;
 mod server;
 mod slow;
 mod syncs;
@@ -34,7 +35,7 @@ pub(crate) struct Options {
 type Measure = fn(&Rig, &Options, &mut Report);
 
 /// Rows by name, in the order in which they are measured.
-const ROWS: [(&str, Measure); 8] = [
+const ROWS: [(&str, Measure); 9] = [
     ("parse", |_, options, report| parse::measure(options, report)),
     ("relay", rates::relay),
     ("accept", rates::accept),
@@ -43,6 +44,7 @@ const ROWS: [(&str, Measure); 8] = [
     ("idle", idle::measure),
     ("large", large::measure),
     ("slow", slow::measure),
+    ("record", record::measure),
 ];
 
 fn options() -> Result<Options, String> {

@@ -6,7 +6,7 @@ use crate::load::{self, Figures, Mail};
 use crate::server::{Rig, Server, Who};
 
 /// Messages before each round that are not counted: Postfix starts its processes, caches fill.
-const WARM: usize = 300;
+pub(crate) const WARM: usize = 300;
 
 /// Holds all mail, so that only its acceptance is measured.
 const HOLD: &str = "smtpd_client_restrictions = check_client_access static:HOLD";

@@ -129,9 +129,14 @@ impl Recovery {
         self.ends.values().any(|end| *end == UNKNOWN_END)
     }
 
+    /// What is below it was given up.
+    fn oldest(&self) -> u64 {
+        self.headers.values().map(|header| header.oldest).max().unwrap_or(0)
+    }
+
     /// Takes down what headers say of other segments: once, since there may be thousands.
     fn compare_headers(&mut self) {
-        let oldest = self.headers.values().map(|header| header.oldest).max().unwrap_or(0);
+        let oldest = self.oldest();
         // The lowest segment that any header behind this one calls its predecessor.
         let mut reach = u64::MAX;
         for segment in self.sizes.keys().rev() {
@@ -338,12 +343,19 @@ impl Log {
     }
 
     pub(super) fn choose_segments(&mut self) {
-        let used: Vec<u64> = self.recovery.headers.keys().copied().collect();
-        for segment in used {
-            if self.recovery.void.contains(&segment) {
+        let oldest = self.recovery.oldest();
+        let used: Vec<(u64, u64)> =
+            self.recovery.headers.iter().map(|(segment, header)| (*segment, header.seal.salt)).collect();
+        for (segment, salt) in used {
+            if !self.recovery.void.contains(&segment) {
+                self.recovery.todo.push_back(segment);
+            } else if segment < oldest {
                 self.unlink(File::Segment(segment));
             } else {
-                self.recovery.todo.push_back(segment);
+                // Refused mail may be in it. What says that it is void must not go before its name has gone for good: it goes in its turn.
+                let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
+                let entry = Segment { size, end: SEGMENT_HEADER, salt, commits: 0, pinned: false };
+                self.index.add_segment(segment, entry);
             }
         }
         let is_unnamed = |segment: &&u64| self.recovery.durable_end(**segment).is_none();

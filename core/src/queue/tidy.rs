@@ -246,15 +246,20 @@ impl Log {
         if busy || !self.tidy.moving.is_empty() {
             return;
         }
-        let moved = self.tidy.emptying.take().map_or(0, |emptying| emptying.moved);
-        if let (Some((_, gain)), Some(segment)) = (&mut self.tidy.lap, self.index.segments.get(&segment)) {
-            // Before it goes something says that what was moved is durable: a lap that frees no more than that would go on for ever.
-            *gain = gain.saturating_add_unsigned(segment.reusable()).saturating_sub_unsigned(moved + SECTOR);
-        }
+        self.count_emptied();
         if self.index.segments.get(&segment).is_some_and(|segment| segment.commits > 0) {
             self.put_off(segment, None, "messages in it could not be found again");
         } else {
             self.tidy.forgive(segment);
+        }
+    }
+
+    /// A segment has been emptied: what that gives back counts for the lap.
+    fn count_emptied(&mut self) {
+        let Some(Emptying { segment, moved, .. }) = self.tidy.emptying.take() else { return };
+        if let (Some((_, gain)), Some(segment)) = (&mut self.tidy.lap, self.index.segments.get(&segment)) {
+            // Before it goes something says that what was moved is durable: a lap that frees no more than that would go on for ever.
+            *gain = gain.saturating_add_unsigned(segment.reusable()).saturating_sub_unsigned(moved + SECTOR);
         }
     }
 
@@ -314,10 +319,13 @@ impl Log {
         self.start_loads();
     }
 
-    /// It lies in a new place, which takes so many octets.
+    /// It is about to lie in a new place, which takes so many octets.
     pub(super) fn moved(&mut self, id: QueueId, octets: u64) {
         self.tidy.moving.remove(&id);
-        if let Some(emptying) = &mut self.tidy.emptying {
+        let from = self.index.get(id).map(|entry| entry.commit.segment());
+        // Others are moved because they have collected too many changes.
+        if let Some(emptying) = self.tidy.emptying.as_mut().filter(|emptying| Some(emptying.segment) == from)
+        {
             emptying.moved += octets;
         }
     }
@@ -365,7 +373,7 @@ impl Log {
             return;
         }
         if self.tidy.emptying.as_ref().is_some_and(|emptying| emptying.segment == number) {
-            self.tidy.emptying = None;
+            self.count_emptied();
         }
         if !self.is_claimed_without(number) && !planted!(GivenUpUnclaimed) {
             return;
@@ -652,10 +660,12 @@ mod tests {
             log.index.segments.get_mut(&1).expect("it is there").commits = 0;
             let found = VecDeque::new();
             log.tidy.emptying = Some(Emptying { segment, walk: None, reading: None, found, moved: 0 });
+            log.tidy.lap = Some((3, 0));
             log.give_up();
-            log.tidy.emptying.is_some()
+            (log.tidy.emptying.is_some(), log.tidy.lap)
         };
-        assert_eq!([emptied(1), emptied(2)], [false, true]);
+        let gained = (SIZE - SEGMENT_HEADER - SECTOR) as i64;
+        assert_eq!([emptied(1), emptied(2)], [(false, Some((3, gained))), (true, Some((3, 0)))]);
     }
 
     #[test]
@@ -735,7 +745,12 @@ mod tests {
         log.write_anew(id, stamp, &state, vec![0; 300]);
         assert_eq!(log.writer.moves.len(), 1, "it is written anew");
         log.moved(id, 512);
-        assert_eq!(log.tidy.emptying.expect("it goes on").moved, 1_512);
+        let moved = |log: &Log| log.tidy.emptying.as_ref().expect("it goes on").moved;
+        assert_eq!(moved(&log), 1_512);
+        let changes = state.snapshot();
+        log.index.apply(Place::new(2, 1024, 512), 48, &changes[..1]);
+        log.moved(id, 512);
+        assert_eq!(moved(&log), 1_512, "it was elsewhere before");
     }
 
     #[test]

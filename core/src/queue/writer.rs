@@ -267,7 +267,9 @@ impl Log {
     }
 
     fn rotate(&mut self, need: u64, reserve: bool) -> Taken {
-        let durable = self.writer.current.as_ref().is_none_or(|current| current.synced == current.tail);
+        // One that was begun for what was then refused has nothing in it, not even its header, and a sync would not change that.
+        let durable = |current: &Current| current.header.is_some() || current.synced == current.tail;
+        let durable = self.writer.current.as_ref().is_none_or(durable);
         if !durable {
             // The next segment will say that all of this one is durable; so it must be.
             self.start_sync(Vec::new());

@@ -4,7 +4,7 @@ use super::super::{File, Op, Params};
 use super::disk::Fault;
 use super::world::{Errand, RECIPIENTS, World, params};
 use crate::machine::Machine;
-use crate::mail::{Change, ContentPlace, Diagnosis, Origin, Outcome, Refusal, Settlement};
+use crate::mail::{Change, ContentPlace, Diagnosis, Origin, Outcome, QueueId, Refusal, Settlement};
 use crate::params::Settings;
 use crate::time::{Duration, Timestamp};
 use crate::wire::EnhancedStatus;
@@ -500,6 +500,52 @@ fn a_segment_whose_first_batch_failed_says_nothing_of_the_one_before_it_so_the_n
             next.settle();
             assert_eq!(next.recovered.len(), good.len() - 1);
             assert!(!next.troubles.is_empty(), "seed {seed}: it passes for a torn end: {:?}", next.notes);
+        }
+    }
+}
+
+#[test]
+fn refused_mail_does_not_come_back_when_what_says_that_it_is_void_has_gone() {
+    for seed in 0..40 {
+        let mut world = World::new(seed, params());
+        world.settle();
+        let begins = |world: &World| {
+            matches!(world.pending.first(), Some((_, Op::Write { file: File::Segment(_), offset: 0, .. })))
+        };
+        while !begins(&world) {
+            if world.pending.is_empty() {
+                world.commit();
+            } else {
+                world.complete(0);
+            }
+        }
+        // What the new segment begins with is written and can not be synced: it is refused.
+        world.disk.faults.insert(world.disk.count + 2, Fault::Failed);
+        world.settle();
+        let ids: Vec<QueueId> = world.lives.keys().copied().collect();
+        let (good, refused): (Vec<_>, Vec<_>) =
+            ids.into_iter().partition(|id| world.lives[id].answer == Some(Ok(())));
+        assert!(!refused.is_empty());
+        // At the next start nothing can be removed for a second. Meanwhile all mail goes, and at its end the power fails.
+        let mut next = World::over(world.disk.clone(), seed, params());
+        next.lives.clone_from(&world.lives);
+        next.disk.unremovable = true;
+        next.recover(|_, _| ());
+        next.disk.unremovable = false;
+        good.iter().for_each(|id| next.remove(*id));
+        for _ in 0..9 {
+            while !next.pending.is_empty() {
+                next.complete(0);
+            }
+            next.pass(Duration::from_millis(100));
+        }
+        for end in 0..8 {
+            let last = next.reborn(end, params());
+            assert!(
+                !last.recovered.iter().any(|summary| refused.contains(&summary.id)),
+                "seed {seed}, {end}: {:?}",
+                last.recovered
+            );
         }
     }
 }
