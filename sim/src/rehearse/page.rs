@@ -246,7 +246,12 @@ fn distributions(report: &Report) -> Vec<Plot> {
     let line = |name: &str, one: &Summary, colour: usize| Line {
         name: name.to_owned(),
         colour,
-        points: one.latency.points.iter().map(|(part, seconds)| (*seconds, *part)).collect(),
+        points: one
+            .latency
+            .iter()
+            .flat_map(|latency| &latency.points)
+            .map(|(part, seconds)| (*seconds, *part))
+            .collect(),
     };
     let plot = |title: String, lines: Vec<Line>| {
         let lines: Vec<Line> = lines.into_iter().filter(|line| !line.points.is_empty()).collect();
@@ -336,11 +341,8 @@ fn latencies(html: &mut String, report: &Report) {
     }
     html.push_str("</tr>\n");
     let several = report.cases.len() > 1;
-    let mut all: Vec<(String, &Latency)> = rows(report)
-        .into_iter()
-        .filter(|(_, one)| one.delivered > 0.0)
-        .map(|(name, one)| (name, &one.latency))
-        .collect();
+    let mut all: Vec<(String, &Latency)> =
+        rows(report).into_iter().filter_map(|(name, one)| Some((name, one.latency.as_ref()?))).collect();
     for case in &report.cases {
         let Some((single, mailed)) = &case.beside_mailings else { continue };
         let before = if several { format!("{}: ", case.label) } else { String::new() };

@@ -73,15 +73,20 @@ pub const COLUMNS: [Column; 14] = [
     ("expired", |one| thousands(one.expired)),
     ("left", |one| thousands(one.left)),
     ("duplicates", |one| few(one.duplicates)),
-    ("p50", |one| human(one.latency.p50)),
-    ("p90", |one| human(one.latency.p90)),
-    ("p99", |one| human(one.latency.p99)),
-    ("slowest", |one| human(one.latency.most)),
+    ("p50", |one| or_dash(one.latency.as_ref().map(|latency| latency.p50))),
+    ("p90", |one| or_dash(one.latency.as_ref().map(|latency| latency.p90))),
+    ("p99", |one| or_dash(one.latency.as_ref().map(|latency| latency.p99))),
+    ("slowest", |one| or_dash(one.latency.as_ref().map(|latency| latency.most))),
     ("queue at most", |one| thousands(one.queue_most)),
-    ("drained at", |one| one.drained_at.map_or_else(|| "–".to_owned(), human)),
+    ("drained at", |one| or_dash(one.drained_at)),
     ("tries", |one| thousands(one.tries)),
     ("connections", |one| thousands(one.connections)),
 ];
+
+/// Seconds, if there are any.
+fn or_dash(seconds: Option<f64>) -> String {
+    seconds.map_or_else(|| "–".to_owned(), human)
+}
 
 /// A mean that may be small.
 fn few(value: f64) -> String {
@@ -144,7 +149,7 @@ impl Report {
         let mut text = String::from("case,destination,part,seconds\n");
         for case in &self.cases {
             for one in std::iter::once(&case.total).chain(&case.destinations) {
-                for (part, seconds) in &one.latency.points {
+                for (part, seconds) in one.latency.iter().flat_map(|latency| &latency.points) {
                     _ = writeln!(
                         text,
                         "{},{},{part:.3},{seconds:.3}",
@@ -224,12 +229,13 @@ fn row(text: &mut String, case: &str, seed: &str, one: &Summary) {
     }
     let seconds = |at: Option<f64>| at.map_or_else(String::new, |at| format!("{at:.0}"));
     let (empty, drained) = (seconds(one.empty_at), seconds(one.drained_at));
-    let latency = &one.latency;
-    _ = writeln!(
-        text,
-        ",{empty},{drained},{:.3},{:.3},{:.3},{:.3},{:.3},{:.3}",
-        latency.mean, latency.p50, latency.p90, latency.p99, latency.p999, latency.most
-    );
+    _ = write!(text, ",{empty},{drained}");
+    let latency = one.latency.as_ref();
+    let values = latency.map(|all| [all.mean, all.p50, all.p90, all.p99, all.p999, all.most]);
+    // Where nobody was reached the fields are empty.
+    let fields = values.map_or([const { String::new() }; 6], |all| all.map(|value| format!("{value:.3}")));
+    fields.iter().for_each(|field| _ = write!(text, ",{field}"));
+    text.push('\n');
 }
 
 fn quoted(text: &str) -> String {

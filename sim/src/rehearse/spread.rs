@@ -15,17 +15,12 @@ const MEASURES: [Measure; 8] = [
     ("delivered", |one| Some(one.delivered), thousands),
     ("duplicates", |one| Some(one.duplicates), thousands),
     ("tries", |one| Some(one.tries), thousands),
-    ("p50", |one| of_delivered(one, one.latency.p50), human),
-    ("p90", |one| of_delivered(one, one.latency.p90), human),
-    ("p99", |one| of_delivered(one, one.latency.p99), human),
-    ("slowest", |one| of_delivered(one, one.latency.most), human),
+    ("p50", |one| one.latency.as_ref().map(|latency| latency.p50), human),
+    ("p90", |one| one.latency.as_ref().map(|latency| latency.p90), human),
+    ("p99", |one| one.latency.as_ref().map(|latency| latency.p99), human),
+    ("slowest", |one| one.latency.as_ref().map(|latency| latency.most), human),
     ("drained at", |one| one.drained_at, human),
 ];
-
-/// A latency: where nobody was reached there is none, and none would be the best.
-fn of_delivered(one: &Summary, latency: f64) -> Option<f64> {
-    (one.delivered > 0.0).then_some(latency)
-}
 
 /// The heads of a table's columns, and a row for each case and destination; nothing of a single history.
 pub(super) fn table(report: &Report) -> Option<(Vec<String>, Vec<Vec<String>>)> {

@@ -52,8 +52,8 @@ pub struct Summary {
     pub empty_at: Option<f64>,
     /// When the queue had fallen to a twentieth of its highest for good, in seconds; nothing where it was never long, or did not fall.
     pub drained_at: Option<f64>,
-    /// Seconds from the client's dot to the first copy.
-    pub latency: Latency,
+    /// Seconds from the client's dot to the first copy; nothing where nobody was reached.
+    pub latency: Option<Latency>,
     /// Part of the recipients that were done after 0, 1, 2, … tries.
     pub done_after: Vec<f64>,
 }
@@ -203,12 +203,9 @@ fn drained_at(samples: &[Sample], piece: f64) -> Option<f64> {
     (highest >= LONG && last + 1 < samples.len()).then(|| (last + 2) as f64 * piece)
 }
 
-/// The latencies of single letters, and of the recipients of mailings.
+/// The latencies of single letters, and of the recipients of mailings, where there are both.
 fn beside_mailings(histories: &[(u64, History)]) -> Option<(Latency, Latency)> {
     let mailed: Vec<u32> = histories.iter().flat_map(|(_, history)| history.book.mailed.clone()).collect();
-    if mailed.is_empty() {
-        return None;
-    }
     let mut left: BTreeMap<u32, u32> = BTreeMap::new();
     mailed.iter().for_each(|millis| *left.entry(*millis).or_default() += 1);
     // What is in all and not among the mailed, as often.
@@ -221,7 +218,7 @@ fn beside_mailings(histories: &[(u64, History)]) -> Option<(Latency, Latency)> {
             }
             _ => true,
         });
-    Some((Latency::of(single.collect()), Latency::of(mailed)))
+    Some((Latency::of(single.collect())?, Latency::of(mailed)?))
 }
 
 fn summary<'a>(name: &str, groups: impl Iterator<Item = &'a Group>, count: f64) -> Summary {
@@ -269,10 +266,14 @@ fn seconds(at: Instant) -> f64 {
 }
 
 impl Latency {
-    fn of(mut millis: Vec<u32>) -> Self {
+    /// None of nothing.
+    fn of(mut millis: Vec<u32>) -> Option<Self> {
+        if millis.is_empty() {
+            return None;
+        }
         millis.sort_unstable();
         let at = |part: f64| {
-            let place = ((millis.len() as f64 * part).ceil() as usize).clamp(1, millis.len().max(1));
+            let place = ((millis.len() as f64 * part).ceil() as usize).clamp(1, millis.len());
             millis.get(place - 1).map_or(0.0, |millis| f64::from(*millis) / 1e3)
         };
         let sum: f64 = millis.iter().map(|millis| f64::from(*millis) / 1e3).sum();
@@ -280,15 +281,15 @@ impl Latency {
             let part = step as f64 / DISTRIBUTION as f64;
             (part, at(part))
         });
-        Self {
-            mean: sum / millis.len().max(1) as f64,
+        Some(Self {
+            mean: sum / millis.len() as f64,
             p50: at(0.5),
             p90: at(0.9),
             p99: at(0.99),
             p999: at(0.999),
             most: at(1.0),
-            points: if millis.is_empty() { Vec::new() } else { points.collect() },
-        }
+            points: points.collect(),
+        })
     }
 }
 
@@ -336,8 +337,8 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_recipients() {
-        let latency = Latency::of((1..=1_000).rev().map(|number| number * 1_000).collect());
+        assert!(Latency::of(Vec::new()).is_none(), "of nobody there is none, and not the best");
+        let latency = Latency::of((1..=1_000).rev().map(|number| number * 1_000).collect()).unwrap();
         assert_eq!((latency.p50, latency.p90, latency.p99, latency.most), (500.0, 900.0, 990.0, 1_000.0));
-        assert_eq!(Latency::of(Vec::new()).most, 0.0);
     }
 }
