@@ -23,6 +23,7 @@ pub(crate) const USAGE: &str = "usage: postrider-sim run SEED|PLAN [--spoken] [W
        postrider-sim rehearse -c CONFIG_DIR [OPTION...] SCENARIO.toml
 wishes, of what is drawn from a SEED:
         --calm          nothing goes wrong but what is asked for
+        --letters N     about so many letters in place of fifty
         --crash-at N    the first host loses power at its Nth spool operation
         --lying-disks   disks say that they have synced, and have not";
 
@@ -56,8 +57,12 @@ impl From<String> for Failure {
     }
 }
 
-const WISHES: &[(&str, With)] =
-    &[("--calm", With::Nothing), ("--crash-at", With::Number), ("--lying-disks", With::Nothing)];
+const WISHES: &[(&str, With)] = &[
+    ("--calm", With::Nothing),
+    ("--letters", With::Number),
+    ("--crash-at", With::Number),
+    ("--lying-disks", With::Nothing),
+];
 
 /// Whether there are bugs to plant.
 const PLANTED: bool = cfg!(feature = "planted");
@@ -223,6 +228,7 @@ impl Arguments {
     pub(crate) fn wish(&self) -> Wish {
         Wish {
             calm: self.flag("--calm"),
+            letters: self.number("--letters"),
             crash_at: self.number("--crash-at"),
             lying_disks: self.flag("--lying-disks"),
         }
@@ -246,7 +252,9 @@ impl Arguments {
         if let Ok(seed) = word.parse() {
             return Ok(Plan::of(seed, draw(seed, wish)));
         }
-        if let Some((wish, _)) = WISHES.iter().find(|(wish, _)| self.flag(wish)) {
+        // A sweep has letters of its own: it shortens whatever it is given.
+        let mut wished = WISHES.iter().filter(|_| WISHFUL.contains(&self.command));
+        if let Some((wish, _)) = wished.find(|(wish, _)| self.flag(wish)) {
             let why = format!(
                 "{wish} is for a story that is drawn from a seed; {word} is a plan, and told as it is"
             );
@@ -332,7 +340,8 @@ mod tests {
             Failure::Misused(why) => why,
             Failure::Failed(why) => panic!("{why}"),
         };
-        for line in ["run some.json --calm", "replay --calm some.json", "shrink some.json --calm"] {
+        for line in ["run some.json --calm --letters 3", "replay --calm some.json", "shrink some.json --calm"]
+        {
             let why = misused(read(line).expect("well formed").plan().expect_err(line));
             assert!(why.starts_with("--calm is for a story that is drawn from a seed"), "{line}: {why}");
         }

@@ -35,6 +35,7 @@ struct Sums {
     events: u64,
     seconds: u64,
     promised: u64,
+    queued: u64,
     letters: u64,
     duplicates: u64,
     crashes: u64,
@@ -63,6 +64,7 @@ impl Sums {
         self.seconds += ending.seconds;
         self.letters += ending.letters.0 as u64;
         self.promised += ending.letters.1 as u64;
+        self.queued += ending.queued as u64;
         self.duplicates += u64::from(ending.duplicates);
         self.crashes += u64::from(ending.crashes);
         self.fired.add(&ending.fired);
@@ -135,6 +137,7 @@ fn one(size: &Size, number: u64, sums: &Mutex<Sums>, began: Instant) {
 fn that_prints_the_plan(seed: u64, wish: Wish) -> String {
     let mut command = format!("postrider-sim plan {seed}");
     command += if wish.calm { " --calm" } else { "" };
+    command += &wish.letters.map_or_else(String::new, |letters| format!(" --letters {letters}"));
     command += &wish.crash_at.map_or_else(String::new, |at| format!(" --crash-at {at}"));
     command += if wish.lying_disks { " --lying-disks" } else { "" };
     command
@@ -180,14 +183,15 @@ fn report(sums: &Sums, took: Duration, threads: usize) {
         eprintln!("\r");
     }
     println!("{}{}", sums.fired.table(), sums.edges.report());
-    let Sums { stories, broken, events, letters, promised, duplicates, crashes, .. } = *sums;
+    let Sums { stories, broken, events, letters, promised, queued, duplicates, crashes, .. } = *sums;
     let seconds = took.as_secs_f64();
     println!(
-        "{stories} stories, {broken} broken, {letters} letters, {promised} promised, {duplicates} duplicates, {crashes} crashes"
+        "{stories} stories, {broken} broken, {letters} letters, {promised} promised, {queued} messages in queues, {duplicates} duplicates, {crashes} crashes"
     );
     println!(
-        "{events} events, {:.0} a letter; {:.0} events/s and {:.1} stories/s on {threads} threads, {:.1} simulated days",
-        events as f64 / (letters.max(1)) as f64,
+        "{events} events, {:.0} a letter, {:.0} a message in a queue; {:.0} events/s and {:.1} stories/s on {threads} threads, {:.1} simulated days",
+        events as f64 / letters.max(1) as f64,
+        events as f64 / queued.max(1) as f64,
         events as f64 / seconds,
         stories as f64 / seconds,
         sums.seconds as f64 / 86_400.0
@@ -244,7 +248,8 @@ mod tests {
     #[test]
     fn the_plan_of_a_seed_is_printed_with_its_wishes() {
         assert_eq!(that_prints_the_plan(7, Wish::default()), "postrider-sim plan 7");
-        let wish = Wish { calm: true, crash_at: Some(3), lying_disks: true };
-        assert_eq!(that_prints_the_plan(7, wish), "postrider-sim plan 7 --calm --crash-at 3 --lying-disks");
+        let wish = Wish { calm: true, letters: Some(9), crash_at: Some(3), lying_disks: true };
+        let command = "postrider-sim plan 7 --calm --letters 9 --crash-at 3 --lying-disks";
+        assert_eq!(that_prints_the_plan(7, wish), command);
     }
 }

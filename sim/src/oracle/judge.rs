@@ -12,6 +12,12 @@ impl Ledger {
         (self.letters.len(), promised)
     }
 
+    /// Messages that hosts have taken into their queues.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.hops.all.iter().filter(|hop| hop.to.is_some() && hop.taken).count()
+    }
+
     /// Judges the end of the world: everything has settled or should have.
     pub fn close(&mut self) {
         let excuses = self.hops.excuses();

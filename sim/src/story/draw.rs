@@ -18,6 +18,8 @@ const LETTERS: u64 = 50;
 pub struct Wish {
     /// Nothing goes wrong but what is asked for.
     pub calm: bool,
+    /// Letters of the story, about; `None` for fifty.
+    pub letters: Option<u64>,
     /// The first host loses power at this spool operation.
     pub crash_at: Option<u64>,
     /// Disks say that they have synced, and have not: the oracle must notice.
@@ -29,7 +31,7 @@ pub struct Wish {
 pub fn draw(seed: u64, wish: Wish) -> Scenario {
     let mut prng = Prng::new(seed);
     let prng = &mut prng;
-    let calm = wish.calm;
+    let (calm, letters) = (wish.calm, wish.letters.unwrap_or(LETTERS));
     // Most of what goes wrong needs one host; with several, mail has more of the same steps.
     let (hosts, servers) = ([1, 1, 1, 2, 2, 3][prng.below(6) as usize], 2 + prng.below(3) as usize);
     let name_servers = 1 + prng.below(2) as usize;
@@ -51,7 +53,7 @@ pub fn draw(seed: u64, wish: Wish) -> Scenario {
         servers: (0..servers).map(|_| manners(prng, calm)).collect(),
         hosts: Vec::new(),
         clients: (0..clients)
-            .map(|number| client(prng, number, (hosts, servers, clients), (safety, giants), calm))
+            .map(|number| client(prng, number, (hosts, servers, clients), (letters, safety, giants), calm))
             .collect(),
         troubles: Vec::new(),
         lasting: Vec::new(),
@@ -208,10 +210,10 @@ fn client(
     prng: &mut Prng,
     number: u64,
     (hosts, servers, clients): (usize, usize, u64),
-    (safety, giants): (u64, u64),
+    (letters, safety, giants): (u64, u64, u64),
     calm: bool,
 ) -> ClientPlan {
-    let letters = (LETTERS * 3 / 4 + prng.below(LETTERS / 2)) / clients;
+    let letters = (letters.saturating_mul(3) / 4 + prng.below((letters / 2).max(1))) / clients;
     let pace = if prng.chance(1, 3) { 200 } else { 1 + prng.below(1_500 * safety / letters.max(1)) };
     let letters =
         (0..letters).map(|letter| letter_of(prng, (number, letter), (pace, giants), servers)).collect();
@@ -256,4 +258,20 @@ fn letter_of(
     let sender = if bare { String::new() } else { format!("sender{number}@send.sim") };
     let size = if prng.chance(giants, 1_000) { 140_000 + prng.below(100_000) } else { prng.below(2_000) };
     Plan { wait: prng.below(pace + 1), sender, recipients, size: size as usize }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_story_has_about_as_many_letters_as_are_wished() {
+        for (wished, letters) in [(None, 35..=62), (Some(30), 20..=37), (Some(4), 0..=5)] {
+            for seed in 0..100 {
+                let scenario = draw(seed, Wish { letters: wished, ..Wish::default() });
+                let count: usize = scenario.clients.iter().map(|client| client.letters.len()).sum();
+                assert!(letters.contains(&count), "{wished:?}, seed {seed}: {count}");
+            }
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub struct Ending {
     pub seconds: u64,
     /// Messages handed in, and those promised.
     pub letters: (usize, usize),
+    /// Messages that hosts have taken into their queues: letters, on each host that they come to, and reports.
+    pub queued: usize,
     /// Deliveries beyond the first, with a cause.
     pub duplicates: u32,
     /// Times that a machine crashed.
@@ -70,8 +72,8 @@ impl fmt::Display for Ending {
         let (letters, promised) = self.letters;
         write!(
             f,
-            "{} events, {} s, {letters} letters, {promised} promised, {} duplicates, {} crashes",
-            self.events, self.seconds, self.duplicates, self.crashes
+            "{} events, {} s, {letters} letters, {promised} promised, {} in queues, {} duplicates, {} crashes",
+            self.events, self.seconds, self.queued, self.duplicates, self.crashes
         )
     }
 }
@@ -100,6 +102,7 @@ pub fn tell_all(scenario: &Scenario, spoken: bool) -> (Ending, Ledger) {
         events: fabric.kernel.taken,
         seconds: fabric.kernel.now().0 / 1_000_000_000,
         letters: fabric.ledger.counts(),
+        queued: fabric.ledger.queued(),
         duplicates: fabric.ledger.duplicates,
         crashes: fabric.ledger.crashes(),
         fired: fabric.all_fired(),
