@@ -212,6 +212,7 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Params;
     use super::super::index::Index;
     use super::*;
     use crate::mail::Change;
@@ -245,5 +246,24 @@ mod tests {
         let along: u64 = parts(&offsets, ALONG_MAX).iter().map(|(from, to)| to - from).sum();
         assert!(along < 9 * 512 + ALONG_MAX, "{along}");
         assert_eq!(parts(&[1024, 1536], 0).len(), 2, "each alone");
+    }
+
+    #[test]
+    fn a_read_ends_where_the_last_of_its_frames_ends() {
+        let mut log = Log::new(Params::default(), 1);
+        let id = QueueId(7);
+        let message = Box::new(super::super::item::tests::message(id, ContentPlace::Inline, 300));
+        log.index.apply(Place::new(1, 2048, 512), 48, &[Change::Commit(message)]);
+        log.index.apply(Place::new(1, 4096, 512), 48, &[Change::Hold(id)]);
+        let mut reads = |along| {
+            log.start_load(Why::Move, id, along);
+            let range = |output| match output {
+                Output::Do(_, Op::Read { file: File::Segment(1), offset, length }) => (offset, length),
+                _ => panic!("{output:?}"),
+            };
+            std::iter::from_fn(|| log.outbox.take()).map(range).collect::<Vec<_>>()
+        };
+        assert_eq!(reads(ALONG_MAX), [(2048, 2560)]);
+        assert_eq!(reads(0), [(2048, 348), (4096, 512)], "each alone");
     }
 }

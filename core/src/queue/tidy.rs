@@ -653,6 +653,27 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_does_not_stay_for_outcomes_behind_the_mail_that_was_moved_out_of_it() {
+        let mut log = log(3, 0);
+        write_in(&mut log, 3, 4096);
+        log.index.segments.get_mut(&1).expect("it is there").commits = 0;
+        let current = log.writer.current.as_mut().expect("it is open");
+        (current.claimed, current.mail_to) = (2048, 2048);
+        log.give_up();
+        assert_eq!(drain(&mut log), [Op::Unlink(File::Segment(1))]);
+    }
+
+    #[test]
+    fn a_message_that_has_gone_before_it_was_read_is_not_being_moved() {
+        let mut log = log(1, 0);
+        let id = QueueId(5);
+        log.tidy.moving.insert(id);
+        log.load_to_move(id);
+        log.start_loads();
+        assert_eq!((drain(&mut log), log.tidy.moving.len()), (Vec::new(), 0));
+    }
+
+    #[test]
     fn a_segment_that_goes_is_not_emptied_any_more() {
         let emptied = |segment| {
             let mut log = log(3, 0);

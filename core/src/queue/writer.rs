@@ -480,3 +480,54 @@ fn frame_header(item: &Item, current: &Current, end: u64) -> FrameHeader {
         commit: item.commits().is_some(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Params;
+    use super::*;
+
+    const SIZE: u64 = 16 * 1024;
+
+    /// A log whose segment is full to its last sector, and durable; up to the middle of it that is said. One more is ready.
+    fn full(mail_to: u64) -> Log {
+        let mut log = Log::new(Params { segment_size: SIZE, reserve: 0, ..Params::default() }, 1);
+        log.writer.current = Some(Current {
+            seal: Seal { segment: 3, salt: 0 },
+            size: SIZE,
+            tail: SIZE,
+            synced: SIZE,
+            claimed: SIZE / 2,
+            said_to: SIZE,
+            mail_to,
+            header: None,
+        });
+        log.spares.ready.push_back((9, SIZE));
+        log
+    }
+
+    #[test]
+    fn mail_that_fills_its_segment_is_claimed_in_one_that_is_ready_and_outcomes_wait_for_the_next_frame() {
+        let claims = |mut log: Log| {
+            log.claim_when_idle();
+            log.writer.claim_at.is_some()
+        };
+        assert!(claims(full(SIZE)));
+        assert!(!claims(full(SIZE / 2)), "the mail in it is claimed: a segment is not begun for outcomes");
+        let mut none = full(SIZE);
+        none.spares.ready.clear();
+        assert!(!claims(none), "none is made for that alone");
+    }
+
+    #[test]
+    fn a_segment_that_was_begun_and_never_written_to_is_left_without_a_sync() {
+        let left = |header| {
+            let mut log = full(SIZE);
+            let current = log.writer.current.as_mut().expect("it is open");
+            (current.tail, current.synced, current.header) = (1024, 0, header);
+            let taken = log.rotate(0, true);
+            (taken, log.outbox.take().is_some(), log.writer.current.map(|current| current.seal.segment))
+        };
+        assert_eq!(left(Some(Vec::new())), (Taken::Yes, false, Some(9)));
+        assert_eq!(left(None), (Taken::Later, true, Some(3)), "what is written is synced before");
+    }
+}

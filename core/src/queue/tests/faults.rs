@@ -532,6 +532,9 @@ fn refused_mail_does_not_come_back_when_what_says_that_it_is_void_has_gone() {
         next.disk.unremovable = true;
         next.recover(|_, _| ());
         next.disk.unremovable = false;
+        let segments = next.disk.files().into_iter().filter(|(file, _)| matches!(file, File::Segment(_)));
+        let octets: u64 = segments.map(|(_, size)| size).sum();
+        assert_eq!(next.log.usage().1, octets, "what is void takes room until it has gone");
         good.iter().for_each(|id| next.remove(*id));
         for _ in 0..9 {
             while !next.pending.is_empty() {
@@ -585,6 +588,88 @@ fn what_says_that_mail_is_durable_is_durable_itself() {
         let mut next = World::over(disk, seed, params());
         next.settle();
         assert!(next.recovered.is_empty());
+        assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{seed}: {:?}", next.troubles);
+    }
+}
+
+#[test]
+fn what_says_that_outcomes_are_durable_is_not_synced_for_that() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let id = world.commit();
+    world.settle();
+    world.settle_one(id, 0, true);
+    let (mut writes, mut syncs) = (0, 0);
+    for _ in 0..10 {
+        while let Some((_, op)) = world.pending.first() {
+            writes += u32::from(matches!(op, Op::Write { .. }));
+            syncs += u32::from(matches!(op, Op::Sync(_)));
+            world.complete(0);
+        }
+        world.pass(Duration::from_millis(50));
+    }
+    assert_eq!((writes, syncs), (2, 1), "the outcome, and what says that it is durable");
+}
+
+#[test]
+fn the_time_at_which_mail_would_be_claimed_is_not_asked_for_while_company_is_waited_for() {
+    let mut world = World::new(1, params());
+    world.settle();
+    // Two that come while one is under way are a group: who comes alone then waits for another one.
+    let ids = [(); 3].map(|()| world.commit());
+    while !world.pending.is_empty() || ids.iter().any(|id| world.lives[id].answer.is_none()) {
+        if world.pending.is_empty() { world.pass(Duration::from_millis(1)) } else { world.complete(0) }
+    }
+    let claim = world.log.next_timeout().expect("what is durable will be claimed");
+    world.pass(claim.since(world.now.mono) - Duration::from_micros(500));
+    world.commit();
+    assert_eq!(world.pending, [], "it waits");
+    // The time of the claim comes, and may lead to nothing.
+    world.pass(Duration::from_micros(500));
+    assert_eq!(world.pending, [], "it still waits");
+    world.pass(Duration::from_micros(500));
+    assert!(matches!(world.pending[..], [(_, Op::Write { .. })]), "{:?}", world.pending);
+}
+
+#[test]
+fn a_segment_that_was_begun_for_what_was_then_refused_says_that_the_mail_before_it_is_durable() {
+    let mut world = World::new(1, params());
+    world.settle();
+    world.disk.capacity = world.disk.used();
+    // Without a pause in which the log would say so.
+    let answer = |world: &mut World| {
+        while !world.errands.is_empty() {
+            if world.pending.is_empty() { world.pass(Duration::from_millis(1)) } else { world.complete(0) }
+        }
+    };
+    let mut kept = Vec::new();
+    loop {
+        let id = world.commit_sized(1_500, ContentPlace::Inline);
+        answer(&mut world);
+        if world.lives[&id].answer != Some(Ok(())) {
+            break;
+        }
+        kept.push(id);
+    }
+    let last = *kept.last().expect("some were taken");
+    // An outcome for which there is no room any more when it has left alone what is behind that mail.
+    let diagnosis = Diagnosis::ours(EnhancedStatus::new(4, 4, 1), "no answer ".repeat(20));
+    let outcomes = (0..RECIPIENTS).cycle().map(|index| (index, Outcome::Deferred(diagnosis.clone())));
+    let settlement =
+        Settlement { id: last, at: world.now.wall, outcomes: outcomes.take(30).collect(), retry_at: None };
+    let refusals = world.refusals;
+    world.append(Errand::Other, vec![Change::Settle(settlement)], Vec::new());
+    answer(&mut world);
+    let current = world.log.writer.current.as_ref().expect("it is open");
+    assert_eq!((world.refusals, current.header.is_some()), (refusals + 1, true), "{:?}", current);
+    world.settle();
+    let place = world.log.whereabouts(last).expect("it is there");
+    for seed in 0..10 {
+        let mut disk = world.crashed_disk(seed);
+        disk.spoil(place.file, |octets| octets[place.offset as usize] ^= 1);
+        let mut next = World::over(disk, seed, params());
+        next.settle();
+        assert_eq!(next.recovered.len(), kept.len() - 1);
         assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{seed}: {:?}", next.troubles);
     }
 }

@@ -563,6 +563,28 @@ fn a_segment_that_counts_no_more_is_removed_without_a_word_though_its_header_is_
 }
 
 #[test]
+fn a_segment_that_was_given_up_and_has_come_back_goes_before_the_queue_has_been_read() {
+    let mut world = spool();
+    let file = used(&world);
+    let octets = world.disk.inode(file).expect("it is there").octets.clone();
+    while used_last(&mut world) == file {}
+    for id in world.present() {
+        world.remove(id);
+    }
+    wait_long(&mut world);
+    assert!(world.disk.inode(file).is_none(), "it is given back");
+    let before = current(&world);
+    while current(&world) == before {
+        used_last(&mut world);
+    }
+    world.disk.run(Op::Create { file, size: octets.len() as u64 }).expect("a disk with room");
+    world.disk.spoil(file, |there| there.copy_from_slice(&octets));
+    let (mut next, _) = recover(over(world.disk), |_, _| false);
+    assert!(next.disk.inode(file).is_none(), "it does not wait for its turn");
+    assert_eq!(next.troubles, Vec::<String>::new());
+}
+
+#[test]
 fn a_blank_segment_that_has_become_shorter_since_it_was_listed_is_read_to_its_end() {
     let mut world = spool();
     let blank = File::Segment(world.log.next_segment + 3);
