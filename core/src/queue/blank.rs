@@ -83,6 +83,9 @@ impl Log {
                 format!("segment {segment} of the spool is cut off before its first frame: it is removed");
             self.event(Event::Warning { program: PROGRAM, id: None, text });
         }
-        self.unlink(File::Segment(segment));
+        match self.recovery.void.contains(&segment) {
+            true => self.drop_void(segment, 0),
+            false => self.unlink(File::Segment(segment)),
+        }
     }
 }

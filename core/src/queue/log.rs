@@ -263,6 +263,8 @@ impl Log {
             self.open_fresh();
             self.tidy_up();
             self.start_loads();
+            // Where mail never ceases to come, between a sync and the next write is the only moment in which all is durable.
+            self.give_up();
             self.write_on();
             self.give_up();
             self.remove_leftovers();

@@ -342,20 +342,24 @@ impl Log {
         self.next_blank();
     }
 
+    /// Nothing in it counts, and its room is wanted: a full disk may have no other for the segment that mail waits for. But refused mail may be in
+    /// it, and a crash may bring its name back: what says that it is void goes behind it, when in its turn the directory has been synced.
+    pub(super) fn drop_void(&mut self, segment: u64, salt: u64) {
+        self.unlink(File::Segment(segment));
+        if segment >= self.recovery.oldest() {
+            let entry = Segment { size: 0, end: SEGMENT_HEADER, salt, commits: 0, pinned: false };
+            self.index.add_segment(segment, entry);
+        }
+    }
+
     pub(super) fn choose_segments(&mut self) {
-        let oldest = self.recovery.oldest();
         let used: Vec<(u64, u64)> =
             self.recovery.headers.iter().map(|(segment, header)| (*segment, header.seal.salt)).collect();
         for (segment, salt) in used {
             if !self.recovery.void.contains(&segment) {
                 self.recovery.todo.push_back(segment);
-            } else if segment < oldest {
-                self.unlink(File::Segment(segment));
             } else {
-                // Refused mail may be in it. What says that it is void must not go before its name has gone for good: it goes in its turn.
-                let size = self.recovery.sizes.get(&segment).copied().unwrap_or(0);
-                let entry = Segment { size, end: SEGMENT_HEADER, salt, commits: 0, pinned: false };
-                self.index.add_segment(segment, entry);
+                self.drop_void(segment, salt);
             }
         }
         let is_unnamed = |segment: &&u64| self.recovery.durable_end(**segment).is_none();

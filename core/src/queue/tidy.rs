@@ -10,7 +10,7 @@
 //! meanwhile, so one failed read must not be the last. What recovery could not set aside stays for a person.
 
 use super::fold::State;
-use super::frame::SECTOR;
+use super::frame::{SECTOR, SEGMENT_HEADER};
 use super::index::{Consequences, Stamp};
 use super::item::{Item, Kind, fault};
 use super::log::{Log, Purpose, words};
@@ -176,8 +176,8 @@ impl Log {
         if closed <= most.saturating_add(slack) || kept || segment.commits == 0 {
             return;
         }
-        // Begun without room to end, it would only use up what is left.
-        let stuck = self.spares.is_failing() && self.free() < segment.end;
+        // Begun without room to end, it would only use up what is left. What is free counts no headers either.
+        let stuck = self.spares.is_failing() && self.free() < segment.end.saturating_sub(SEGMENT_HEADER);
         if stuck || self.is_futile(number, closed) {
             return;
         }
@@ -345,11 +345,15 @@ impl Log {
         }
     }
 
-    /// The disk failed, or has no room for what is moved: it is begun again later.
+    /// The disk failed, or has no room for what is moved: it is begun again later. What has been moved has used up room.
     pub(super) fn stop_moves(&mut self) {
         self.writer.moves.clear();
         self.tidy.moving.clear();
-        self.tidy.emptying = None;
+        if let (Some(Emptying { moved, .. }), Some((_, gain))) =
+            (self.tidy.emptying.take(), &mut self.tidy.lap)
+        {
+            *gain = gain.saturating_sub_unsigned(moved);
+        }
         self.tidy.rest_until = Some(self.now.mono.after(REST));
     }
 
@@ -438,7 +442,7 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::{SEGMENT_HEADER, Seal};
+    use super::super::frame::Seal;
     use super::super::index::{Place, Segment};
     use super::super::item::tests::message;
     use super::super::writer::Current;
@@ -568,7 +572,9 @@ mod tests {
             log.tidy.emptying.is_some()
         };
         assert_eq!([chosen(3, 2 * SIZE, SIZE), chosen(3, 2 * SIZE - 1, SIZE)], [false, true]);
-        assert!(!chosen(3, 0, SIZE - 1), "begun without room to end, it would use up what is left");
+        let most = SIZE - SEGMENT_HEADER;
+        assert!(chosen(3, 0, most), "there is room for all frames of a segment, with the header of another");
+        assert!(!chosen(3, 0, most - 1), "begun without room to end, it would use up what is left");
     }
 
     #[test]
@@ -772,6 +778,18 @@ mod tests {
         log.index.apply(Place::new(2, 1024, 512), 48, &changes[..1]);
         log.moved(id, 512);
         assert_eq!(moved(&log), 1_512, "it was elsewhere before");
+    }
+
+    #[test]
+    fn what_was_moved_in_vain_counts_against_the_lap() {
+        let mut log = log(3, 0);
+        let found = VecDeque::new();
+        log.tidy.emptying = Some(Emptying { segment: 1, walk: None, reading: None, found, moved: 1_000 });
+        log.tidy.lap = Some((3, 10));
+        log.stop_moves();
+        assert_eq!((log.tidy.lap, log.tidy.emptying.is_none()), (Some((3, -990)), true));
+        log.stop_moves();
+        assert_eq!(log.tidy.lap, Some((3, -990)), "once");
     }
 
     #[test]

@@ -440,18 +440,17 @@ impl Log {
         self.trouble(None, text);
         self.writer.refusing = Some(why);
         let unsynced = std::mem::take(&mut self.writer.unsynced);
-        for (place, changes) in unsynced.into_iter().filter(|_| !planted!(AgainDropped)) {
-            self.writer.again.push_back(Item::new(None, Kind::Again(place), changes, Vec::new()));
-        }
+        let again = |(place, changes)| Item::new(None, Kind::Again(place), changes, Vec::new());
+        let mut first: Vec<Item> =
+            unsynced.into_iter().filter(|_| !planted!(AgainDropped)).map(again).collect();
         for Placed { item, .. } in flight.placed {
             match item.kind {
-                Kind::Again(_) => {
-                    let item = Item::new(None, item.kind, item.changes, Vec::new());
-                    self.writer.again.push_back(item);
-                }
+                Kind::Again(_) => first.push(Item::new(None, item.kind, item.changes, Vec::new())),
                 _ => self.answer(item.ticket, Err(why)),
             }
         }
+        // What did not fit into the batch that failed comes behind it, as it took effect.
+        first.into_iter().rev().for_each(|item| self.writer.again.push_front(item));
         self.refuse_waiting(why);
         self.stop_moves();
         self.abandon_segment();
@@ -485,6 +484,7 @@ fn frame_header(item: &Item, current: &Current, end: u64) -> FrameHeader {
 mod tests {
     use super::super::Params;
     use super::*;
+    use crate::mail::QueueId;
 
     const SIZE: u64 = 16 * 1024;
 
@@ -529,5 +529,24 @@ mod tests {
         };
         assert_eq!(left(Some(Vec::new())), (Taken::Yes, false, Some(9)));
         assert_eq!(left(None), (Taken::Later, true, Some(3)), "what is written is synced before");
+    }
+
+    #[test]
+    fn what_is_written_again_keeps_its_order_when_that_fails_too() {
+        let mut log = Log::new(Params::default(), 1);
+        let again = |number| {
+            let kind = Kind::Again(Place::new(1, 1024 * number, 512));
+            Item::new(None, kind, vec![Change::Hold(QueueId(number))], Vec::new())
+        };
+        log.writer.unsynced.push((Place::new(2, 1024, 512), vec![Change::Hold(QueueId(1))]));
+        let placed = [2, 3].map(|number| Placed {
+            item: again(number),
+            place: Place::new(2, 2048, 512),
+            content_at: 0,
+        });
+        log.writer.again = [4, 5].map(again).into();
+        log.batch_failed(Flight::new(placed.into(), false), &DiskError::Failed("?".into()));
+        let order: Vec<u64> = log.writer.again.iter().map(|item| item.subject().0).collect();
+        assert_eq!(order, [1, 2, 3, 4, 5], "as they took effect");
     }
 }

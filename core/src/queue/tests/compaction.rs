@@ -6,6 +6,7 @@ use super::world::{World, params};
 use crate::machine::Machine;
 use crate::mail::{ContentPlace, QueueId};
 use crate::time::Duration;
+use std::collections::VecDeque;
 
 /// A spool of which so much has died that its oldest segment is to be emptied, before a read of that has been carried out.
 fn spool() -> World {
@@ -243,4 +244,23 @@ fn a_segment_stays_until_it_is_durable_that_nothing_in_it_counts() {
     assert!(world.disk.inode(old).is_some());
     world.settle();
     assert!(world.disk.inode(old).is_none());
+}
+
+#[test]
+fn segments_are_given_back_though_mail_never_ceases_to_come() {
+    let mut world = World::new(1, params());
+    world.settle();
+    let (mut waiting, mut most) = (VecDeque::new(), 0);
+    for _ in 0..2_000 {
+        // More than any write waits for: the next one begins as soon as this sync ends.
+        if world.pending.first().is_none_or(|(_, op)| matches!(op, Op::Sync(File::Segment(_)))) {
+            waiting.extend((0..8).map(|_| world.commit()));
+        }
+        while let Some(id) = waiting.pop_front_if(|id| world.lives[id].answer == Some(Ok(()))) {
+            world.remove(id);
+        }
+        world.complete(0);
+        most = most.max(world.log.usage().1);
+    }
+    assert!(most <= 8 * params().segment_size, "{most} octets");
 }
