@@ -190,6 +190,9 @@ impl Log {
         let Some(mut salvage) = self.recovery.salvage.take() else {
             return;
         };
+        if matches!(salvage.step, Step::Name) && result.is_err() {
+            self.directory_failed();
+        }
         let octets = match (salvage.step, result) {
             (Step::Read(length), Ok(Done::Octets(mut octets)))
                 if salvage.again.is_none() || octets.len() as u64 == length =>
@@ -261,7 +264,9 @@ impl Log {
                 self.leave_in_place(segment, salvage.subject, &fault);
             }
         }
-        let lowest = self.index.segments.keys().next().copied();
+        // What is void is being removed.
+        let lowest =
+            self.index.segments.iter().find(|(_, segment)| segment.size > 0).map(|(number, _)| *number);
         if let Some(lowest) = lowest.filter(|_| self.lacks_records()) {
             // With it all that are behind it, and so the one that says that something was not read.
             let fault = format!(

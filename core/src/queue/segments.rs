@@ -198,6 +198,9 @@ impl Log {
     }
 
     fn spare_failed(&mut self, making: Making, error: &DiskError) {
+        if making.named {
+            self.directory_failed();
+        }
         if making.named || *error == DiskError::Full {
             // A name whose sync failed is not trusted, and a file may be there in part.
             self.unlink(File::Segment(making.segment));
@@ -348,6 +351,9 @@ impl Log {
         if let Err(error) = result {
             let text = format!("no fresh segment could be opened in the spool: {}", words(error));
             self.trouble(None, text);
+            if self.spares.opening == Some(Opening::Naming) {
+                self.directory_failed();
+            }
             // Its header may be durable or not; it names the same end as the next one will, and holds no frame.
             if let Some(current) = self.spares.candidate.take() {
                 self.index.remove_segment(current.seal.segment);

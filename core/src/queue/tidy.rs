@@ -75,6 +75,8 @@ pub(super) struct Tidy {
     giving_up: Option<(u64, bool)>,
     /// It can not be known whether names that were removed stay removed, until a segment after this one is durable and says so.
     blocked: Option<u64>,
+    /// A sync of the directory has failed: names that were removed before it may come back, also if a later one works.
+    in_doubt: bool,
     /// Until when nothing is moved, because there was no room for it.
     rest_until: Option<Instant>,
     /// Something in it could not be read, so it was not emptied.
@@ -400,14 +402,29 @@ impl Log {
         is_said || !self.can_claim()
     }
 
+    /// One has gone that may come back: nothing else goes until a segment behind all that there are says where the log begins.
+    fn block(&mut self, gone: u64) {
+        self.tidy.blocked = self.index.segments.keys().next_back().copied().or(Some(gone));
+    }
+
+    /// A sync of the directory has failed that was meant for other names.
+    pub(super) const fn directory_failed(&mut self) {
+        self.tidy.in_doubt = true;
+    }
+
     pub(super) fn give_up_did(&mut self, result: Result<(), DiskError>) {
         let Some((segment, unlinked)) = self.tidy.giving_up.take() else {
             return;
         };
         match result {
             Ok(()) if unlinked => {
+                // What is void was removed when it was read, long before this sync.
+                let before = self.index.segments.get(&segment).is_some_and(|segment| segment.size == 0);
                 self.index.remove_segment(segment);
                 self.spares.try_now(self.now.mono);
+                if before && self.tidy.in_doubt {
+                    self.block(segment);
+                }
             }
             Ok(()) | Err(DiskError::Missing) if !unlinked => {
                 self.tidy.forgive(segment);
@@ -419,7 +436,8 @@ impl Log {
                 // Whether it is gone for good nobody knows, and asking again does not tell. What is behind it may only go when a newer segment
                 // says where the log begins.
                 self.index.remove_segment(segment);
-                self.tidy.blocked = self.index.segments.keys().next_back().copied().or(Some(segment));
+                self.tidy.in_doubt = true;
+                self.block(segment);
                 let text = format!(
                     "the removal of an old segment of the spool can not be synced: {}",
                     words(&error)
@@ -729,6 +747,40 @@ mod tests {
         assert_eq!(after(&[failed()]), (vec![one.clone()], 3), "it is tried again later");
         assert_eq!(after(&[Ok(()), failed()]), (vec![one.clone(), sync.clone()], 2));
         assert_eq!(after(&[Ok(()), Err(DiskError::Missing)]), (vec![one, sync], 2));
+    }
+
+    #[test]
+    fn a_name_that_was_removed_early_holds_up_the_next_ones_if_a_sync_has_failed_since() {
+        let failed = || Err(DiskError::Failed("?".into()));
+        let goes = |early: bool, change: &dyn Fn(&mut Log)| {
+            let mut log = log(3, 0);
+            write_in(&mut log, 3, 1024);
+            for number in [1, 2] {
+                log.index.segments.get_mut(&number).expect("it is there").commits = 0;
+            }
+            if early {
+                log.index.segments.get_mut(&1).expect("it is there").size = 0;
+            }
+            change(&mut log);
+            log.give_up();
+            log.give_up_did(Err(DiskError::Missing));
+            log.give_up_did(Ok(()));
+            drain(&mut log);
+            log.give_up();
+            drain(&mut log) == [Op::Unlink(File::Segment(2))]
+        };
+        let spare = |log: &mut Log| {
+            log.make_spares();
+            log.spare_did(Ok(()));
+            log.spare_did(failed());
+        };
+        let not_made = |log: &mut Log| {
+            log.make_spares();
+            log.spare_did(failed());
+        };
+        assert!(goes(true, &|_| ()) && goes(true, &not_made), "no sync has failed");
+        assert!(!goes(true, &spare), "the sync that failed may have been the one that counted");
+        assert!(goes(false, &spare), "it was removed since");
     }
 
     #[test]
