@@ -71,7 +71,7 @@ pub(super) struct Stamp(Place, Option<Place>);
 /// A segment that holds frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Segment {
-    /// Octets of the file.
+    /// Octets of the file; 0 of one that is void, and was removed when that was read.
     pub(super) size: u64,
     /// Where its frames end.
     pub(super) end: u64,
@@ -83,6 +83,11 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// It is only in line: its file has been removed, and its name must not come back.
+    pub(super) const fn was_removed(&self) -> bool {
+        self.size == 0
+    }
+
     /// Octets of which moving its messages gives back those that do not count: its frames, and its end if more is unused there than a frame that did not fit explains.
     pub(super) const fn reusable(&self) -> u64 {
         let end = if self.size.saturating_sub(self.end) > self.size / 4 { self.size } else { self.end };

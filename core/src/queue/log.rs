@@ -228,7 +228,7 @@ impl Log {
     /// For the operator: a start over a large queue takes its time.
     fn tell_what_was_read(&mut self) {
         let took = self.now.mono.since(self.recovery.began).as_millis();
-        let segments = self.index.segments.values().filter(|segment| segment.size > 0).count();
+        let segments = self.index.segments.values().filter(|segment| !segment.was_removed()).count();
         let messages = self.index.len();
         let text = format!(
             "the queue has been read: {messages} messages in {segments} segments, in {}.{:03} s",

@@ -264,9 +264,8 @@ impl Log {
                 self.leave_in_place(segment, salvage.subject, &fault);
             }
         }
-        // What is void is being removed.
-        let lowest =
-            self.index.segments.iter().find(|(_, segment)| segment.size > 0).map(|(number, _)| *number);
+        let lowest = self.index.segments.iter().find(|(_, segment)| !segment.was_removed());
+        let lowest = lowest.map(|(number, _)| *number);
         if let Some(lowest) = lowest.filter(|_| self.lacks_records()) {
             // With it all that are behind it, and so the one that says that something was not read.
             let fault = format!(

@@ -11,7 +11,7 @@
 
 use super::fold::State;
 use super::frame::{SECTOR, SEGMENT_HEADER};
-use super::index::{Consequences, Stamp};
+use super::index::{Consequences, Segment, Stamp};
 use super::item::{Item, Kind, fault};
 use super::log::{Log, Purpose, words};
 use super::segments::longer;
@@ -159,7 +159,7 @@ impl Log {
         }
     }
 
-    fn closed(&self) -> impl DoubleEndedIterator<Item = (&u64, &super::index::Segment)> {
+    fn closed(&self) -> impl DoubleEndedIterator<Item = (&u64, &Segment)> {
         let current = self.writer.current.as_ref().map_or(u64::MAX, |current| current.seal.segment);
         self.index.segments.range(..current)
     }
@@ -418,11 +418,11 @@ impl Log {
         };
         match result {
             Ok(()) if unlinked => {
-                // What is void was removed when it was read, long before this sync.
-                let before = self.index.segments.get(&segment).is_some_and(|segment| segment.size == 0);
+                let early = self.index.segments.get(&segment).is_some_and(Segment::was_removed);
                 self.index.remove_segment(segment);
                 self.spares.try_now(self.now.mono);
-                if before && self.tidy.in_doubt {
+                // Its name went long before this sync.
+                if early && self.tidy.in_doubt {
                     self.block(segment);
                 }
             }
@@ -461,7 +461,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::super::frame::Seal;
-    use super::super::index::{Place, Segment};
+    use super::super::index::Place;
     use super::super::item::tests::message;
     use super::super::writer::Current;
     use super::super::{Params, Ticket};

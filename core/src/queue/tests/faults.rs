@@ -471,27 +471,33 @@ fn where_no_segment_can_be_made_mail_is_claimed_all_the_same() {
     assert!(next.troubles.iter().any(|text| text.contains("set aside")), "{:?}", next.troubles);
 }
 
+/// Takes mail, without a pause in which the log would say that what it has is durable, until the first batch of a segment is about to be written; that segment.
+fn begin_a_segment(world: &mut World) -> File {
+    loop {
+        match world.pending.first() {
+            Some((_, Op::Write { file: file @ File::Segment(_), offset: 0, .. })) => return *file,
+            Some(_) => world.complete(0),
+            None => _ = world.commit(),
+        }
+    }
+}
+
+/// Messages that were promised, and those that were not.
+fn promised(world: &World) -> (Vec<QueueId>, Vec<QueueId>) {
+    let ids = world.lives.keys().copied();
+    ids.partition(|id| world.lives[id].answer == Some(Ok(())))
+}
+
 #[test]
 fn a_segment_whose_first_batch_failed_says_nothing_of_the_one_before_it_so_the_next_one_does() {
     // Its write fails, or its sync.
     for later in [1, 2] {
         let mut world = World::new(1, params());
         world.settle();
-        let mut good = Vec::new();
-        let begins = |world: &World| {
-            matches!(world.pending.first(), Some((_, Op::Write { file: File::Segment(_), offset: 0, .. })))
-        };
-        // Without a pause in which the log would say that what it has is durable.
-        while !begins(&world) {
-            if world.pending.is_empty() {
-                good.push(world.commit());
-            } else {
-                world.complete(0);
-            }
-        }
+        begin_a_segment(&mut world);
         world.disk.faults.insert(world.disk.count + later, Fault::Failed);
         world.settle();
-        good.retain(|id| world.lives[id].answer == Some(Ok(())));
+        let (good, _) = promised(&world);
         let last = world.log.whereabouts(*good.last().expect("it took mail")).expect("it is there");
         for seed in 0..20 {
             let mut disk = world.crashed_disk(seed);
@@ -508,22 +514,11 @@ fn a_segment_whose_first_batch_failed_says_nothing_of_the_one_before_it_so_the_n
 fn with_a_void_segment(seed: u64) -> (World, File, Vec<QueueId>, Vec<QueueId>) {
     let mut world = World::new(seed, params());
     world.settle();
-    let begun = |world: &World| match world.pending.first() {
-        Some((_, Op::Write { file: File::Segment(number), offset: 0, .. })) => Some(File::Segment(*number)),
-        _ => None,
-    };
-    let void = loop {
-        match begun(&world) {
-            Some(segment) => break segment,
-            None if world.pending.is_empty() => _ = world.commit(),
-            None => world.complete(0),
-        }
-    };
+    let void = begin_a_segment(&mut world);
+    // What it begins with is written and can not be synced.
     world.disk.faults.insert(world.disk.count + 2, Fault::Failed);
     world.settle();
-    let ids: Vec<QueueId> = world.lives.keys().copied().collect();
-    let (good, refused): (Vec<_>, Vec<_>) =
-        ids.into_iter().partition(|id| world.lives[id].answer == Some(Ok(())));
+    let (good, refused) = promised(&world);
     assert!(!refused.is_empty());
     (world, void, good, refused)
 }

@@ -537,12 +537,13 @@ fn a_content_that_could_not_be_set_aside_keeps_its_own_record_and_no_other() {
     assert!(next.disk.inode(File::Content(ids[0])).is_some() && is_set_aside(&next, ids[1]));
 }
 
-#[test]
-fn a_segment_that_counts_no_more_is_removed_without_a_word_though_its_header_is_lost() {
+/// A spool whose first segment was given up, and whose newest says where the log begins since; the name of that first one has come back, as if its removal
+/// had not been durable, with its octets but for this change.
+fn with_one_that_has_come_back(change: impl Fn(&mut [u8])) -> (World, File) {
     let mut world = spool();
     let file = used(&world);
     let mut octets = world.disk.inode(file).expect("it is there").octets.clone();
-    octets[..1_024].fill(0);
+    change(&mut octets);
     while used_last(&mut world) == file {}
     for id in world.present() {
         world.remove(id);
@@ -553,9 +554,14 @@ fn a_segment_that_counts_no_more_is_removed_without_a_word_though_its_header_is_
     while current(&world) == before {
         used_last(&mut world);
     }
-    // The newest says where the log begins. Its name comes back, as if its removal had not been durable.
     world.disk.run(Op::Create { file, size: octets.len() as u64 }).expect("a disk with room");
     world.disk.spoil(file, |there| there.copy_from_slice(&octets));
+    (world, file)
+}
+
+#[test]
+fn a_segment_that_counts_no_more_is_removed_without_a_word_though_its_header_is_lost() {
+    let (world, file) = with_one_that_has_come_back(|octets| octets[..1_024].fill(0));
     let (mut next, _) = recover(over(world.disk), |_, _| false);
     next.settle();
     assert_eq!(next.troubles, Vec::<String>::new());
@@ -564,21 +570,7 @@ fn a_segment_that_counts_no_more_is_removed_without_a_word_though_its_header_is_
 
 #[test]
 fn a_segment_that_was_given_up_and_has_come_back_goes_before_the_queue_has_been_read() {
-    let mut world = spool();
-    let file = used(&world);
-    let octets = world.disk.inode(file).expect("it is there").octets.clone();
-    while used_last(&mut world) == file {}
-    for id in world.present() {
-        world.remove(id);
-    }
-    wait_long(&mut world);
-    assert!(world.disk.inode(file).is_none(), "it is given back");
-    let before = current(&world);
-    while current(&world) == before {
-        used_last(&mut world);
-    }
-    world.disk.run(Op::Create { file, size: octets.len() as u64 }).expect("a disk with room");
-    world.disk.spoil(file, |there| there.copy_from_slice(&octets));
+    let (world, file) = with_one_that_has_come_back(|_| ());
     let (mut next, _) = recover(over(world.disk), |_, _| false);
     assert!(next.disk.inode(file).is_none(), "it does not wait for its turn");
     assert_eq!(next.troubles, Vec::<String>::new());
