@@ -351,7 +351,7 @@ impl Config {
         problems.extend(if own.is_empty() { inherited } else { own });
         values.extend(plain.into_iter().map(|(name, value)| (name, Cow::Borrowed(value))));
         // Of a name that is there twice the value counts that was found.
-        values.sort_by(|(one, _), (other, _)| one.cmp(other));
+        values.sort_by(|(one, _), (other, _)| table::by_length(one, other));
         values.dedup_by(|(one, _), (other, _)| one == other);
         Settings { values: values.into() }
     }

@@ -45,7 +45,7 @@ type Value = (Cow<'static, str>, Cow<'static, str>);
 /// A clone costs nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
-    /// By name. What is borrowed is a default of the table, which no file has touched.
+    /// In the order of [`table::by_length`]. What is borrowed is a default of the table, which no file has touched.
     values: Arc<[Value]>,
 }
 
@@ -86,7 +86,7 @@ impl Settings {
     /// The expanded text of a name that the configuration itself may have made: a restriction class.
     #[must_use]
     pub fn custom(&self, name: &str) -> Option<&str> {
-        let at = self.values.binary_search_by(|(known, _)| known.as_ref().cmp(name)).ok()?;
+        let at = self.values.binary_search_by(|(known, _)| table::by_length(known, name)).ok()?;
         self.values.get(at).map(|(_, value)| value.as_ref())
     }
 

@@ -74,14 +74,21 @@ pub(crate) fn is_valid_domain(domain: &str) -> bool {
     if domain.starts_with('[') {
         return literal(domain).is_some();
     }
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_' || !c.is_ascii())
-    };
-    domain.len() <= 255 && domain.split('.').all(label) && !is_numeric(domain)
+    // Labels of 1 to 63 octets between dots, none with a hyphen at an end.
+    let (mut before, mut length) = (b'.', 0);
+    for octet in domain.bytes() {
+        let fits = match octet {
+            b'.' => !matches!(before, b'.' | b'-'),
+            b'-' => before != b'.',
+            octet => octet == b'_' || octet.is_ascii_alphanumeric() || !octet.is_ascii(),
+        };
+        length = if octet == b'.' { 0 } else { length + 1 };
+        if !fits || length > 63 {
+            return false;
+        }
+        before = octet;
+    }
+    !matches!(before, b'.' | b'-') && domain.len() <= 255 && !is_numeric(domain)
 }
 
 /// Digits and dots only.

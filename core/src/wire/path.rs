@@ -259,14 +259,23 @@ fn quoted_string(text: &str) -> Result<(String, usize), SyntaxError> {
     Err(SyntaxError { at: text.len(), expected: "the closing quote" })
 }
 
+/// By octet: what may stand in an atom, as far as one octet can tell: of what is not ASCII, everything.
+const ATOM: [bool; 256] = {
+    let mut atom = [true; 256];
+    let mut octet = 0;
+    while octet < 128 {
+        atom[octet] = is_ascii_atom(octet as u8);
+        octet += 1;
+    }
+    atom
+};
+
 /// A local part that needs no quotes. Postfix takes dots anywhere, and so do we: such addresses are in use.
 fn is_dot_string(local: &str) -> bool {
     // RFC 5321 4.1.2: atoms between dots; `a..b` has an empty one.
     let mut before = b'.';
     for octet in local.bytes() {
-        // What is not ASCII is looked at below.
-        let fits =
-            if octet == b'.' { before != b'.' } else { !octet.is_ascii() || is_atom_character(octet.into()) };
+        let fits = if octet == b'.' { before != b'.' } else { ATOM[usize::from(octet)] };
         if !fits {
             return false;
         }
@@ -275,13 +284,15 @@ fn is_dot_string(local: &str) -> bool {
     before != b'.' && (local.is_ascii() || local.chars().all(|c| c.is_ascii() || is_atom_character(c)))
 }
 
+const fn is_ascii_atom(octet: u8) -> bool {
+    matches!(octet,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9'
+        | b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^' | b'_' | b'`'
+        | b'{' | b'|' | b'}' | b'~')
+}
+
 fn is_atom_character(c: char) -> bool {
-    match c {
-        'a'..='z' | 'A'..='Z' | '0'..='9' => true,
-        '!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '/' | '=' | '?' | '^' | '_' | '`' => true,
-        '{' | '|' | '}' | '~' => true,
-        c => !c.is_ascii() && !is_hidden(c),
-    }
+    u8::try_from(c).ok().filter(u8::is_ascii).map_or_else(|| !is_hidden(c), is_ascii_atom)
 }
 
 /// Characters that show nothing or turn the reading direction, and look-alikes of `@`, `.` and space.

@@ -173,6 +173,7 @@ impl Live {
         while let Some(task) = self.connections.get_mut(&id) {
             let Some(effect) = task.machine.poll_output() else { break };
             match effect {
+                Effect::Send(octets) if out.is_empty() => out = octets,
                 Effect::Send(octets) => out.extend(octets),
                 Effect::Event(event) => self.event(scope, &event),
                 Effect::Notice(notice) => self.notice(scope, &notice),
@@ -315,7 +316,9 @@ impl Live {
         task.line.extend_from_slice(octets);
         let Some(end) = memchr::memrchr(b'\n', &task.line) else { return };
         for line in task.line[..end].split(|octet| *octet == b'\n') {
-            let Some(at) = memchr::memmem::find(line, MARK) else { continue };
+            // One letter is found sooner than a word, and most replies do not have it.
+            let Some(q) = memchr::memchr(MARK[0], line) else { continue };
+            let Some(at) = memchr::memmem::find(&line[q..], MARK).map(|at| q + at) else { continue };
             let mark = String::from_utf8_lossy(&line[at + MARK.len()..]).trim_end().to_owned();
             scope.fabric.ledger.heard(scope.node, &mark);
             task.marks.push(mark);
