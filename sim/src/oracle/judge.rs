@@ -37,13 +37,19 @@ impl Ledger {
                 match fate.at.filter(|_| !letter.is_settled(fate)) {
                     Some(_) if rules.off => {}
                     // On whatever disk: a relay hands on what had changed before it came, so the name of the letter may be gone.
-                    Some(_) if rotted > 0 => _ = self.spoilt.insert(number),
+                    Some(_) if rotted > 0 => _ = self.spoilt.letters.insert(number),
                     _ => wrong.push(format!("letter {number} for {} {text}", fate.recipient)),
                 }
             }
         }
-        if self.spoilt.len() > rotted as usize {
-            wrong.push(format!("{rotted} bits changed on disks, and {} letters", self.spoilt.len()));
+        let (spoilt, mistaken) = (self.spoilt.letters.len(), self.spoilt.mistaken.len());
+        if spoilt > rotted as usize {
+            wrong.push(format!("{rotted} bits changed on disks, and {spoilt} letters"));
+        }
+        if mistaken > rotted as usize {
+            wrong.push(format!(
+                "{rotted} bits changed on disks, and something came for {mistaken} letters that is not theirs"
+            ));
         }
         self.violations.extend(wrong.into_iter().map(Violation));
     }

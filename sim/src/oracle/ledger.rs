@@ -143,8 +143,8 @@ pub struct Ledger {
     pub(super) size_limit: u64,
     /// Domains of which an exchanger works again since the world has healed, and since when.
     pub(super) reachable: (BTreeSet<String>, Instant),
-    /// Letters that came changed or not at all from a host whose disk had rotted.
-    pub(super) spoilt: BTreeSet<usize>,
+    /// What bits that changed on disks have made of letters.
+    pub(super) spoilt: super::taking::Spoilt,
     pub(super) crashes: u32,
     /// Deliveries beyond the first for a recipient, all with a cause.
     pub duplicates: u32,
@@ -174,7 +174,7 @@ impl Default for Ledger {
             doomed: BTreeSet::new(),
             size_limit: u64::MAX,
             reachable: (BTreeSet::new(), Instant::default()),
-            spoilt: BTreeSet::new(),
+            spoilt: super::taking::Spoilt::default(),
             crashes: 0,
             duplicates: 0,
             violations: Vec::new(),

@@ -7,6 +7,16 @@ use crate::network::NodeId;
 use crate::network::Socket;
 use postrider_core::time::Instant;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// What bits that changed on disks have made of letters. One bit makes one letter another: that one is missed, and what comes is none of the other's.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spoilt {
+    /// Letters that came changed, or not at all.
+    pub(super) letters: BTreeSet<usize>,
+    /// Letters for which something came that is not theirs.
+    pub(super) mistaken: BTreeSet<usize>,
+}
 
 /// What servers say.
 impl Ledger {
@@ -46,16 +56,14 @@ impl Ledger {
         }
         let head = taken.content.get(..4_000).unwrap_or(taken.content);
         let is_report = memchr::memmem::find(head, b"multipart/report").is_some();
-        let Some(letter) = token_of(taken.content).map(|token| token.0 as usize) else {
+        let name = token_of(taken.content).map(|token| token.0 as usize);
+        let Some(letter) = name.filter(|letter| *letter < self.letters.len()) else {
             // Where a bit has changed, the letter is missed in the end, and counts there.
             if self.has_any_rotted() {
                 return;
             }
-            return self.broken(format!("a message that nobody wrote, for {:?}", taken.recipients));
+            return self.broken(format!("a message that nobody wrote, {name:?}, for {:?}", taken.recipients));
         };
-        if letter >= self.letters.len() {
-            return self.broken(format!("a message of unknown name {letter}"));
-        }
         let whats = if is_report { self.read_report(letter, taken) } else { self.read_letter(letter, taken) };
         for (what, mark) in whats.into_iter().zip(taken.marks) {
             let mut hop = Hop::new(what, taken.from, None, now);
@@ -81,11 +89,12 @@ impl Ledger {
                 }
             }
         }
+        let is_mistaken = !wrong.is_empty();
         if !is_intact(taken.content, known.body(Token(letter as u64))) {
             let octets = taken.content.len();
             wrong.push(format!("letter {letter} came changed or cut ({octets} octets)"));
         }
-        self.wrong(letter, wrong);
+        self.wrong(letter, wrong, is_mistaken);
         if taken.marks.len() > 1 {
             let one = |place| Report { letter, places: vec![place], report: false };
             return places.into_iter().map(one).collect();
@@ -113,13 +122,14 @@ impl Ledger {
         self.hosts.values().any(|rules| rules.rotted > 0)
     }
 
-    /// Rules that were broken about a letter, unless a bit of it may have changed on a disk.
-    fn wrong(&mut self, letter: usize, wrong: Vec<String>) {
+    /// Rules that were broken about a letter, unless a bit of it may have changed on a disk, or one that made another of it.
+    fn wrong(&mut self, letter: usize, wrong: Vec<String>, is_mistaken: bool) {
         if wrong.is_empty() {
             return;
         }
         if self.has_any_rotted() {
-            _ = self.spoilt.insert(letter);
+            let Spoilt { letters, mistaken } = &mut self.spoilt;
+            _ = if is_mistaken { mistaken } else { letters }.insert(letter);
             return;
         }
         wrong.into_iter().for_each(|text| self.broken(text));
@@ -147,7 +157,7 @@ impl Ledger {
         for place in &places {
             known.fates[*place].failed += 1;
         }
-        self.wrong(letter, wrong);
+        self.wrong(letter, wrong, true);
         places
     }
 }

@@ -189,6 +189,57 @@ fn a_bit_that_changed_before_a_relay_took_a_letter_excuses_that_it_never_came() 
     assert_eq!(never_came(2, Some(HOST)), ["1 bits changed on disks, and 2 letters"], "a bit spoils one");
 }
 
+/// What is letter 0, or says that it failed, comes under other names, once each.
+#[test]
+fn a_bit_that_makes_another_letter_of_one_spoils_that_one_and_the_other_has_its_own() {
+    let came_as = |names: &[u64], is_report: bool, rots: bool| {
+        let mut ledger = Ledger::default();
+        ledger.host(HOST, (Duration::from_secs(1_000), Duration::from_secs(1_000)), (false, false), BACKOFF);
+        for recipient in ["a@x.sim", "b@x.sim", "c@x.sim"] {
+            let recipients = [recipient.to_owned()];
+            let token = ledger.write("s@y.sim", &recipients, 500);
+            ledger.replied(token, Verdict::Promised);
+            let (id, letter) = (QueueId(token.0 + 1).to_string(), token.0 as usize);
+            ledger.offered(Instant(1), &id, (None, HOST), Report { letter, places: vec![0], report: false });
+            ledger.committed(HOST, &id, true);
+            if token.0 > 0 {
+                take(&mut ledger, &relayed(token, &recipients), &recipients, recipient);
+                ledger.heard(HOST, recipient);
+            }
+        }
+        ledger.refused("a@x.sim");
+        if rots {
+            ledger.rotted(HOST);
+        }
+        for name in names {
+            let first = "a@x.sim".to_owned();
+            let mut content = if is_report {
+                b"Content-Type: multipart/report\r\nMessage-ID: <1@host>\r\n\r\n\
+                    Final-Recipient: rfc822; a@x.sim\r\nAction: failed\r\n\r\n"
+                    .to_vec()
+            } else {
+                Vec::new()
+            };
+            content.extend(relayed(Token(*name), std::slice::from_ref(&first)));
+            let to = if is_report { "s@y.sim".to_owned() } else { first };
+            take(&mut ledger, &content, &[to], &format!("m{name}"));
+            ledger.heard(HOST, &format!("m{name}"));
+        }
+        broken(ledger)
+    };
+    let none = Vec::<String>::new();
+    for is_report in [true, false] {
+        assert_eq!(came_as(&[0], is_report, false), none);
+        for other in [1, 8] {
+            assert_eq!(came_as(&[other], is_report, true), none, "{other} {is_report}");
+            let without = came_as(&[other], is_report, false);
+            assert!(without.iter().any(|text| text.contains("LOST")) && without.len() > 1, "{without:?}");
+        }
+        let two = "1 bits changed on disks, and something came for 2 letters that is not theirs";
+        assert_eq!(came_as(&[1, 2], is_report, true), [two], "a bit makes one name another");
+    }
+}
+
 #[test]
 fn a_second_copy_is_excused_by_a_lost_reply_an_unwritten_or_an_unsynced_outcome_alone() {
     let twice = |between: &dyn Fn(&mut Ledger)| {
